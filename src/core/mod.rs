@@ -1,0 +1,3 @@
+//! Scheduling without Python: everything here is tested by `cargo nextest` alone.
+
+pub mod graph;

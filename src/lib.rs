@@ -1,0 +1,17 @@
+//! `nexus_core._core`: registration only. The core itself knows nothing of Python.
+
+pub mod core;
+
+#[cfg(feature = "python")]
+mod py;
+
+#[cfg(feature = "python")]
+#[pyo3::pymodule(gil_used = false)]
+mod _core {
+    use pyo3::prelude::*;
+
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        crate::py::register(module)
+    }
+}
