@@ -1,0 +1,50 @@
+"""Hypothesis profiles, and a home directory of the test session's own.
+
+Kailash writes its run history under ``~/.kailash``; a test run must neither read
+nor grow the history of the person who runs it.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+import pytest
+
+try:
+    from hypothesis import HealthCheck, settings
+except ImportError:  # the tests that use hypothesis skip themselves
+    pass
+else:
+    # Hypothesis repeats the whole profile for every test function, so the counts
+    # here are per function; the differential suite has a handful of functions.
+    _COMMON = {
+        "deadline": None,
+        "print_blob": True,
+        "suppress_health_check": [
+            HealthCheck.too_slow,
+            HealthCheck.data_too_large,
+            HealthCheck.filter_too_much,
+            HealthCheck.function_scoped_fixture,
+        ],
+    }
+    settings.register_profile(
+        "ci", max_examples=60, stateful_step_count=12, derandomize=True, database=None, **_COMMON
+    )
+    settings.register_profile("scheduled", max_examples=1500, stateful_step_count=25, **_COMMON)
+    settings.load_profile(os.environ.get("NEXUS_HYPOTHESIS_PROFILE", "ci"))
+
+
+_HOME = tempfile.TemporaryDirectory(prefix="nexus-core-tests-")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Point the home directory away from the user's before anything imports Kailash."""
+    os.environ["HOME"] = _HOME.name
+    (Path(_HOME.name) / ".kailash" / "tracking").mkdir(parents=True, exist_ok=True)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Remove the temporary home directory."""
+    _HOME.cleanup()

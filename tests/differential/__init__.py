@@ -1,0 +1,1 @@
+"""Differential tests: the drop-in runtime against stock Kailash, side by side."""

@@ -1,0 +1,71 @@
+"""The comparison itself, apart from pytest so that the meta-tests can use it too."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from typing import Any
+
+from kailash.sdk_exceptions import KailashException
+from kailash.workflow.graph import Workflow
+
+from .description import Description
+from .observe import EndlessFallbackError, GuardedStock, observe, quiet, recorded_logs
+from .snapshot import Picture, first_difference
+
+
+def build_or_none(description: Description) -> Workflow | None:
+    """Build the workflow, or return ``None`` where Kailash refuses to build it."""
+    try:
+        return description.build()
+    except (KailashException, TypeError, ValueError, AttributeError):
+        return None
+
+
+def stock_outcome(description: Description) -> Picture | None:
+    """Return stock's outcome, or ``None`` where it cannot be built or never ends."""
+    with quiet():
+        workflow = build_or_none(description)
+        if workflow is None:
+            return None
+        try:
+            return observe(GuardedStock, description, workflow)
+        except EndlessFallbackError:
+            return None
+
+
+def assert_same_outcome(subject: type[Any], description: Description) -> bool:
+    """Compare both sides; return ``False`` if stock has no outcome to compare with."""
+    expected = stock_outcome(description)
+    if expected is None:
+        return False
+    with quiet():
+        actual = observe(subject, description)
+    difference = first_difference(expected, actual)
+    assert difference is None, f"outcomes part at {difference}"
+    return True
+
+
+def _logs(runtime_class: type[Any], description: Description, level: int) -> Counter[tuple[str, str, str]] | None:
+    with quiet():
+        workflow = build_or_none(description)
+    if workflow is None:
+        return None
+    with recorded_logs(level) as seen:
+        try:
+            observe(runtime_class, description, workflow)
+        except EndlessFallbackError:
+            return None
+    return seen
+
+
+def assert_same_logs(subject: type[Any], description: Description, level: int = logging.WARNING) -> bool:
+    """Compare the log records of both sides as multisets."""
+    expected = _logs(GuardedStock, description, level)
+    if expected is None:
+        return False
+    actual = _logs(subject, description, level)
+    assert actual is not None
+    missing, extra = expected - actual, actual - expected
+    assert not missing and not extra, f"missing: {dict(missing)}\nextra: {dict(extra)}"
+    return True

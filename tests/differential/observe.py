@@ -1,0 +1,149 @@
+"""Run a description on one runtime class and record everything a caller can see."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import logging
+import re
+import warnings
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+from kailash.workflow.graph import Workflow
+
+from .description import Description
+from .normalise import normalise
+from .snapshot import Picture, Snapshot
+from .subject import StockRuntime
+
+_UUID4 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
+_CLOCK_KEYS = {"timestamp", "duration_ms", "total_duration_ms"}
+_NODE_STATE = ("seen", "own", "cleaned", "factor")
+
+
+class EndlessFallbackError(BaseException):
+    """Stock's ``skip_branches`` fell back into itself, which it then does for ever."""
+
+
+class GuardedStock(StockRuntime):
+    """Stock, except that its endless fallback is cut short so that the case can be left out."""
+
+    _depth = 0
+
+    async def _execute_conditional_approach(self, *args: Any, **kwargs: Any) -> Any:
+        if self._depth:
+            raise EndlessFallbackError
+        self._depth += 1
+        try:
+            return await super()._execute_conditional_approach(*args, **kwargs)
+        finally:
+            self._depth -= 1
+
+
+# Messages and ``repr`` name the class in places.
+GuardedStock.__name__ = StockRuntime.__name__
+GuardedStock.__qualname__ = StockRuntime.__qualname__
+
+
+def run_id_form(run_id: object) -> str:
+    """Return what kind of run id this is, since the id itself is random."""
+    if isinstance(run_id, str) and _UUID4.fullmatch(run_id):
+        return "uuid4"
+    return repr(run_id)
+
+
+def _visible_context(context: dict[str, Any]) -> dict[Any, Any]:
+    """Return the workflow context without clocks and with the tracker's content."""
+    seen: dict[Any, Any] = {}
+    for key, value in context.items():
+        if key == "_audit_trail" and isinstance(value, list):
+            seen[key] = [{k: v for k, v in event.items() if k not in _CLOCK_KEYS} for event in value]
+        elif key == "execution_tracker" and hasattr(value, "to_dict"):
+            seen[key] = value.to_dict()
+        else:
+            seen[key] = value
+    return seen
+
+
+def _node_state(workflow: Workflow) -> dict[str, Any]:
+    return {
+        node_id: (node.config, {name: vars(node)[name] for name in _NODE_STATE if name in vars(node)})
+        for node_id, node in workflow._node_instances.items()
+    }
+
+
+def run_once(runtime: Any, workflow: Workflow, parameters: Any, picture: Snapshot) -> Picture:
+    """Execute once and return the picture of the outcome, the error included."""
+    context = parameters.get("workflow_context") if isinstance(parameters, dict) else None
+    outcome: tuple[Any, ...]
+    try:
+        answer = runtime.execute(workflow, parameters=parameters)
+    except (KeyboardInterrupt, EndlessFallbackError):
+        raise
+    except BaseException as error:  # noqa: BLE001 - SystemExit of a node is an outcome as well
+        # A RecursionError's text depends on the depth at which it struck, not on the workflow.
+        outcome = ("raised", picture(error))
+    else:
+        results, run_id = answer
+        outcome = ("returned", type(answer).__name__, picture(results), run_id_form(run_id))
+    return (
+        outcome,
+        ("parameters", picture(parameters)),
+        ("context", picture(_visible_context(context)) if isinstance(context, dict) else None),
+        ("nodes", picture(_node_state(workflow))),
+    )
+
+
+def observe(runtime_class: type[Any], description: Description, workflow: Workflow | None = None) -> Picture:
+    """Run ``description`` on a fresh workflow and return the picture of all its runs.
+
+    One numbering of objects covers all runs, so sharing between two runs shows too.
+    """
+    workflow = workflow or description.build()
+    parameters = copy.deepcopy(description.parameters)
+    picture = Snapshot()
+    runtime = runtime_class(**description.options).mark_externally_managed()
+    try:
+        return tuple(run_once(runtime, workflow, parameters, picture) for _ in range(description.runs))
+    finally:
+        runtime.close()
+
+
+class _Recorder(logging.Handler):
+    def __init__(self, level: int) -> None:
+        super().__init__(level)
+        self.seen: Counter[tuple[str, str, str]] = Counter()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.name == "kailash" or record.name.startswith("kailash."):
+            text = normalise(record.getMessage())
+            self.seen[record.name, record.levelname, text] += 1
+
+
+@contextlib.contextmanager
+def recorded_logs(level: int) -> Iterator[Counter[tuple[str, str, str]]]:
+    """Collect the records of all ``kailash`` loggers at ``level`` and above."""
+    root, kailash = logging.getLogger(), logging.getLogger("kailash")
+    recorder, before = _Recorder(level), kailash.level
+    root.addHandler(recorder)
+    kailash.setLevel(level)
+    try:
+        yield recorder.seen
+    finally:
+        kailash.setLevel(before)
+        root.removeHandler(recorder)
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Keep user code's syntax warnings and stock's logging out of the test output."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        before = logging.root.manager.disable
+        logging.disable(logging.CRITICAL)
+        try:
+            yield
+        finally:
+            logging.disable(before)
