@@ -1,0 +1,59 @@
+"""Every Python block of the README runs, and prints what the block below it says."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+README = Path(__file__).resolve().parents[1] / "README.md"
+
+# A `text` block that follows a Python block directly is its output.
+_BLOCK = re.compile(r"^```python\n(?P<code>.*?)^```\n(?:\n```text\n(?P<output>.*?)^```\n)?", re.M | re.S)
+
+
+@dataclass(frozen=True)
+class Example:
+    line: int
+    code: str
+    output: str | None
+
+
+def _examples() -> list[Example]:
+    text = README.read_text(encoding="utf-8")
+    return [
+        Example(text.count("\n", 0, match.start()) + 1, match["code"], match["output"])
+        for match in _BLOCK.finditer(text)
+    ]
+
+
+def test_readme_has_examples_of_both_ways_in() -> None:
+    code = "\n".join(example.code for example in _examples())
+    assert "from nexus_core.runtime import LocalRuntime" in code
+    assert "TaskGraph()" in code
+
+
+def test_every_python_block_is_found() -> None:
+    assert len(_examples()) == README.read_text(encoding="utf-8").count("```python\n")
+
+
+@pytest.mark.parametrize("example", _examples(), ids=lambda example: f"line-{example.line}")
+def test_block_runs(example: Example, tmp_path: Path) -> None:
+    script = tmp_path / "example.py"
+    script.write_text(example.code, encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, str(script)],
+        cwd=tmp_path,
+        env={**os.environ, "HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    if example.output is not None:
+        assert done.stdout == example.output
