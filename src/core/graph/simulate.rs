@@ -72,12 +72,12 @@ impl TaskDag {
     }
 }
 
-/// Times are finite and not negative, and for those the bit patterns order as the numbers do.
+/// The bits of a time. Times are finite and sums that begin with +0, so never negative and never
+/// -0, and for those the bits order as the numbers do.
 type TimeKey = u64;
 
 fn time_key(seconds: f64) -> TimeKey {
-    // Adding 0 turns -0 into 0, whose bits would otherwise sort above everything.
-    (seconds + 0.0).to_bits()
+    seconds.to_bits()
 }
 
 struct Ready<'dag> {
