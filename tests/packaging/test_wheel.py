@@ -27,9 +27,9 @@ Run = Callable[[str], "subprocess.CompletedProcess[str]"]
 def _build(into: Path) -> Path:
     # The test session has a home directory of its own, in which rustup finds no toolchain.
     home = pwd.getpwuid(os.getuid()).pw_dir
+    maturin = [sys.executable, "-m", "maturin", "build", "--release", "--locked"]
     subprocess.run(
-        [sys.executable, "-m", "maturin", "build", "--release", "--locked", "--out", str(into)]
-        + ["--interpreter", sys.executable],
+        [*maturin, "--interpreter", sys.executable, "--out", str(into)],
         cwd=ROOT,
         env={**os.environ, "HOME": home},
         check=True,
@@ -85,9 +85,7 @@ print([name for name in ("cargo", "rustc", "cc") if shutil.which(name)],
 
 
 def test_package_comes_from_the_installed_wheel(run: Run) -> None:
-    found = _output(
-        run("import nexus_core, nexus_core._core as core; print(nexus_core.__file__, core.__file__)")
-    )
+    found = _output(run("import nexus_core, nexus_core._core as core; print(nexus_core.__file__, core.__file__)"))
     assert found.count("site-packages") == 2
     assert str(ROOT) not in found
 
@@ -129,7 +127,7 @@ def test_wheel_needs_nothing_outside_its_extra(metadata: Message) -> None:
 
 
 def test_readme_of_the_wheel_is_the_project_s(metadata: Message) -> None:
-    assert metadata.get_payload().strip() == (ROOT / "README.md").read_text().strip()
+    assert str(metadata.get_payload()).strip() == (ROOT / "README.md").read_text().strip()
 
 
 def test_wheel_is_tagged_for_a_libc_not_for_this_machine(wheel: Path) -> None:
