@@ -68,7 +68,7 @@ lint-rust: $(DEPENDENCIES) | toolchain
 	cargo fmt --check
 	scripts/check_core_is_pure.sh
 	cargo clippy --locked --all-targets -- -D warnings
-	cargo clippy --locked --all-targets --features python -- -D warnings
+	cargo clippy --locked --features python -- -D warnings
 
 lint-python: $(EXTENSION)
 	$(BIN)/ruff check .
