@@ -116,7 +116,8 @@ clean: ## remove everything that make has made
 toolchain:
 	@scripts/check_toolchain.sh
 
-$(DEPENDENCIES): requirements/dev.txt scripts/make_venv.sh
+# Ask for the toolchain first: who lacks it should hear so before minutes of downloads.
+$(DEPENDENCIES): requirements/dev.txt scripts/make_venv.sh | toolchain
 	scripts/make_venv.sh $(VENV) requirements/dev.txt
 	touch $@
 
