@@ -175,7 +175,7 @@ REFUSED = (
     "import requests\nresult = 1",
     "import sqlite3",
     "from . import sibling",
-    "open('/etc/hostname').read()",
+    "with open('/dev/null') as _f:\n    result = _f.read()",
     "result = (1",
     "def f(:\n    pass",
     "  result = 1",
@@ -203,4 +203,3 @@ GROUPS: dict[str, tuple[str, ...]] = {
 }
 
 HARMLESS = PLAIN + VALUES[:20] + DEFINITIONS[:2] + CONTEXT + MUTATING
-EVERYTHING = tuple(sample for group in GROUPS.values() for sample in group)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections import Counter
 from typing import Any
@@ -9,9 +10,10 @@ from typing import Any
 from kailash.sdk_exceptions import KailashException
 from kailash.workflow.graph import Workflow
 
-from .description import Description
+from .description import Description, Edge, NodeSpec
 from .observe import EndlessFallbackError, GuardedStock, observe, quiet, recorded_logs
 from .snapshot import Picture, first_difference
+from .subject import StockRuntime
 
 
 def build_or_none(description: Description) -> Workflow | None:
@@ -46,7 +48,17 @@ def assert_same_outcome(subject: type[Any], description: Description) -> bool:
     return True
 
 
+@functools.cache
+def _warm_up() -> None:
+    """Let stock do its late imports, which log what they register, before anything is recorded."""
+    with quiet():
+        for options in ({"enable_monitoring": True, "debug": True}, {"conditional_execution": "skip_branches"}):
+            nodes = {"a": NodeSpec("code", "result = 1"), "s": NodeSpec("switch", "SwitchNode")}
+            observe(StockRuntime, Description(nodes, [Edge("a", "s", {"result": "input_data"})], None, options))
+
+
 def _logs(runtime_class: type[Any], description: Description, level: int) -> Counter[tuple[str, str, str]] | None:
+    _warm_up()
     with quiet():
         workflow = build_or_none(description)
     if workflow is None:

@@ -192,7 +192,7 @@ class RaisingNode(Declares):
             raise WithoutText
         if choice == 4:
             try:
-                {}["key"]  # noqa: B018
+                {}["key"]
             except KeyError as error:
                 raise OwnError("caused") from error
         if choice == 5:

@@ -18,9 +18,7 @@ from .callables import CLASSES, FUNCTIONS
 from .custom_nodes import CUSTOM
 
 SAMPLE_FILE = Path(__file__).with_name("file_sample.py")
-STOCK_NODES: dict[str, type[Node]] = {
-    cls.__name__: cls for cls in (SwitchNode, MergeNode, FilterNode, Map, Sort)
-}
+STOCK_NODES: dict[str, type[Node]] = {cls.__name__: cls for cls in (SwitchNode, MergeNode, FilterNode, Map, Sort)}
 
 
 class Big:
@@ -72,7 +70,8 @@ class Description:
     nodes: dict[str, NodeSpec]
     edges: list[Edge] = field(default_factory=list)
     parameters: Any = None
-    options: dict[str, Any] = field(default_factory=dict)
+    # Writing the run history is most of a short run's time, so cases ask for it.
+    options: dict[str, Any] = field(default_factory=lambda: {"enable_monitoring": False})
     runs: int = 1
     metadata: dict[str, Any] = field(default_factory=dict)
 

@@ -12,6 +12,7 @@ from .description import STOCK_NODES, Description, Edge, NodeSpec
 
 NESTED = {"v": 1, "a": {"b": [1, 2]}, "text": "<script>x</script>kept"}
 FEED = NodeSpec("code", "result = {'v': 1, 'a': {'b': [1, 2]}, 'text': '<scr' + 'ipt>x</script>kept'}")
+QUICK = {"enable_monitoring": False}
 X_VALUES = (None, 1, 12, 123, "1234", 12345, 123456, 1234567, 13, "text" * 2, 1.5, [1], {"k": 1})
 
 
@@ -19,7 +20,7 @@ def code_cases(group: str) -> Iterator[Description]:
     """Return each sample of a group as a leaf, with inputs, and with a node that depends on it."""
     for sample in GROUPS[group]:
         spec = NodeSpec("code", sample)
-        yield Description({"n": spec})
+        yield Description({"n": spec}, [], None, QUICK)
         yield Description(
             {"feed": FEED, "n": spec, "reader": NodeSpec("custom", "EchoNode")},
             [
@@ -39,13 +40,13 @@ def code_cases(group: str) -> Iterator[Description]:
 
 
 def _around(spec: NodeSpec, x: Any) -> Iterator[Description]:
-    yield Description({"n": spec}, [], {"n": {"x": x, "data": NESTED}}, {"enable_monitoring": False}, runs=2)
-    yield Description({"n": spec}, [], {"x": x, "y": "3", "unknown": 1}, {"connection_validation": "off"})
+    yield Description({"n": spec}, [], {"n": {"x": x, "data": NESTED}}, QUICK, runs=2)
+    yield Description({"n": spec}, [], {"x": x, "y": "3", "unknown": 1}, {"connection_validation": "off", **QUICK})
     yield Description(
         {"feed": FEED, "n": spec, "reader": NodeSpec("code", "result = data")},
         [Edge("feed", "n", {"result": "data", "result.text": "y"}), Edge("n", "reader", {"result": "data"})],
         {"n": {"x": x}},
-        {"connection_validation": "strict"},
+        {"connection_validation": "strict", **QUICK},
     )
 
 
@@ -62,9 +63,10 @@ def callable_cases() -> Iterator[Description]:
 
 def node_cases() -> Iterator[Description]:
     """Return every node class, configured or not, with a range of inputs."""
-    for x in X_VALUES:
-        for what in (*CUSTOM, *STOCK_NODES):
+    for what in (*CUSTOM, *STOCK_NODES):
+        for x in X_VALUES:
             yield from _around(NodeSpec("custom", what), x)
+        for x in (1, 13):
             yield from _around(NodeSpec("custom", what, {"x": 7, "config": {"y": 5, "x": 8}, "data": {"t": "${x}"}}), x)
 
 
@@ -112,22 +114,64 @@ def odd_cases() -> Iterator[Description]:
     """Return shapes of workflows and parameters that have no other home."""
     echo, code = NodeSpec("custom", "EchoNode"), NodeSpec("code", "result = sorted(k for k in ('x', 'y', 'data') if k)")
     yield Description({})
-    for parameters in ({}, [], "text", 5, (), {1: 2}, {"n": None}, {"n": 5}, {"n": {}}, {"n": {"n": 1}}, {"m": {"x": 1}}):
+    for parameters in (
+        {},
+        [],
+        "text",
+        5,
+        (),
+        {1: 2},
+        {"n": None},
+        {"n": 5},
+        {"n": {}},
+        {"n": {"n": 1}},
+        {"m": {"x": 1}},
+    ):
         yield Description({"n": echo}, [], parameters)
         yield Description({"n": code}, [], parameters)
     for context in (None, {}, 5, {"given": 1}, {"execution_tracker": None}, {"signal_channel": 1}):
         yield Description({"n": NodeSpec("custom", "ContextNode")}, [], {"workflow_context": context}, runs=2)
     for name in ("path", "file_name", "profile", "PATH", "data_file"):
         for value in ("a.txt", "/etc/passwd", "../x", "a.exe", "", 5, None, ["../x"], "/tmp/x.csv", "a" * 5000):
-            yield Description({"n": NodeSpec("code", f"result = str(type({name})) + str({name})")}, [], {"n": {name: value}})
+            yield Description(
+                {"n": NodeSpec("code", f"result = str(type({name})) + str({name})")}, [], {"n": {name: value}}
+            )
             yield Description({"n": NodeSpec("function", "takes_path")}, [], {"n": {name: value}})
-    for name in ("name", "code", "self", "inputs", "node_instance", "kwargs", "function", "metadata", "id", "result", "config"):
+    for name in (
+        "name",
+        "code",
+        "self",
+        "inputs",
+        "node_instance",
+        "kwargs",
+        "function",
+        "metadata",
+        "id",
+        "result",
+        "config",
+    ):
         for value in ("given", {"x": "nested"}, "l" * 10_001, None):
-            for spec in (echo, NodeSpec("code", "out = 1"), NodeSpec("function", "keywords"), NodeSpec("function", "identity")):
+            for spec in (
+                echo,
+                NodeSpec("code", "out = 1"),
+                NodeSpec("function", "keywords"),
+                NodeSpec("function", "identity"),
+            ):
                 yield Description({"n": spec}, [], {"n": {name: value, "data": 1}})
-    for text in ("l" * 10_001, "${x}", "${missing}", "a${x}b${y}", "<script>s</script>k", {"deep": ["${x}", {"k": "${data}"}]}):
+    for text in (
+        "l" * 10_001,
+        "${x}",
+        "${missing}",
+        "a${x}b${y}",
+        "<script>s</script>k",
+        {"deep": ["${x}", {"k": "${data}"}]},
+    ):
         for where in ("x", "data", "note", "config", "description"):
-            for spec in (NodeSpec("code", "out = 1", {where: text}), NodeSpec("custom", "EchoNode", {where: text}), NodeSpec("function", "keywords", {where: text})):
+            for spec in (
+                NodeSpec("code", "out = 1", {where: text}),
+                NodeSpec("custom", "EchoNode", {where: text}),
+                NodeSpec("function", "keywords", {where: text}),
+            ):
                 yield Description({"n": spec}, [], {"n": {"x": [1], "y": "why"}})
     yield Description({"n": NodeSpec("code", "# " + "long" * 3000 + "\nresult = 1")})
     yield Description({"n": NodeSpec("code", "text = '''" + "long" * 3000 + "'''")})
@@ -136,16 +180,26 @@ def odd_cases() -> Iterator[Description]:
     to_one = [Edge(name, "n", {"result": "x"}) for name in sources]
     to_many = [Edge(name, "n", {"result": name, "missing": "m"}) for name in sources]
     for edges in (to_one, to_many):
-        for target in (echo, NodeSpec("code", "out = 1"), NodeSpec("custom", "OwnExecuteNode"), NodeSpec("function", "keywords")):
+        for target in (
+            echo,
+            NodeSpec("code", "out = 1"),
+            NodeSpec("custom", "OwnExecuteNode"),
+            NodeSpec("function", "keywords"),
+        ):
             yield Description({**sources, "n": target}, edges)
     for key in ("result.", ".result", ".", "result..v", "result.v.w", "result.a.b.0", "a.b", "", "result.1"):
         yield Description({"feed": FEED, "n": echo}, [Edge("feed", "n", {key: "x", "result": "data"})])
-        yield Description({"feed": NodeSpec("custom", "OwnExecuteNode", {"a.b": 1}), "n": echo}, [Edge("feed", "n", {key: "x"})])
+        yield Description(
+            {"feed": NodeSpec("custom", "OwnExecuteNode", {"a.b": 1}), "n": echo}, [Edge("feed", "n", {key: "x"})]
+        )
     for debug in (True, False):
         for failing in ("failed = True", "raise ValueError('v')", "success = False", "result = {'failed': True}"):
             yield Description(
                 {"bad": NodeSpec("code", failing), "other": echo, "n": echo},
                 [Edge("bad", "n", {"result": "data"})], None, {"debug": debug},
             )  # fmt: skip
-            yield Description({"bad": NodeSpec("code", failing), "worse": NodeSpec("code", failing), "n": echo}, [Edge("worse", "n", {"result": "x"})])
+            yield Description(
+                {"bad": NodeSpec("code", failing), "worse": NodeSpec("code", failing), "n": echo},
+                [Edge("worse", "n", {"result": "x"})],
+            )
             yield Description({"bad": NodeSpec("code", failing)}, [], None, {"content_aware_success_detection": False})

@@ -10,7 +10,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from .callables import CLASSES, FUNCTIONS
-from .code_samples import EVERYTHING, HARMLESS
+from .code_samples import GROUPS, HARMLESS
 from .custom_nodes import CUSTOM, Sub, WithDict
 from .description import STOCK_NODES, Big, Description, Edge, NodeSpec
 
@@ -50,7 +50,7 @@ inputs = st.dictionaries(input_names, values, max_size=3)
 def codes(draw: st.DrawFn) -> str:
     """Return up to three statements, mostly ones that run."""
     pieces = draw(st.lists(st.sampled_from(HARMLESS), min_size=0, max_size=2))
-    last = draw(st.sampled_from(EVERYTHING))
+    last = draw(st.sampled_from(GROUPS[draw(st.sampled_from(sorted(GROUPS)))]))
     return "\n".join([*pieces, last])
 
 
@@ -62,7 +62,11 @@ configs = st.dictionaries(
 
 switch_configs = st.one_of(
     st.fixed_dictionaries(
-        {"operator": st.sampled_from(("==", "!=", ">", "<", ">=", "<=", "in", "contains", "is_null", "is_not_null", "~"))},
+        {
+            "operator": st.sampled_from(
+                ("==", "!=", ">", "<", ">=", "<=", "in", "contains", "is_null", "is_not_null", "~")
+            )
+        },
         optional={
             "value": st.sampled_from((1, 5, "a", None, [1, "a"], True)),
             "condition_field": st.sampled_from(("v", "a", "status")),
@@ -87,7 +91,9 @@ merge_configs = st.fixed_dictionaries(
 @st.composite
 def node_specs(draw: st.DrawFn) -> NodeSpec:
     """Return one node of any kind."""
-    kind = draw(st.sampled_from(("code", "code", "code", "function", "class", "file", "custom", "custom", "switch", "stock")))
+    kind = draw(
+        st.sampled_from(("code", "code", "code", "function", "class", "file", "custom", "custom", "switch", "stock"))
+    )
     if kind == "code":
         return NodeSpec(kind, draw(codes()), draw(st.one_of(st.just({}), configs)))
     if kind == "function":
@@ -101,7 +107,11 @@ def node_specs(draw: st.DrawFn) -> NodeSpec:
     if kind == "switch":
         return NodeSpec(kind, "SwitchNode", draw(switch_configs))
     what = draw(st.sampled_from(sorted(STOCK_NODES)))
-    return NodeSpec(kind, what, draw(merge_configs if what == "MergeNode" else configs) if what != "SwitchNode" else draw(switch_configs))
+    return NodeSpec(
+        kind,
+        what,
+        draw(merge_configs if what == "MergeNode" else configs) if what != "SwitchNode" else draw(switch_configs),
+    )
 
 
 _LIKELY = {
@@ -201,8 +211,14 @@ def descriptions(
 @st.composite
 def routed(draw: st.DrawFn, modes: tuple[str, ...] = ("route_data", "skip_branches")) -> Description:
     """Return a switch that feeds branches which meet again, the form conditional runs are for."""
-    source = draw(st.sampled_from(("result = {'v': 5, 'status': 'a'}", "result = 'a'", "result = None", "result = [{'v': 1}]", "result = 5")))
-    branch = st.sampled_from(("result = {'got': data}", "result = data", "out = 1", "result = None", "result = 1 / (data == 0)"))
+    source = draw(
+        st.sampled_from(
+            ("result = {'v': 5, 'status': 'a'}", "result = 'a'", "result = None", "result = [{'v': 1}]", "result = 5")
+        )
+    )
+    branch = st.sampled_from(
+        ("result = {'got': data}", "result = data", "out = 1", "result = None", "result = 1 / (data == 0)")
+    )
     nodes = {
         "start": NodeSpec("code", source),
         "switch": NodeSpec("switch", "SwitchNode", draw(switch_configs)),
@@ -220,5 +236,7 @@ def routed(draw: st.DrawFn, modes: tuple[str, ...] = ("route_data", "skip_branch
     ]
     if draw(st.booleans()):
         nodes["after"] = NodeSpec("code", "result = {'after': data}", draw(st.one_of(st.just({}), configs)))
-        edges.append(Edge(draw(st.sampled_from(("yes", "merge", "switch"))), "after", {"result": "data", "true_output": "x"}))
+        edges.append(
+            Edge(draw(st.sampled_from(("yes", "merge", "switch"))), "after", {"result": "data", "true_output": "x"})
+        )
     return Description(nodes, edges, None, draw(options(modes)), draw(st.sampled_from((1, 2))))
