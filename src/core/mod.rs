@@ -1,3 +1,6 @@
 //! Scheduling without Python: everything here is tested by `cargo nextest` alone.
 
 pub mod graph;
+pub mod schedule;
+pub mod sync;
+pub mod threads;

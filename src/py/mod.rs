@@ -1,8 +1,14 @@
 //! Python bindings: thin, frozen classes over `crate::core`.
 
+mod engine;
+mod errors;
+mod task_graph;
+
 use pyo3::prelude::*;
 
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    module.add_function(wrap_pyfunction!(engine::close_workers, module)?)?;
+    task_graph::register(module)?;
     Ok(())
 }

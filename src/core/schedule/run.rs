@@ -1,0 +1,236 @@
+//! A run's two phases and the hand-over between them.
+
+use std::time::Duration;
+
+use crate::core::graph::TaskDag;
+use crate::core::sync::{Arc, AtomicBool, AtomicU64, Condvar, Mutex, Ordering};
+
+use super::durations::LearnedDurations;
+use super::shared::{Outcome, Shared, Take};
+
+/// Set in `stage` once the run has been handed over; the rest is the position
+/// of the node that the caller runs.
+const SHARED: u64 = 1 << 63;
+
+/// Who asks for a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Taker {
+    /// The thread that called `run`; it alone runs pinned nodes.
+    Caller,
+    Worker,
+}
+
+/// Whether the caller is still alone with its run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Advance {
+    Solo,
+    HandedOver,
+}
+
+pub struct RunSettings {
+    /// Nodes that may run at the same time, at least one.
+    pub limit: usize,
+    /// Nodes that must run on the calling thread, by position; empty for none.
+    pub pinned: Arc<[bool]>,
+    /// Learned durations, shared by all runs of the graph.
+    pub durations: Arc<LearnedDurations>,
+}
+
+pub struct Run {
+    dag: Arc<TaskDag>,
+    settings: RunSettings,
+    priorities: Arc<[f32]>,
+    stage: AtomicU64,
+    stopped: AtomicBool,
+    shared: Mutex<Shared>,
+    changed: Condvar,
+}
+
+impl Run {
+    /// A run that starts solo. The nodes of `dag` must be numbered by a
+    /// topological order.
+    pub fn new(dag: Arc<TaskDag>, settings: RunSettings) -> Self {
+        debug_assert!(dag.is_index_order_topological());
+        let node_count = dag.node_count();
+        let priorities = settings.durations.priorities();
+        Self {
+            dag,
+            settings,
+            priorities,
+            stage: AtomicU64::new(0),
+            stopped: AtomicBool::new(false),
+            shared: Mutex::new(Shared::new(node_count)),
+            changed: Condvar::new(),
+        }
+    }
+
+    fn rank(&self) -> impl Fn(u32) -> (f32, bool) + '_ {
+        |node| {
+            let index = node as usize;
+            let priority = self.priorities.get(index).copied().unwrap_or(0.0);
+            let pinned = self.settings.pinned.get(index).copied().unwrap_or(false);
+            (priority, pinned)
+        }
+    }
+
+    pub fn dag(&self) -> &TaskDag {
+        &self.dag
+    }
+
+    pub fn limit(&self) -> usize {
+        self.settings.limit
+    }
+
+    /// The caller finished the node at `position` while solo.
+    #[inline]
+    pub fn advance(&self, position: u32) -> Advance {
+        let here = u64::from(position);
+        match self.stage.compare_exchange(
+            here,
+            here + 1,
+            Ordering::AcqRel,
+            Ordering::Acquire,
+        ) {
+            Ok(_) => Advance::Solo,
+            Err(_) => Advance::HandedOver,
+        }
+    }
+
+    /// The caller ends its run while solo, because the node at `position`
+    /// failed or nothing may start any more. From then on nothing is handed
+    /// over; if it already was, the caller goes on as one thread of many.
+    pub fn close_solo(&self, position: u32) -> Advance {
+        match self.stage.compare_exchange(
+            u64::from(position),
+            SHARED | u64::from(position),
+            Ordering::AcqRel,
+            Ordering::Acquire,
+        ) {
+            Ok(_) => Advance::Solo,
+            Err(_) => Advance::HandedOver,
+        }
+    }
+
+    /// Whether somebody asked the run to stop; looked at between solo nodes.
+    #[inline]
+    pub fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::Acquire)
+    }
+
+    /// The position of the caller while solo; `None` once handed over.
+    pub fn solo_position(&self) -> Option<u32> {
+        let stage = self.stage.load(Ordering::Acquire);
+        (stage & SHARED == 0).then_some(stage as u32)
+    }
+
+    /// Hands the run over while the caller is inside the node at its position.
+    /// Called by any other thread; does nothing the second time.
+    pub fn hand_over(&self) {
+        self.hand_over_from(true);
+    }
+
+    /// The caller itself hands over before it starts the node at its position.
+    pub fn hand_over_at_rest(&self) {
+        self.hand_over_from(false);
+    }
+
+    fn hand_over_from(&self, caller_is_inside_node: bool) {
+        // The lock comes first: a caller that finds its run handed over waits
+        // here until the queue has been built.
+        let mut shared = self.shared.lock();
+        let stage = self.stage.fetch_or(SHARED, Ordering::AcqRel);
+        if stage & SHARED != 0 {
+            return;
+        }
+        let cursor = stage as u32;
+        let inside = caller_is_inside_node && (cursor as usize) < self.dag.node_count();
+        shared.build(&self.dag, cursor, inside, &self.rank());
+        if self.is_stopped() {
+            shared.stop();
+        }
+    }
+
+    /// The next node to run, once handed over.
+    pub fn take(&self, taker: Taker) -> Take {
+        self.shared
+            .lock()
+            .take(taker == Taker::Caller, self.settings.limit)
+    }
+
+    /// All pinned nodes that are ready, for a caller that runs them together.
+    pub fn take_pinned(&self) -> Vec<u32> {
+        self.shared.lock().take_pinned(self.settings.limit)
+    }
+
+    pub fn is_pinned(&self, node: u32) -> bool {
+        self.rank()(node).1
+    }
+
+    /// Reports a node that was taken, or that was running at the hand-over.
+    /// Returns how many ready nodes are known to block and so deserve threads.
+    pub fn finish(&self, node: u32, outcome: Outcome, seconds: f32) -> usize {
+        self.settings.durations.observe(node, seconds);
+        let mut shared = self.shared.lock();
+        shared.finish(&self.dag, node, outcome, &self.rank());
+        let wanted = self.blocking_ready(&shared);
+        drop(shared);
+        self.changed.notify_all();
+        wanted
+    }
+
+    fn blocking_ready(&self, shared: &Shared) -> usize {
+        if !self.settings.durations.has_blocking() {
+            return 0;
+        }
+        let room = self.settings.limit.saturating_sub(shared.running());
+        shared
+            .ready_nodes()
+            .filter(|&node| self.settings.durations.is_blocking(node))
+            .take(room)
+            .count()
+    }
+
+    /// Ready nodes known to block, for the start of a handed-over run.
+    pub fn blocking_ready_now(&self) -> usize {
+        self.blocking_ready(&self.shared.lock())
+    }
+
+    /// Ready nodes that idle threads could take, and the count of nodes taken
+    /// so far.
+    pub fn backlog(&self) -> (usize, u64) {
+        let shared = self.shared.lock();
+        let room = self.settings.limit.saturating_sub(shared.running());
+        (shared.ready_for_workers().min(room), shared.takes)
+    }
+
+    /// No node starts from now on.
+    pub fn stop(&self) {
+        self.stopped.store(true, Ordering::Release);
+        self.shared.lock().stop();
+        self.changed.notify_all();
+    }
+
+    /// What is left for a caller that leaves all nodes to workers.
+    pub fn progress(&self) -> Take {
+        if self.shared.lock().is_finished() {
+            Take::Finished
+        } else {
+            Take::Wait
+        }
+    }
+
+    /// Waits, at most `limit`, until the run changes. With `for_work`, returns
+    /// at once when the caller could run a node.
+    pub fn wait(&self, for_work: bool, limit: Duration) {
+        let mut shared = self.shared.lock();
+        let done = shared.is_finished()
+            || (for_work && shared.has_work_for_caller(self.settings.limit));
+        if !done {
+            self.changed.wait_for(&mut shared, limit);
+        }
+    }
+
+    pub fn durations(&self) -> &LearnedDurations {
+        &self.settings.durations
+    }
+}

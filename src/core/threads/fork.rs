@@ -1,0 +1,75 @@
+//! State that must not survive into a forked child: threads do not, and a lock
+//! that one of them held would stay locked for ever.
+
+use std::sync::Once;
+use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
+
+static GENERATION: AtomicU64 = AtomicU64::new(0);
+static REGISTER: Once = Once::new();
+
+extern "C" fn in_child() {
+    GENERATION.fetch_add(1, Ordering::Relaxed);
+}
+
+/// Grows by one in each forked child.
+pub fn generation() -> u64 {
+    REGISTER.call_once(|| {
+        // SAFETY: the handler only touches an atomic, which is safe in a child
+        // of a process with threads.
+        unsafe {
+            libc::pthread_atfork(None, None, Some(in_child));
+        }
+    });
+    GENERATION.load(Ordering::Relaxed)
+}
+
+struct Born<T> {
+    generation: u64,
+    value: T,
+}
+
+/// A lazily made value that a forked child makes afresh.
+pub struct ForkLocal<T: 'static> {
+    current: AtomicPtr<Born<T>>,
+    make: fn() -> T,
+}
+
+impl<T: Send + Sync> ForkLocal<T> {
+    pub const fn new(make: fn() -> T) -> Self {
+        Self {
+            current: AtomicPtr::new(std::ptr::null_mut()),
+            make,
+        }
+    }
+
+    pub fn get(&self) -> &'static T {
+        let generation = generation();
+        let current = self.current.load(Ordering::Acquire);
+        // SAFETY: a non-null pointer was leaked from a Box below and is never
+        // freed: the parent's value may be in use, or locked, in the child.
+        if let Some(born) = unsafe { current.as_ref() }
+            && born.generation == generation
+        {
+            return &born.value;
+        }
+        let fresh = Box::into_raw(Box::new(Born {
+            generation,
+            value: (self.make)(),
+        }));
+        match self
+            .current
+            .compare_exchange(current, fresh, Ordering::AcqRel, Ordering::Acquire)
+        {
+            // SAFETY: `fresh` was just leaked and stays for the process's life.
+            Ok(_) => unsafe { &(*fresh).value },
+            Err(winner) => {
+                // SAFETY: `fresh` was never published; `winner` was leaked by
+                // the thread that published it.
+                unsafe {
+                    drop(Box::from_raw(fresh));
+                    &(*winner).value
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,10 @@
+//! Threads: workers that run handed-over nodes, and the watcher that notices
+//! when a run needs them.
+
+mod fork;
+mod pool;
+mod watcher;
+
+pub use fork::{ForkLocal, generation as fork_generation};
+pub use pool::{Job, WorkerPool, pool};
+pub use watcher::{Watched, Watching, watch};

@@ -1,0 +1,156 @@
+//! Worker threads, one pool a process, that all runs share.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex};
+
+use super::fork::ForkLocal;
+
+/// Work that a thread may help with: each worker that takes it calls `work`
+/// once and returns when there is nothing left to help with.
+pub trait Job: Send + Sync {
+    fn work(&self);
+}
+
+/// How a worker's thread spends its life: the binding attaches to the
+/// interpreter there once, then asks the pool for jobs.
+pub type ThreadBody = fn(&'static WorkerPool, usize);
+
+/// The stack of a worker: what a thread made by the C library has by default,
+/// so that a deeply recursive node fares the same on every thread.
+const STACK_BYTES: usize = 8 << 20;
+
+struct State {
+    jobs: VecDeque<Arc<dyn Job>>,
+    threads: usize,
+    idle: usize,
+    closing: bool,
+}
+
+pub struct WorkerPool {
+    state: Mutex<State>,
+    available: Condvar,
+    emptied: Condvar,
+}
+
+static POOL: ForkLocal<WorkerPool> = ForkLocal::new(WorkerPool::new);
+
+/// The process's pool; a forked child gets a new one.
+pub fn pool() -> &'static WorkerPool {
+    POOL.get()
+}
+
+impl WorkerPool {
+    fn new() -> Self {
+        Self {
+            state: Mutex::new(State {
+                jobs: VecDeque::new(),
+                threads: 0,
+                idle: 0,
+                closing: false,
+            }),
+            available: Condvar::new(),
+            emptied: Condvar::new(),
+        }
+    }
+
+    /// Starts threads until `wanted` exist; returns how many do. Fewer than
+    /// wanted when the system refuses one, which costs only parallelism.
+    pub fn ensure(&'static self, wanted: usize, body: ThreadBody) -> usize {
+        loop {
+            let number = {
+                let mut state = self.state.lock();
+                if state.threads >= wanted || state.closing {
+                    return state.threads;
+                }
+                state.threads += 1;
+                state.threads
+            };
+            let started = std::thread::Builder::new()
+                .name(format!("nexus-core-worker-{number}"))
+                .stack_size(STACK_BYTES)
+                .spawn(move || {
+                    let _leaving = Leaving(self);
+                    body(self, number);
+                });
+            if started.is_err() {
+                self.state.lock().threads -= 1;
+                return number - 1;
+            }
+        }
+    }
+
+    /// Threads that exist now.
+    pub fn threads(&self) -> usize {
+        self.state.lock().threads
+    }
+
+    /// Asks up to `helpers` idle workers to help with `job`.
+    pub fn submit(&self, job: &Arc<dyn Job>, helpers: usize) {
+        if helpers == 0 {
+            return;
+        }
+        {
+            let mut state = self.state.lock();
+            if state.closing {
+                return;
+            }
+            // Busy workers come back to the queue; asking for more than exist
+            // would only leave stale requests behind.
+            for _ in 0..helpers.min(state.threads) {
+                state.jobs.push_back(Arc::clone(job));
+            }
+        }
+        if helpers == 1 {
+            self.available.notify_one();
+        } else {
+            self.available.notify_all();
+        }
+    }
+
+    /// Blocks a worker until there is a job; `None` when the pool closes.
+    pub fn next_job(&self) -> Option<Arc<dyn Job>> {
+        let mut state = self.state.lock();
+        loop {
+            if state.closing {
+                return None;
+            }
+            if let Some(job) = state.jobs.pop_front() {
+                return Some(job);
+            }
+            state.idle += 1;
+            self.available.wait(&mut state);
+            state.idle -= 1;
+        }
+    }
+
+    /// Sends idle workers home and waits for them, at most `grace`. A worker
+    /// inside a node is not waited for any longer than that.
+    pub fn close(&self, grace: Duration) {
+        let deadline = Instant::now() + grace;
+        let mut state = self.state.lock();
+        state.closing = true;
+        state.jobs.clear();
+        self.available.notify_all();
+        while state.threads > 0 {
+            if self.emptied.wait_until(&mut state, deadline).timed_out() {
+                return;
+            }
+        }
+    }
+}
+
+/// Counts a thread out of its pool however it ends.
+struct Leaving(&'static WorkerPool);
+
+impl Drop for Leaving {
+    fn drop(&mut self) {
+        let mut state = self.0.state.lock();
+        state.threads -= 1;
+        if state.threads == 0 {
+            self.0.emptied.notify_all();
+        }
+    }
+}

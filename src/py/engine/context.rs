@@ -1,0 +1,134 @@
+//! Context variables of a run: one context for all of its nodes.
+//!
+//! The calling thread enters a copy of its own context for the length of the
+//! run, as an asyncio task would: what a node sets, later nodes see, and the
+//! caller's own context stays as it was. A context cannot be entered by two
+//! threads, so each node that runs on a worker gets a copy, and what it set is
+//! carried back to the run before the next node starts.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use parking_lot::Mutex;
+use pyo3::exceptions::PyLookupError;
+use pyo3::ffi;
+use pyo3::prelude::*;
+use pyo3::types::PyTuple;
+
+use super::hang::check_status;
+
+pub(crate) struct RunContext {
+    context: Py<PyAny>,
+    changes: Mutex<Vec<(Py<PyAny>, Py<PyAny>)>>,
+    changed: AtomicBool,
+}
+
+/// Leaves a context when dropped.
+pub(crate) struct Entered<'py> {
+    context: Bound<'py, PyAny>,
+}
+
+impl Drop for Entered<'_> {
+    fn drop(&mut self) {
+        // SAFETY: this context was entered on this thread and is its current one.
+        let status = unsafe { ffi::PyContext_Exit(self.context.as_ptr()) };
+        if status < 0 {
+            PyErr::fetch(self.context.py()).write_unraisable(self.context.py(), None);
+        }
+    }
+}
+
+fn enter<'py>(context: &Bound<'py, PyAny>) -> PyResult<Entered<'py>> {
+    // SAFETY: `context` is a context object; attached.
+    check_status(context.py(), unsafe { ffi::PyContext_Enter(context.as_ptr()) })?;
+    Ok(Entered {
+        context: context.clone(),
+    })
+}
+
+impl RunContext {
+    /// A copy of the calling thread's context.
+    pub(crate) fn copy_current(py: Python<'_>) -> PyResult<Self> {
+        // SAFETY: attached; returns a new reference or null with an error set.
+        let context = unsafe { Bound::from_owned_ptr_or_err(py, ffi::PyContext_CopyCurrent())? };
+        Ok(Self {
+            context: context.unbind(),
+            changes: Mutex::new(Vec::new()),
+            changed: AtomicBool::new(false),
+        })
+    }
+
+    /// Makes this the calling thread's context until the guard is dropped.
+    pub(crate) fn enter<'py>(&self, py: Python<'py>) -> PyResult<Entered<'py>> {
+        enter(self.context.bind(py))
+    }
+
+    /// Takes over what nodes on workers have set since.
+    pub(crate) fn catch_up(&self, py: Python<'_>) -> PyResult<()> {
+        if self.changed.load(Ordering::Acquire) {
+            self.changed.store(false, Ordering::Release);
+            let changes = std::mem::take(&mut *self.changes.lock());
+            for (variable, value) in changes {
+                variable.call_method1(py, "set", (value,))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn copy<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        // SAFETY: attached; `self.context` is a context object.
+        unsafe { Bound::from_owned_ptr_or_err(py, ffi::PyContext_Copy(self.context.as_ptr())) }
+    }
+
+    /// Runs `node` on a worker thread in a copy of the run's context.
+    pub(crate) fn run_copied<R>(
+        &self,
+        py: Python<'_>,
+        node: impl FnOnce() -> R,
+    ) -> PyResult<R> {
+        let own = self.copy(py)?;
+        let pending: Vec<_> = if self.changed.load(Ordering::Acquire) {
+            let changes = self.changes.lock();
+            changes
+                .iter()
+                .map(|(variable, value)| (variable.clone_ref(py), value.clone_ref(py)))
+                .collect()
+        } else {
+            Vec::new()
+        };
+        let entered = enter(&own)?;
+        for (variable, value) in pending {
+            variable.call_method1(py, "set", (value,))?;
+        }
+        // SAFETY: attached; the copy of a context costs one allocation.
+        let before =
+            unsafe { Bound::from_owned_ptr_or_err(py, ffi::PyContext_Copy(own.as_ptr()))? };
+        let result = node();
+        drop(entered);
+        // Untouched contexts share their storage and compare in constant time.
+        if !own.eq(&before).unwrap_or(false) {
+            self.carry_back(&own, &before)?;
+        }
+        Ok(result)
+    }
+
+    fn carry_back(&self, own: &Bound<'_, PyAny>, before: &Bound<'_, PyAny>) -> PyResult<()> {
+        let mut changes = Vec::new();
+        for item in own.call_method0("items")?.try_iter()? {
+            let item = item?.cast_into::<PyTuple>()?;
+            let (variable, value) = (item.get_item(0)?, item.get_item(1)?);
+            let unchanged = match before.get_item(&variable) {
+                Ok(old) => old.is(&value),
+                Err(error) if error.is_instance_of::<PyLookupError>(own.py()) => false,
+                Err(error) => return Err(error),
+            };
+            if !unchanged {
+                changes.push((variable.unbind(), value.unbind()));
+            }
+        }
+        if !changes.is_empty() {
+            self.changes.lock().append(&mut changes);
+            self.changed.store(true, Ordering::Release);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,406 @@
+//! The loop that runs nodes: alone at first, with workers when that pays.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use pyo3::exceptions::PyException;
+use pyo3::prelude::*;
+
+use crate::core::schedule::{Advance, Outcome, Run, Take, Taker};
+use crate::core::threads::{Job, Watched, Watching, fork_generation, pool, watch};
+
+use super::context::RunContext;
+use super::trace::Trace;
+use super::workers::prepare_workers;
+
+/// A waiting caller looks for signals this often.
+const SIGNAL_INTERVAL: Duration = Duration::from_millis(50);
+
+/// Solo nodes between two looks for signals, for nodes that never enter the
+/// interpreter's own loop, which looks by itself.
+const SIGNAL_NODES: u32 = 1024;
+
+/// What a run executes: nodes by their position in topological order.
+pub(crate) trait Program: Send + Sync + 'static {
+    /// Runs one node and keeps its output. An error stops the run.
+    fn execute(&self, py: Python<'_>, node: u32) -> PyResult<()>;
+
+    /// Whether `between_nodes` does anything.
+    const WANTS_TICKS: bool = false;
+
+    /// Called now and then between nodes while a run lasts longer than a tick.
+    fn between_nodes(&self, _py: Python<'_>) {}
+
+    /// Asked between nodes: whether the caller wants no more of them.
+    fn is_cancelled(&self, _py: Python<'_>) -> PyResult<bool> {
+        Ok(false)
+    }
+
+    /// Whether `is_cancelled` can ever say yes.
+    fn can_be_cancelled(&self) -> bool {
+        false
+    }
+}
+
+/// Why a run ended before all of its nodes had run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum StopReason {
+    Failed,
+    Cancelled,
+    TimedOut,
+}
+
+/// How far `drive` came.
+pub(crate) enum Driven {
+    /// All nodes ran.
+    Finished,
+    Stopped(StopReason),
+    /// These nodes must be run by the caller in its own way, reported with
+    /// `finish_pinned`, and `drive` called again.
+    Pinned(Vec<u32>),
+}
+
+pub(crate) struct Limits {
+    pub deadline: Option<Instant>,
+    /// Whether the calling thread runs nodes itself. It does not when a
+    /// deadline must hold even while a node blocks.
+    pub caller_runs: bool,
+}
+
+pub(crate) struct Execution<P: Program> {
+    pub(crate) run: Arc<Run>,
+    pub(crate) program: P,
+    pub(crate) context: RunContext,
+    pub(crate) trace: Option<Trace>,
+    failure: Mutex<Option<(u32, PyErr)>>,
+    stop_reason: Mutex<Option<StopReason>>,
+    /// Set by the watcher: the run has lasted another tick.
+    ticked: AtomicBool,
+    /// A node ended with an exception that must not wait for others, such as
+    /// `KeyboardInterrupt`.
+    abandoned: AtomicBool,
+    has_pinned: bool,
+    me: Weak<Self>,
+}
+
+/// What the watcher holds of a run: nothing that needs the interpreter.
+struct RunWatch<P: Program> {
+    run: Arc<Run>,
+    execution: Weak<Execution<P>>,
+    last_seen: AtomicU64,
+    may_hand_over: bool,
+}
+
+impl<P: Program> Watched for RunWatch<P> {
+    fn tick(&self) {
+        let Some(execution) = self.execution.upgrade() else {
+            return;
+        };
+        execution.ticked.store(true, Ordering::Relaxed);
+        if !self.may_hand_over {
+            return;
+        }
+        if let Some(position) = self.run.solo_position() {
+            // The same node as a tick ago: the caller is stuck in it.
+            let seen = u64::from(position) + 1;
+            if self.last_seen.swap(seen, Ordering::Relaxed) != seen {
+                return;
+            }
+            self.run.hand_over();
+        }
+        let (backlog, takes) = self.run.backlog();
+        let marker = (1 << 40) | takes;
+        let moved = self.last_seen.swap(marker, Ordering::Relaxed) != marker;
+        if backlog > 0 && (!moved || takes == 0) {
+            let job: Arc<dyn Job> = execution;
+            pool().submit(&job, backlog);
+        }
+    }
+}
+
+impl<P: Program> Job for Execution<P> {
+    fn work(&self) {
+        Python::attach(|py| self.help(py));
+    }
+}
+
+impl<P: Program> Execution<P> {
+    pub(crate) fn new(
+        run: Arc<Run>,
+        program: P,
+        context: RunContext,
+        has_pinned: bool,
+        traced: bool,
+    ) -> Arc<Self> {
+        Arc::new_cyclic(|me| Self {
+            run,
+            program,
+            context,
+            trace: traced.then(Trace::new),
+            failure: Mutex::new(None),
+            stop_reason: Mutex::new(None),
+            ticked: AtomicBool::new(false),
+            abandoned: AtomicBool::new(false),
+            has_pinned,
+            me: Weak::clone(me),
+        })
+    }
+
+    /// Runs nodes until all are done, the run is stopped, or pinned nodes wait
+    /// for the caller. An error is one of the calling thread's own: a signal.
+    pub(crate) fn drive(&self, py: Python<'_>, limits: &Limits) -> PyResult<Driven> {
+        let driven = self.drive_phases(py, limits);
+        if driven.is_err() {
+            self.stop(StopReason::Failed);
+        }
+        driven
+    }
+
+    fn drive_phases(&self, py: Python<'_>, limits: &Limits) -> PyResult<Driven> {
+        let dag = self.run.dag();
+        // No two nodes of a path run together, so the longest one bounds how
+        // many ever can.
+        let together = dag.node_count() + 1 - dag.depth().min(dag.node_count());
+        let width = self.run.limit().min(together);
+        let parallel = width > 1 && !dag.is_chain_like();
+        let helpers = match (limits.caller_runs, parallel) {
+            (true, false) => 0,
+            (true, true) => width - 1,
+            (false, _) => width.max(1),
+        };
+        let workers = if helpers == 0 { 0 } else { prepare_workers(helpers) };
+        let caller_runs = limits.caller_runs || workers == 0;
+        let may_hand_over = parallel && workers > 0;
+        let _watching = (may_hand_over || P::WANTS_TICKS).then(|| self.watch(may_hand_over));
+        let _entered = self.context.enter(py)?;
+
+        if self.run.solo_position().is_some() {
+            if !caller_runs || (parallel && self.run.durations().has_blocking()) {
+                self.run.hand_over_at_rest();
+            } else if let Some(driven) = self.solo(py)? {
+                return Ok(driven);
+            }
+        }
+        self.call_for_help(self.run.blocking_ready_now().max(usize::from(!caller_runs)));
+        let driven = self.together(py, caller_runs, limits.deadline);
+        self.run.durations().refresh(self.run.dag());
+        driven
+    }
+
+    fn watch(&self, may_hand_over: bool) -> Watching {
+        watch(Arc::new(RunWatch {
+            run: Arc::clone(&self.run),
+            execution: Weak::clone(&self.me),
+            last_seen: AtomicU64::new(0),
+            may_hand_over,
+        }))
+    }
+
+    /// The first failure in topological order, if any node failed.
+    pub(crate) fn take_failure(&self) -> Option<(u32, PyErr)> {
+        self.failure.lock().take()
+    }
+
+    /// No node starts from now on, for the given reason.
+    pub(crate) fn stop(&self, reason: StopReason) {
+        self.stop_reason.lock().get_or_insert(reason);
+        self.run.stop();
+    }
+
+    fn fail(&self, py: Python<'_>, node: u32, error: PyErr) {
+        if !error.is_instance_of::<PyException>(py) {
+            self.abandoned.store(true, Ordering::Release);
+        }
+        self.stop_reason.lock().get_or_insert(StopReason::Failed);
+        let mut failure = self.failure.lock();
+        if failure.as_ref().is_none_or(|(first, _)| node < *first) {
+            let replaced = failure.replace((node, error));
+            drop(failure);
+            drop(replaced);
+        }
+    }
+
+    fn ended(&self) -> Driven {
+        match *self.stop_reason.lock() {
+            None => Driven::Finished,
+            Some(reason) => Driven::Stopped(reason),
+        }
+    }
+
+    /// Runs nodes in order on the calling thread. `None` once handed over.
+    fn solo(&self, py: Python<'_>) -> PyResult<Option<Driven>> {
+        let node_count = self.run.dag().node_count() as u32;
+        let cancellable = self.program.can_be_cancelled();
+        let mut node = 0;
+        while node < node_count {
+            if self.run.is_stopped() {
+                if self.run.close_solo(node) == Advance::HandedOver {
+                    return Ok(None);
+                }
+                return Ok(Some(self.ended()));
+            }
+            if cancellable && self.program.is_cancelled(py)? {
+                self.stop(StopReason::Cancelled);
+                continue;
+            }
+            if self.has_pinned && self.run.is_pinned(node) {
+                self.run.hand_over_at_rest();
+                return Ok(None);
+            }
+            if self.ticked.load(Ordering::Relaxed) {
+                self.ticked.store(false, Ordering::Relaxed);
+                self.program.between_nodes(py);
+            }
+            let start = self.trace.as_ref().map(|_| Instant::now());
+            let result = self.program.execute(py, node);
+            if let (Some(trace), Some(start)) = (&self.trace, start) {
+                trace.record(py, node, start, Instant::now());
+            }
+            if let Err(error) = result {
+                self.fail(py, node, error);
+                if self.run.close_solo(node) == Advance::HandedOver {
+                    self.run.finish(node, Outcome::Failed, stuck_seconds());
+                    return Ok(None);
+                }
+                return Ok(Some(self.ended()));
+            }
+            if self.run.advance(node) == Advance::HandedOver {
+                self.run.finish(node, Outcome::Done, stuck_seconds());
+                return Ok(None);
+            }
+            node += 1;
+            if node.is_multiple_of(SIGNAL_NODES) {
+                py.check_signals()?;
+            }
+        }
+        Ok(Some(Driven::Finished))
+    }
+
+    /// The caller's part once the run is handed over.
+    fn together(
+        &self,
+        py: Python<'_>,
+        caller_runs: bool,
+        deadline: Option<Instant>,
+    ) -> PyResult<Driven> {
+        let generation = fork_generation();
+        let cancellable = self.program.can_be_cancelled();
+        loop {
+            if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+                self.stop(StopReason::TimedOut);
+                return Ok(self.ended());
+            }
+            if cancellable && !self.run.is_stopped() && self.program.is_cancelled(py)? {
+                self.stop(StopReason::Cancelled);
+            }
+            if self.abandoned.load(Ordering::Acquire) {
+                self.run.stop();
+                return Ok(self.ended());
+            }
+            let take = if caller_runs {
+                self.run.take(Taker::Caller)
+            } else {
+                self.run.progress()
+            };
+            match take {
+                Take::Node(node) if self.has_pinned && self.run.is_pinned(node) => {
+                    let mut nodes = vec![node];
+                    nodes.extend(self.run.take_pinned());
+                    nodes.sort_unstable();
+                    return Ok(Driven::Pinned(nodes));
+                }
+                Take::Node(node) => {
+                    self.context.catch_up(py)?;
+                    self.execute_shared(py, node);
+                }
+                Take::Wait => {
+                    if generation != fork_generation() {
+                        return Err(pyo3::exceptions::PyRuntimeError::new_err(
+                            "this run was forked while its nodes ran on threads of the parent \
+                             process; run the graph anew in the child",
+                        ));
+                    }
+                    let pause = deadline.map_or(SIGNAL_INTERVAL, |deadline| {
+                        SIGNAL_INTERVAL.min(deadline.saturating_duration_since(Instant::now()))
+                    });
+                    py.detach(|| self.run.wait(caller_runs, pause));
+                    if let Err(signal) = py.check_signals() {
+                        self.stop(StopReason::Failed);
+                        return Err(signal);
+                    }
+                }
+                Take::Finished => return Ok(self.ended()),
+            }
+        }
+    }
+
+    /// A worker's part: nodes until none is ready.
+    fn help(&self, py: Python<'_>) {
+        while let Take::Node(node) = self.run.take(Taker::Worker) {
+            let ran = self.context.run_copied(py, || self.execute_shared(py, node));
+            if let Err(error) = ran {
+                // The node itself did not run.
+                self.fail(py, node, error);
+                self.run.finish(node, Outcome::Failed, 0.0);
+            }
+        }
+    }
+
+    fn execute_shared(&self, py: Python<'_>, node: u32) {
+        if self.ticked.load(Ordering::Relaxed) {
+            self.ticked.store(false, Ordering::Relaxed);
+            self.program.between_nodes(py);
+        }
+        let start = Instant::now();
+        let result = self.program.execute(py, node);
+        let end = Instant::now();
+        if let Some(trace) = &self.trace {
+            trace.record(py, node, start, end);
+        }
+        let outcome = match result {
+            Ok(()) => Outcome::Done,
+            Err(error) => {
+                self.fail(py, node, error);
+                Outcome::Failed
+            }
+        };
+        let seconds = end.duration_since(start).as_secs_f32();
+        let blocking = self.run.finish(node, outcome, seconds);
+        // This thread takes one of them itself.
+        self.call_for_help(blocking.saturating_sub(1));
+    }
+
+    /// Reports a pinned node that the caller ran itself.
+    pub(crate) fn finish_pinned(
+        &self,
+        py: Python<'_>,
+        node: u32,
+        seconds: f32,
+        error: Option<PyErr>,
+    ) {
+        let outcome = if let Some(error) = error {
+            self.fail(py, node, error);
+            Outcome::Failed
+        } else {
+            Outcome::Done
+        };
+        self.run.finish(node, outcome, seconds);
+    }
+
+    /// Wakes workers for nodes that are ready and known to block.
+    fn call_for_help(&self, helpers: usize) {
+        if helpers > 0
+            && let Some(me) = self.me.upgrade()
+        {
+            let job: Arc<dyn Job> = me;
+            pool().submit(&job, helpers);
+        }
+    }
+}
+
+/// How long a node that the watcher found stuck has run at the least.
+fn stuck_seconds() -> f32 {
+    crate::core::schedule::BLOCKING_SECONDS * 2.0
+}

@@ -1,0 +1,15 @@
+//! Drives a run of the core's scheduler with nodes that need the interpreter.
+
+mod context;
+mod drive;
+mod hang;
+mod slots;
+mod trace;
+mod workers;
+
+pub(crate) use context::RunContext;
+pub(crate) use drive::{Driven, Execution, Limits, Program, StopReason};
+pub(crate) use hang::{eval_code, vectorcall};
+pub(crate) use slots::Slots;
+pub(crate) use trace::{NodeSpan, Trace};
+pub(crate) use workers::{close_workers, prepare_workers};
