@@ -1,0 +1,110 @@
+"""The performance budget, line by line, against what was measured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from session import Key, Ratio, Session
+
+PASS, MISS, UNKNOWN = "pass", "MISS", "not measured"
+
+# Lines of the budget that other parts of the project measure.
+ELSEWHERE = ("requests a second over HTTP", "cache hits", "connection checkouts", "tasks through the thread pool")
+
+SHORT = ("chain_100", "chain_1000", "fan_100", "fan_1000", "layered_10x100")
+LONG = ("chain_1000", "fan_1000", "layered_10x100")
+
+
+@dataclass(frozen=True)
+class Check:
+    line: str
+    case: str
+    limit: str
+    figure: str
+    status: str
+
+
+def check(session: Session) -> list[Check]:
+    return [
+        *code_nodes(session),
+        *history(session),
+        *callables(session),
+        *blocking(session),
+        *compiling(session),
+    ]
+
+
+def at_most(limit: float) -> Callable[[float], bool]:
+    return lambda value: value <= limit
+
+
+def judge(line: str, case: str, limit: str, ratio: Ratio | None, holds: Callable[[float], bool]) -> Check:
+    if ratio is None:
+        return Check(line, case, limit, "–", UNKNOWN)
+    figure = f"{number(ratio.median)}× ({number(ratio.low)}–{number(ratio.high)}), best rounds {number(ratio.best)}×"
+    return Check(line, case, limit, figure, PASS if holds(ratio.median) else MISS)
+
+
+def number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}" if value >= 10 else f"{value:.2f}"
+
+
+def code_nodes(session: Session) -> Iterator[Check]:
+    for workload in SHORT:
+        ours = Key("overhead", workload, "nexus_core_code")
+        floor = session.ratio(ours, Key("overhead", workload, "floor_code"))
+        yield judge("PythonCodeNode ÷ native floor", workload, "≤ 2×", floor, at_most(2))
+        enterprise = session.ratio(ours, Key("overhead", workload, "enterprise"))
+        yield judge("PythonCodeNode ÷ kailash-enterprise", workload, "< 0.5×", enterprise, lambda r: r < 0.5)
+        stock = session.ratio(Key("overhead", workload, "stock_full"), ours)
+        yield judge("stock with libraries ÷ PythonCodeNode", workload, "≥ 200×", stock, lambda r: r >= 200)
+
+
+def history(session: Session) -> Iterator[Check]:
+    for workload in ("chain_100", *LONG):
+        on, off = (Key("history", workload, "nexus_core_code", history) for history in (True, False))
+        yield judge("history on ÷ history off, CPU time", workload, "≤ 2×", session.ratio(on, off), at_most(2))
+
+
+def callables(session: Session) -> Iterator[Check]:
+    for suffix, words in (("", ""), ("_keywords", ", by keyword")):
+        for workload in LONG:
+            ours = Key("overhead", workload, f"nexus_core_{suffix.removeprefix('_') or 'calls'}")
+            loop = session.ratio(ours, Key("overhead", workload, f"loop{suffix}"))
+            yield judge(f"TaskGraph ÷ hand-written loop{words}", workload, "≤ 0.7×", loop, at_most(0.7))
+            floor = session.ratio(ours, Key("overhead", workload, f"floor{suffix or '_calls'}"))
+            yield judge(f"TaskGraph ÷ native floor{words}", workload, "≤ 1.6×", floor, at_most(1.6))
+
+
+def blocking(session: Session) -> Iterator[Check]:
+    cases = (
+        ("guide", "nexus_core_code", "LocalRuntime ÷ critical path"),
+        ("guide", "nexus_core_async", "AsyncLocalRuntime ÷ critical path"),
+        ("guide", "nexus_core_calls", "TaskGraph ÷ critical path"),
+        ("sleep_1000", "nexus_core_code", "LocalRuntime ÷ list-scheduling bound"),
+        ("sleep_1000", "nexus_core_calls", "TaskGraph ÷ list-scheduling bound"),
+    )
+    for workload, peer, line in cases:
+        key = Key("blocking", workload, peer)
+        bound = session.info(key).get("bound")
+        yield judge(line, workload, "≤ 1.05×", session.ratio_to(key, bound) if bound else None, at_most(1.05))
+
+
+def compiling(session: Session) -> Iterator[Check]:
+    key = Key("compile", "chain_100000", "nexus_core_calls")
+    seconds = session.seconds(key)
+    status = UNKNOWN if seconds is None else PASS if seconds < 0.1 else MISS
+    figure = "–" if seconds is None else f"{seconds * 1e3:.1f} ms"
+    yield Check("compile 100,000 nodes and edges", "chain_100000", "< 100 ms", figure, status)
+    memory = session.info(key).get("memory")
+    if not memory:
+        yield Check("memory of the compiled graph", "chain_100000", "< 200 bytes a node", "–", UNKNOWN)
+        return
+    own = memory.get("own")
+    size = memory["compiled"] if own is None else own
+    how = "resident memory" if own is None else "as the plan itself counts"
+    status = PASS if size < 200 else MISS
+    yield Check(
+        "memory of the compiled graph", "chain_100000", "< 200 bytes a node", f"{size:.0f} bytes, {how}", status
+    )

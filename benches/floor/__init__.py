@@ -1,0 +1,1 @@
+"""The physical floor: a small C extension, compiled when a benchmark asks for it."""

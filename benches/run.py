@@ -1,0 +1,142 @@
+#!/usr/bin/env python3
+"""Measure nexus_core beside its peers and write docs/benchmarks.md and docs/benchmarks.svg.
+
+Each environment runs in a process of its own, pass after pass; see session.py. Without options it runs everything, which
+takes some minutes, plus the time to make the peers' environments the first time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import importlib.util
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import budgets
+import machine
+import plot
+import report
+from environments import NAMES, ROOT, Environment, EnvironmentFailed, prepare, subject_path
+from peers import PEERS
+from session import GROUPS, Session, measure
+
+SUBJECT_NEEDS = "from nexus_core import TaskGraph; from nexus_core.runtime import LocalRuntime"
+
+
+def say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--quick", action="store_true", help="two passes with few rounds: a first impression")
+    parser.add_argument("--only", default=",".join(GROUPS), help=f"comma-separated groups: {', '.join(GROUPS)}")
+    parser.add_argument(
+        "--without", action="append", default=[], metavar="PEER", help="leave out all peers whose name starts with this"
+    )
+    parser.add_argument("--passes", type=int, help="how often every peer has its turn (default 5, quick 2)")
+    parser.add_argument("--output", type=Path, help="write the page and the plot here, even for a partial run")
+    parser.add_argument("--strict", action="store_true", help="fail when a budget is missed")
+    options = parser.parse_args(argv)
+    options.only = [group.strip() for group in options.only.split(",")]
+    for group in options.only:
+        if group not in GROUPS:
+            parser.error(f"unknown group {group!r}; there are {', '.join(GROUPS)}")
+    for prefix in options.without:
+        if not any(peer.startswith(prefix) for peer in PEERS):
+            parser.error(f"no peer starts with {prefix!r}; there are {', '.join(PEERS)}")
+    if options.passes is not None and options.passes < 1:
+        parser.error("--passes must be at least 1")
+    return options
+
+
+def chosen_peers(without: Sequence[str]) -> list[str]:
+    return [peer for peer in PEERS if not peer.startswith(tuple(without))] if without else list(PEERS)
+
+
+def make_environments(peers: Sequence[str]) -> tuple[list[Environment], dict[str, str]]:
+    """The environments that could be made, and why the others could not."""
+    made, failed = [], {}
+    for name in NAMES:
+        if any(PEERS[peer].environment == name for peer in peers):
+            try:
+                made.append(prepare(name, say))
+            except EnvironmentFailed as error:
+                failed[f"environment {name}"] = str(error)
+                say(str(error))
+    return made, failed
+
+
+def subject_problem(full: Environment) -> str | None:
+    """Why nexus_core cannot be measured, or None."""
+    if importlib.util.find_spec("nexus_core") is None:
+        return f"nexus_core is not installed for {sys.executable}"
+    path = subject_path()
+    command = [str(full.python), "-c", SUBJECT_NEEDS]
+    done = subprocess.run(
+        command, env={"PYTHONPATH": str(path), "HOME": str(Path.home())}, capture_output=True, text=True, timeout=120,
+        check=False,
+    )  # fmt: skip
+    if done.returncode:
+        last = done.stderr.strip().splitlines()[-1:] or [f"exit {done.returncode}"]
+        return f"nexus_core cannot be used: {last[0]}"
+    importlib.import_module("nexus_core")
+    return None
+
+
+def write(folder: Path, page: str, picture: str) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in (("benchmarks.md", page), ("benchmarks.svg", picture)):
+        partial = folder / f".{name}.partial"
+        partial.write_text(content, encoding="utf-8")
+        partial.replace(folder / name)
+    say(f"wrote {folder / 'benchmarks.md'} and {folder / 'benchmarks.svg'}")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    options = arguments(argv)
+    described = machine.describe()
+    peers = chosen_peers(options.without)
+    environments, failed = make_environments(peers)
+    full = next((environment for environment in environments if environment.name == "full"), None)
+    if full is None:
+        say("the environment that nexus_core is measured in could not be made: nothing was measured")
+        return 2
+    with_subject = any(peer.startswith("nexus_core") for peer in peers)
+    if with_subject and (problem := subject_problem(full)):
+        say(f"{problem}\nRun `make bench`, which builds it first, or leave it out: --without nexus_core")
+        return 2
+    passes = options.passes or (2 if options.quick else 5)
+    session = measure(
+        environments, peers, options.only, passes=passes, slow_passes=1 if options.quick else min(passes, 3),
+        quick=options.quick, say=say,
+    )  # fmt: skip
+    session.failed |= failed
+    checks = budgets.check(session)
+    print(report.terminal(session, checks))
+    build = machine.build_of_subject() if with_subject else {}
+    page = report.markdown(session, checks, environments, described, build, quick=options.quick)
+    partial = options.quick or options.without or options.only != list(GROUPS)
+    if options.output is not None:
+        write(options.output, page, plot.svg(session))
+    elif partial:
+        say("a partial run: docs/ is left as it was (--output DIR writes the page elsewhere)")
+    else:
+        write(ROOT / "docs", page, plot.svg(session))
+    return verdict(session, checks, strict=options.strict)
+
+
+def verdict(session: Session, checks: Sequence[budgets.Check], *, strict: bool) -> int:
+    for name, reason in sorted(session.skipped.items()):
+        say(f"not measured: {name}: {reason}")
+    for name, reason in sorted(session.failed.items()):
+        say(f"FAILED: {name}: {reason}")
+    missed = sum(check.status == budgets.MISS for check in checks)
+    return 1 if session.failed or (strict and missed) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,187 @@
+"""Runs the benchmark files in each environment, pass after pass, and keeps what they measured."""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from environments import HERE, ROOT, Environment, subject_path
+from peers import PEERS
+
+GROUPS = ("overhead", "history", "blocking", "compile")
+PASS_TIMEOUT = 1_800
+
+
+@dataclass(frozen=True)
+class Key:
+    group: str
+    workload: str
+    peer: str
+    history: bool | None = None
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One peer on one workload in one pass."""
+
+    number: int
+    seconds: float
+    """Median over the rounds of the pass, an execution."""
+    best: float
+    """Fastest round of the pass: what a disturbed machine disturbs least."""
+    first_run: float | None
+    info: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """A ratio of two medians of the same pass, over all passes."""
+
+    median: float
+    low: float
+    high: float
+    best: float
+    """The same ratio of the two fastest rounds of all passes."""
+
+
+@dataclass
+class Session:
+    passes: int
+    samples: dict[Key, list[Sample]] = field(default_factory=dict)
+    skipped: dict[str, str] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
+
+    def seconds(self, key: Key) -> float | None:
+        samples = self.samples.get(key)
+        return statistics.median(s.seconds for s in samples) if samples else None
+
+    def info(self, key: Key) -> dict[str, Any]:
+        samples = self.samples.get(key)
+        return samples[0].info if samples else {}
+
+    def first_run(self, key: Key) -> float | None:
+        found = [s.first_run for s in self.samples.get(key, []) if s.first_run is not None]
+        return statistics.median(found) if found else None
+
+    def ratio(self, above: Key, below: Key) -> Ratio | None:
+        under = {s.number: s.seconds for s in self.samples.get(below, [])}
+        ratios = [s.seconds / under[s.number] for s in self.samples.get(above, []) if s.number in under]
+        if not ratios:
+            return None
+        return spread(ratios, self.best(above) / self.best(below))
+
+    def ratio_to(self, key: Key, seconds: float) -> Ratio | None:
+        ratios = [s.seconds / seconds for s in self.samples.get(key, [])]
+        return spread(ratios, self.best(key) / seconds) if ratios else None
+
+    def best(self, key: Key) -> float:
+        return min(sample.best for sample in self.samples[key])
+
+    def workloads(self, group: str) -> dict[str, dict[str, Any]]:
+        """Of a group, in the order in which they ran, with what is known about each."""
+        found: dict[str, dict[str, Any]] = {}
+        for key, samples in self.samples.items():
+            if key.group == group:
+                found.setdefault(key.workload, samples[0].info)
+        return found
+
+
+def spread(values: Sequence[float], best: float) -> Ratio:
+    return Ratio(statistics.median(values), min(values), max(values), best)
+
+
+def measure(
+    environments: Sequence[Environment],
+    peers: Sequence[str],
+    groups: Sequence[str],
+    *,
+    passes: int,
+    slow_passes: int,
+    quick: bool,
+    say: Callable[[str], None],
+) -> Session:
+    """Run every peer once a pass, so that whatever disturbs the machine disturbs all of them."""
+    session = Session(passes)
+    subject = subject_path() if any(peer.startswith("nexus_core") for peer in peers) else None
+    for number in range(passes):
+        # Forwards, then backwards: no peer always follows the same other one.
+        order = environments if number % 2 == 0 else list(reversed(environments))
+        for environment in order:
+            chosen = [
+                key
+                for key in peers
+                if PEERS[key].environment == environment.name and (not PEERS[key].slow or number < slow_passes)
+            ]
+            if chosen:
+                started = time.perf_counter()
+                run_pass(session, number, environment, chosen, groups, quick=quick, subject=subject)
+                took = time.perf_counter() - started
+                say(f"pass {number + 1} of {passes}, environment {environment.name}: {took:.0f} s")
+    return session
+
+
+def run_pass(
+    session: Session,
+    number: int,
+    environment: Environment,
+    peers: Sequence[str],
+    groups: Sequence[str],
+    *,
+    quick: bool,
+    subject: Path | None,
+) -> None:
+    with tempfile.TemporaryDirectory(prefix="nexus-core-bench-") as folder:
+        figures, outcomes = Path(folder, "figures.json"), Path(folder, "outcomes.json")
+        command = [
+            str(environment.python), "-m", "pytest", "-c", str(HERE / "pytest.ini"), "--rootdir", str(HERE),
+            *(str(HERE / f"bench_{group}.py") for group in groups),
+            "--peers", ",".join(peers), "--benchmark-json", str(figures), "--outcomes", str(outcomes),
+            *(["--quick"] if quick else []),
+        ]  # fmt: skip
+        paths = [str(subject)] if subject is not None and environment.name == "full" else []
+        variables = os.environ | {"PYTHONPATH": os.pathsep.join(paths), "PYTHONHASHSEED": "0"}
+        try:
+            done = subprocess.run(
+                command, cwd=ROOT, env=variables, capture_output=True, text=True, timeout=PASS_TIMEOUT, check=False
+            )
+        except subprocess.TimeoutExpired:
+            session.failed[f"environment {environment.name}"] = f"no end after {PASS_TIMEOUT} s"
+            return
+        if not outcomes.exists():
+            lines = (done.stderr or done.stdout).strip().splitlines()
+            session.failed[f"environment {environment.name}"] = lines[-1] if lines else f"exit {done.returncode}"
+            return
+        keep_outcomes(session, environment, json.loads(outcomes.read_text()))
+        if done.returncode not in (0, 1, 5):
+            session.failed[f"environment {environment.name}"] = f"pytest ended with {done.returncode}"
+        if figures.exists() and figures.stat().st_size:
+            keep_figures(session, number, json.loads(figures.read_text()))
+
+
+def keep_outcomes(session: Session, environment: Environment, outcomes: dict[str, dict[str, str]]) -> None:
+    for test, reason in outcomes["skipped"].items():
+        # pytest's word for "none of the peers asked for takes part in this file".
+        if "empty parameter set" not in reason:
+            session.skipped[short_name(test)] = reason
+    for test, reason in outcomes["failed"].items():
+        session.failed[f"{short_name(test)} ({environment.name})"] = reason
+
+
+def short_name(test: str) -> str:
+    return test.rpartition("::")[2]
+
+
+def keep_figures(session: Session, number: int, figures: dict[str, Any]) -> None:
+    for benchmark in figures["benchmarks"]:
+        info = benchmark["extra_info"]
+        key = Key(info["group"], info["workload"], info["peer"], info.get("history"))
+        seconds, best = (benchmark["stats"][figure] / info["repeats"] for figure in ("median", "min"))
+        session.samples.setdefault(key, []).append(Sample(number, seconds, best, info.get("first_run"), info))
