@@ -10,11 +10,11 @@ from peers import PEERS
 from session import Key, Session
 
 WORKLOADS = ("chain_1000", "fan_1000", "layered_10x100")
-WIDTH, LEFT, RIGHT, TOP, ROW = 860, 262, 60, 74, 24
+WIDTH, LEFT, RIGHT, TOP, ROW = 880, 276, 60, 74, 24
 
 # Two sets of colours, because an image cannot know the page it is put on: the reader's setting decides.
 STYLE = """
-  text { font: 13px system-ui, sans-serif; fill: #1f2328; }
+  text { font: 13px system-ui, -apple-system, "Segoe UI", "DejaVu Sans", sans-serif; fill: #1f2328; }
   .title { font-weight: 600; font-size: 15px; }
   .minor { fill: #59636e; font-size: 12px; }
   .grid { stroke: #d1d9e0; }

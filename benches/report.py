@@ -213,7 +213,7 @@ def compile_section(session: Session) -> Iterator[str]:
     yield ""
     yield (
         "From a described graph to one that can run: `TaskGraph.compile()`, `TopologicalSorter(…).prepare()`, "
-        "`WorkflowBuilder.build()` of kailash-enterprise. Stock Kailash is left out: it takes minutes."
+        "`WorkflowBuilder.build()` of kailash-enterprise. Stock Kailash is left out: its time to build grows faster than the graph, to minutes at this size (extrapolated)."
     )
     yield ""
     for workload, info in session.workloads("compile").items():

@@ -23,7 +23,10 @@ from environments import NAMES, ROOT, Environment, EnvironmentFailed, prepare, s
 from peers import PEERS
 from session import GROUPS, Session, measure
 
-SUBJECT_NEEDS = "from nexus_core import TaskGraph; from nexus_core.runtime import LocalRuntime"
+SUBJECT_NEEDS = {
+    "nexus_core_calls": "from nexus_core import TaskGraph",
+    "nexus_core_code": "from nexus_core.runtime import LocalRuntime",
+}
 
 
 def say(line: str) -> None:
@@ -70,12 +73,13 @@ def make_environments(peers: Sequence[str]) -> tuple[list[Environment], dict[str
     return made, failed
 
 
-def subject_problem(full: Environment) -> str | None:
+def subject_problem(full: Environment, peers: Sequence[str]) -> str | None:
     """Why nexus_core cannot be measured, or None."""
     if importlib.util.find_spec("nexus_core") is None:
         return f"nexus_core is not installed for {sys.executable}"
     path = subject_path()
-    command = [str(full.python), "-c", SUBJECT_NEEDS]
+    needs = "\n".join(line for peer, line in SUBJECT_NEEDS.items() if peer in peers)
+    command = [str(full.python), "-c", needs]
     done = subprocess.run(
         command, env={"PYTHONPATH": str(path), "HOME": str(Path.home())}, capture_output=True, text=True, timeout=120,
         check=False,
@@ -106,7 +110,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         say("the environment that nexus_core is measured in could not be made: nothing was measured")
         return 2
     with_subject = any(peer.startswith("nexus_core") for peer in peers)
-    if with_subject and (problem := subject_problem(full)):
+    if with_subject and (problem := subject_problem(full, peers)):
         say(f"{problem}\nRun `make bench`, which builds it first, or leave it out: --without nexus_core")
         return 2
     passes = options.passes or (2 if options.quick else 5)

@@ -18,6 +18,7 @@ static PyObject *str_result, *str_builtins;
 /* What does not change from run to run: four tuples, checked once. */
 typedef struct {
     PyObject *bodies, *names, *keywords, *indices;
+    PyObject *input_sets; /* a frozenset of input names each */
     Py_ssize_t count, widest;
     int all_code; /* every body is a code object */
 } Plan;
@@ -25,6 +26,7 @@ typedef struct {
 typedef struct {
     PyObject *keywords; /* tuple of str */
     PyObject *indices;  /* tuple of int */
+    PyObject *set;      /* the same names as a frozenset */
     Py_ssize_t count;
 } Edges;
 
@@ -37,6 +39,7 @@ free_plan(Plan *plan)
     Py_XDECREF(plan->names);
     Py_XDECREF(plan->keywords);
     Py_XDECREF(plan->indices);
+    Py_XDECREF(plan->input_sets);
     PyMem_Free(plan);
 }
 
@@ -58,6 +61,9 @@ check_plan(Plan *plan)
         return -1;
     }
     plan->all_code = 1;
+    plan->input_sets = PyTuple_New(n);
+    if (!plan->input_sets)
+        return -1;
     for (Py_ssize_t i = 0; i < n; i++) {
         plan->all_code &= PyCode_Check(PyTuple_GET_ITEM(plan->bodies, i));
         PyObject *kw = PyTuple_GET_ITEM(plan->keywords, i), *ix = PyTuple_GET_ITEM(plan->indices, i);
@@ -74,6 +80,10 @@ check_plan(Plan *plan)
                 return -1;
             }
         }
+        PyObject *set = PyFrozenSet_New(kw);
+        if (!set)
+            return -1;
+        PyTuple_SET_ITEM(plan->input_sets, i, set);
         if (PyTuple_GET_SIZE(ix) > plan->widest)
             plan->widest = PyTuple_GET_SIZE(ix);
     }
@@ -106,7 +116,8 @@ fail:
 static inline Edges
 edges_of(Plan *plan, Py_ssize_t i)
 {
-    Edges e = {PyTuple_GET_ITEM(plan->keywords, i), PyTuple_GET_ITEM(plan->indices, i), 0};
+    Edges e = {PyTuple_GET_ITEM(plan->keywords, i), PyTuple_GET_ITEM(plan->indices, i),
+               PyTuple_GET_ITEM(plan->input_sets, i), 0};
     e.count = PyTuple_GET_SIZE(e.indices);
     return e;
 }
@@ -238,9 +249,12 @@ is_json(PyObject *o)
     return plain;
 }
 
+/* 1 it is, 0 it is not, -1 error. A scan beats hashing for a few names only. */
 static int
 is_input(PyObject *key, Edges e)
 {
+    if (e.count > 4)
+        return PySet_Contains(e.set, key);
     for (Py_ssize_t j = 0; j < e.count; j++)
         if (key == PyTuple_GET_ITEM(e.keywords, j))
             return 1;
@@ -254,9 +268,12 @@ outputs_of(PyObject *locals, Edges e)
     Py_ssize_t at = 0;
     while (outputs && PyDict_Next(locals, &at, &key, &value)) {
         if (!PyUnicode_Check(key) || !PyUnicode_GET_LENGTH(key) || PyUnicode_READ_CHAR(key, 0) == '_' ||
-            PyModule_Check(value) || is_input(key, e))
+            PyModule_Check(value))
             continue;
-        int plain = is_json(value);
+        int input = is_input(key, e);
+        if (input > 0)
+            continue;
+        int plain = input < 0 ? -1 : is_json(value);
         if (plain == 0)
             PyErr_Format(PyExc_ValueError, "output %R is not JSON", key);
         if (plain != 1 || PyDict_SetItem(outputs, key, value) < 0)
