@@ -362,10 +362,8 @@ class HistoryWriter:
 
 
 def _text_size(record: RunRecord) -> int:
-    size = len(record.metadata_json) + len(record.error or "") + 200
-    for task in record.tasks:
-        size += 200 + len(task[5] or "") + len(task[6] or "") + len(task[7] or "")
-    return size
+    texts = sum([len(task[5] or task[6] or "") for task in record.tasks])
+    return texts + len(record.metadata_json) + 200 * (1 + len(record.tasks))
 
 
 def _inode(path: str) -> tuple[int, int] | None:

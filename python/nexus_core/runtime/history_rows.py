@@ -213,30 +213,29 @@ _HEX3 = [f"{n:03x}" for n in range(4096)]
 
 
 class _Clock:
-    """``datetime.isoformat()`` in UTC for epoch seconds; the date part is kept."""
+    """``datetime.isoformat()`` in UTC for epoch seconds; the second's text is kept."""
 
     def __init__(self) -> None:
-        self._second, self._date, self._time = -1, "", ""
+        self._turn_to(0)
 
-    def _split(self, seconds: int) -> None:
-        if seconds != self._second:
-            t = time.gmtime(seconds)
-            self._date = f"{t.tm_year:04d}-{t.tm_mon:02d}-{t.tm_mday:02d}"
-            self._time = f"{t.tm_hour:02d}:{t.tm_min:02d}:{t.tm_sec:02d}"
-            self._second = seconds
+    def _turn_to(self, second: int) -> None:
+        self._base = second * 1_000_000
+        self._iso = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
 
     def iso(self, epoch: float) -> str:
-        seconds, micro = divmod(round(epoch * 1e6), 1_000_000)
-        if seconds != self._second:
-            self._split(seconds)
-        if not micro:
-            return f"{self._date}T{self._time}+00:00"
-        high, low = _THOUSAND[micro // 1000], _THOUSAND[micro % 1000]
-        return f"{self._date}T{self._time}.{high}{low}+00:00"
+        micro = round(epoch * 1e6) - self._base
+        if not 0 < micro < 1_000_000:
+            self._turn_to((micro + self._base) // 1_000_000)
+            micro = round(epoch * 1e6) - self._base
+            if not micro:
+                return f"{self._iso}+00:00"
+        return f"{self._iso}.{_THOUSAND[micro // 1000]}{_THOUSAND[micro % 1000]}+00:00"
 
     def sql(self, epoch: float) -> str:
-        self._split(int(epoch))
-        return f"{self._date} {self._time}"
+        """As ``CURRENT_TIMESTAMP`` writes it."""
+        if not 0 <= epoch * 1e6 - self._base < 1_000_000:
+            self._turn_to(int(epoch))
+        return self._iso.replace("T", " ")
 
 
 _last_id_ms = 0
