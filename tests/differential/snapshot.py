@@ -22,8 +22,8 @@ _ATOMS = (int, bool, complex, type(None), type(Ellipsis), type(NotImplemented))
 
 
 def type_name(cls: type) -> str:
-    """Return the qualified name of a class, without addresses of local scopes."""
-    return f"{cls.__module__}.{cls.__qualname__}"
+    """Return the qualified name of a class; one made in the sandbox has no module."""
+    return f"{getattr(cls, '__module__', None)}.{cls.__qualname__}"
 
 
 def text_of(value: object) -> str:
@@ -88,7 +88,7 @@ class Snapshot:
         return ("error", text_of(error), ("cause", cause), ("context", context))
 
     def _object(self, value: Any, walk: Callable[[Any], Picture]) -> Picture:
-        module = type(value).__module__.split(".")[0]
+        module = str(getattr(type(value), "__module__", None)).split(".")[0]
         if module in {"numpy", "pandas", "datetime", "decimal", "pathlib", "uuid"}:
             return ("text", text_of(repr(value)))
         if module in {"kailash", "nexus_core"}:
