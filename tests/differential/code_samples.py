@@ -26,12 +26,6 @@ PLAIN = (
     "result = (1, [2], 'three')",
     "result = x + 1",
     "result = sorted(data) if isinstance(data, (list, dict)) else data",
-    "result = {'success': False, 'error': 'by content'}",
-    "success = False\nerror = 'top level'",
-    "success = True\nvalue = 3",
-    "failed = True\nerror = 'flagged'",
-    "success = 0",
-    "result = {'failed': True}",
     "del data",
 )
 
@@ -66,6 +60,15 @@ VALUES = (
     "result = True",
     "result = {'${x}': '${x} and ${missing}', 'whole': '${x}'}",
     "text = '${x}'",
+)
+
+CONTENT = (
+    "success = False\nerror = 'top level'",
+    "success = True\nvalue = 3",
+    "failed = True\nerror = 'flagged'",
+    "success = 0",
+    "result = {'failed': True}",
+    "result = {'success': False, 'error': 'by content'}",
 )
 
 MODULES = (
@@ -208,6 +211,7 @@ EMPTYISH = ("# only a comment", "\n\n", "   ", "'docstring'")
 GROUPS: dict[str, tuple[str, ...]] = {
     "plain": PLAIN,
     "values": VALUES,
+    "content": CONTENT,
     "modules": MODULES,
     "definitions": DEFINITIONS,
     "context": CONTEXT,
