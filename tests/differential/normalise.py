@@ -13,6 +13,8 @@ import re
 _FRAME = re.compile(r'^ *File "(?P<file>[^"\n]*)", line (?P<line>\d+), in [^\n]*\n(?: {4,}[^\n]*(?:\n|\Z))*', re.M)
 _OURS = re.compile(r"(?:^|/)(?:kailash|nexus_core)/")
 _REPEATED = re.compile(r"\[Previous line repeated \d+ more times?\]")
+# What was being done at the limit depends on how deep the caller already was.
+_RECURSION = re.compile(r"maximum recursion depth exceeded(?: while [a-zA-Z ]+[a-z]| in comparison)?")
 _ADDRESS = re.compile(r"0x[0-9a-fA-F]{6,}")
 _UUID = re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b")
 _DURATION = re.compile(r"\b\d+\.\d+(?:e-?\d+)? ?(?:s|ms|seconds|milliseconds)\b")
@@ -29,6 +31,7 @@ def normalise(text: str) -> str:
     text = _FRAME.sub(_frame, text)
     for pattern, placeholder in (
         (_REPEATED, "[repeated]"),
+        (_RECURSION, "maximum recursion depth exceeded"),
         (_UUID, "<uuid>"),
         (_ADDRESS, "<address>"),
         (_TIMESTAMP, "<time>"),

@@ -83,7 +83,6 @@ def run_once(runtime: Any, workflow: Workflow, parameters: Any, picture: Snapsho
     except (KeyboardInterrupt, EndlessFallbackError):
         raise
     except BaseException as error:  # noqa: BLE001 - SystemExit of a node is an outcome as well
-        # A RecursionError's text depends on the depth at which it struck, not on the workflow.
         outcome = ("raised", picture(error))
     else:
         results, run_id = answer
