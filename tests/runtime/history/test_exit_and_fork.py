@@ -98,6 +98,32 @@ def test_a_forked_child_writes_its_own_runs_and_not_its_parents(tmp_path: Path) 
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the platform has no fork")
+def test_a_child_forked_while_the_thread_sleeps_gets_a_thread_of_its_own(tmp_path: Path) -> None:
+    done = run_python(
+        """
+        import warnings; warnings.simplefilter("ignore")
+        from nexus_core.runtime import history_queue
+        from nexus_core.runtime.history import history_writer
+        history_writer().submit(record("parent"))
+        while history_writer().is_waiting() or not history_queue.worker._asleep:
+            time.sleep(0.01)
+        child = os.fork()
+        if child == 0:
+            # SQLite forbids to carry a connection across a fork.
+            assert history_writer()._storage is None
+            history_writer().submit(record("child"))
+            while history_writer().is_waiting():
+                time.sleep(0.01)
+            os._exit(0)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        """,
+        tmp_path,
+    )
+    assert (done.stderr, done.returncode) == ("", 0)
+    assert [row["workflow_name"] for row in rows(tmp_path, "workflow_runs")] == ["parent", "child"]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the platform has no fork")
 def test_forking_while_threads_submit_loses_and_doubles_nothing(tmp_path: Path) -> None:
     done = run_python(
         """
