@@ -230,7 +230,7 @@ def gaps(session: Session) -> Iterator[str]:
         yield "## Not measured"
         yield ""
         yield from (f"- `{name}` failed: {reason}" for name, reason in sorted(session.failed.items()))
-        yield from (f"- `{name}`: {reason}" for name, reason in sorted(session.skipped.items()))
+        yield from (f"- {', '.join(names)}: {reason}" for reason, names in session.skipped_by_reason().items())
         yield ""
 
 

@@ -134,8 +134,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def verdict(session: Session, checks: Sequence[budgets.Check], *, strict: bool) -> int:
-    for name, reason in sorted(session.skipped.items()):
-        say(f"not measured: {name}: {reason}")
+    for reason, names in session.skipped_by_reason().items():
+        say(f"not measured: {', '.join(names)}: {reason}")
     for name, reason in sorted(session.failed.items()):
         say(f"FAILED: {name}: {reason}")
     missed = sum(check.status == budgets.MISS for check in checks)

@@ -85,6 +85,13 @@ class Session:
     def best(self, key: Key) -> float:
         return min(sample.best for sample in self.samples[key])
 
+    def skipped_by_reason(self) -> dict[str, list[str]]:
+        """One reason often holds for many benchmarks."""
+        found: dict[str, list[str]] = {}
+        for name, reason in sorted(self.skipped.items()):
+            found.setdefault(reason, []).append(name.partition("[")[2].rstrip("]") or name)
+        return found
+
     def workloads(self, group: str) -> dict[str, dict[str, Any]]:
         """Of a group, in the order in which they ran, with what is known about each."""
         found: dict[str, dict[str, Any]] = {}

@@ -151,6 +151,12 @@ def check(measured: dict[tuple[str, str], Measured], titles: Sequence[str], runt
             )
         for name, results in ran.items():
             problems += wrong_values(title, name, results, workflows)
+    with_functions, with_statements = (
+        {name: measured[title, name] for name in runtimes} for title in ("guide, function_name", "guide, result = …")
+    )
+    for name, run in with_functions.items():
+        if run.ran and with_statements[name].ran and run.results != with_statements[name].results:
+            problems.append(f"the guide's workflow gives other results on {name} when its nodes name functions")
     return problems
 
 
