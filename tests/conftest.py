@@ -29,9 +29,7 @@ else:
             HealthCheck.function_scoped_fixture,
         ],
     }
-    settings.register_profile(
-        "ci", max_examples=60, stateful_step_count=12, derandomize=True, database=None, **_COMMON
-    )
+    settings.register_profile("ci", max_examples=60, stateful_step_count=12, derandomize=True, database=None, **_COMMON)
     settings.register_profile("scheduled", max_examples=1500, stateful_step_count=25, **_COMMON)
     settings.load_profile(os.environ.get("NEXUS_HYPOTHESIS_PROFILE", "ci"))
 
