@@ -12,6 +12,9 @@ from __future__ import annotations
 
 import atexit
 
+# A worker must not be the first thread to import it: it would pass for the main one.
+import threading  # noqa: F401
+
 from nexus_core._core import (
     CancellationToken,
     CompiledGraph,

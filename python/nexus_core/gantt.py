@@ -122,7 +122,8 @@ def _checked(entry: TraceEntry | tuple[str, str, float, float]) -> Span:
 
 def _rows_by_node(spans: Sequence[Span]) -> list[_Row]:
     return [
-        _Row(s.node_id, [s], f"{_time(s.end_seconds - s.start_seconds):>{_DURATION}}  {s.thread_name}") for s in spans
+        _Row(s.node_id, [s], f"{_time(s.end_seconds - s.start_seconds):>{_DURATION}}  {_tail(s.thread_name, 15)}")
+        for s in spans
     ]
 
 
@@ -173,8 +174,9 @@ def _scale(makespan: float, cells: int) -> list[str]:
     step = _step(makespan, cells)
     ticks, times = ["─"] * cells, " " * cells
     count = 0
-    while makespan > 0 and (at := round(count * step / makespan * cells)) < cells:
-        ticks[at] = "┴"
+    while makespan > 0 and (at := round(count * step / makespan * cells)) <= cells:
+        # At the very end the corner is the tick.
+        ticks[at : at + 1] = "┴" if at < cells else ""
         text = "0" if count == 0 else f"{count * step / unit:g} {name}"
         # The last one may end under the corner instead of starting at its tick.
         start = min(at, cells - len(text))
@@ -223,6 +225,19 @@ def _columns_of(character: str) -> int:
     if unicodedata.combining(character):
         return 0
     return 2 if unicodedata.east_asian_width(character) in "WF" else 1
+
+
+def _tail(text: str, columns: int) -> str:
+    """At most this many columns, the end kept: there stands the number that tells a pool's threads apart."""
+    if _columns(text) <= columns:
+        return text
+    kept, room = "", columns - 1
+    for character in reversed(text):
+        if _columns_of(character) > room:
+            break
+        kept = character + kept
+        room -= _columns_of(character)
+    return "…" + kept
 
 
 def _fit(text: str, columns: int) -> str:

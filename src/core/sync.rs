@@ -3,12 +3,8 @@
 #[cfg(not(loom))]
 pub use parking_lot::{Condvar, Mutex, MutexGuard};
 #[cfg(not(loom))]
-pub use std::sync::Arc;
-#[cfg(not(loom))]
 pub use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-#[cfg(loom)]
-pub use loom::sync::Arc;
 #[cfg(loom)]
 pub use loom::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 #[cfg(loom)]

@@ -56,3 +56,19 @@ pub(crate) fn step_error(py: Python<'_>, error: StepError, name: &Py<PyString>) 
     };
     raise(py, "StepError", (name.clone_ref(py), what))
 }
+
+/// The exception with its traceback, which Python before 3.12 keeps beside it.
+pub(crate) fn exception<'py>(
+    py: Python<'py>,
+    error: &PyErr,
+) -> Bound<'py, pyo3::exceptions::PyBaseException> {
+    let exception = error.value(py).clone();
+    if let Some(traceback) = error.traceback(py) {
+        // SAFETY: attached; an exception and a traceback. The status can only
+        // say that the second is no traceback.
+        unsafe {
+            pyo3::ffi::PyException_SetTraceback(exception.as_ptr(), traceback.as_ptr());
+        }
+    }
+    exception
+}

@@ -3,6 +3,7 @@
 mod engine;
 mod errors;
 mod task_graph;
+mod workflow;
 mod values;
 
 use pyo3::prelude::*;
@@ -11,6 +12,7 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add_function(wrap_pyfunction!(engine::close_workers, module)?)?;
     task_graph::register(module)?;
+    workflow::register(module)?;
     values::register_testing(module)?;
     Ok(())
 }

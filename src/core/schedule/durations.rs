@@ -1,11 +1,11 @@
 //! What earlier runs taught about how long each node takes.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use parking_lot::RwLock;
 
 use crate::core::graph::TaskDag;
-use crate::core::sync::Arc;
 
 /// A node that takes at least this long is worth a thread of its own.
 pub const BLOCKING_SECONDS: f32 = 0.000_5;

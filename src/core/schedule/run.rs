@@ -1,9 +1,10 @@
 //! A run's two phases and the hand-over between them.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::core::graph::TaskDag;
-use crate::core::sync::{Arc, AtomicBool, AtomicU64, Condvar, Mutex, Ordering};
+use crate::core::sync::{AtomicBool, AtomicU64, Condvar, Mutex, Ordering};
 
 use super::durations::LearnedDurations;
 use super::shared::{Outcome, Shared, Take};

@@ -1,7 +1,8 @@
 //! Stepping through a graph for a loop that runs the nodes itself.
 
+use std::sync::Arc;
+
 use crate::core::graph::TaskDag;
-use crate::core::sync::Arc;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Stage {

@@ -7,4 +7,4 @@ mod watcher;
 
 pub use fork::{ForkLocal, generation as fork_generation};
 pub use pool::{Job, WorkerPool, pool};
-pub use watcher::{Watched, Watching, watch};
+pub use watcher::{Watched, Watching, coarse_seconds, watch};

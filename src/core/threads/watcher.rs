@@ -5,8 +5,9 @@
 //! interpreter, so a node that holds the interpreter lock cannot delay it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
@@ -22,6 +23,22 @@ const IDLE_TICKS: u32 = 50;
 /// Something to look at regularly.
 pub trait Watched: Send + Sync {
     fn tick(&self);
+}
+
+static CLOCK_START: OnceLock<Instant> = OnceLock::new();
+static CLOCK_MICROS: AtomicU64 = AtomicU64::new(0);
+
+/// Seconds on a clock that moves once a tick while something is watched: a
+/// read costs nothing, and differences are right to a few ticks.
+#[inline]
+pub fn coarse_seconds() -> f64 {
+    CLOCK_MICROS.load(Ordering::Relaxed) as f64 * 1e-6
+}
+
+fn set_coarse_clock() {
+    let start = CLOCK_START.get_or_init(Instant::now);
+    let micros = start.elapsed().as_micros() as u64;
+    CLOCK_MICROS.store(micros, Ordering::Relaxed);
 }
 
 struct State {
@@ -58,6 +75,10 @@ pub fn watch(subject: Arc<dyn Watched>) -> Watching {
     let watcher = WATCHER.get();
     let key = watcher.next_key.fetch_add(1, Ordering::Relaxed);
     let mut state = watcher.state.lock();
+    if !state.running || state.parked {
+        // The clock stood still meanwhile.
+        set_coarse_clock();
+    }
     state.entries.push((key, subject));
     if !state.running {
         state.running = std::thread::Builder::new()
@@ -90,6 +111,7 @@ impl Watcher {
         let mut subjects = Vec::new();
         loop {
             std::thread::sleep(TICK);
+            set_coarse_clock();
             {
                 let mut state = self.state.lock();
                 if state.entries.is_empty() {

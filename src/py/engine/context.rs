@@ -18,6 +18,8 @@ use super::hang::check_status;
 
 pub(crate) struct RunContext {
     context: Py<PyAny>,
+    /// What the caller is handling: the context of exceptions in nodes.
+    handled: Option<Py<PyAny>>,
     changes: Mutex<Vec<(Py<PyAny>, Py<PyAny>)>>,
     changed: AtomicBool,
 }
@@ -50,11 +52,18 @@ impl RunContext {
     pub(crate) fn copy_current(py: Python<'_>) -> PyResult<Self> {
         // SAFETY: attached; returns a new reference or null with an error set.
         let context = unsafe { Bound::from_owned_ptr_or_err(py, ffi::PyContext_CopyCurrent())? };
+        // SAFETY: attached; a new reference, or null where nothing is handled.
+        let handled = unsafe { Bound::from_owned_ptr_or_opt(py, ffi::PyErr_GetHandledException()) };
         Ok(Self {
             context: context.unbind(),
+            handled: handled.map(Bound::unbind),
             changes: Mutex::new(Vec::new()),
             changed: AtomicBool::new(false),
         })
+    }
+
+    pub(crate) fn object(&self, py: Python<'_>) -> Py<PyAny> {
+        self.context.clone_ref(py)
     }
 
     /// Makes this the calling thread's context until the guard is dropped.
@@ -102,13 +111,24 @@ impl RunContext {
         // SAFETY: attached; the copy of a context costs one allocation.
         let before =
             unsafe { Bound::from_owned_ptr_or_err(py, ffi::PyContext_Copy(own.as_ptr()))? };
+        self.handle(py, true);
         let result = node();
+        self.handle(py, false);
         drop(entered);
         // Untouched contexts share their storage and compare in constant time.
         if !own.eq(&before).unwrap_or(false) {
             self.carry_back(&own, &before)?;
         }
         Ok(result)
+    }
+
+    /// Lets a worker handle what the caller handles, or nothing again.
+    fn handle(&self, _py: Python<'_>, begin: bool) {
+        if let Some(handled) = &self.handled {
+            let handled = if begin { handled.as_ptr() } else { std::ptr::null_mut() };
+            // SAFETY: attached; takes a borrowed exception or null.
+            unsafe { ffi::PyErr_SetHandledException(handled) }
+        }
     }
 
     fn carry_back(&self, own: &Bound<'_, PyAny>, before: &Bound<'_, PyAny>) -> PyResult<()> {

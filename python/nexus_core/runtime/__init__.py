@@ -1,0 +1,20 @@
+"""The drop-in: Kailash's runtimes on the Rust core.
+
+``from kailash.runtime import LocalRuntime`` becomes
+``from nexus_core.runtime import LocalRuntime``; nothing else changes.
+"""
+
+from __future__ import annotations
+
+try:
+    import kailash  # noqa: F401
+except ImportError as missing:
+    raise ImportError(
+        "nexus_core.runtime needs Kailash, which is not installed: "
+        "pip install nexus-core-rs[nexus]"
+    ) from missing
+
+from nexus_core.runtime.explain import DelegationError, Explanation, NodeExplanation
+from nexus_core.runtime.local import LocalRuntime
+
+__all__ = ["DelegationError", "Explanation", "LocalRuntime", "NodeExplanation"]

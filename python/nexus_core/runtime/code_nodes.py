@@ -1,0 +1,263 @@
+"""Programs for ``PythonCodeNode``: what does not depend on a run's inputs, done once."""
+
+from __future__ import annotations
+
+import builtins
+import importlib
+import inspect
+import logging
+import os
+import sys
+from types import CodeType
+from typing import Any
+
+from nexus_core.runtime import stock
+
+__all__ = ["CodeProgram", "NoProgram", "code_program", "function_program"]
+
+CodeProgram = dict[str, Any]
+
+#: What ``PythonCodeNode.__init__`` takes itself; everything else in a node's
+#: configuration was given by the user for the code.
+_OWN_PARAMETERS = frozenset(inspect.signature(stock.PythonCodeNode.__init__).parameters) | {
+    "function_name"
+}
+
+_CONTEXT_FUNCTIONS = frozenset({"get_workflow_context", "set_workflow_context"})
+
+
+class NoProgram(Exception):
+    """A node that is left to its own ``execute``; the text says why."""
+
+
+def code_program(node: Any) -> CodeProgram:
+    """The native program of a node with a code string.
+
+    Follows ``CodeExecutor.execute_code``.
+
+    Raises:
+        NoProgram: If Kailash has to run the node.
+    """
+    executor = node.executor
+    trusted = bool(getattr(executor, "_trusted_mode", False))
+    if type(executor) is not stock.CodeExecutor:
+        raise NoProgram("it has an executor of its own class")
+    if "coverage" in sys.modules:
+        raise NoProgram("coverage is being measured, under which Kailash loads modules otherwise")
+    if not trusted:
+        try:
+            executor.check_code_safety(node.code)
+        except Exception as refused:
+            raise NoProgram(f"its code is refused: {type(refused).__name__}") from refused
+    try:
+        code = compile(node.code, "<string>", "exec", dont_inherit=True)
+    except Exception as refused:
+        raise NoProgram(f"its code does not compile: {type(refused).__name__}") from refused
+    function = node.config.get("function_name")
+    if function is not None and not (isinstance(function, str) and function.isidentifier()):
+        raise NoProgram(f"function_name is {function!r}, which names no function")
+    own_config = None
+    if function is not None:
+        own_config = {k: v for k, v in node.config.items() if k not in _OWN_PARAMETERS}
+    names = _names_in(code)
+    if trusted:
+        allowed_builtins = vars(builtins)
+    else:
+        allowed_builtins = {
+            name: getattr(builtins, name)
+            for name in executor.allowed_builtins
+            if hasattr(builtins, name)
+        }
+    return {
+        "kind": "code",
+        "code": code,
+        "namespace": _namespace(executor, names, node),
+        "builtins": allowed_builtins,
+        "static_locals": _static_locals(node, node.config if own_config is None else own_config),
+        "names_context": bool(_CONTEXT_FUNCTIONS & names) or _is_dynamic(names),
+        "function": function,
+        "own_config": own_config,
+        "timeout": float(executor.security_config.execution_timeout),
+        "default_schema": _has_default_schema(node),
+        "stock": stock.stock_functions(executor.security_config),
+    }
+
+
+def _names_in(code: CodeType) -> set[str]:
+    """Every name and attribute that code mentions, in nested functions too."""
+    names: set[str] = set()
+    pending = [code]
+    while pending:
+        current = pending.pop()
+        names.update(current.co_names)
+        for constant in current.co_consts:
+            if isinstance(constant, CodeType):
+                pending.append(constant)
+            elif isinstance(constant, str) and "globals" in constant:
+                names.add(constant)
+    return names
+
+
+def _is_dynamic(names: set[str]) -> bool:
+    """Whether code may look names up that it does not mention."""
+    return any("globals" in name or "builtins" in name for name in names)
+
+
+def _namespace(executor: Any, names: set[str], node: Any) -> dict[str, Any]:
+    """Modules under the names that the code mentions, and Kailash's helpers."""
+    from kailash.utils.data_paths import (
+        get_data_path,
+        get_input_data_path,
+        get_output_data_path,
+    )
+
+    namespace: dict[str, Any] = {}
+    everything = _is_dynamic(names)
+    for name in executor.allowed_modules:
+        if name not in names and not everything:
+            continue
+        if name == "scipy" and os.environ.get("CI"):
+            continue
+        try:
+            namespace[name] = importlib.import_module(name)
+        except ImportError:
+            continue
+        except Exception as broken:
+            raise NoProgram(f"module {name} cannot be imported: {broken!r}") from broken
+    namespace["get_input_data_path"] = get_input_data_path
+    namespace["get_output_data_path"] = get_output_data_path
+    namespace["get_data_path"] = get_data_path
+    # Replaced by functions of the run where the code mentions them.
+    namespace["get_workflow_context"] = node.get_workflow_context
+    namespace["set_workflow_context"] = node.set_workflow_context
+    return namespace
+
+
+_SCALARS = (type(None), bool, int, float, str)
+
+
+def _static_locals(node: Any, config: dict[str, Any]) -> dict[str, Any] | None:
+    """A configuration as variables, if sanitising it always gives the same and says nothing."""
+    if "config" in config:
+        return None
+    for key, value in config.items():
+        if type(value) not in _SCALARS or not isinstance(key, str):
+            return None
+        lowered = key.lower()
+        if isinstance(value, str) and (
+            "${" in value or "path" in lowered or "file" in lowered
+        ):
+            return None
+    security_logger = logging.getLogger("kailash.security")
+    was_disabled, security_logger.disabled = security_logger.disabled, True
+    try:
+        sanitized = stock.security.validate_node_parameters(
+            config, node.executor.security_config, context="python_exec"
+        )
+    except Exception as refused:
+        raise NoProgram(f"its configuration is refused: {refused}") from refused
+    finally:
+        security_logger.disabled = was_disabled
+    # A value that sanitising changes is logged at every execution.
+    return sanitized if sanitized == config else None
+
+
+def _has_default_schema(node: Any) -> bool:
+    return not getattr(node, "_output_schema", None)
+
+
+def function_program(node: Any, parameters: dict[str, Any]) -> dict[str, Any]:
+    """The native program of a node made from a function or a class.
+
+    Follows ``FunctionWrapper`` and ``ClassWrapper``.
+
+    Raises:
+        NoProgram: If Kailash has to run the node.
+    """
+    if type(node.executor) is not stock.CodeExecutor:
+        raise NoProgram("it has an executor of its own class")
+    if node.function:
+        target, method = node.function, None
+        signature = inspect.signature(target)
+        listed = list(signature.parameters.values())
+    else:
+        target, method = node.class_type, node.process_method or "process"
+        found = getattr(target, method, None)
+        if not inspect.isfunction(found):
+            raise NoProgram(f"its {method} is not a plain method")
+        listed = list(inspect.signature(found).parameters.values())[1:]
+    any_keyword = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in listed)
+    return {
+        "kind": "function",
+        "target": target,
+        "method": method,
+        "parameters": [
+            (p.name, p.default is not p.empty)
+            for p in listed
+            if p.kind is not inspect.Parameter.VAR_KEYWORD
+        ],
+        "takes_any_keyword": any_keyword,
+        "declared": _declared(node, parameters),
+        "warn_unknown": _UnknownWarning(node, parameters),
+        "default_schema": _has_default_schema(node),
+        "stock": stock.stock_functions(node.executor.security_config),
+    }
+
+
+def _declared(
+    node: Any, parameters: dict[str, Any]
+) -> list[tuple[str, Any, bool]] | None:
+    """What validation compares inputs with, if nothing but names and classes matters."""
+    if not node._cache_enabled or node._strict_unknown_params:
+        return None
+    declared = []
+    for name, parameter in parameters.items():
+        plain = not (
+            parameter.workflow_alias or parameter.auto_map_from or parameter.auto_map_primary
+        )
+        if not plain or (parameter.required and parameter.default is not None):
+            return None
+        if parameter.type is Any:
+            declared.append((name, None, parameter.required))
+        elif isinstance(parameter.type, type):
+            declared.append((name, parameter.type, parameter.required))
+        else:
+            return None
+    return declared
+
+
+class _UnknownWarning:
+    """Logs the warning of ``Node.validate_inputs`` about inputs that are not declared."""
+
+    def __init__(self, node: Any, parameters: dict[str, Any]) -> None:
+        self._node = node
+        self._declared = list(parameters)
+        self._texts: dict[frozenset[str], str] = {}
+
+    def __call__(self, inputs: dict[str, Any]) -> None:
+        special = self._node._SPECIAL_PARAMS
+        unknown = frozenset(
+            key
+            for key in inputs
+            if key not in self._declared and key not in special and not key.startswith("_")
+        )
+        if not unknown:
+            return
+        text = self._texts.get(unknown)
+        if text is None:
+            text = self._texts[unknown] = self._text(unknown)
+        logging.getLogger("kailash.nodes.base").warning("[NODE] %s", text)
+
+    def _text(self, unknown: frozenset[str]) -> str:
+        text = (
+            f"Unknown parameter(s) for {type(self._node).__name__}: {sorted(unknown)}. "
+            f"Valid parameters: {sorted(self._declared)}."
+        )
+        hints = []
+        for name in (key for key in unknown):
+            close = self._node._suggest_parameter_mapping(name, self._declared)
+            if close:
+                hints.append(f"  '{name}' -> did you mean {close}?")
+        if hints:
+            text += " Suggestions:\n" + "\n".join(hints)
+        return text

@@ -1,0 +1,306 @@
+"""Reads a workflow and makes the plan that the native engine runs."""
+
+from __future__ import annotations
+
+import builtins
+import os
+import sys
+import weakref
+from dataclasses import dataclass, field
+from types import FunctionType
+from typing import Any
+
+from nexus_core._core import WorkflowPlan
+from nexus_core.runtime import stock
+from nexus_core.runtime.code_nodes import NoProgram, code_program, function_program
+from nexus_core.runtime.explain import NodeExplanation
+
+__all__ = ["CompiledWorkflow", "NotNative", "compiled"]
+
+#: Keys under which ``_prepare_node_inputs`` looks for parameters of some node
+#: types: with a node of such a name, stock assembles every node's inputs.
+_RESERVED_IDS = frozenset(
+    {"consumer_timeout_ms", "max_messages", "timeout_ms", "limit", "offset"}
+)
+
+_NODE_METHODS = (
+    "execute", "execute_async", "run", "validate_inputs", "validate_outputs",
+    "get_parameters", "get_output_schema", "_is_json_serializable",
+    "_resolve_parameters", "_validate_resolved_parameters", "cleanup",
+)  # fmt: skip
+_EXECUTOR_METHODS = ("execute_code", "execute_function", "check_code_safety")
+_INSTANCE_KEYS = [
+    "execute", "execute_async", "run", "validate_inputs", "validate_outputs",
+    "get_parameters", "get_output_schema", "cleanup", "config",
+    "code", "function", "class_type", "process_method", "executor", "sandbox_mode",
+    "_input_schema", "_output_schema", "_cache_enabled",
+]  # fmt: skip
+_SECURITY_NAMES = [
+    "sanitize_input", "validate_node_parameters", "validate_file_path",
+    "memory_limit_guard", "execution_timeout",
+]  # fmt: skip
+
+
+class NotNative(Exception):
+    """A workflow that the native engine does not run; the text says why."""
+
+
+@dataclass(slots=True, weakref_slot=True)
+class CompiledWorkflow:
+    """A plan, and what Python has to know of it."""
+
+    plan: WorkflowPlan
+    node_ids: tuple[str, ...]
+    node_id_set: frozenset[str]
+    instances: tuple[Any, ...]
+    explanations: tuple[NodeExplanation, ...]
+    #: ``(node_id, parameter names)`` that only a run's parameters can provide.
+    runtime_requirements: tuple[tuple[str, tuple[str, ...]], ...]
+    has_contracts: bool
+    has_switches: bool
+    #: Some node can look at the workflow context.
+    shows_context: bool
+    #: Some node is awaited on the event loop.
+    needs_loop: bool
+    #: Security configuration of the code nodes; ``None`` without any.
+    guarded_by: Any
+    only_code_nodes: bool
+    cleanup_ids: tuple[str, ...]
+    active_runs: int = field(default=0)
+
+
+_cache: dict[tuple[int, bool], tuple[weakref.ref[Any], CompiledWorkflow]] = {}
+
+
+def compiled(workflow: Any, enable_async: bool) -> CompiledWorkflow:
+    """The plan of a workflow, made anew if the workflow has changed since the last one.
+
+    Raises:
+        NotNative: If the native engine cannot run the workflow.
+    """
+    key = (id(workflow), enable_async)
+    entry = _cache.get(key)
+    if entry is not None and entry[0]() is workflow and entry[1].plan.is_current():
+        return entry[1]
+    fresh = _compile(workflow, enable_async)
+
+    def forget(_: object, key: tuple[int, bool] = key) -> None:
+        known = _cache.get(key)
+        if known is not None and known[0]() is None:
+            _cache.pop(key, None)
+
+    _cache[key] = (weakref.ref(workflow, forget), fresh)
+    return fresh
+
+
+def _compile(workflow: Any, enable_async: bool) -> CompiledWorkflow:
+    if workflow.has_cycles():
+        raise NotNative("the workflow has cycles")
+    try:
+        order = tuple(workflow.get_execution_order())
+    except Exception as refused:
+        raise NotNative("the workflow has no execution order") from refused
+    instances = workflow._node_instances
+    if any(node_id not in instances for node_id in order):
+        raise NotNative("a node of the graph has no instance")
+    if not all(isinstance(node_id, str) for node_id in order):
+        raise NotNative("a node's id is not a string")
+    places = {node_id: place for place, node_id in enumerate(order)}
+    has_contracts = bool(workflow.metadata.get("connection_contracts"))
+    reserved = bool(_RESERVED_IDS & places.keys())
+    specs, explanations = [], []
+    for node_id in order:
+        spec, explanation = _describe(workflow, node_id, places, enable_async)
+        spec["stock_inputs"] = spec["stock_inputs"] or has_contracts or reserved
+        specs.append(spec)
+        explanations.append(explanation)
+    kinds = [spec["kind"] for spec in specs]
+    configs = [
+        instances[node_id].executor.security_config
+        for node_id, kind in zip(order, kinds, strict=True)
+        if kind == "code"
+    ]
+    if any(config is not configs[0] for config in configs):
+        raise NotNative("its code nodes have different security configurations")
+    return CompiledWorkflow(
+        plan=WorkflowPlan(specs, _watched_dicts(workflow, order), _watched_classes(order, instances)),
+        node_ids=order,
+        node_id_set=frozenset(order),
+        instances=tuple(instances[node_id] for node_id in order),
+        explanations=tuple(explanations),
+        runtime_requirements=_runtime_requirements(workflow),
+        has_contracts=has_contracts,
+        has_switches=any(type(node).__name__ == "SwitchNode" for node in instances.values()),
+        shows_context=any(spec["needs_context"] or spec.get("names_context") for spec in specs),
+        needs_loop="async" in kinds,
+        guarded_by=configs[0] if configs else None,
+        only_code_nodes=all(kind == "code" for kind in kinds),
+        cleanup_ids=tuple(n for n in order if hasattr(instances[n], "cleanup")),
+    )
+
+
+def _describe(
+    workflow: Any, node_id: str, places: dict[str, int], enable_async: bool
+) -> tuple[dict[str, Any], NodeExplanation]:
+    node = workflow._node_instances[node_id]
+    spec, program, reason = _program(node, enable_async)
+    edges, overriding, odd = [], False, False
+    switch_source = False
+    for source, _, attributes in workflow.graph.in_edges(node_id, data=True):
+        if places.get(source, len(places)) >= places[node_id]:
+            raise NotNative("its execution order is older than its edges")
+        mappings = []
+        for source_key, target_key in attributes.get("mapping", {}).items():
+            if type(source_key) is not str or type(target_key) is not str:
+                odd = True
+                continue
+            path = source_key.split(".") if "." in source_key else None
+            mappings.append((source_key, path, target_key))
+            overriding = overriding or target_key in node.config
+        edges.append((places[source], mappings))
+        source_node = workflow._node_instances.get(source)
+        switch_source = switch_source or type(source_node).__name__ == "SwitchNode"
+    spec.update(
+        id=node_id,
+        class_name=type(node).__name__,
+        instance=node,
+        config=node.config,
+        edges=edges,
+        has_switch_source=switch_source,
+        has_dependents=workflow.graph.out_degree(node_id) > 0,
+        has_nested_config=isinstance(node.config.get("config"), dict),
+        edges_override_config=overriding,
+        stock_inputs=odd,
+        needs_context=spec["kind"] not in ("code", "function"),
+    )
+    return spec, NodeExplanation(node_id, type(node).__name__, program, reason)
+
+
+def _program(node: Any, enable_async: bool) -> tuple[dict[str, Any], str, str | None]:
+    """A node's description, the name of its program, and why it has no native one."""
+    if not isinstance(node, stock.Node) or type(node.config) is not dict:
+        raise NotNative(f"{type(node).__name__} is not an ordinary Kailash node")
+    if hasattr(node, "cleanup"):
+        return {"kind": "async"}, "async", "it has a cleanup to await"
+    if enable_async and hasattr(node, "execute_async"):
+        return {"kind": "async"}, "async", "its execute_async is awaited"
+    if type(node) is not stock.PythonCodeNode:
+        return {"kind": "execute"}, "execute", "only PythonCodeNode has native programs"
+    if {"execute", "run", "validate_inputs", "validate_outputs"} & vars(node).keys():
+        return {"kind": "execute"}, "execute", "a method of the instance was replaced"
+    if not _class_is_stock():
+        return {"kind": "execute"}, "execute", "a method of its class was replaced"
+    try:
+        if node.code and not node.function and not node.class_type:
+            name = "named function" if node.config.get("function_name") is not None else "code"
+            return code_program(node), name, None
+        if node.function and not node.code and not node.class_type:
+            return function_program(node, node.get_parameters()), "function", None
+        if node.class_type and not node.code and not node.function:
+            return function_program(node, node.get_parameters()), "class", None
+    except NoProgram as refused:
+        return {"kind": "execute"}, "execute", str(refused)
+    return {"kind": "execute"}, "execute", "it has no body that is known"
+
+
+_ORIGINALS: dict[tuple[type, str], Any] = {
+    (owner, name): getattr(owner, name)
+    for owner, names in (
+        (stock.PythonCodeNode, _NODE_METHODS),
+        (stock.CodeExecutor, _EXECUTOR_METHODS),
+    )
+    for name in names
+    if hasattr(owner, name)
+}
+_SECURITY_ORIGINALS = {
+    (module.__name__, name): getattr(module, name)
+    for module in (stock.security, stock.code_module)
+    for name in _SECURITY_NAMES
+    if isinstance(getattr(module, name, None), FunctionType)
+}
+
+
+def _class_is_stock() -> bool:
+    methods = all(getattr(owner, name, None) is m for (owner, name), m in _ORIGINALS.items())
+    return methods and all(
+        getattr(sys.modules.get(module), name, None) is function
+        for (module, name), function in _SECURITY_ORIGINALS.items()
+    )
+
+
+def _watched_dicts(
+    workflow: Any, order: tuple[str, ...]
+) -> list[tuple[dict[Any, Any], list[Any] | None]]:
+    """Every dict that the plan was read from."""
+    graph = workflow.graph
+    watched: list[tuple[dict[Any, Any], list[Any] | None]] = [
+        (vars(workflow), ["graph", "_node_instances", "metadata", "_topo_cache"]),
+        (workflow._node_instances, None),
+        (graph._edge_attrs, None),
+        (workflow.metadata, ["connection_contracts"]),
+        (sys.modules, ["coverage"]),
+        (vars(stock.security), _SECURITY_NAMES),
+        (vars(stock.code_module), _SECURITY_NAMES),
+    ]
+    for attributes in graph._edge_attrs.values():
+        watched.append((attributes, None))
+        mapping = attributes.get("mapping")
+        if isinstance(mapping, dict):
+            watched.append((mapping, None))
+    executors: set[int] = set()
+    has_code = False
+    for node_id in order:
+        node = workflow._node_instances[node_id]
+        watched.append((vars(node), _INSTANCE_KEYS))
+        watched.append((node.config, None))
+        executor = getattr(node, "executor", None)
+        if type(executor) is not stock.CodeExecutor:
+            continue
+        has_code = True
+        watched.append((vars(executor), None))
+        if id(executor.security_config) not in executors:
+            executors.add(id(executor.security_config))
+            watched.append((vars(executor.security_config), None))
+    if has_code:
+        watched.append((vars(builtins), sorted(stock.code_module.ALLOWED_BUILTINS)))
+        environment = getattr(os.environ, "_data", None)
+        if isinstance(environment, dict):
+            watched.append((environment, [os.environ.encodekey("CI")]))  # type: ignore[attr-defined]
+    return watched
+
+
+def _watched_classes(
+    order: tuple[str, ...], instances: dict[str, Any]
+) -> list[tuple[type, list[str]]]:
+    classes = {type(instances[node_id]) for node_id in order}
+    watched = [(found, list(_NODE_METHODS)) for found in sorted(classes, key=lambda c: c.__name__)]
+    if stock.PythonCodeNode in classes:
+        watched.append((stock.CodeExecutor, list(_EXECUTOR_METHODS)))
+    return watched
+
+
+def _runtime_requirements(workflow: Any) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """What ``Workflow.validate`` would miss unless a run's parameters provide it."""
+    required = []
+    for node_id, node in workflow._node_instances.items():
+        try:
+            parameters = node.get_parameters()
+        except Exception as broken:
+            raise NotNative(f"node {node_id!r} cannot say which parameters it takes") from broken
+        connected: set[str] = set()
+        for _, _, attributes in workflow.graph.in_edges(node_id, data=True):
+            target = attributes.get("to_input")
+            if target:
+                connected.update(target if isinstance(target, list) else [target])
+            connected.update(attributes.get("mapping", {}).values())
+        missing = []
+        for name, parameter in parameters.items():
+            if not parameter.required or name in connected or name in node.config:
+                continue
+            if "config" in node.config and name in node.config["config"]:
+                continue
+            if parameter.default is None:
+                missing.append(name)
+        if missing:
+            required.append((node_id, tuple(missing)))
+    return tuple(required)

@@ -1,0 +1,132 @@
+"""Which runs are left to Kailash's own runtime, and why."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kailash.runtime.tracing import get_workflow_tracer
+from kailash.runtime.trust.context import TrustVerificationMode, get_runtime_trust_context
+
+from nexus_core.runtime import stock
+
+try:
+    from opentelemetry import trace
+except ImportError:  # then Kailash's tracer is not enabled either
+    trace = None  # type: ignore[assignment]
+
+__all__ = ["reasons_to_delegate"]
+
+#: Methods of stock that the native engine stands in for. A subclass or a test
+#: that replaces one expects it to be called.
+_REPLACED = (
+    "_execute_workflow_async",
+    "_execute_single_node",
+    "_prepare_node_inputs",
+    "_should_skip_conditional_node",
+    "_should_stop_on_error",
+    "_process_workflow_parameters",
+    "_validate_connection_contracts",
+    "_flush_deferred_storage_sqlite",
+)
+_ORIGINALS = {
+    name: getattr(stock.StockLocalRuntime, name)
+    for name in _REPLACED
+    if hasattr(stock.StockLocalRuntime, name)
+}
+#: The last three are called by the native engine, through the runtime.
+_STILL_CALLED = frozenset(
+    {
+        "_prepare_node_inputs",
+        "_should_skip_conditional_node",
+        "_should_stop_on_error",
+        "_process_workflow_parameters",
+    }
+)
+
+_checked_types: dict[type, tuple[str, ...]] = {}
+
+
+def _replaced_methods(runtime: Any) -> tuple[str, ...]:
+    kind = type(runtime)
+    found = _checked_types.get(kind)
+    if found is None:
+        found = _checked_types[kind] = tuple(
+            name
+            for name, original in _ORIGINALS.items()
+            if getattr(kind, name) is not original and name not in _STILL_CALLED
+        )
+    own = vars(runtime)
+    patched = tuple(name for name in _ORIGINALS if name in own)
+    return found + patched if patched else found
+
+
+def _spans_are_recorded() -> bool:
+    """Whether a span that Kailash starts would reach anybody.
+
+    With the OpenTelemetry API alone, or no provider set, spans record nothing.
+    """
+    if not get_workflow_tracer().enabled:
+        return False
+    return not isinstance(
+        trace.get_tracer_provider(), (trace.ProxyTracerProvider, trace.NoOpTracerProvider)
+    )
+
+
+def reasons_to_delegate(
+    runtime: Any,
+    workflow: Any,
+    parameters: Any = None,
+    idempotency_key: str | None = None,
+    search_attributes: Any = None,
+) -> tuple[str, ...]:
+    """Why Kailash has to run this; empty if the native engine may.
+
+    Args:
+        runtime: The runtime.
+        workflow: What is to run.
+        parameters: The run's parameters.
+        idempotency_key: The run's key.
+        search_attributes: What the run is indexed under.
+
+    Returns:
+        Reasons, one sentence each.
+    """
+    reasons: list[str] = []
+    if type(workflow) is not stock.Workflow:
+        reasons.append("it is not a built Workflow")
+    if parameters is not None and type(parameters) is not dict:
+        reasons.append("its parameters are not a dict")
+    elif parameters:
+        context = parameters.get("workflow_context")
+        if isinstance(context, dict) and context.get("execution_tracker") is not None:
+            reasons.append("it resumes from an execution tracker")
+    if idempotency_key is not None:
+        reasons.append("idempotency keys and checkpoints are Kailash's")
+    if search_attributes and runtime.enable_monitoring:
+        reasons.append("search attributes are stored by Kailash")
+    features = (
+        (runtime.enable_security and runtime.user_context, "access control is Kailash's"),
+        (runtime.enable_audit, "audit logging is Kailash's"),
+        (runtime.enable_resource_limits, "resource limits are enforced by Kailash"),
+        (runtime._resource_enforcer is not None, "resource limits are enforced by Kailash"),
+        (
+            runtime._retry_policy_engine is not None or runtime._circuit_breaker is not None,
+            "retry policies and circuit breakers are Kailash's",
+        ),
+        (runtime.secret_provider is not None, "secrets are injected by Kailash"),
+        (runtime._persistent_mode, "persistent mode is Kailash's"),
+        (runtime._audit_generator is not None, "its audit generator is Kailash's"),
+        (
+            runtime._trust_verification_mode != TrustVerificationMode.DISABLED
+            or runtime._trust_context is not None
+            or get_runtime_trust_context() is not None,
+            "trust verification is Kailash's",
+        ),
+        (runtime._hook_registry.subscriber_count > 0, "node completion hooks are Kailash's"),
+        (runtime._checkpoint_after_each_node, "checkpoints are Kailash's"),
+        (runtime._enable_performance_monitoring, "performance monitoring is Kailash's"),
+        (_spans_are_recorded(), "OpenTelemetry spans are Kailash's"),
+    )
+    reasons.extend(reason for applies, reason in features if applies)
+    reasons.extend(f"{name} is replaced" for name in _replaced_methods(runtime))
+    return tuple(dict.fromkeys(reasons))

@@ -1,0 +1,366 @@
+"""What a run asks of Kailash: everything that its native part does not decide.
+
+One host serves one run. Its methods are called by the engine from whichever thread runs
+a node, always with the node's place in topological order.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable, Mapping
+from types import FunctionType
+from typing import Any
+
+from kailash.runtime.validation.error_categorizer import ErrorCategorizer
+from kailash.runtime.validation.metrics import get_metrics_collector
+from kailash.sdk_exceptions import NodeExecutionError, NodeValidationError, WorkflowExecutionError
+
+from nexus_core._core import WorkflowRun
+from nexus_core.runtime import stock
+from nexus_core.runtime.compiler import CompiledWorkflow
+from nexus_core.runtime.memory_limit import MemoryLimit
+from nexus_core.runtime.observers import RunObserver
+
+__all__ = ["RunHost"]
+
+_code_logger = logging.getLogger("kailash.nodes.code.python")
+_security_logger = logging.getLogger("kailash.security")
+
+
+class RunHost:
+    """The Python side of one run."""
+
+    __slots__ = (
+        "_failed",
+        "compiled",
+        "context",
+        "memory_limit",
+        "observer",
+        "parameters",
+        "run",
+        "runtime",
+        "token",
+        "workflow",
+    )
+
+    def __init__(
+        self,
+        runtime: Any,
+        workflow: Any,
+        compiled: CompiledWorkflow,
+        parameters: dict[str, Any] | None,
+        context: dict[str, Any],
+        token: Any,
+        observer: RunObserver | None,
+    ) -> None:
+        self.runtime = runtime
+        self.workflow = workflow
+        self.compiled = compiled
+        self.parameters = parameters or {}
+        self.context = context
+        self.token = token
+        self.observer = observer
+        self.run: WorkflowRun = None  # type: ignore[assignment]  # set before the first node
+        guarded_by = compiled.guarded_by
+        self.memory_limit = MemoryLimit(guarded_by) if guarded_by is not None else None
+        self._failed: list[int] = []
+
+    # --- inputs -------------------------------------------------------------------
+
+    def prepare_inputs(self, index: int) -> dict[str, Any]:
+        """``LocalRuntime._prepare_node_inputs``."""
+        inputs: dict[str, Any] = self.runtime._prepare_node_inputs(
+            workflow=self.workflow,
+            node_id=self.compiled.node_ids[index],
+            node_instance=self.compiled.instances[index],
+            node_outputs=self.run.outputs(),
+            parameters=self.parameters,
+            _node_ids=self.compiled.node_id_set,
+        )
+        return inputs
+
+    def connection_invalid(self, index: int, error: Exception) -> None:
+        """What ``_prepare_node_inputs`` does when a node refuses its inputs."""
+        runtime = self.runtime
+        node_id = self.compiled.node_ids[index]
+        node = self.compiled.instances[index]
+        node_type = type(node).__name__
+        category = ErrorCategorizer().categorize_error(error, node_type)
+        connection = {"source": "unknown", "target": node_id}
+        for known in self.workflow.connections:
+            if known.target_node == node_id:
+                connection["source"] = known.source_node
+                break
+        metrics = get_metrics_collector()
+        metrics.start_validation(node_id, node_type, runtime.connection_validation)
+        metrics.end_validation(
+            node_id,
+            node_type,
+            success=False,
+            error_category=category,
+            connection_info=connection,
+        )
+        if category.value == "security_violation":
+            details = {"message": str(error), "category": "connection_validation"}
+            metrics.record_security_violation(node_id, node_type, details, connection)
+        text = runtime._generate_enhanced_validation_error(
+            node_id, node, error, self.workflow, self.parameters
+        )
+        if runtime.connection_validation == "strict":
+            raise WorkflowExecutionError(text) from error
+        runtime.logger.warning(text)
+
+    def sanitize(self, index: int, values: dict[str, Any]) -> dict[str, Any]:
+        """``validate_node_parameters`` with a node's security configuration."""
+        config = self.compiled.instances[index].executor.security_config
+        sanitized: dict[str, Any] = stock.security.validate_node_parameters(
+            values, config, context="python_exec"
+        )
+        return sanitized
+
+    def should_skip(self, index: int, inputs: dict[str, Any]) -> bool:
+        """``ConditionalExecutionMixin._should_skip_conditional_node``."""
+        node_id = self.compiled.node_ids[index]
+        skip: bool = self.runtime._should_skip_conditional_node(
+            self.workflow, node_id, inputs, self.run.outputs()
+        )
+        if skip:
+            self.runtime.logger.info(
+                f"Skipping node {node_id} - all conditional inputs are None"
+            )
+        return skip
+
+    # --- context and limits ---------------------------------------------------------
+
+    def give_context(self, index: int, context: dict[str, Any]) -> None:
+        """Lets a node see the run's workflow context."""
+        self.compiled.instances[index]._workflow_context = context
+
+    def context_functions(self) -> tuple[Callable[..., Any], Callable[..., None]]:
+        """``get_workflow_context`` and ``set_workflow_context`` of this run."""
+        context = self.context
+
+        def get_workflow_context(key: str, default: Any = None) -> Any:
+            return context.get(key, default)
+
+        def set_workflow_context(key: str, value: Any) -> None:
+            context[key] = value
+
+        return get_workflow_context, set_workflow_context
+
+    def is_cancelled(self) -> bool:
+        """Whether the caller's token was cancelled."""
+        return bool(self.token.is_cancelled)
+
+    def rebase_memory_limit(self) -> None:
+        """Called between nodes of a run that has gone on for a while."""
+        if self.memory_limit is not None:
+            self.memory_limit.rebase()
+
+    def enter_memory_limit(self) -> None:
+        """Before a code node, in a run that has other nodes too."""
+        if self.memory_limit is not None:
+            self.memory_limit.enter()
+
+    def leave_memory_limit(self) -> None:
+        """After such a node."""
+        if self.memory_limit is not None:
+            self.memory_limit.leave()
+
+    # --- a named function -----------------------------------------------------------
+
+    def call_named_function(
+        self, name: str, function: Any, namespace: dict[str, Any], inputs: dict[str, Any]
+    ) -> Any:
+        """Calls the function that a node's code defines under ``function_name``."""
+        if not callable(function):
+            defined = sorted(
+                known
+                for known, value in namespace.items()
+                if isinstance(value, FunctionType)
+                and value.__globals__ is namespace
+                and not known.startswith("_")
+            )
+            raise NameError(
+                f"function_name is {name!r}, but the node's code defines "
+                f"{', '.join(defined) if defined else 'no function'}"
+            )
+        if not isinstance(function, FunctionType):
+            return function(**inputs)
+        code = function.__code__
+        count = code.co_argcount
+        names = code.co_varnames[: count + code.co_kwonlyargcount]
+        if names == ("data",) and "data" not in inputs and not code.co_flags & 0x0C:
+            return function(dict(inputs))
+        defaulted = set(names[count - len(function.__defaults__ or ()) : count])
+        defaulted.update(function.__kwdefaults__ or ())
+        missing = [n for n in names if n not in inputs and n not in defaulted]
+        if missing:
+            raise TypeError(
+                f"{name}() needs {', '.join(missing)}; the node is given "
+                f"{', '.join(inputs) or 'nothing'}"
+            )
+        if code.co_flags & 0x08:  # takes **keywords
+            return function(**inputs)
+        positional_only = code.co_posonlyargcount
+        arguments = [inputs[n] for n in names[:positional_only] if n in inputs]
+        keywords = {n: inputs[n] for n in names[positional_only:] if n in inputs}
+        return function(*arguments, **keywords)
+
+    # --- failures -------------------------------------------------------------------
+
+    def code_failed(
+        self, index: int, error: Exception | None, elapsed: float | None
+    ) -> BaseException:
+        """What ``CodeExecutor.execute_code`` raises for an error of the user's code."""
+        config = self.compiled.instances[index].executor.security_config
+        security = stock.security
+        if elapsed is not None:
+            text = f"Execution timeout: {elapsed:.2f}s > {config.execution_timeout}s"
+            if config.enable_audit_logging:
+                _security_logger.warning(text)
+            timeout = security.ExecutionTimeoutError(text)
+            timeout.__context__ = error
+            return self.input_refused(index, timeout)
+        assert error is not None
+        if (
+            isinstance(error, MemoryError)
+            and self.memory_limit is not None
+            and self.memory_limit.in_force
+        ):
+            exceeded = security.MemoryLimitError(
+                "Memory limit exceeded: code execution requested more than "
+                f"{self.memory_limit.limit} bytes of additional address space"
+            )
+            exceeded.__cause__ = exceeded.__context__ = error
+            return self.input_refused(index, exceeded)
+        if isinstance(error, (security.ExecutionTimeoutError, security.MemoryLimitError)):
+            return self.input_refused(index, error)
+        return self._wrapped("Code execution failed", error, stock.code_frame)
+
+    def function_failed(self, index: int, error: Exception) -> BaseException:
+        """What ``CodeExecutor.execute_function`` raises for an error of the function."""
+        return self._wrapped("Function execution failed", error, stock.function_frame)
+
+    def parameter_missing(self, index: int, name: str) -> BaseException:
+        """What ``CodeExecutor.execute_function`` raises for a parameter without a value."""
+        missing = NodeExecutionError(f"Missing required parameter: {name}")
+        missing.__context__ = sys.exc_info()[1]
+        return self._wrapped(
+            "Function execution failed", missing, stock.missing_parameter_frame
+        )
+
+    def _wrapped(self, what: str, error: Exception, frame: str) -> BaseException:
+        try:
+            text = f"{what}: {error!s}\n{stock.format_with_frame(error, frame)}"
+        except Exception as broken:  # its __str__ raises: stock reports that instead
+            return self.input_refused(0, broken)
+        _code_logger.error(text)
+        wrapped = NodeExecutionError(text)
+        wrapped.__context__ = error
+        return wrapped
+
+    def input_refused(self, index: int, error: Exception) -> BaseException:
+        """What ``PythonCodeNode.run`` makes of an exception."""
+        if isinstance(error, NodeExecutionError):
+            return error
+        _code_logger.error(f"Python code execution failed: {error}")
+        refused = NodeExecutionError(f"Execution failed: {error!s}")
+        refused.__context__ = error
+        return refused
+
+    def instance_failed(self, index: int, error: Exception) -> BaseException:
+        """What ``ClassWrapper.execute`` raises when the class cannot be made."""
+        name = self.compiled.instances[index].class_type.__name__
+        failed = NodeExecutionError(f"Failed to create instance of {name}: {error}")
+        failed.__cause__ = failed.__context__ = error
+        return failed
+
+    def execution_failed(self, index: int, error: Exception) -> BaseException:
+        """What ``Node.execute`` makes of an exception."""
+        if isinstance(error, (NodeValidationError, NodeExecutionError)):
+            return error
+        node = self.compiled.instances[index]
+        text = f"execution failed: {error}"
+        node.logger.error(f"Node {node.id} {text}", exc_info=error)
+        failed = NodeExecutionError(
+            f"Node '{node.id}' execution failed: {type(error).__name__}: {error}"
+        )
+        failed.__cause__ = failed.__context__ = error
+        return failed
+
+    def content_failure(self, index: int, output: Any) -> BaseException | None:
+        """The error for an output that says ``success: False``."""
+        stop, text = stock.should_stop_on_content_failure(
+            result=output, content_aware_mode=True, stop_on_error=True
+        )
+        if not stop:
+            return None
+        node_id = self.compiled.node_ids[index]
+        result = output if isinstance(output, dict) else {"error": text}
+        error: BaseException = stock.create_content_aware_error(
+            node_id=node_id, result=result, error_message=text
+        )
+        error.__context__ = sys.exc_info()[1]
+        self.runtime.logger.error(f"Content-aware failure detected in node {node_id}: {text}")
+        return error
+
+    def node_failed(
+        self, index: int, error: Exception, inputs: Mapping[str, Any] | None
+    ) -> dict[str, Any] | BaseException:
+        """The record of a failure that the run survives, or the error that ends it.
+
+        Follows the ``except`` branch of ``LocalRuntime._execute_workflow_async``.
+        """
+        runtime = self.runtime
+        node_id = self.compiled.node_ids[index]
+        self._failed.append(index)
+        runtime.logger.error(
+            f"Node {node_id} failed: {error}", exc_info=error if runtime.debug else None
+        )
+        if isinstance(error, stock.ContentAwareExecutionError):
+            return _caused_by(error, f"Content-aware failure in node '{node_id}': {error}")
+        if "Trust verification denied" in str(error):
+            return _caused_by(error, str(error))
+        if runtime._should_stop_on_error(self.workflow, node_id):
+            text = f"Node '{node_id}' failed: {error}"
+            # In topological order, whatever order they failed in.
+            earlier = [
+                self.compiled.node_ids[place] for place in sorted(self._failed) if place < index
+            ]
+            if earlier:
+                text += f" (Previously failed nodes: {earlier})"
+            return _caused_by(error, text)
+        return {
+            "error": str(error),
+            "error_type": type(error).__name__,
+            "failed": True,
+            "_exception": error,
+        }
+
+    # --- whoever watches --------------------------------------------------------------
+
+    def node_started(self, index: int) -> None:
+        """Before a node's inputs are assembled, if anybody watches."""
+        if self.observer is not None:
+            self.observer.started(index)
+
+    def node_ended(
+        self,
+        index: int,
+        inputs: Mapping[str, Any] | None,
+        output: Any,
+        error: BaseException | None,
+        seconds: float,
+    ) -> None:
+        """After a node, if anybody watches."""
+        if self.observer is not None:
+            self.observer.ended(index, inputs, output, error, seconds)
+
+
+def _caused_by(error: Exception, text: str) -> WorkflowExecutionError:
+    """As ``raise WorkflowExecutionError(text) from error`` would leave it."""
+    failed = WorkflowExecutionError(text)
+    failed.__cause__ = failed.__context__ = error
+    return failed

@@ -1,0 +1,431 @@
+"""``LocalRuntime`` on the native engine."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+import warnings
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from kailash.runtime._time_limits import (
+    _TimeLimitClassifier,
+    _validate_limits,
+    arm_time_limits,
+)
+from kailash.runtime.cancellation import CancellationToken
+from kailash.runtime.metrics import get_metrics_bridge
+from kailash.sdk_exceptions import (
+    HardTimeLimitExceeded,
+    SoftTimeLimitExceeded,
+    WorkflowCancelledError,
+)
+from kailash.workflow.credentials import get_credential_store
+
+from nexus_core.runtime import history, stock
+from nexus_core.runtime.compiler import CompiledWorkflow, NotNative, compiled
+from nexus_core.runtime.delegation import reasons_to_delegate
+from nexus_core.runtime.explain import DelegationError, Explanation
+from nexus_core.runtime.workflow_run import NativeRun
+
+__all__ = ["LocalRuntime"]
+
+_DEPRECATION = (
+    "LocalRuntime.execute() without context manager or explicit close() is deprecated. "
+    "Use 'with LocalRuntime() as runtime:' pattern for proper resource cleanup. "
+    "This will become an error in v0.12.0. "
+    "See documentation: https://docs.kailash.ai/runtime/local-runtime#resource-management"
+)
+
+
+class LocalRuntime(stock.StockLocalRuntime):
+    """Kailash's ``LocalRuntime`` with the same results, in parallel and without its overhead.
+
+    Follows ``kailash.runtime.local.LocalRuntime``: same constructor, same ``execute``.
+    Independent synchronous nodes run at the same time once one of them holds the caller.
+
+    Args:
+        *args: As for Kailash's.
+        strict: Whether a run that would be delegated to Kailash raises
+            :class:`DelegationError` instead.
+        **kwargs: As for Kailash's; ``max_concurrency`` bounds the nodes that run at once.
+
+    Example:
+        >>> from kailash.workflow.builder import WorkflowBuilder
+        >>> builder = WorkflowBuilder()
+        >>> _ = builder.add_node("PythonCodeNode", "one", {"code": "result = 1"})
+        >>> with LocalRuntime(enable_monitoring=False) as runtime:
+        ...     results, run_id = runtime.execute(builder.build())
+        >>> results
+        {'one': {'result': 1}}
+    """
+
+    def __init__(
+        self,
+        debug: bool = False,
+        enable_cycles: bool = True,
+        enable_async: bool = True,
+        max_concurrency: int = 10,
+        user_context: Any | None = None,
+        enable_monitoring: bool = True,
+        enable_security: bool = False,
+        enable_audit: bool = False,
+        resource_limits: dict[str, Any] | None = None,
+        secret_provider: Any | None = None,
+        connection_validation: str = "warn",
+        conditional_execution: str = "route_data",
+        content_aware_success_detection: bool = True,
+        persistent_mode: bool = False,
+        enable_connection_sharing: bool = True,
+        max_concurrent_workflows: int = 10,
+        connection_pool_size: int = 20,
+        enable_enterprise_monitoring: bool = False,
+        enable_health_monitoring: bool = False,
+        enable_resource_coordination: bool = True,
+        circuit_breaker_config: dict[str, Any] | None = None,
+        retry_policy_config: dict[str, Any] | None = None,
+        connection_pool_config: dict[str, Any] | None = None,
+        trust_context: Any | None = None,
+        trust_verifier: Any | None = None,
+        trust_verification_mode: str = "disabled",
+        audit_generator: Any | None = None,
+        audit_log_to_stdout: bool = False,
+        enable_resource_limits: bool = False,
+        checkpoint_store: Any | None = None,
+        checkpoint_after_each_node: bool = False,
+        history_store: Any | None = None,
+        sync_bridge_timeout: float | None = None,
+        *,
+        strict: bool = False,
+    ) -> None:
+        given = {key: value for key, value in locals().items() if key in _STOCK_ARGUMENTS}
+        super().__init__(**given)
+        self._strict = strict
+        self._native_runs = 0
+        self._delegated_runs: Counter[str] = Counter()
+        self._tracing = False
+        self._last_trace: list[tuple[str, str, float, float]] = []
+        self._uncounted_validations: Counter[tuple[str, str]] = Counter()
+
+    # --- what users ask about --------------------------------------------------------
+
+    def explain(self, workflow: Any) -> Explanation:
+        """Which parts of a workflow run natively on this runtime, and why the others do not.
+
+        Args:
+            workflow: A built workflow.
+
+        Returns:
+            The explanation; ``print`` shows it as text.
+        """
+        reasons = reasons_to_delegate(self, workflow)
+        try:
+            plan = compiled(workflow, self.enable_async)
+        except NotNative as refused:
+            return Explanation(False, (*reasons, str(refused)))
+        except Exception as broken:
+            return Explanation(False, (*reasons, f"it cannot be read: {broken!r}"))
+        notes = []
+        if self.max_concurrency == 1:
+            notes.append("max_concurrency=1: nodes run one after the other")
+        if self.enable_monitoring:
+            notes.append("run history is written in the background")
+        return Explanation(not reasons, tuple(reasons), plan.explanations, tuple(notes))
+
+    def engine_statistics(self) -> dict[str, Any]:
+        """How many runs were native, and why others were delegated.
+
+        Returns:
+            ``{"native_runs": int, "delegated_runs": {reason: int}}``.
+        """
+        return {
+            "native_runs": self._native_runs,
+            "delegated_runs": dict(self._delegated_runs),
+        }
+
+    def enable_trace(self, enabled: bool = True) -> None:
+        """Keeps when and on which thread each node of the following runs ran.
+
+        Args:
+            enabled: ``False`` stops it.
+        """
+        self._tracing = enabled
+
+    def last_trace(self) -> list[tuple[str, str, float, float]]:
+        """The last traced run: ``(node_id, thread, start, end)``, seconds from its start."""
+        return list(self._last_trace)
+
+    def close(self) -> None:
+        """As Kailash's; when nobody uses the runtime any more, its history is written."""
+        super().close()
+        if self._ref_count <= 0 and self.enable_monitoring:
+            self.flush_history(_CLOSE_PATIENCE)
+
+    def flush_history(self, timeout: float | None = None) -> bool:
+        """Waits until the history of all finished runs is in the database.
+
+        Args:
+            timeout: Seconds to wait at most; ``None`` waits as long as Kailash would.
+
+        Returns:
+            Whether everything is written.
+        """
+        return history.history_writer().flush(timeout)
+
+    # --- running ----------------------------------------------------------------------
+
+    def execute(
+        self,
+        workflow: Any,
+        task_manager: Any | None = None,
+        parameters: dict[str, Any] | None = None,
+        cancellation_token: Any | None = None,
+        search_attributes: dict[str, Any] | None = None,
+        *,
+        idempotency_key: str | None = None,
+        force_resume_with_drift: bool = False,
+        soft_time_limit: float | None = None,
+        time_limit: float | None = None,
+        **kwargs: Any,
+    ) -> tuple[dict[str, Any], str | None]:
+        """Executes a workflow; follows ``kailash.runtime.local.LocalRuntime.execute``.
+
+        Args:
+            workflow: A built workflow.
+            task_manager: Told of the run and its nodes, or ``None``.
+            parameters: By node id, for the workflow as a whole, or both.
+            cancellation_token: Looked at between nodes.
+            search_attributes: Indexed with the run.
+            idempotency_key: Delegated to Kailash.
+            force_resume_with_drift: Delegated to Kailash.
+            soft_time_limit: Seconds after which no node starts.
+            time_limit: Seconds after which the run fails in any case.
+            **kwargs: Ignored, as Kailash does.
+
+        Returns:
+            Results by node id, in topological order, and the id of the run.
+
+        Raises:
+            RuntimeExecutionError: As Kailash does; the cause is the node's error.
+            WorkflowValidationError: If the workflow or its parameters are invalid.
+            WorkflowCancelledError: If the token was cancelled.
+            DelegationError: If the runtime is strict and Kailash would have to run this.
+        """
+        _validate_limits(soft_time_limit, time_limit)
+        if not (
+            self._is_context_managed or self._cleanup_registered or self._externally_managed
+        ):
+            warnings.warn(_DEPRECATION, DeprecationWarning, stacklevel=2)
+        plan = self._plan_for(workflow, parameters, idempotency_key, search_attributes)
+        if isinstance(plan, tuple):
+            if self._strict:
+                raise DelegationError(plan)
+            with self._already_warned():
+                return super().execute(
+                    workflow,
+                    task_manager,
+                    parameters,
+                    cancellation_token,
+                    search_attributes,
+                    idempotency_key=idempotency_key,
+                    force_resume_with_drift=force_resume_with_drift,
+                    soft_time_limit=soft_time_limit,
+                    time_limit=time_limit,
+                    **kwargs,
+                )
+        limits = None
+        if soft_time_limit is not None or time_limit is not None:
+            cancellation_token = CancellationToken()
+            limits = arm_time_limits(
+                cancellation_token, soft_time_limit=soft_time_limit, time_limit=time_limit
+            )
+        began = time.perf_counter()
+        try:
+            run = NativeRun(
+                self, workflow, plan, task_manager, parameters, cancellation_token,
+                search_attributes,
+            )  # fmt: skip
+            try:
+                outcome = self._run_here_or_on_bridge(
+                    run,
+                    {
+                        "workflow": workflow,
+                        "task_manager": task_manager,
+                        "parameters": parameters,
+                        "cancellation_token": cancellation_token,
+                        "search_attributes": search_attributes,
+                    },
+                )
+            except WorkflowCancelledError as error:
+                if limits is not None:
+                    classified = _TimeLimitClassifier(limits).classify(error)
+                    if classified is not error:
+                        raise classified from error
+                raise
+            if limits is not None:
+                _raise_if_too_late(limits, cancellation_token)
+            return outcome
+        finally:
+            get_metrics_bridge().record_workflow_execution(
+                getattr(workflow, "name", "") or "",
+                time.perf_counter() - began,
+                success=sys.exc_info()[0] is None,
+            )
+            if limits is not None:
+                limits.disarm()
+            get_credential_store().clear()
+            if plan.needs_loop:
+                self._snapshot_async_sql_pool_keys()
+
+    @contextmanager
+    def _already_warned(self) -> Iterator[None]:
+        """Keeps Kailash's own ``execute`` from warning a second time, from here."""
+        if not (self._cleanup_registered or _inside_event_loop()):
+            self._ensure_event_loop()
+        if self._cleanup_registered or self._is_context_managed or self._externally_managed:
+            yield
+            return
+        with warnings.catch_warnings():
+            warnings.filterwarnings(
+                "ignore", message="LocalRuntime.execute", category=DeprecationWarning
+            )
+            yield
+
+    def _plan_for(
+        self,
+        workflow: Any,
+        parameters: Any,
+        idempotency_key: str | None,
+        search_attributes: Any,
+    ) -> CompiledWorkflow | tuple[str, ...]:
+        """The plan to run, or why Kailash has to run the workflow."""
+        reasons = reasons_to_delegate(
+            self, workflow, parameters, idempotency_key, search_attributes
+        )
+        if reasons:
+            return reasons
+        try:
+            plan = compiled(workflow, self.enable_async)
+        except NotNative as refused:
+            return (str(refused),)
+        if self.conditional_execution == "skip_branches" and plan.has_switches:
+            return ("skip_branches prunes the branches of a workflow with switches",)
+        return plan
+
+    def _run_here_or_on_bridge(
+        self, run: NativeRun, arguments: dict[str, Any]
+    ) -> tuple[dict[str, Any], str | None]:
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            # Inside the handler, as Kailash does: the error is the context of
+            # whatever a node raises.
+            self._native_runs += 1
+            needs_loop = run.plan.needs_loop or not self._cleanup_registered
+            loop = self._ensure_event_loop() if needs_loop else None
+            try:
+                return run.execute(loop)
+            except Exception as error:
+                failure = error
+            # As an event loop would hand it on.
+            raise failure
+        # On a thread of its own with a loop of its own, as Kailash does; it comes
+        # back to ``_execute_async``.
+        return self._execute_sync(**arguments)
+
+    async def _execute_async(
+        self, workflow: Any, **kwargs: Any
+    ) -> tuple[dict[str, Any], str | None]:
+        plan: CompiledWorkflow | tuple[str, ...]
+        if kwargs.get("execution_tracker") is not None:
+            plan = ("it resumes from an execution tracker",)
+        else:
+            plan = self._plan_for(
+                workflow,
+                kwargs.get("parameters"),
+                kwargs.get("idempotency_key"),
+                kwargs.get("search_attributes"),
+            )
+        if isinstance(plan, tuple):
+            if self._strict:
+                raise DelegationError(plan)
+            self._delegated_runs.update(plan)
+            return await super()._execute_async(workflow, **kwargs)
+        self._native_runs += 1
+        run = NativeRun(
+            self,
+            workflow,
+            plan,
+            kwargs.get("task_manager"),
+            kwargs.get("parameters"),
+            kwargs.get("cancellation_token"),
+            kwargs.get("search_attributes"),
+        )
+        return await run.execute_async()
+
+    # --- statistics that stock gathers node by node -------------------------------------
+
+    def get_validation_metrics(self) -> dict[str, Any]:
+        """As Kailash's; native validations are counted when somebody looks."""
+        self._count_validations()
+        metrics: dict[str, Any] = super().get_validation_metrics()
+        return metrics
+
+    def reset_validation_metrics(self) -> None:
+        """As Kailash's."""
+        self._uncounted_validations.clear()
+        super().reset_validation_metrics()
+
+    def _count_validations(self) -> None:
+        from kailash.runtime.validation.metrics import get_metrics_collector
+
+        collector = get_metrics_collector()
+        pending, self._uncounted_validations = self._uncounted_validations, Counter()
+        for (node_id, node_type), count in pending.items():
+            for _ in range(min(count, collector.metrics.maxlen or count)):
+                if self.connection_validation == "off":
+                    collector.record_mode_bypass(node_id, node_type, "off")
+                else:
+                    collector.start_validation(node_id, node_type, self.connection_validation)
+                    collector.end_validation(node_id, node_type, success=True)
+
+
+#: How long ``close`` waits for run history, in seconds: as long as Kailash waits for a
+#: locked database.
+_CLOSE_PATIENCE = 5.0
+
+history.install_read_barrier()
+
+_STOCK_ARGUMENTS = frozenset(
+    name
+    for name in stock.StockLocalRuntime.__init__.__code__.co_varnames[
+        1 : stock.StockLocalRuntime.__init__.__code__.co_argcount
+    ]
+)
+
+
+
+def _inside_event_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
+def _raise_if_too_late(limits: Any, token: Any) -> None:
+    """A deadline that passed while the last node ran counts."""
+    if limits.hard_deadline_reached:
+        raise HardTimeLimitExceeded(
+            f"workflow exceeded hard time limit (time_limit={limits.time_limit}s + "
+            f"grace_seconds={limits.grace_seconds}s)"
+        )
+    if token.is_cancelled and limits.soft_time_limit is not None:
+        raise SoftTimeLimitExceeded(
+            f"workflow exceeded soft time limit (soft_time_limit={limits.soft_time_limit}s)"
+        )
+
+

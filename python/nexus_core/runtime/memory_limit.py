@@ -1,0 +1,72 @@
+"""Kailash's memory ceiling for code nodes, put in force for more than one node at a time.
+
+Stock bounds the address space that one code node may add: it reads ``/proc``, sets
+``RLIMIT_AS`` and takes it back, around every node. Here the ceiling stays in force from
+node to node and is set anew when a run has gone on for a while, so that what earlier
+nodes keep is not held against later ones. Stock's own book-keeping is used, because
+its guards may be active at the same time on other threads.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+from nexus_core.runtime import stock
+
+__all__ = ["MemoryLimit"]
+
+
+class MemoryLimit:
+    """The ceiling that a run's code nodes are under."""
+
+    __slots__ = ("_ceiling", "_depth", "_lock", "limit")
+
+    def __init__(self, config: Any) -> None:
+        self.limit: int = config.memory_limit
+        self._ceiling: int | None = None
+        self._depth = 0
+        self._lock = threading.Lock()
+
+    @property
+    def in_force(self) -> bool:
+        """Whether a ceiling is set, so that ``MemoryError`` means it was reached."""
+        return self._ceiling is not None
+
+    def enter(self) -> None:
+        """Puts the ceiling in force, counted."""
+        with self._lock:
+            self._depth += 1
+            if self._depth == 1:
+                self._set()
+
+    def leave(self) -> None:
+        """Takes it back when nobody needs it any more."""
+        with self._lock:
+            self._depth -= 1
+            if self._depth == 0:
+                self._unset()
+
+    def rebase(self) -> None:
+        """Measures the ceiling from what the process uses now."""
+        with self._lock:
+            if self._ceiling is not None:
+                self._unset()
+                self._set()
+
+    def _set(self) -> None:
+        security = stock.security
+        if not self.limit:
+            return
+        if security.resource is None or not hasattr(security.resource, "RLIMIT_AS"):
+            # Lets stock say once that nothing is enforced here.
+            with security.memory_limit_guard(self.limit):
+                return
+        with security._ADDRESS_SPACE_LOCK:
+            self._ceiling = security._enter_address_space_guard(self.limit)
+
+    def _unset(self) -> None:
+        if self._ceiling is not None:
+            with stock.security._ADDRESS_SPACE_LOCK:
+                stock.security._exit_address_space_guard(self._ceiling)
+            self._ceiling = None

@@ -1,0 +1,433 @@
+"""One native run of a workflow, step for step as ``LocalRuntime._execute_async`` does it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4
+
+from kailash.runtime.progress import _current_progress_registry
+from kailash.sdk_exceptions import (
+    RuntimeExecutionError,
+    WorkflowCancelledError,
+    WorkflowValidationError,
+)
+
+from nexus_core._core import WorkflowRun
+from nexus_core.runtime import history
+from nexus_core.runtime.compiler import CompiledWorkflow
+from nexus_core.runtime.host import RunHost
+from nexus_core.runtime.log_visibility import is_visible
+from nexus_core.runtime.observers import RunObserver
+from nexus_core.runtime.workflow_context import LazySignals, LiveTracker
+
+__all__ = ["NativeRun"]
+
+_nodes_logger = logging.getLogger("kailash.nodes")
+_logger = logging.getLogger("nexus_core.runtime")
+
+Outcome = tuple[dict[str, Any], str | None]
+
+
+class NativeRun:
+    """A run that the native engine executes.
+
+    Args:
+        runtime: The runtime.
+        workflow: The workflow.
+        plan: Its plan.
+        task_manager: Told of the run and its nodes, or ``None``.
+        parameters: As given to ``execute``.
+        token: Cancellation token, or ``None``.
+        search_attributes: As given to ``execute``.
+    """
+
+    __slots__ = (
+        "_history_id",
+        "_host",
+        "_manager_id",
+        "_parameters",
+        "_run",
+        "_search_attributes",
+        "_tracker",
+        "observer",
+        "plan",
+        "run_id",
+        "runtime",
+        "task_manager",
+        "token",
+        "workflow",
+    )
+
+    def __init__(
+        self,
+        runtime: Any,
+        workflow: Any,
+        plan: CompiledWorkflow,
+        task_manager: Any,
+        parameters: dict[str, Any] | None,
+        token: Any,
+        search_attributes: dict[str, Any] | None,
+    ) -> None:
+        self.runtime = runtime
+        self.workflow = workflow
+        self.plan = plan
+        self.task_manager = task_manager
+        self.token = token
+        self._parameters = parameters
+        self._search_attributes = search_attributes
+        self.run_id: str | None = None
+        self.observer: RunObserver | None = None
+        self._run: WorkflowRun | None = None
+        self._host: RunHost | None = None
+        self._tracker: LiveTracker | None = None
+        self._history_id: str | None = None
+        self._manager_id: str | None = None
+
+    def execute(self, loop: asyncio.AbstractEventLoop | None) -> Outcome:
+        """Runs to the end on the calling thread.
+
+        Args:
+            loop: Where nodes are awaited; only needed by a plan that awaits any.
+        """
+        steps = self.execute_async()
+        if self.plan.needs_loop and loop is not None:
+            return loop.run_until_complete(steps)
+        try:
+            steps.send(None)
+        except StopIteration as finished:
+            outcome: Outcome = finished.value
+            return outcome
+        steps.close()
+        raise RuntimeError("a node has to be awaited, and there is no event loop")
+
+    async def execute_async(self) -> Outcome:
+        """Runs to the end, awaiting nodes where they have to be."""
+        signal_key: str | None = None
+        processed: dict[str, Any] | None = None
+        began = datetime.now(UTC)
+        try:
+            context, supplied = self._workflow_context()
+            processed = self._processed_parameters()
+            self._validate(processed)
+            self._begin_tracking(processed)
+            signal_key = self.run_id or getattr(self.workflow, "workflow_id", None) or str(
+                id(self.workflow)
+            )
+            signals = LazySignals()
+            for name in ("signal_channel", "query_registry"):
+                if name in context:
+                    signals[name] = context[name]
+            self.runtime._workflow_signals[signal_key] = signals
+            results = await self._run_nodes(context, supplied, processed)
+            await self._final_cleanup()
+            self._end_tracking("completed", None, processed, began)
+            return results, self.run_id
+        except WorkflowValidationError:
+            self._end_tracking("failed", "Validation failed", processed, began)
+            raise
+        except PermissionError as error:
+            self._end_tracking("failed", str(error), processed, began)
+            raise
+        except WorkflowCancelledError as error:
+            self._end_tracking("cancelled", str(error), processed, began)
+            raise
+        except Exception as error:
+            self._end_tracking("failed", str(error), processed, began)
+            raise RuntimeExecutionError(
+                f"Unified enterprise workflow execution failed: {type(error).__name__}: {error}"
+            ) from error
+        finally:
+            if signal_key is not None:
+                self.runtime._workflow_signals.pop(signal_key, None)
+
+    # --- before the first node ------------------------------------------------------
+
+    def _workflow_context(self) -> tuple[dict[str, Any], bool]:
+        """The run's context, and whether the caller will see it."""
+        context: Any = {}
+        supplied = False
+        if self._parameters and "workflow_context" in self._parameters:
+            context = self._parameters.pop("workflow_context")
+            supplied = isinstance(context, dict)
+            if not supplied:
+                context = {}
+        self.runtime._current_workflow_context = context
+        if supplied or self.plan.shows_context:
+            signals = LazySignals()
+            context["signal_channel"] = signals["signal_channel"]
+            context["query_registry"] = signals["query_registry"]
+            self._tracker = context["execution_tracker"] = LiveTracker()
+        return context, supplied
+
+    def _processed_parameters(self) -> dict[str, Any] | None:
+        if not self._parameters:
+            return None
+        processed: dict[str, Any] | None = self.runtime._process_workflow_parameters(
+            self.workflow, self._parameters
+        )
+        return processed
+
+    def _validate(self, processed: dict[str, Any] | None) -> None:
+        """``Workflow.validate``, called where it can fail, or where its log lines are seen."""
+        given = processed or {}
+        for node_id, names in self.plan.runtime_requirements:
+            values = given.get(node_id, ())
+            if any(name not in values for name in names):
+                break
+        else:
+            if not is_visible(logging.getLogger("kailash.workflow.graph"), logging.INFO):
+                return
+        self.workflow.validate(runtime_parameters=processed)
+
+    def _begin_tracking(self, processed: dict[str, Any] | None) -> None:
+        runtime, workflow = self.runtime, self.workflow
+        if self.task_manager is None:
+            if runtime.enable_monitoring:
+                if workflow.name:
+                    self.run_id = self._history_id = str(uuid4())
+                else:
+                    runtime.logger.warning(
+                        "Failed to create task run: Workflow name is required"
+                    )
+            return
+        try:
+            self.run_id = self._manager_id = self.task_manager.create_run(
+                workflow_name=workflow.name,
+                metadata={
+                    "parameters": processed,
+                    "debug": runtime.debug,
+                    "runtime": "unified_enterprise",
+                    "enterprise_features": runtime._execution_context,
+                    "user_context": runtime._serialize_user_context(),
+                },
+            )
+            if self._search_attributes and self.run_id:
+                try:
+                    self.task_manager.set_search_attributes(
+                        self.run_id, self._search_attributes
+                    )
+                except Exception as refused:
+                    runtime.logger.warning(f"Failed to set search attributes: {refused}")
+        except Exception as refused:
+            runtime.logger.warning(f"Failed to create task run: {refused}")
+
+    # --- nodes ------------------------------------------------------------------------
+
+    async def _run_nodes(
+        self, context: dict[str, Any], supplied: bool, processed: dict[str, Any] | None
+    ) -> dict[str, Any]:
+        runtime, plan = self.runtime, self.plan
+        info_is_read = is_visible(runtime.logger, logging.INFO)
+        node_logs_are_read = is_visible(_nodes_logger, logging.INFO) or runtime.debug
+        if info_is_read:
+            mode = "route_data" if runtime.conditional_execution == "route_data" else "standard"
+            runtime.logger.info(
+                "Standard DAG workflow detected, using unified enterprise execution "
+                f"({mode} mode)"
+            )
+            runtime.logger.info("Execution order: %s", plan.node_ids)
+        observed = supplied or self.task_manager is not None or info_is_read
+        if observed:
+            self.observer = RunObserver(
+                runtime,
+                self.workflow,
+                plan,
+                self.task_manager,
+                self._manager_id,
+                audited=supplied or self.task_manager is not None,
+            )
+        host = self._host = RunHost(
+            runtime,
+            self.workflow,
+            plan,
+            processed,
+            context,
+            self.token,
+            self.observer,
+        )
+        guarded = host.memory_limit is not None and not node_logs_are_read
+        settings = {
+            "validates_connections": runtime.connection_validation != "off",
+            "detects_content_failures": runtime.content_aware_success_detection,
+            "stock_inputs": runtime.debug,
+            "stock_execute": node_logs_are_read,
+            "observed": observed,
+            "checks_cancellation": self.token is not None,
+            "guards_memory": guarded and plan.only_code_nodes,
+            "guards_each_node": guarded and not plan.only_code_nodes,
+            "max_concurrency": runtime.max_concurrency,
+            "history": self._history_id is not None,
+            "trace": runtime._tracing,
+        }
+        run = self._run = host.run = plan.plan.start(host, settings, processed, context)
+        if self._tracker is not None:
+            self._tracker.follow(run)
+        if plan.needs_loop or not plan.only_code_nodes:
+            run.context().run(_current_progress_registry.set, runtime._progress_registry)
+        run_guarded = settings["guards_memory"] and host.memory_limit is not None
+        if run_guarded:
+            host.memory_limit.enter()  # type: ignore[union-attr]
+        try:
+            while True:
+                state, waiting = run.drive()
+                if state == "finished":
+                    break
+                if state == "cancelled":
+                    raise self._cancelled(run)
+                await self._await_nodes(run, waiting or [])
+        finally:
+            if run_guarded:
+                host.memory_limit.leave()  # type: ignore[union-attr]
+            if runtime._tracing:
+                runtime._last_trace = run.trace()
+            if self._tracker is not None:
+                self._tracker.freeze()
+        runtime._current_workflow_context = None
+        if self.observer is not None:
+            self.observer.finished()
+            if supplied:
+                context["_audit_trail"] = self.observer.events
+        return run.results()
+
+    def _cancelled(self, run: WorkflowRun) -> WorkflowCancelledError:
+        pending = run.first_pending()
+        completed = run.completed()
+        node_id = self.plan.node_ids[pending] if pending is not None else None
+        self.runtime.logger.info(
+            "Workflow cancelled before node '%s' (completed: %s)", node_id, completed
+        )
+        return WorkflowCancelledError(
+            message=f"Workflow cancelled: {self.token.reason or 'no reason provided'}",
+            completed_nodes=list(completed),
+            cancelled_at_node=node_id,
+        )
+
+    async def _await_nodes(
+        self, run: WorkflowRun, waiting: list[tuple[int, dict[str, Any]]]
+    ) -> None:
+        """Awaits nodes together, in the run's own context."""
+        if len(waiting) == 1:
+            index, inputs = waiting[0]
+            await self._in_context(run, lambda: self._await_node(run, index, inputs))
+            return
+        tasks = [
+            self._in_context(run, lambda index=index, inputs=inputs: self._await_node(run, index, inputs))
+            for index, inputs in waiting
+        ]
+        await asyncio.gather(*tasks)
+
+    @staticmethod
+    def _in_context(run: WorkflowRun, start: Callable[[], Any]) -> asyncio.Task[None]:
+        task: asyncio.Task[None] = asyncio.get_running_loop().create_task(
+            start(), context=run.context()
+        )
+        return task
+
+    async def _await_node(self, run: WorkflowRun, index: int, inputs: dict[str, Any]) -> None:
+        node = self.plan.instances[index]
+        output: Any = None
+        failure: BaseException | None = None
+        try:
+            if self.runtime.enable_async and hasattr(node, "execute_async"):
+                output = await node.execute_async(**inputs)
+            else:
+                output = node.execute(**inputs)
+        except Exception as error:
+            failure = error
+        run.finish_pinned(index, output, failure)
+        if hasattr(node, "cleanup"):
+            self.runtime._snapshot_async_sql_pool_keys()
+            try:
+                await node.cleanup()
+            except Exception as error:
+                when = "cleanup" if failure is None else "cleanup after failure"
+                self.runtime.logger.warning(
+                    f"Error during node {self.plan.node_ids[index]} {when}: {error}"
+                )
+
+    async def _final_cleanup(self) -> None:
+        for node_id in self.plan.cleanup_ids:
+            try:
+                await self.workflow._node_instances[node_id].cleanup()
+            except Exception as error:
+                self.runtime.logger.warning(
+                    f"Error during final cleanup of node {node_id}: {error}"
+                )
+
+    # --- after the last node ------------------------------------------------------------
+
+    def _end_tracking(
+        self,
+        status: str,
+        error: str | None,
+        processed: dict[str, Any] | None,
+        began: datetime,
+    ) -> None:
+        if self._manager_id is not None:
+            try:
+                if error is None:
+                    self.task_manager.update_run_status(self._manager_id, status)
+                else:
+                    self.task_manager.update_run_status(self._manager_id, status, error=error)
+            except Exception as refused:
+                if error is None:
+                    self.runtime.logger.warning(f"Failed to update run status: {refused}")
+        if self._history_id is not None:
+            self._submit_history(status, error, processed, began)
+
+    def _submit_history(
+        self,
+        status: str,
+        error: str | None,
+        processed: dict[str, Any] | None,
+        began: datetime,
+    ) -> None:
+        runtime = self.runtime
+        try:
+            metadata = history.run_metadata_json(
+                processed,
+                runtime.debug,
+                runtime._execution_context,
+                runtime._serialize_user_context(),
+            )
+            rows = None
+            if self._run is not None:
+                rows = self._run.history_rows(
+                    history.result_json, history.skipped_metadata_json(None), self._own_metadata()
+                )
+            started, size, tasks = rows if rows is not None else (began.timestamp(), 0, [])
+            cancelled = status == "cancelled"
+            history.history_writer().submit(
+                history.RunRecord(
+                    run_id=self._history_id or "",
+                    workflow_name=self.workflow.name,
+                    # Stock cannot store a cancelled run; it stays as it was.
+                    status="running" if cancelled else status,
+                    started_at=began.timestamp(),
+                    ended_at=None if cancelled else datetime.now(UTC).timestamp(),
+                    metadata_json=metadata,
+                    error=None if cancelled else error,
+                    tasks=tasks,
+                    size=size + len(metadata) + 200 * (len(tasks) + 1),
+                )
+            )
+            del started
+        except Exception as refused:
+            if status == "completed":
+                runtime.logger.warning(history.PERSIST_WARNING, refused)
+
+    def _own_metadata(self) -> dict[str, Callable[[float | None], str | None]]:
+        """Metadata of nodes whose configuration holds some, as functions of the duration."""
+        own: dict[str, Callable[[float | None], str | None]] = {}
+        for node_id, node in zip(self.plan.node_ids, self.plan.instances, strict=True):
+            if "metadata" in node.config:
+                prefix = history.node_metadata_prefix(node.config)
+                if prefix is not None:
+                    own[node_id] = lambda seconds, prefix=prefix: history.task_metadata_json(
+                        prefix, seconds
+                    )
+        return own

@@ -1,0 +1,276 @@
+//! `PythonCodeNode` with a code string, as `CodeExecutor.execute_code` runs it.
+//!
+//! The safety check and the compilation were done once, when the plan was made.
+//! Everything that could carry something from one execution to the next is made
+//! anew each time: the namespace, its builtins, the variables.
+
+use pyo3::exceptions::PyException;
+use pyo3::ffi;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyModule, PyString};
+
+use crate::py::engine::eval_code;
+use crate::py::values::{StockFunctions, resolve_and_sanitize, resolve_templates_copy};
+
+use super::inputs::expand_nested;
+use super::node::Node;
+use super::outputs::all_serializable;
+use super::program::WorkflowProgram;
+
+pub(super) struct CodeBody {
+    code: Py<PyAny>,
+    /// Modules that the code names, and Kailash's helper functions.
+    namespace: Py<PyDict>,
+    builtins: Py<PyDict>,
+    /// The configuration as local variables, where it never depends on inputs.
+    static_locals: Option<Py<PyDict>>,
+    names_context: bool,
+    /// The function to call once the code has run.
+    function: Option<Py<PyString>>,
+    /// What stands in for the configuration among the variables.
+    own_config: Option<Py<PyDict>>,
+    /// Seconds after which stock reports a time-out.
+    timeout: f64,
+    default_schema: bool,
+    stock: StockFunctions,
+}
+
+impl CodeBody {
+    pub(super) fn from_spec(spec: &Bound<'_, PyDict>) -> PyResult<Self> {
+        let get = |key: &str| -> PyResult<Bound<'_, PyAny>> {
+            spec.get_item(key)?.ok_or_else(|| {
+                pyo3::exceptions::PyKeyError::new_err(format!("a code node lacks {key:?}"))
+            })
+        };
+        Ok(Self {
+            code: get("code")?.unbind(),
+            namespace: get("namespace")?.extract()?,
+            builtins: get("builtins")?.extract()?,
+            static_locals: get("static_locals")?.extract()?,
+            names_context: get("names_context")?.extract()?,
+            function: get("function")?.extract()?,
+            own_config: get("own_config")?.extract()?,
+            timeout: get("timeout")?.extract()?,
+            default_schema: get("default_schema")?.extract()?,
+            stock: StockFunctions::from_dict(get("stock")?.cast()?)?,
+        })
+    }
+
+    /// Runs the node. `Ok(None)` hands the call to the node's own `execute`;
+    /// nothing has happened then.
+    pub(super) fn run<'py>(
+        &self,
+        program: &WorkflowProgram,
+        node: &Node,
+        index: u32,
+        inputs: &Bound<'py, PyDict>,
+    ) -> PyResult<Option<Bound<'py, PyDict>>> {
+        let py = inputs.py();
+        if !inputs.iter().all(|(key, _)| can_be_keyword(&key)) {
+            return Ok(None);
+        }
+        let variables = match self.local_variables(program, node, index, inputs) {
+            Ok(variables) => variables,
+            // Raised by stock's sanitiser: reported as stock's `run` does.
+            Err(error) => return Err(program.ask_host(py, "input_refused", index, error)),
+        };
+        let namespace = self.fresh_namespace(program, py)?;
+        let started = program.clock.now(self.timeout);
+        let outcome = match &self.function {
+            None => evaluate(&self.code, &namespace, &variables),
+            Some(name) => self
+                .call_function(program, &namespace, &variables, name)
+                .and_then(|value| {
+                    variables.clear();
+                    variables.set_item(intern!(py, "result"), value)
+                }),
+        };
+        let elapsed = program.clock.since(started, self.timeout);
+        if elapsed.is_some() || outcome.is_err() {
+            let error = outcome.err();
+            return Err(program.code_failed(py, index, error, elapsed)?);
+        }
+        let outputs = match exported(&variables) {
+            Ok(outputs) => outputs,
+            Err(error) => return Err(program.code_failed(py, index, Some(error), None)?),
+        };
+        if self.default_schema && all_serializable(&outputs) {
+            return Ok(Some(outputs));
+        }
+        let checked = node
+            .instance
+            .bind(py)
+            .call_method1(intern!(py, "validate_outputs"), (outputs,));
+        match checked {
+            Ok(checked) => Ok(Some(checked.cast_into()?)),
+            Err(error) => Err(program.ask_host(py, "execution_failed", index, error)),
+        }
+    }
+
+    /// Sanitised configuration and inputs.
+    fn local_variables<'py>(
+        &self,
+        program: &WorkflowProgram,
+        node: &Node,
+        index: u32,
+        inputs: &Bound<'py, PyDict>,
+    ) -> PyResult<Bound<'py, PyDict>> {
+        let py = inputs.py();
+        if let Some(fixed) = &self.static_locals
+            && inputs.iter().all(|(key, value)| is_plain_parameter(&key, &value))
+        {
+            let variables = fixed.bind(py).copy()?;
+            for (key, value) in inputs.iter() {
+                variables.set_item(key, resolve_and_sanitize(&value, inputs, &self.stock)?)?;
+            }
+            return Ok(variables);
+        }
+        // Templates first, over everything; what a nested `config` adds after
+        // that was resolved as a part of it.
+        let merged = self.own_config.as_ref().unwrap_or(&node.config).bind(py).copy()?;
+        merged.update(inputs.as_mapping())?;
+        let resolved = PyDict::new(py);
+        for (key, value) in merged.iter() {
+            resolved.set_item(key, resolve_templates_copy(&value, inputs, &self.stock)?)?;
+        }
+        expand_nested(&resolved, inputs)?;
+        program.sanitize(index, &resolved, &self.stock)
+    }
+
+    fn fresh_namespace<'py>(
+        &self,
+        program: &WorkflowProgram,
+        py: Python<'py>,
+    ) -> PyResult<Bound<'py, PyDict>> {
+        let namespace = self.namespace.bind(py).copy()?;
+        let builtins = self.builtins.bind(py).copy()?;
+        namespace.set_item(intern!(py, "__builtins__"), builtins)?;
+        if self.names_context {
+            let (get, set) = program.context_functions(py)?;
+            namespace.set_item(intern!(py, "get_workflow_context"), get)?;
+            namespace.set_item(intern!(py, "set_workflow_context"), set)?;
+        }
+        Ok(namespace)
+    }
+
+    /// Runs the code for its definitions and calls the named function.
+    fn call_function<'py>(
+        &self,
+        program: &WorkflowProgram,
+        namespace: &Bound<'py, PyDict>,
+        inputs: &Bound<'py, PyDict>,
+        name: &Py<PyString>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let py = namespace.py();
+        evaluate(&self.code, namespace, namespace)?;
+        let host = program.host.bind(py);
+        let function = namespace.get_item(name)?;
+        host.call_method1(
+            intern!(py, "call_named_function"),
+            (name, function, namespace, inputs),
+        )
+    }
+
+    pub(super) fn traverse(&self, visit: &pyo3::PyVisit<'_>) -> Result<(), pyo3::PyTraverseError> {
+        visit.call(&self.namespace)?;
+        visit.call(&self.builtins)?;
+        visit.call(&self.static_locals)?;
+        visit.call(&self.own_config)?;
+        self.stock.traverse(visit)
+    }
+}
+
+/// Whether `execute(**inputs)` reaches the node with this key.
+fn can_be_keyword(key: &Bound<'_, PyAny>) -> bool {
+    key.cast_exact::<PyString>()
+        .is_ok_and(|key| key.to_str().is_ok_and(|text| text != "self"))
+}
+
+/// Whether neither the key has to be sanitised, nor the value validated as a
+/// path, nor expanded as a nested configuration.
+fn is_plain_parameter(key: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> bool {
+    let Ok(text) = key.cast_exact::<PyString>().map_err(|_| ()).and_then(|key| {
+        key.to_str().map_err(|_| ())
+    }) else {
+        return false;
+    };
+    let bytes = text.as_bytes();
+    if text == "config" || bytes.len() > 200 || bytes.iter().any(|byte| b"<:".contains(byte)) {
+        return false;
+    }
+    let is_path = bytes.windows(4).any(|four| {
+        four.eq_ignore_ascii_case(b"path") || four.eq_ignore_ascii_case(b"file")
+    });
+    !is_path || is_scalar(value)
+}
+
+fn is_scalar(value: &Bound<'_, PyAny>) -> bool {
+    use pyo3::types::{PyBool, PyFloat, PyInt, PyList};
+    value.is_none()
+        || value.is_exact_instance_of::<PyBool>()
+        || value.is_exact_instance_of::<PyInt>()
+        || value.is_exact_instance_of::<PyFloat>()
+        || value.is_exact_instance_of::<PyDict>()
+        || value.is_exact_instance_of::<PyList>()
+}
+
+fn evaluate(
+    code: &Py<PyAny>,
+    globals: &Bound<'_, PyDict>,
+    locals: &Bound<'_, PyDict>,
+) -> PyResult<()> {
+    // SAFETY: attached; a code object without free variables and two dicts.
+    let result = unsafe { eval_code(code.as_ptr(), globals.as_ptr(), locals.as_ptr()) };
+    // SAFETY: a new reference, or null with an error set.
+    unsafe { Bound::from_owned_ptr_or_err(globals.py(), result)? };
+    Ok(())
+}
+
+/// The variables that the code leaves for other nodes: `result` alone, if there
+/// is one, else all that are neither private nor modules.
+fn exported<'py>(variables: &Bound<'py, PyDict>) -> PyResult<Bound<'py, PyDict>> {
+    let py = variables.py();
+    let result_key = intern!(py, "result");
+    if let Some(result) = variables.get_item(result_key)?
+        && !is_module(&result)
+        && variables.iter().all(|(key, _)| key.is_exact_instance_of::<PyString>())
+    {
+        let outputs = PyDict::new(py);
+        outputs.set_item(result_key, result)?;
+        return Ok(outputs);
+    }
+    let outputs = PyDict::new(py);
+    for (key, value) in variables.iter() {
+        let private = match key.cast_exact::<PyString>() {
+            Ok(name) => first_is_underscore(name),
+            Err(_) => key.call_method1(intern!(py, "startswith"), ("_",))?.is_truthy()?,
+        };
+        if !private && !is_module(&value) {
+            outputs.set_item(key, value)?;
+        }
+    }
+    if outputs.contains(result_key)? {
+        let result = outputs.as_any().get_item(result_key)?;
+        outputs.clear();
+        outputs.set_item(result_key, result)?;
+    }
+    Ok(outputs)
+}
+
+fn first_is_underscore(name: &Bound<'_, PyString>) -> bool {
+    // SAFETY: attached; a ready str.
+    unsafe {
+        ffi::PyUnicode_GET_LENGTH(name.as_ptr()) > 0
+            && ffi::PyUnicode_ReadChar(name.as_ptr(), 0) == u32::from(b'_')
+    }
+}
+
+fn is_module(value: &Bound<'_, PyAny>) -> bool {
+    value.is_instance_of::<PyModule>()
+}
+
+/// Exceptions that stock's `except Exception` does not see.
+pub(super) fn passes_through(py: Python<'_>, error: &PyErr) -> bool {
+    !error.is_instance_of::<PyException>(py)
+}

@@ -1,0 +1,299 @@
+//! `PythonCodeNode` made from a function or a class, as `FunctionWrapper` and
+//! `ClassWrapper` run it: the signature is read once, when the plan is made.
+
+use pyo3::exceptions::PyKeyError;
+use pyo3::ffi;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyFloat, PyList, PyString};
+
+use crate::py::values::{
+    StockFunctions, ensure_json_serializable, resolve_templates_copy,
+};
+
+use super::inputs::expand_nested;
+use super::node::Node;
+use super::outputs::all_serializable;
+use super::program::WorkflowProgram;
+
+/// A parameter that the node declares for validation.
+struct Declared {
+    name: Py<PyString>,
+    /// `None` stands for `typing.Any`.
+    class: Option<Py<PyAny>>,
+    required: bool,
+}
+
+struct Parameter {
+    name: Py<PyString>,
+    has_default: bool,
+}
+
+pub(super) struct FunctionBody {
+    /// The function, or the class whose method is called.
+    target: Py<PyAny>,
+    method: Option<Py<PyString>>,
+    parameters: Vec<Parameter>,
+    takes_any_keyword: bool,
+    /// What validation knows; `None` where the node's own method validates.
+    declared: Option<Vec<Declared>>,
+    /// Warns of inputs that are not declared, as stock does.
+    warn_unknown: Py<PyAny>,
+    default_schema: bool,
+    stock: StockFunctions,
+}
+
+impl FunctionBody {
+    pub(super) fn from_spec(spec: &Bound<'_, PyDict>) -> PyResult<Self> {
+        let get = |key: &str| -> PyResult<Bound<'_, PyAny>> {
+            spec.get_item(key)?
+                .ok_or_else(|| PyKeyError::new_err(format!("a function node lacks {key:?}")))
+        };
+        let parameters: Vec<(Py<PyString>, bool)> = get("parameters")?.extract()?;
+        type Declaration = (Py<PyString>, Option<Py<PyAny>>, bool);
+        let declared: Option<Vec<Declaration>> = get("declared")?.extract()?;
+        Ok(Self {
+            target: get("target")?.unbind(),
+            method: get("method")?.extract()?,
+            parameters: parameters
+                .into_iter()
+                .map(|(name, has_default)| Parameter { name, has_default })
+                .collect(),
+            takes_any_keyword: get("takes_any_keyword")?.extract()?,
+            declared: declared.map(|declared| {
+                declared
+                    .into_iter()
+                    .map(|(name, class, required)| Declared {
+                        name,
+                        class,
+                        required,
+                    })
+                    .collect()
+            }),
+            warn_unknown: get("warn_unknown")?.unbind(),
+            default_schema: get("default_schema")?.extract()?,
+            stock: StockFunctions::from_dict(get("stock")?.cast()?)?,
+        })
+    }
+
+    /// `PythonCodeNode.validate_inputs` of configuration and `inputs`; `None`
+    /// where the node's own method has to decide. Nothing has happened then.
+    pub(super) fn validate<'py>(
+        &self,
+        node: &Node,
+        inputs: &Bound<'py, PyDict>,
+    ) -> PyResult<Option<Bound<'py, PyDict>>> {
+        let py = inputs.py();
+        let merged = super::inputs::merge(node.config.bind(py), inputs)?;
+        self.validate_merged(node, &merged)
+    }
+
+    fn validate_merged<'py>(
+        &self,
+        node: &Node,
+        merged: &Bound<'py, PyDict>,
+    ) -> PyResult<Option<Bound<'py, PyDict>>> {
+        let py = merged.py();
+        if self.takes_any_keyword {
+            return Ok(can_be_keywords(merged).then(|| merged.clone()));
+        }
+        let Some(declared) = &self.declared else {
+            return Ok(None);
+        };
+        // Stock remembers which inputs it resolved, and forgets those that are
+        // not equal to themselves; once it has, only stock knows the outcome.
+        let cache = node.instance.bind(py).getattr(intern!(py, "_param_cache"))?;
+        if cache.len()? > 0 || !can_be_keywords(merged) {
+            return Ok(None);
+        }
+        let validated = PyDict::new(py);
+        let mut used = 0;
+        for parameter in declared {
+            let Some(value) = merged.get_item(&parameter.name)? else {
+                if parameter.required {
+                    return Ok(None);
+                }
+                continue;
+            };
+            used += 1;
+            if !equals_itself(&value) {
+                return Ok(None);
+            }
+            if value.is_none() && !parameter.required {
+                continue;
+            }
+            if let Some(class) = &parameter.class
+                && !value.is_instance(class.bind(py))?
+            {
+                return Ok(None);
+            }
+            validated.set_item(&parameter.name, value)?;
+        }
+        if used < merged.len() {
+            self.warn_unknown.bind(py).call1((merged,))?;
+        }
+        for special in [intern!(py, "context"), intern!(py, "config")] {
+            if let Some(value) = merged.get_item(special)? {
+                validated.set_item(special, value)?;
+            }
+        }
+        Ok(Some(validated))
+    }
+
+    /// Runs the node. `Ok(None)` hands the call to the node's own `execute`.
+    pub(super) fn run<'py>(
+        &self,
+        program: &WorkflowProgram,
+        node: &Node,
+        index: u32,
+        inputs: &Bound<'py, PyDict>,
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let py = inputs.py();
+        let merged = node.config.bind(py).copy()?;
+        merged.update(inputs.as_mapping())?;
+        let resolved = PyDict::new(py);
+        for (key, value) in merged.iter() {
+            resolved.set_item(key, resolve_templates_copy(&value, inputs, &self.stock)?)?;
+        }
+        expand_nested(&resolved, inputs)?;
+        let Some(validated) = self.validate_merged(node, &resolved)? else {
+            return Ok(None);
+        };
+        let sanitized = match program.sanitize(index, &validated, &self.stock) {
+            Ok(sanitized) => sanitized,
+            Err(error) => return Err(program.ask_host(py, "input_refused", index, error)),
+        };
+        let outputs = match self.call(program, py, index, &sanitized) {
+            Ok(value) => self.wrap(py, value)?,
+            Err(error) => return Err(error),
+        };
+        let outputs = match outputs.cast_exact::<PyDict>() {
+            Ok(outputs) if self.default_schema && all_serializable(outputs) => {
+                return result_first(outputs).map(|outputs| Some(outputs.into_any()));
+            }
+            _ => outputs,
+        };
+        let instance = node.instance.bind(py);
+        match instance.call_method1(intern!(py, "validate_outputs"), (outputs,)) {
+            Ok(checked) => Ok(Some(checked)),
+            Err(error) => Err(program.ask_host(py, "execution_failed", index, error)),
+        }
+    }
+
+    fn call<'py>(
+        &self,
+        program: &WorkflowProgram,
+        py: Python<'py>,
+        index: u32,
+        sanitized: &Bound<'py, PyDict>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let mut callable = self.target.bind(py).clone();
+        if let Some(method) = &self.method {
+            let instance = callable
+                .call0()
+                .map_err(|error| program.ask_host(py, "instance_failed", index, error))?;
+            callable = instance
+                .getattr(method)
+                .map_err(|error| program.ask_host(py, "execution_failed", index, error))?;
+        }
+        let keywords = PyDict::new(py);
+        for parameter in &self.parameters {
+            match sanitized.get_item(&parameter.name)? {
+                Some(value) => keywords.set_item(&parameter.name, value)?,
+                None if parameter.has_default => {}
+                None => {
+                    let host = program.host.bind(py);
+                    let name = intern!(py, "parameter_missing");
+                    return match host.call_method1(name, (index, &parameter.name)) {
+                        Ok(error) => Err(PyErr::from_value(error)),
+                        Err(broken) => Err(broken),
+                    };
+                }
+            }
+        }
+        if self.takes_any_keyword {
+            for (key, value) in sanitized.iter() {
+                if !keywords.contains(&key)? {
+                    keywords.set_item(key, value)?;
+                }
+            }
+        }
+        callable
+            .call((), Some(&keywords))
+            .map_err(|error| program.ask_host(py, "function_failed", index, error))
+    }
+
+    /// What the wrapper makes of a returned value.
+    fn wrap<'py>(&self, py: Python<'py>, value: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        let fallback = self.stock.ensure_json_serializable(py);
+        let value = ensure_json_serializable(&value, fallback)?;
+        let result = intern!(py, "result");
+        let as_it_is = match value.cast::<PyDict>() {
+            Ok(_) if self.method.is_some() => true,
+            Ok(dict) => dict.len() == 1 && dict.contains(result)?,
+            Err(_) => false,
+        };
+        if as_it_is {
+            return Ok(value);
+        }
+        let wrapped = PyDict::new(py);
+        wrapped.set_item(result, value)?;
+        Ok(wrapped.into_any())
+    }
+
+    pub(super) fn traverse(&self, visit: &pyo3::PyVisit<'_>) -> Result<(), pyo3::PyTraverseError> {
+        visit.call(&self.target)?;
+        visit.call(&self.warn_unknown)?;
+        for parameter in self.declared.iter().flatten() {
+            visit.call(&parameter.class)?;
+        }
+        self.stock.traverse(visit)
+    }
+}
+
+/// The order that stock's check of the output schema leaves: `result` before
+/// the others, unless it is `None`.
+fn result_first<'py>(outputs: &Bound<'py, PyDict>) -> PyResult<Bound<'py, PyDict>> {
+    let py = outputs.py();
+    let key = intern!(py, "result");
+    let ordered = PyDict::new(py);
+    if let Some(result) = outputs.get_item(key)?
+        && !result.is_none()
+    {
+        ordered.set_item(key, result)?;
+    }
+    for (key, value) in outputs.iter() {
+        if !ordered.contains(&key)? {
+            ordered.set_item(key, value)?;
+        }
+    }
+    Ok(ordered)
+}
+
+/// Whether a call with these keywords reaches the method at all.
+fn can_be_keywords(values: &Bound<'_, PyDict>) -> bool {
+    values.iter().all(|(key, _)| {
+        key.cast_exact::<PyString>()
+            .is_ok_and(|key| key.to_str().is_ok_and(|text| text != "self" && !text.starts_with('_')))
+    })
+}
+
+/// Whether `value == value` surely holds, without running code of the user.
+fn equals_itself(value: &Bound<'_, PyAny>) -> bool {
+    use pyo3::types::{PyBool, PyBytes, PyInt, PySet, PyTuple};
+    if let Ok(number) = value.cast_exact::<PyFloat>() {
+        return !number.value().is_nan();
+    }
+    // Containers compare their elements by identity first.
+    value.is_none()
+        || value.is_exact_instance_of::<PyString>()
+        || value.is_exact_instance_of::<PyInt>()
+        || value.is_exact_instance_of::<PyBool>()
+        || value.is_exact_instance_of::<PyDict>()
+        || value.is_exact_instance_of::<PyList>()
+        || value.is_exact_instance_of::<PyTuple>()
+        || value.is_exact_instance_of::<PySet>()
+        || value.is_exact_instance_of::<PyBytes>()
+        // SAFETY: attached; plain look at the type.
+        || unsafe { ffi::PyType_Check(value.as_ptr()) != 0 }
+}

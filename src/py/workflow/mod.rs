@@ -1,0 +1,23 @@
+//! Kailash workflows on the core's scheduler.
+//!
+//! Python reads a workflow once and describes it here as a plan of node
+//! programs. What a program cannot decide natively it asks of the run's *host*,
+//! a Python object that calls Kailash's own functions.
+
+mod code;
+mod function;
+mod history;
+mod inputs;
+mod node;
+mod outputs;
+mod plan;
+mod program;
+mod run;
+mod watch;
+
+use pyo3::prelude::*;
+
+pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<plan::WorkflowPlan>()?;
+    module.add_class::<run::WorkflowRun>()
+}

@@ -1,0 +1,116 @@
+//! What the plan knows of each node.
+
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyString, PyTuple};
+
+use super::code::CodeBody;
+use super::function::FunctionBody;
+
+/// How a node's body runs.
+pub(super) enum Body {
+    /// A `PythonCodeNode` with a code string.
+    Code(CodeBody),
+    /// A `PythonCodeNode` made from a function or a class.
+    Function(FunctionBody),
+    /// The node's own `execute`.
+    Execute,
+    /// Awaited by the caller on its event loop.
+    Async,
+}
+
+/// One value that an edge carries.
+pub(super) struct Mapping {
+    pub(super) source_key: Py<PyString>,
+    /// The parts of a dotted key.
+    pub(super) path: Option<Vec<Py<PyString>>>,
+    pub(super) target_key: Py<PyString>,
+}
+
+pub(super) struct Edge {
+    pub(super) source: u32,
+    pub(super) mappings: Vec<Mapping>,
+}
+
+pub(super) struct Node {
+    pub(super) id: Py<PyString>,
+    pub(super) class_name: Py<PyString>,
+    pub(super) instance: Py<PyAny>,
+    pub(super) config: Py<PyDict>,
+    pub(super) edges: Vec<Edge>,
+    pub(super) body: Body,
+    /// A source may route its data past this node.
+    pub(super) has_switch_source: bool,
+    pub(super) has_dependents: bool,
+    /// `config["config"]` is a dict whose entries become inputs.
+    pub(super) has_nested_config: bool,
+    /// The keys that edges deliver also stand in the configuration.
+    pub(super) edges_override_config: bool,
+    /// Stock assembles this node's inputs.
+    pub(super) stock_inputs: bool,
+    /// The instance is given the run's workflow context.
+    pub(super) needs_context: bool,
+}
+
+fn required<'py>(spec: &Bound<'py, PyDict>, key: &str) -> PyResult<Bound<'py, PyAny>> {
+    spec.get_item(key)?
+        .ok_or_else(|| PyValueError::new_err(format!("a node's description lacks {key:?}")))
+}
+
+fn flag(spec: &Bound<'_, PyDict>, key: &str) -> PyResult<bool> {
+    spec.get_item(key)?.map_or(Ok(false), |value| value.is_truthy())
+}
+
+impl Node {
+    pub(super) fn from_spec(spec: &Bound<'_, PyDict>) -> PyResult<Self> {
+        let body = match required(spec, "kind")?.extract::<String>()?.as_str() {
+            "code" => Body::Code(CodeBody::from_spec(spec)?),
+            "function" => Body::Function(FunctionBody::from_spec(spec)?),
+            "execute" => Body::Execute,
+            "async" => Body::Async,
+            other => {
+                return Err(PyValueError::new_err(format!("unknown kind of node {other:?}")));
+            }
+        };
+        let mut edges = Vec::new();
+        for edge in required(spec, "edges")?.try_iter()? {
+            let (source, mappings): (u32, Vec<Bound<'_, PyTuple>>) = edge?.extract()?;
+            let mappings = mappings
+                .iter()
+                .map(|mapping| {
+                    let (source_key, path, target_key) = mapping.extract()?;
+                    Ok(Mapping {
+                        source_key,
+                        path,
+                        target_key,
+                    })
+                })
+                .collect::<PyResult<_>>()?;
+            edges.push(Edge { source, mappings });
+        }
+        Ok(Self {
+            id: required(spec, "id")?.extract()?,
+            class_name: required(spec, "class_name")?.extract()?,
+            instance: required(spec, "instance")?.unbind(),
+            config: required(spec, "config")?.extract()?,
+            edges,
+            body,
+            has_switch_source: flag(spec, "has_switch_source")?,
+            has_dependents: flag(spec, "has_dependents")?,
+            has_nested_config: flag(spec, "has_nested_config")?,
+            edges_override_config: flag(spec, "edges_override_config")?,
+            stock_inputs: flag(spec, "stock_inputs")?,
+            needs_context: flag(spec, "needs_context")?,
+        })
+    }
+
+    pub(super) fn traverse(&self, visit: &pyo3::PyVisit<'_>) -> Result<(), pyo3::PyTraverseError> {
+        visit.call(&self.instance)?;
+        visit.call(&self.config)?;
+        match &self.body {
+            Body::Code(code) => code.traverse(visit),
+            Body::Function(function) => function.traverse(visit),
+            Body::Execute | Body::Async => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! A workflow as it was when it was last compiled.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+use pyo3::exceptions::{PyKeyError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyList, PyString, PyType};
+
+use crate::core::graph::TaskDag;
+use crate::core::schedule::LearnedDurations;
+use crate::py::errors::graph_error;
+
+use super::node::{Body, Node};
+use super::run::WorkflowRun;
+use super::watch::{WatchedClass, WatchedDict};
+
+pub(super) struct Plan {
+    pub(super) dag: Arc<TaskDag>,
+    /// In topological order.
+    pub(super) nodes: Vec<Node>,
+    pub(super) durations: Arc<LearnedDurations>,
+    pub(super) pinned: Arc<[bool]>,
+    /// Runs made with this plan.
+    pub(super) runs: AtomicU64,
+    dicts: Vec<WatchedDict>,
+    classes: Vec<WatchedClass>,
+}
+
+/// Node programs in topological order, and what they were made from.
+#[pyclass(frozen, weakref, module = "nexus_core")]
+pub(crate) struct WorkflowPlan {
+    pub(super) plan: Arc<Plan>,
+}
+
+#[pymethods]
+impl WorkflowPlan {
+    /// `nodes`: one description a node, in topological order; `dicts`: pairs of
+    /// a dict and the keys to watch in it (`None` for all); `classes`: pairs of
+    /// a class and the names of methods to watch.
+    #[new]
+    fn new(
+        nodes: &Bound<'_, PyList>,
+        dicts: Vec<(Bound<'_, PyDict>, Option<Vec<Bound<'_, PyAny>>>)>,
+        classes: Vec<(Bound<'_, PyType>, Vec<Bound<'_, PyString>>)>,
+    ) -> PyResult<Self> {
+        let py = nodes.py();
+        let nodes: Vec<Node> = nodes
+            .iter()
+            .map(|spec| Node::from_spec(spec.cast::<PyDict>()?))
+            .collect::<PyResult<_>>()?;
+        let mut edges = Vec::new();
+        for (target, node) in nodes.iter().enumerate() {
+            for edge in &node.edges {
+                if edge.source as usize >= target {
+                    return Err(PyValueError::new_err("nodes are not in topological order"));
+                }
+                edges.push((edge.source, target as u32));
+            }
+        }
+        let dag = TaskDag::from_edges(nodes.len(), &edges).map_err(|error| {
+            let names: Vec<_> = nodes.iter().map(|node| node.id.clone_ref(py)).collect();
+            graph_error(py, &error, &names)
+        })?;
+        let pinned: Arc<[bool]> = if nodes.iter().any(|n| matches!(n.body, Body::Async)) {
+            nodes.iter().map(|n| matches!(n.body, Body::Async)).collect()
+        } else {
+            Arc::from([])
+        };
+        Ok(Self {
+            plan: Arc::new(Plan {
+                durations: Arc::new(LearnedDurations::new(nodes.len())),
+                dag: Arc::new(dag),
+                nodes,
+                pinned,
+                runs: AtomicU64::new(0),
+                dicts: dicts
+                    .iter()
+                    .map(|(dict, keys)| WatchedDict::new(dict, keys.as_deref()))
+                    .collect::<PyResult<_>>()?,
+                classes: classes
+                    .iter()
+                    .map(|(class, names)| WatchedClass::new(class, names))
+                    .collect::<PyResult<_>>()?,
+            }),
+        })
+    }
+
+    /// Whether everything that the plan was made from is still as it was.
+    fn is_current(&self, py: Python<'_>) -> PyResult<bool> {
+        for class in &self.plan.classes {
+            if !class.is_unchanged(py)? {
+                return Ok(false);
+            }
+        }
+        for dict in &self.plan.dicts {
+            if !dict.is_unchanged(py)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Prepares a run; `settings` holds the fields of `Settings`, and
+    /// `max_concurrency`, `history` and `trace`.
+    #[allow(clippy::too_many_arguments)] // one call from Python
+    fn start(
+        &self,
+        py: Python<'_>,
+        host: Py<PyAny>,
+        settings: &Bound<'_, PyDict>,
+        parameters: Option<Py<PyDict>>,
+        workflow_context: Py<PyDict>,
+    ) -> PyResult<WorkflowRun> {
+        self.plan.runs.fetch_add(1, Ordering::Relaxed);
+        WorkflowRun::new(py, Arc::clone(&self.plan), host, settings, parameters, workflow_context)
+    }
+
+    #[getter]
+    fn runs(&self) -> u64 {
+        self.plan.runs.load(Ordering::Relaxed)
+    }
+
+    fn durations<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let known = PyDict::new(py);
+        for (index, node) in self.plan.nodes.iter().enumerate() {
+            if let Some(seconds) = self.plan.durations.get(index as u32) {
+                known.set_item(&node.id, f64::from(seconds))?;
+            }
+        }
+        Ok(known)
+    }
+
+    fn __len__(&self) -> usize {
+        self.plan.nodes.len()
+    }
+
+    fn __traverse__(&self, visit: pyo3::PyVisit<'_>) -> Result<(), pyo3::PyTraverseError> {
+        // Runs in flight share the plan and are not visible to the collector.
+        if Arc::strong_count(&self.plan) > 1 {
+            return Ok(());
+        }
+        self.plan.nodes.iter().try_for_each(|node| node.traverse(&visit))?;
+        self.plan.dicts.iter().try_for_each(|dict| dict.traverse(&visit))?;
+        self.plan.classes.iter().try_for_each(|class| class.traverse(&visit))
+    }
+}
+
+pub(super) fn setting<'py>(settings: &Bound<'py, PyDict>, key: &str) -> PyResult<Bound<'py, PyAny>> {
+    settings
+        .get_item(key)?
+        .ok_or_else(|| PyKeyError::new_err(format!("the run's settings lack {key:?}")))
+}
+
+/// Rows that the run fills and Python hands to the history writer.
+pub(super) type SharedRows = Arc<Mutex<super::history::RunRows>>;

@@ -1,0 +1,481 @@
+//! A run of a workflow: runs nodes, keeps their outputs, asks the host where
+//! Kailash's own functions have to decide.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Instant;
+
+use parking_lot::Mutex;
+use pyo3::exceptions::{PyBaseException, PyException};
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyList};
+
+use crate::core::threads::coarse_seconds;
+use crate::py::engine::{Program, Slots};
+use crate::py::errors::exception;
+use crate::py::values::{StockFunctions, sanitize_parameters};
+
+use super::history::{RowStatus, RunRows};
+use super::node::{Body, Node};
+use super::outputs::{Kind, may_report_failure};
+use super::plan::Plan;
+
+/// What the runtime's options mean for every node of a run.
+pub(super) struct Settings {
+    pub(super) validates_connections: bool,
+    pub(super) detects_content_failures: bool,
+    /// Stock assembles all inputs: somebody reads what it logs meanwhile.
+    pub(super) stock_inputs: bool,
+    /// Nodes run through their own `execute`, for the same reason.
+    pub(super) stock_execute: bool,
+    /// The host is told of each node's start and end.
+    pub(super) observed: bool,
+    pub(super) checks_cancellation: bool,
+    /// The memory limit of code nodes holds for the whole run, because it has
+    /// no other nodes.
+    pub(super) guards_memory: bool,
+    /// It is put in force around each code node.
+    pub(super) guards_each_node: bool,
+}
+
+pub(super) struct WorkflowProgram {
+    pub(super) plan: Arc<Plan>,
+    pub(super) host: Py<PyAny>,
+    pub(super) settings: Settings,
+    pub(super) slots: Slots,
+    kinds: Box<[AtomicU8]>,
+    pub(super) results: Py<PyDict>,
+    parameters: Option<Py<PyDict>>,
+    pub(super) rows: Option<Arc<Mutex<RunRows>>>,
+    pub(super) clock: NodeClock,
+    context_functions: std::sync::OnceLock<(Py<PyAny>, Py<PyAny>)>,
+    pub(super) workflow_context: Py<PyDict>,
+}
+
+/// What a node left behind.
+enum Ended<'py> {
+    Output(Bound<'py, PyAny>),
+    Skipped,
+}
+
+impl WorkflowProgram {
+    #[allow(clippy::too_many_arguments)] // built in one place
+    pub(super) fn new(
+        py: Python<'_>,
+        plan: Arc<Plan>,
+        host: Py<PyAny>,
+        settings: Settings,
+        results: Py<PyDict>,
+        parameters: Option<Py<PyDict>>,
+        workflow_context: Py<PyDict>,
+        rows: Option<Arc<Mutex<RunRows>>>,
+    ) -> Self {
+        let _ = py;
+        let count = plan.nodes.len();
+        Self {
+            plan,
+            host,
+            settings,
+            slots: Slots::new(count),
+            kinds: (0..count).map(|_| AtomicU8::new(0)).collect(),
+            results,
+            parameters,
+            rows,
+            clock: NodeClock,
+            context_functions: std::sync::OnceLock::new(),
+            workflow_context,
+        }
+    }
+
+    pub(super) fn kind(&self, index: u32) -> Kind {
+        Kind::from_u8(self.kinds[index as usize].load(Ordering::Acquire))
+    }
+
+    fn set_kind(&self, index: u32, kind: Kind) {
+        self.kinds[index as usize].store(kind as u8, Ordering::Release);
+    }
+
+    /// The parameters that the caller gave for one node.
+    pub(super) fn parameters_of<'py>(
+        &self,
+        py: Python<'py>,
+        index: u32,
+    ) -> Option<Bound<'py, PyDict>> {
+        let parameters = self.parameters.as_ref()?.bind(py);
+        let node = &self.plan.nodes[index as usize];
+        parameters.get_item(&node.id).ok()??.cast_into().ok()
+    }
+
+    /// Functions bound to this run's workflow context.
+    pub(super) fn context_functions(
+        &self,
+        py: Python<'_>,
+    ) -> PyResult<&(Py<PyAny>, Py<PyAny>)> {
+        if let Some(functions) = self.context_functions.get() {
+            return Ok(functions);
+        }
+        let functions = self
+            .host
+            .bind(py)
+            .call_method0(intern!(py, "context_functions"))?
+            .extract()?;
+        Ok(self.context_functions.get_or_init(|| functions))
+    }
+
+    /// `validate_node_parameters`, natively where that is possible.
+    pub(super) fn sanitize<'py>(
+        &self,
+        index: u32,
+        values: &Bound<'py, PyDict>,
+        stock: &StockFunctions,
+    ) -> PyResult<Bound<'py, PyDict>> {
+        if let Some(sanitized) = sanitize_parameters(values, stock)? {
+            return Ok(sanitized.cast_into()?);
+        }
+        let host = self.host.bind(values.py());
+        let name = intern!(values.py(), "sanitize");
+        Ok(host.call_method1(name, (index, values))?.cast_into()?)
+    }
+
+    /// What stock would raise in place of `error`, which a node's body raised.
+    /// Exceptions that stock does not catch stay as they are.
+    pub(super) fn ask_host(&self, py: Python<'_>, question: &str, index: u32, error: PyErr) -> PyErr {
+        if !error.is_instance_of::<PyException>(py) {
+            return error;
+        }
+        match self.host.bind(py).call_method1(question, (index, exception(py, &error))) {
+            Ok(replacement) => PyErr::from_value(replacement),
+            Err(raised) => raised,
+        }
+    }
+
+    /// What stock would raise when code failed, or took too long, or both.
+    pub(super) fn code_failed(
+        &self,
+        py: Python<'_>,
+        index: u32,
+        error: Option<PyErr>,
+        elapsed: Option<f64>,
+    ) -> PyResult<PyErr> {
+        if elapsed.is_none()
+            && let Some(error) = &error
+            && !error.is_instance_of::<PyException>(py)
+        {
+            return Ok(error.clone_ref(py));
+        }
+        let value = error.as_ref().map(|error| exception(py, error));
+        let name = intern!(py, "code_failed");
+        let replacement = self.host.bind(py).call_method1(name, (index, value, elapsed))?;
+        Ok(PyErr::from_value(replacement))
+    }
+
+    fn run_node<'py>(
+        &self,
+        py: Python<'py>,
+        index: u32,
+        node: &Node,
+        inputs: &Bound<'py, PyDict>,
+    ) -> PyResult<Ended<'py>> {
+        if self.may_be_skipped(node)
+            && self
+                .host
+                .bind(py)
+                .call_method1(intern!(py, "should_skip"), (index, inputs))?
+                .is_truthy()?
+        {
+            return Ok(Ended::Skipped);
+        }
+        if node.needs_context || self.settings.stock_execute {
+            let context = self.workflow_context.bind(py);
+            let host = self.host.bind(py);
+            host.call_method1(intern!(py, "give_context"), (index, context))?;
+        }
+        if !self.settings.stock_execute {
+            match &node.body {
+                Body::Code(code) => {
+                    let outputs = if self.settings.guards_each_node {
+                        let host = self.host.bind(py);
+                        host.call_method0(intern!(py, "enter_memory_limit"))?;
+                        let outputs = code.run(self, node, index, inputs);
+                        host.call_method0(intern!(py, "leave_memory_limit"))?;
+                        outputs?
+                    } else {
+                        code.run(self, node, index, inputs)?
+                    };
+                    if let Some(outputs) = outputs {
+                        return Ok(Ended::Output(outputs.into_any()));
+                    }
+                }
+                Body::Function(function) => {
+                    if let Some(outputs) = function.run(self, node, index, inputs)? {
+                        return Ok(Ended::Output(outputs));
+                    }
+                }
+                Body::Execute | Body::Async => {}
+            }
+        }
+        node.instance
+            .bind(py)
+            .call_method(intern!(py, "execute"), (), Some(inputs))
+            .map(Ended::Output)
+    }
+
+    fn may_be_skipped(&self, node: &Node) -> bool {
+        node.has_switch_source
+            || node
+                .edges
+                .iter()
+                .any(|edge| self.kind(edge.source) == Kind::Skipped)
+    }
+
+    /// Keeps what a node returned and looks for a failure that it reports.
+    fn keep_output(&self, py: Python<'_>, index: u32, output: &Bound<'_, PyAny>) -> PyResult<()> {
+        let node = &self.plan.nodes[index as usize];
+        if node.has_dependents {
+            self.set_kind(index, Kind::of(output));
+        } else {
+            self.set_kind(index, Kind::Clean);
+        }
+        if output.is_none() {
+            // To its consumers a node that returns nothing looks like one that
+            // was skipped.
+            self.set_kind(index, Kind::Skipped);
+        }
+        // SAFETY: this thread runs `index`.
+        unsafe { self.slots.fill(index, output.clone().unbind()) };
+        self.results.bind(py).set_item(&node.id, output)?;
+        if self.settings.detects_content_failures && may_report_failure(output) {
+            let host = self.host.bind(py);
+            let failure = host.call_method1(intern!(py, "content_failure"), (index, output))?;
+            if !failure.is_none() {
+                return Err(PyErr::from_value(failure));
+            }
+        }
+        Ok(())
+    }
+
+    fn keep_skip(&self, py: Python<'_>, index: u32) -> PyResult<()> {
+        self.set_kind(index, Kind::Skipped);
+        // SAFETY: this thread runs `index`.
+        unsafe { self.slots.fill(index, py.None()) };
+        let id = &self.plan.nodes[index as usize].id;
+        self.results.bind(py).set_item(id, py.None())
+    }
+
+    /// A node failed: stock either stops the run or records the failure.
+    fn keep_failure(
+        &self,
+        py: Python<'_>,
+        index: u32,
+        error: &PyErr,
+        inputs: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<()> {
+        self.set_kind(index, Kind::Failed);
+        let host = self.host.bind(py);
+        let value = exception(py, error);
+        let record = host.call_method1(intern!(py, "node_failed"), (index, value, inputs))?;
+        if record.is_instance_of::<PyBaseException>() {
+            return Err(PyErr::from_value(record));
+        }
+        let id = &self.plan.nodes[index as usize].id;
+        // SAFETY: this thread runs `index`.
+        unsafe { self.slots.fill(index, record.clone().unbind()) };
+        self.results.bind(py).set_item(id, record)
+    }
+
+    /// Ends a node that has been given its inputs, whoever ran it.
+    fn end_node(
+        &self,
+        py: Python<'_>,
+        index: u32,
+        inputs: Option<&Bound<'_, PyDict>>,
+        ended: PyResult<Ended<'_>>,
+        started: Option<Instant>,
+    ) -> PyResult<()> {
+        let kept = ended.and_then(|ended| match ended {
+            Ended::Output(output) => {
+                self.keep_output(py, index, &output)?;
+                self.record(py, index, RowStatus::Completed, Some(&output), None, started);
+                Ok(Some(output))
+            }
+            Ended::Skipped => {
+                self.keep_skip(py, index)?;
+                self.record(py, index, RowStatus::Skipped, None, None, started);
+                Ok(None)
+            }
+        });
+        if self.settings.observed {
+            let host = self.host.bind(py);
+            let name = intern!(py, "node_ended");
+            let (output, error) = match &kept {
+                Ok(output) => (output.as_ref(), None),
+                Err(error) => (None, Some(exception(py, error))),
+            };
+            let seconds = started.map_or(0.0, |started| started.elapsed().as_secs_f64());
+            host.call_method1(name, (index, inputs, output, error, seconds))?;
+        }
+        match kept {
+            Ok(_) => Ok(()),
+            Err(error) if error.is_instance_of::<PyException>(py) => {
+                self.record(py, index, RowStatus::Failed, None, Some(&error), started);
+                self.keep_failure(py, index, &error, inputs)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn record(
+        &self,
+        py: Python<'_>,
+        index: u32,
+        status: RowStatus,
+        output: Option<&Bound<'_, PyAny>>,
+        error: Option<&PyErr>,
+        started: Option<Instant>,
+    ) {
+        if let (Some(rows), Some(started)) = (&self.rows, started) {
+            let error = error.map(|error| exception(py, error).into_any());
+            let row = RunRows::row(index, status, started, output, error.as_ref());
+            rows.lock().push(row);
+        }
+    }
+
+    fn begin_node(&self, py: Python<'_>, index: u32) -> PyResult<Option<Instant>> {
+        if self.settings.observed {
+            let host = self.host.bind(py);
+            host.call_method1(intern!(py, "node_started"), (index,))?;
+        }
+        Ok((self.rows.is_some() || self.settings.observed).then(Instant::now))
+    }
+
+    /// The inputs of a pinned node, for the caller that awaits it. `None` when
+    /// the node ended without running.
+    pub(super) fn begin_pinned<'py>(
+        &self,
+        py: Python<'py>,
+        index: u32,
+    ) -> PyResult<Option<Bound<'py, PyDict>>> {
+        let node = &self.plan.nodes[index as usize];
+        let started = self.begin_node(py, index)?;
+        let inputs = match self.assemble(py, index) {
+            Ok(inputs) => inputs,
+            Err(error) => {
+                self.end_node(py, index, None, Err(error), started)?;
+                return Ok(None);
+            }
+        };
+        if self.may_be_skipped(node) {
+            let host = self.host.bind(py);
+            let skip = host.call_method1(intern!(py, "should_skip"), (index, &inputs))?;
+            if skip.is_truthy()? {
+                self.end_node(py, index, Some(&inputs), Ok(Ended::Skipped), started)?;
+                return Ok(None);
+            }
+        }
+        let context = self.workflow_context.bind(py);
+        self.host
+            .bind(py)
+            .call_method1(intern!(py, "give_context"), (index, context))?;
+        Ok(Some(inputs))
+    }
+
+    pub(super) fn end_pinned(
+        &self,
+        py: Python<'_>,
+        index: u32,
+        inputs: &Bound<'_, PyDict>,
+        outcome: PyResult<Bound<'_, PyAny>>,
+        started: Instant,
+    ) -> PyResult<()> {
+        let ended = outcome.map(Ended::Output);
+        self.end_node(py, index, Some(inputs), ended, Some(started))
+    }
+
+    /// Node ids whose output is kept, in topological order.
+    pub(super) fn completed<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        let done = (0..self.plan.nodes.len() as u32).filter(|&index| {
+            matches!(self.kind(index), Kind::Clean | Kind::AskStock)
+        });
+        PyList::new(py, done.map(|index| &self.plan.nodes[index as usize].id))
+    }
+
+    /// The first node in topological order that has not run.
+    pub(super) fn first_pending(&self) -> Option<u32> {
+        (0..self.plan.nodes.len() as u32).find(|&index| self.kind(index) == Kind::Pending)
+    }
+}
+
+impl Program for WorkflowProgram {
+    const WANTS_TICKS: bool = true;
+
+    fn execute(&self, py: Python<'_>, index: u32) -> PyResult<()> {
+        let node = &self.plan.nodes[index as usize];
+        let started = self.begin_node(py, index)?;
+        let inputs = match self.assemble(py, index) {
+            Ok(inputs) => inputs,
+            Err(error) => return self.end_node(py, index, None, Err(error), started),
+        };
+        let ended = self.run_node(py, index, node, &inputs);
+        self.end_node(py, index, Some(&inputs), ended, started)
+    }
+
+    fn between_nodes(&self, py: Python<'_>) {
+        if self.settings.guards_memory
+            && let Err(error) = self
+                .host
+                .bind(py)
+                .call_method0(intern!(py, "rebase_memory_limit"))
+        {
+            error.write_unraisable(py, None);
+        }
+    }
+
+    fn is_cancelled(&self, py: Python<'_>) -> PyResult<bool> {
+        self.host
+            .bind(py)
+            .call_method0(intern!(py, "is_cancelled"))?
+            .is_truthy()
+    }
+
+    fn can_be_cancelled(&self) -> bool {
+        self.settings.checks_cancellation
+    }
+}
+
+/// Tells whether a node took longer than its limit.
+pub(super) struct NodeClock;
+
+/// Limits shorter than this are measured by the node; longer ones by the
+/// watcher's clock, which costs a node nothing and is right to a few
+/// milliseconds.
+const PRECISE_BELOW: f64 = 5.0;
+
+pub(super) enum Started {
+    Precise(Instant),
+    Coarse(f64),
+}
+
+impl NodeClock {
+    #[inline]
+    #[allow(clippy::unused_self)] // reads as what it is at the call
+    pub(super) fn now(&self, limit: f64) -> Started {
+        if limit < PRECISE_BELOW {
+            Started::Precise(Instant::now())
+        } else {
+            Started::Coarse(coarse_seconds())
+        }
+    }
+
+    /// Seconds since `started`, if they are more than `limit`.
+    #[inline]
+    #[allow(clippy::unused_self)]
+    #[allow(clippy::needless_pass_by_value)]
+    pub(super) fn since(&self, started: Started, limit: f64) -> Option<f64> {
+        let elapsed = match started {
+            Started::Precise(started) => started.elapsed().as_secs_f64(),
+            Started::Coarse(started) => coarse_seconds() - started,
+        };
+        (elapsed > limit).then_some(elapsed)
+    }
+}

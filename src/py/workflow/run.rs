@@ -1,0 +1,227 @@
+//! One run of a workflow, driven from Python.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use parking_lot::Mutex;
+use pyo3::exceptions::PySystemError;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyList};
+
+use crate::core::schedule::{Run, RunSettings};
+use crate::py::engine::{Driven, Execution, Limits, RunContext, StopReason};
+
+use super::history::{RowTexts, RunRows};
+use super::plan::{Plan, SharedRows, setting};
+use super::program::{Settings, WorkflowProgram};
+
+/// `drive()` returns one of these with what belongs to it.
+const FINISHED: &str = "finished";
+const PINNED: &str = "pinned";
+const CANCELLED: &str = "cancelled";
+
+struct Pinned {
+    inputs: Py<PyDict>,
+    started: Instant,
+}
+
+/// A run in progress.
+#[pyclass(frozen, module = "nexus_core")]
+pub(crate) struct WorkflowRun {
+    execution: Arc<Execution<WorkflowProgram>>,
+    rows: Option<SharedRows>,
+    pinned: Mutex<HashMap<u32, Pinned>>,
+}
+
+impl WorkflowRun {
+    pub(super) fn new(
+        py: Python<'_>,
+        plan: Arc<Plan>,
+        host: Py<PyAny>,
+        settings: &Bound<'_, PyDict>,
+        parameters: Option<Py<PyDict>>,
+        workflow_context: Py<PyDict>,
+    ) -> PyResult<Self> {
+        let flag = |key: &str| setting(settings, key)?.is_truthy();
+        let limit: i64 = setting(settings, "max_concurrency")?.extract()?;
+        let rows = flag("history")?.then(|| Arc::new(Mutex::new(RunRows::new())));
+        let run_settings = RunSettings {
+            limit: usize::try_from(limit).unwrap_or(1).max(1),
+            pinned: Arc::clone(&plan.pinned),
+            durations: Arc::clone(&plan.durations),
+        };
+        let run = Arc::new(Run::new(Arc::clone(&plan.dag), run_settings));
+        let has_pinned = !plan.pinned.is_empty();
+        let program = WorkflowProgram::new(
+            py,
+            plan,
+            host,
+            Settings {
+                validates_connections: flag("validates_connections")?,
+                detects_content_failures: flag("detects_content_failures")?,
+                stock_inputs: flag("stock_inputs")?,
+                stock_execute: flag("stock_execute")?,
+                observed: flag("observed")?,
+                checks_cancellation: flag("checks_cancellation")?,
+                guards_memory: flag("guards_memory")?,
+                guards_each_node: flag("guards_each_node")?,
+            },
+            PyDict::new(py).unbind(),
+            parameters,
+            workflow_context,
+            rows.clone(),
+        );
+        let context = RunContext::copy_current(py)?;
+        let traced = flag("trace")?;
+        Ok(Self {
+            execution: Execution::new(run, program, context, has_pinned, traced),
+            rows,
+            pinned: Mutex::new(HashMap::new()),
+        })
+    }
+}
+
+#[pymethods]
+impl WorkflowRun {
+    /// Runs nodes. Returns `("finished", None)`, `("cancelled", None)`, or
+    /// `("pinned", [(node, inputs), …])` with nodes to await before calling
+    /// again. Raises what the first failing node in topological order left.
+    fn drive<'py>(&self, py: Python<'py>) -> PyResult<(&'static str, Option<Bound<'py, PyList>>)> {
+        let limits = Limits {
+            deadline: None,
+            caller_runs: true,
+        };
+        loop {
+            match self.execution.drive(py, &limits)? {
+                Driven::Finished => return Ok((FINISHED, None)),
+                Driven::Stopped(StopReason::Cancelled) => return Ok((CANCELLED, None)),
+                Driven::Stopped(_) => return Err(self.failure()),
+                Driven::Pinned(nodes) => {
+                    let waiting = self.begin_pinned(py, &nodes)?;
+                    if !waiting.is_empty() {
+                        return Ok((PINNED, Some(waiting)));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Reports an awaited node: what it returned, or what it raised.
+    #[pyo3(signature = (node, output, error=None))]
+    fn finish_pinned(
+        &self,
+        py: Python<'_>,
+        node: u32,
+        output: Bound<'_, PyAny>,
+        error: Option<Bound<'_, PyAny>>,
+    ) -> PyResult<()> {
+        let Some(pinned) = self.pinned.lock().remove(&node) else {
+            return Err(PySystemError::new_err(format!("node {node} was not handed out")));
+        };
+        let outcome = match error {
+            None => Ok(output),
+            Some(error) => Err(PyErr::from_value(error)),
+        };
+        let program = &self.execution.program;
+        let inputs = pinned.inputs.bind(py);
+        let ended = program.end_pinned(py, node, inputs, outcome, pinned.started);
+        let seconds = pinned.started.elapsed().as_secs_f32();
+        self.execution.finish_pinned(py, node, seconds, ended.err());
+        Ok(())
+    }
+
+    /// Every node's result, in topological order.
+    fn results<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let program = &self.execution.program;
+        if self.execution.run.solo_position().is_some() {
+            return Ok(program.results.bind(py).clone());
+        }
+        let ordered = PyDict::new(py);
+        for (index, node) in program.plan.nodes.iter().enumerate() {
+            // SAFETY: the run is over.
+            if let Some(value) = unsafe { program.slots.get(index as u32) } {
+                ordered.set_item(&node.id, value)?;
+            }
+        }
+        Ok(ordered)
+    }
+
+    /// Results so far, by node id: what stock's functions look sources up in.
+    fn outputs(&self, py: Python<'_>) -> Py<PyDict> {
+        self.execution.program.results.clone_ref(py)
+    }
+
+    fn completed<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        self.execution.program.completed(py)
+    }
+
+    fn first_pending(&self) -> Option<u32> {
+        self.execution.program.first_pending()
+    }
+
+    /// `(node, thread, start, end)` for each node, in seconds since the start.
+    fn trace<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        let nodes = &self.execution.program.plan.nodes;
+        let spans = self.execution.trace.as_ref().map_or(Vec::new(), |trace| trace.spans());
+        let entries = spans.into_iter().map(|span| {
+            let id = nodes[span.node as usize].id.clone_ref(py);
+            (id, span.thread, span.start, span.end)
+        });
+        PyList::new(py, entries)
+    }
+
+    /// Rows for the run history with the time at which the run began and the
+    /// length of their texts; `None` without history.
+    fn history_rows<'py>(
+        &self,
+        py: Python<'py>,
+        encode: Bound<'py, PyAny>,
+        skipped: Bound<'py, PyAny>,
+        own_metadata: Bound<'py, PyDict>,
+    ) -> PyResult<Option<(f64, usize, Bound<'py, PyList>)>> {
+        let Some(shared) = &self.rows else {
+            return Ok(None);
+        };
+        let rows = std::mem::replace(&mut *shared.lock(), RunRows::new());
+        let texts = RowTexts {
+            encode,
+            skipped,
+            own_metadata,
+        };
+        let nodes = &self.execution.program.plan.nodes;
+        let tasks = rows.task_rows(py, nodes, &texts)?;
+        Ok(Some((rows.began(), rows.text_bytes(), tasks)))
+    }
+
+    /// The context that the run's nodes share.
+    fn context(&self, py: Python<'_>) -> Py<PyAny> {
+        self.execution.context.object(py)
+    }
+}
+
+impl WorkflowRun {
+    fn begin_pinned<'py>(&self, py: Python<'py>, nodes: &[u32]) -> PyResult<Bound<'py, PyList>> {
+        let waiting = PyList::empty(py);
+        for &node in nodes {
+            let started = Instant::now();
+            match self.execution.program.begin_pinned(py, node) {
+                Ok(Some(inputs)) => {
+                    waiting.append((node, &inputs))?;
+                    let inputs = inputs.unbind();
+                    self.pinned.lock().insert(node, Pinned { inputs, started });
+                }
+                Ok(None) => self.execution.finish_pinned(py, node, 0.0, None),
+                Err(error) => self.execution.finish_pinned(py, node, 0.0, Some(error)),
+            }
+        }
+        Ok(waiting)
+    }
+
+    fn failure(&self) -> PyErr {
+        match self.execution.take_failure() {
+            Some((_, error)) => error,
+            None => PySystemError::new_err("a run failed without an error"),
+        }
+    }
+}
