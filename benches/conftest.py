@@ -120,8 +120,8 @@ def measure(benchmark: Any, pytestconfig: pytest.Config) -> Measure:
                 started = time.perf_counter()
                 run()
                 took = time.perf_counter() - started
-            least = 1 if slow else 3
-            rounds = max(least, min(60, int(limit / max(took, 1e-9))))
+            least, most = (1, 10) if slow else (3, 60)
+            rounds = max(least, min(most, int((4 * limit if slow else limit) / max(took, 1e-9))))
         benchmark.pedantic(run, rounds=rounds, iterations=1, warmup_rounds=0)
 
     return measured

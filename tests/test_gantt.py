@@ -87,7 +87,9 @@ def test_by_thread_neighbouring_bars_have_different_shades() -> None:
 
 def test_the_scale_has_its_zero_and_times_in_a_unit_that_fits() -> None:
     *_, ticks, times, _ = render([("a", "main", 0.0, 0.3)], width=80).splitlines()
-    assert ticks.count("┴") == len(times.replace(" ms", "").split())
+    assert ticks.count("┴") == 6
+    assert times.replace(" ms", "").split() == ["0", "50", "100", "150", "200", "250", "300"]
+    assert ticks.rstrip().endswith("┘") and len(times) <= len(ticks)
     assert times.split()[:3] == ["0", "50", "ms"]
     assert ticks.index("┴") == times.index("0")
     assert ticks[times.index("50 ms")] == "┴"
@@ -106,6 +108,11 @@ def test_entries_may_be_objects_with_the_same_names() -> None:
     times: dict[str, Any] = {"start_seconds": 0.0, "end_seconds": 0.5}
     entry = SimpleNamespace(node_id="a", thread_name="main", **times)
     assert render([entry]) == render([("a", "main", 0.0, 0.5)]) == render([Span("a", "main", 0.0, 0.5)])
+
+
+def test_threads_of_a_pool_stay_distinguishable_when_their_names_are_cut() -> None:
+    chart = render([(f"n{i}", f"a-pool-with-a-long-name-worker-{i}", 0.0, 0.1) for i in range(3)])
+    assert [line.split()[-1][-9:] for line in chart.splitlines()[:3]] == [f"-worker-{i}" for i in range(3)]
 
 
 def test_an_empty_trace_says_so() -> None:
