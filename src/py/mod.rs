@@ -3,8 +3,8 @@
 mod engine;
 mod errors;
 mod task_graph;
-mod workflow;
 mod values;
+mod workflow;
 
 use pyo3::prelude::*;
 

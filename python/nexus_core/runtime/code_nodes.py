@@ -13,7 +13,7 @@ from typing import Any
 
 from nexus_core.runtime import stock
 
-__all__ = ["CodeProgram", "NoProgram", "code_program", "function_program"]
+__all__ = ["CodeProgram", "NoProgram", "code_program", "function_program", "is_plain_name"]
 
 CodeProgram = dict[str, Any]
 
@@ -75,12 +75,21 @@ def code_program(node: Any) -> CodeProgram:
         "builtins": allowed_builtins,
         "static_locals": _static_locals(node, node.config if own_config is None else own_config),
         "names_context": bool(_CONTEXT_FUNCTIONS & names) or _is_dynamic(names),
+        "odd_names": "vars" in names or _is_dynamic(names),
         "function": function,
         "own_config": own_config,
         "timeout": float(executor.security_config.execution_timeout),
         "default_schema": _has_default_schema(node),
         "stock": stock.stock_functions(executor.security_config),
     }
+
+
+def is_plain_name(key: str) -> bool:
+    """Whether sanitising leaves this key alone and never takes its value for a path."""
+    lowered = key.lower()
+    return key.isidentifier() and not (
+        key in ("self", "config") or "path" in lowered or "file" in lowered
+    )
 
 
 def _names_in(code: CodeType) -> set[str]:

@@ -12,7 +12,12 @@ from typing import Any
 
 from nexus_core._core import WorkflowPlan
 from nexus_core.runtime import stock
-from nexus_core.runtime.code_nodes import NoProgram, code_program, function_program
+from nexus_core.runtime.code_nodes import (
+    NoProgram,
+    code_program,
+    function_program,
+    is_plain_name,
+)
 from nexus_core.runtime.explain import NodeExplanation
 
 __all__ = ["CompiledWorkflow", "NotNative", "compiled"]
@@ -145,6 +150,7 @@ def _describe(
     node = workflow._node_instances[node_id]
     spec, program, reason = _program(node, enable_async)
     edges, overriding, odd = [], False, False
+    targets: list[str] = []
     switch_source = False
     for source, _, attributes in workflow.graph.in_edges(node_id, data=True):
         if places.get(source, len(places)) >= places[node_id]:
@@ -156,6 +162,7 @@ def _describe(
                 continue
             path = source_key.split(".") if "." in source_key else None
             mappings.append((source_key, path, target_key))
+            targets.append(target_key)
             overriding = overriding or target_key in node.config
         edges.append((places[source], mappings))
         source_node = workflow._node_instances.get(source)
@@ -170,7 +177,8 @@ def _describe(
         has_dependents=workflow.graph.out_degree(node_id) > 0,
         has_nested_config=isinstance(node.config.get("config"), dict),
         edges_override_config=overriding,
-        stock_inputs=odd,
+        plain_edges=len(set(targets)) == len(targets) and all(map(is_plain_name, targets)),
+        stock_inputs=odd or "self" in targets,
         needs_context=spec["kind"] not in ("code", "function"),
     )
     return spec, NodeExplanation(node_id, type(node).__name__, program, reason)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from kailash.runtime.tracing import get_workflow_tracer
@@ -56,8 +57,13 @@ def _replaced_methods(runtime: Any) -> tuple[str, ...]:
             if getattr(kind, name) is not original and name not in _STILL_CALLED
         )
     own = vars(runtime)
-    patched = tuple(name for name in _ORIGINALS if name in own)
-    return found + patched if patched else found
+    if _ORIGINALS.keys().isdisjoint(own):
+        return found
+    return found + tuple(name for name in _ORIGINALS if name in own)
+
+
+#: The environment can name a provider, which is then made at the first span.
+_NO_PROVIDER_NAMED = "OTEL_PYTHON_TRACER_PROVIDER" not in os.environ
 
 
 def _spans_are_recorded() -> bool:
@@ -65,10 +71,46 @@ def _spans_are_recorded() -> bool:
 
     With the OpenTelemetry API alone, or no provider set, spans record nothing.
     """
+    if _NO_PROVIDER_NAMED and getattr(trace, "_TRACER_PROVIDER", trace) is None:
+        return False
     if not get_workflow_tracer().enabled:
         return False
     return not isinstance(
         trace.get_tracer_provider(), (trace.ProxyTracerProvider, trace.NoOpTracerProvider)
+    )
+
+
+def _is_ordinary(
+    runtime: Any, workflow: Any, parameters: Any, idempotency_key: Any, search_attributes: Any
+) -> bool:
+    """The usual case in one look: nothing that Kailash would have to do."""
+    return (
+        type(workflow) is stock.Workflow
+        and (
+            parameters is None
+            or (type(parameters) is dict and "workflow_context" not in parameters)
+        )
+        and idempotency_key is None
+        and not search_attributes
+        and not (
+            runtime.enable_security
+            or runtime.enable_audit
+            or runtime.enable_resource_limits
+            or runtime._checkpoint_after_each_node
+            or runtime._persistent_mode
+            or runtime._enable_performance_monitoring
+        )
+        and runtime._resource_enforcer is None
+        and runtime._retry_policy_engine is None
+        and runtime._circuit_breaker is None
+        and runtime.secret_provider is None
+        and runtime._audit_generator is None
+        and runtime._trust_verification_mode is TrustVerificationMode.DISABLED
+        and runtime._trust_context is None
+        and get_runtime_trust_context() is None
+        and runtime._hook_registry.subscriber_count == 0
+        and not _spans_are_recorded()
+        and not _replaced_methods(runtime)
     )
 
 
@@ -91,6 +133,8 @@ def reasons_to_delegate(
     Returns:
         Reasons, one sentence each.
     """
+    if _is_ordinary(runtime, workflow, parameters, idempotency_key, search_attributes):
+        return ()
     reasons: list[str] = []
     if type(workflow) is not stock.Workflow:
         reasons.append("it is not a built Workflow")

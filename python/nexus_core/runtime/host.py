@@ -80,8 +80,8 @@ class RunHost:
         )
         return inputs
 
-    def connection_invalid(self, index: int, error: Exception) -> None:
-        """What ``_prepare_node_inputs`` does when a node refuses its inputs."""
+    def connection_invalid(self, index: int, error: Exception) -> BaseException | None:
+        """What ``_prepare_node_inputs`` does when a node refuses its inputs: logs or raises."""
         runtime = self.runtime
         node_id = self.compiled.node_ids[index]
         node = self.compiled.instances[index]
@@ -108,8 +108,9 @@ class RunHost:
             node_id, node, error, self.workflow, self.parameters
         )
         if runtime.connection_validation == "strict":
-            raise WorkflowExecutionError(text) from error
+            return _caused_by(error, text)
         runtime.logger.warning(text)
+        return None
 
     def sanitize(self, index: int, values: dict[str, Any]) -> dict[str, Any]:
         """``validate_node_parameters`` with a node's security configuration."""
@@ -255,6 +256,7 @@ class RunHost:
         try:
             text = f"{what}: {error!s}\n{stock.format_with_frame(error, frame)}"
         except Exception as broken:  # its __str__ raises: stock reports that instead
+            _while_handling(error, broken)
             return self.input_refused(0, broken)
         _code_logger.error(text)
         wrapped = NodeExecutionError(text)
@@ -316,9 +318,12 @@ class RunHost:
         runtime = self.runtime
         node_id = self.compiled.node_ids[index]
         self._failed.append(index)
-        runtime.logger.error(
-            f"Node {node_id} failed: {error}", exc_info=error if runtime.debug else None
-        )
+        try:
+            text = f"Node {node_id} failed: {error}"
+        except Exception as broken:  # its __str__ raises, and that is what stock raises
+            _while_handling(error, broken)
+            return broken
+        runtime.logger.error(text, exc_info=error if runtime.debug else None)
         if isinstance(error, stock.ContentAwareExecutionError):
             return _caused_by(error, f"Content-aware failure in node '{node_id}': {error}")
         if "Trust verification denied" in str(error):
@@ -364,3 +369,13 @@ def _caused_by(error: Exception, text: str) -> WorkflowExecutionError:
     failed = WorkflowExecutionError(text)
     failed.__cause__ = failed.__context__ = error
     return failed
+
+
+def _while_handling(error: BaseException, raised: BaseException) -> None:
+    """Gives ``raised`` the context it would have if ``error`` had been handled then."""
+    outer = error.__context__
+    first = raised
+    while first.__context__ is not None and first.__context__ is not outer:
+        first = first.__context__
+    if first is not error:
+        first.__context__ = error

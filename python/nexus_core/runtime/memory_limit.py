@@ -9,12 +9,61 @@ its guards may be active at the same time on other threads.
 
 from __future__ import annotations
 
+import os
 import threading
 from typing import Any
 
 from nexus_core.runtime import stock
 
 __all__ = ["MemoryLimit"]
+
+_PAGE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
+#: ``/proc/self/statm``, kept open: opening it costs more than all the rest.
+_statm: int | None = None
+
+
+def _open_statm() -> None:
+    """Opens the file of this process; in a forked child the old one is its parent's."""
+    global _statm
+    try:
+        _statm = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        _statm = None
+
+
+_open_statm()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_open_statm)
+
+
+def _register(limit: int) -> int | None:
+    """``kailash.security._enter_address_space_guard``; its lock is held.
+
+    The same book-keeping with a cheaper look at the address space. Whatever is out of
+    the ordinary is left to it.
+    """
+    security = stock.security
+    resource = security.resource
+    if _statm is None:
+        registered: int | None = security._enter_address_space_guard(limit)
+        return registered
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    requests = security._address_space_requests
+    if requests or security._address_space_saved is not None or soft != resource.RLIM_INFINITY:
+        registered = security._enter_address_space_guard(limit)
+        return registered
+    ceiling = int(os.pread(_statm, 32, 0).split(b" ", 1)[0]) * _PAGE + limit
+    if hard != resource.RLIM_INFINITY and ceiling > hard:
+        ceiling = hard
+    try:
+        resource.setrlimit(resource.RLIMIT_AS, (ceiling, hard))
+    except Exception:  # stock says once that the limit cannot be had
+        registered = security._enter_address_space_guard(limit)
+        return registered
+    requests.append(ceiling)
+    security._address_space_saved = (soft, hard)
+    security._address_space_applied = ceiling
+    return ceiling
 
 
 class MemoryLimit:
@@ -63,7 +112,7 @@ class MemoryLimit:
             with security.memory_limit_guard(self.limit):
                 return
         with security._ADDRESS_SPACE_LOCK:
-            self._ceiling = security._enter_address_space_guard(self.limit)
+            self._ceiling = _register(self.limit)
 
     def _unset(self) -> None:
         if self._ceiling is not None:

@@ -16,6 +16,9 @@ from kailash.sdk_exceptions import (
     WorkflowValidationError,
 )
 
+from kailash.tracking import TaskManager
+from kailash.tracking.storage.deferred import DeferredStorageBackend
+
 from nexus_core._core import WorkflowRun
 from nexus_core.runtime import history
 from nexus_core.runtime.compiler import CompiledWorkflow
@@ -27,7 +30,8 @@ from nexus_core.runtime.workflow_context import LazySignals, LiveTracker
 __all__ = ["NativeRun"]
 
 _nodes_logger = logging.getLogger("kailash.nodes")
-_logger = logging.getLogger("nexus_core.runtime")
+_graph_logger = logging.getLogger("kailash.workflow.graph")
+_manager_logger = logging.getLogger("kailash.tracking.manager")
 
 Outcome = tuple[dict[str, Any], str | None]
 
@@ -46,6 +50,7 @@ class NativeRun:
     """
 
     __slots__ = (
+        "_deferred",
         "_history_id",
         "_host",
         "_manager_id",
@@ -86,6 +91,7 @@ class NativeRun:
         self._tracker: LiveTracker | None = None
         self._history_id: str | None = None
         self._manager_id: str | None = None
+        self._deferred: DeferredStorageBackend | None = None
 
     def execute(self, loop: asyncio.AbstractEventLoop | None) -> Outcome:
         """Runs to the end on the calling thread.
@@ -179,12 +185,17 @@ class NativeRun:
             if any(name not in values for name in names):
                 break
         else:
-            if not is_visible(logging.getLogger("kailash.workflow.graph"), logging.INFO):
+            if not is_visible(_graph_logger, logging.INFO):
                 return
         self.workflow.validate(runtime_parameters=processed)
 
     def _begin_tracking(self, processed: dict[str, Any] | None) -> None:
         runtime, workflow = self.runtime, self.workflow
+        if self.task_manager is None and runtime.enable_monitoring:
+            if is_visible(_manager_logger, logging.INFO):
+                # Somebody reads what stock's own book-keeping logs.
+                self._deferred = DeferredStorageBackend()
+                self.task_manager = TaskManager(storage_backend=self._deferred)
         if self.task_manager is None:
             if runtime.enable_monitoring:
                 if workflow.name:
@@ -378,6 +389,10 @@ class NativeRun:
                     self.runtime.logger.warning(f"Failed to update run status: {refused}")
         if self._history_id is not None:
             self._submit_history(status, error, processed, began)
+        elif self._deferred is not None:
+            self.runtime._flush_deferred_storage_sqlite(
+                self._deferred, log_warning=status == "completed"
+            )
 
     def _submit_history(
         self,

@@ -86,12 +86,10 @@ impl Run {
     #[inline]
     pub fn advance(&self, position: u32) -> Advance {
         let here = u64::from(position);
-        match self.stage.compare_exchange(
-            here,
-            here + 1,
-            Ordering::AcqRel,
-            Ordering::Acquire,
-        ) {
+        match self
+            .stage
+            .compare_exchange(here, here + 1, Ordering::AcqRel, Ordering::Acquire)
+        {
             Ok(_) => Advance::Solo,
             Err(_) => Advance::HandedOver,
         }
@@ -224,8 +222,8 @@ impl Run {
     /// at once when the caller could run a node.
     pub fn wait(&self, for_work: bool, limit: Duration) {
         let mut shared = self.shared.lock();
-        let done = shared.is_finished()
-            || (for_work && shared.has_work_for_caller(self.settings.limit));
+        let done =
+            shared.is_finished() || (for_work && shared.has_work_for_caller(self.settings.limit));
         if !done {
             self.changed.wait_for(&mut shared, limit);
         }

@@ -85,7 +85,11 @@ impl Shared {
         for node in cursor + u32::from(cursor_running)..node_count {
             // Predecessors come earlier in the order, so the finished ones are
             // exactly those before the cursor.
-            let missing = dag.predecessors(node).iter().filter(|&&p| p >= cursor).count();
+            let missing = dag
+                .predecessors(node)
+                .iter()
+                .filter(|&&p| p >= cursor)
+                .count();
             self.missing[node as usize] = missing as u32;
             if missing == 0 {
                 self.push(node, rank);

@@ -41,7 +41,9 @@ impl Drop for Entered<'_> {
 
 fn enter<'py>(context: &Bound<'py, PyAny>) -> PyResult<Entered<'py>> {
     // SAFETY: `context` is a context object; attached.
-    check_status(context.py(), unsafe { ffi::PyContext_Enter(context.as_ptr()) })?;
+    check_status(context.py(), unsafe {
+        ffi::PyContext_Enter(context.as_ptr())
+    })?;
     Ok(Entered {
         context: context.clone(),
     })
@@ -89,11 +91,7 @@ impl RunContext {
     }
 
     /// Runs `node` on a worker thread in a copy of the run's context.
-    pub(crate) fn run_copied<R>(
-        &self,
-        py: Python<'_>,
-        node: impl FnOnce() -> R,
-    ) -> PyResult<R> {
+    pub(crate) fn run_copied<R>(&self, py: Python<'_>, node: impl FnOnce() -> R) -> PyResult<R> {
         let own = self.copy(py)?;
         let pending: Vec<_> = if self.changed.load(Ordering::Acquire) {
             let changes = self.changes.lock();
@@ -125,7 +123,11 @@ impl RunContext {
     /// Lets a worker handle what the caller handles, or nothing again.
     fn handle(&self, _py: Python<'_>, begin: bool) {
         if let Some(handled) = &self.handled {
-            let handled = if begin { handled.as_ptr() } else { std::ptr::null_mut() };
+            let handled = if begin {
+                handled.as_ptr()
+            } else {
+                std::ptr::null_mut()
+            };
             // SAFETY: attached; takes a borrowed exception or null.
             unsafe { ffi::PyErr_SetHandledException(handled) }
         }

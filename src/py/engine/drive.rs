@@ -170,7 +170,11 @@ impl<P: Program> Execution<P> {
             (true, true) => width - 1,
             (false, _) => width.max(1),
         };
-        let workers = if helpers == 0 { 0 } else { prepare_workers(helpers) };
+        let workers = if helpers == 0 {
+            0
+        } else {
+            prepare_workers(helpers)
+        };
         let caller_runs = limits.caller_runs || workers == 0;
         let may_hand_over = parallel && workers > 0;
         let _watching = (may_hand_over || P::WANTS_TICKS).then(|| self.watch(may_hand_over));
@@ -339,7 +343,9 @@ impl<P: Program> Execution<P> {
     /// A worker's part: nodes until none is ready.
     fn help(&self, py: Python<'_>) {
         while let Take::Node(node) = self.run.take(Taker::Worker) {
-            let ran = self.context.run_copied(py, || self.execute_shared(py, node));
+            let ran = self
+                .context
+                .run_copied(py, || self.execute_shared(py, node));
             if let Err(error) = ran {
                 // The node itself did not run.
                 self.fail(py, node, error);

@@ -24,7 +24,6 @@ mod raw {
             locals: *mut PyObject,
         ) -> *mut PyObject;
     }
-
 }
 
 struct HangInsteadOfUnwinding;

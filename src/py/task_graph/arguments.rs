@@ -37,11 +37,7 @@ impl Argument {
         Self::compile_at(value, names, 0)
     }
 
-    fn compile_at(
-        value: &Bound<'_, PyAny>,
-        names: &mut dyn Names,
-        depth: usize,
-    ) -> PyResult<Self> {
+    fn compile_at(value: &Bound<'_, PyAny>, names: &mut dyn Names, depth: usize) -> PyResult<Self> {
         let py = value.py();
         if let Ok(reference) = value.cast_exact::<Ref>() {
             return Ok(Self::Node(names.node(reference.get().name.bind(py))?));
@@ -122,7 +118,9 @@ impl Argument {
                     items.iter_mut().for_each(|item| item.renumber(position));
                 }
                 Nested::Dict(items) => {
-                    items.iter_mut().for_each(|(_, item)| item.renumber(position));
+                    items
+                        .iter_mut()
+                        .for_each(|(_, item)| item.renumber(position));
                 }
             },
         }

@@ -327,8 +327,14 @@ fn reorder(
     for argument in &mut arguments {
         argument.renumber(&position);
     }
-    let names = order.iter().map(|&old| names[old as usize].clone_ref(py)).collect();
-    let tasks = order.iter().map(|&old| tasks[old as usize].clone_ref(py)).collect();
+    let names = order
+        .iter()
+        .map(|&old| names[old as usize].clone_ref(py))
+        .collect();
+    let tasks = order
+        .iter()
+        .map(|&old| tasks[old as usize].clone_ref(py))
+        .collect();
     Plan::new(dag, names, tasks, arguments, inputs)
 }
 

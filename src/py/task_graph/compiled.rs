@@ -135,7 +135,11 @@ impl Plan {
                 .iter()
                 .filter(|key| !known.contains(key).unwrap_or(false))
                 .collect();
-            return Err(raise(py, "UnknownInput", (PyTuple::new(py, unknown)?, known)));
+            return Err(raise(
+                py,
+                "UnknownInput",
+                (PyTuple::new(py, unknown)?, known),
+            ));
         }
         Ok(values)
     }
@@ -188,7 +192,11 @@ impl CompiledGraph {
 /// How many nodes run at once unless the caller says otherwise: what the
 /// standard library's thread pool uses.
 fn default_concurrency() -> usize {
-    std::thread::available_parallelism().map_or(5, |cores| (cores.get() + 4).min(32))
+    // Asking reads several files.
+    static CORES: std::sync::OnceLock<usize> = std::sync::OnceLock::new();
+    let cores = CORES
+        .get_or_init(|| std::thread::available_parallelism().map_or(1, std::num::NonZero::get));
+    (cores + 4).min(32)
 }
 
 fn concurrency(given: Option<i64>) -> PyResult<usize> {
@@ -257,7 +265,8 @@ impl CompiledGraph {
         let driven = execution.drive(py, &limits)?;
         if let Some(trace) = &execution.trace {
             for span in trace.spans() {
-                plan.durations.observe(span.node, (span.end - span.start) as f32);
+                plan.durations
+                    .observe(span.node, (span.end - span.start) as f32);
             }
             plan.durations.refresh(&plan.dag);
         }
@@ -267,7 +276,11 @@ impl CompiledGraph {
                 Err(raise(py, "RunTimeout", (timeout, plan.names.len())))
             }
             Driven::Stopped(StopReason::Cancelled) => {
-                let reason = execution.program.cancel.as_ref().and_then(|state| state.reason());
+                let reason = execution
+                    .program
+                    .cancel
+                    .as_ref()
+                    .and_then(|state| state.reason());
                 Err(raise(py, "RunCancelled", (reason,)))
             }
             Driven::Stopped(StopReason::Failed) => Err(self.failure(py, &execution)),
@@ -354,10 +367,14 @@ impl CompiledGraph {
         durations: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyList>> {
         let schedule = self.simulate(py, workers, durations)?;
-        let slots = schedule
-            .slots
-            .iter()
-            .map(|slot| (self.plan.name(py, slot.node), slot.worker, slot.start, slot.end));
+        let slots = schedule.slots.iter().map(|slot| {
+            (
+                self.plan.name(py, slot.node),
+                slot.worker,
+                slot.start,
+                slot.end,
+            )
+        });
         PyList::new(py, slots)
     }
 
@@ -400,7 +417,10 @@ impl CompiledGraph {
         for task in &self.plan.tasks {
             visit.call(&task.callable)?;
         }
-        self.plan.arguments.iter().try_for_each(|argument| argument.traverse(&visit))
+        self.plan
+            .arguments
+            .iter()
+            .try_for_each(|argument| argument.traverse(&visit))
     }
 }
 

@@ -76,7 +76,10 @@ impl Program for GraphProgram {
     }
 
     fn is_cancelled(&self, _py: Python<'_>) -> PyResult<bool> {
-        Ok(self.cancel.as_ref().is_some_and(|state| state.is_cancelled()))
+        Ok(self
+            .cancel
+            .as_ref()
+            .is_some_and(|state| state.is_cancelled()))
     }
 
     fn can_be_cancelled(&self) -> bool {

@@ -49,9 +49,9 @@ impl GraphStepper {
             });
             match refused {
                 Some(refused) => Err(refused),
-                None => numbers.iter().try_for_each(|&node| {
-                    stepper.done(node).map_err(|error| (node, error))
-                }),
+                None => numbers
+                    .iter()
+                    .try_for_each(|&node| stepper.done(node).map_err(|error| (node, error))),
             }
         };
         outcome.map_err(|(node, error)| step_error(py, error, &self.plan.names[node as usize]))

@@ -115,7 +115,10 @@ impl CancellationToken {
 
     #[pyo3(signature = (reason=None))]
     fn cancel(&self, reason: Option<String>) {
-        self.state.reason.lock().get_or_insert_with(|| reason.unwrap_or_default());
+        self.state
+            .reason
+            .lock()
+            .get_or_insert_with(|| reason.unwrap_or_default());
         self.state.cancelled.store(true, Ordering::Release);
     }
 
@@ -131,7 +134,10 @@ impl CancellationToken {
 
     fn __repr__(&self) -> String {
         if self.state.is_cancelled() {
-            format!("<CancellationToken cancelled: {}>", self.reason().unwrap_or_default())
+            format!(
+                "<CancellationToken cancelled: {}>",
+                self.reason().unwrap_or_default()
+            )
         } else {
             "<CancellationToken active>".into()
         }

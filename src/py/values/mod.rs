@@ -28,7 +28,7 @@ pub use self::{
     json_write::write_json,
     node_output::{copy_validated, output_is_clean, validate_node_output},
     parameters::{resolve_and_sanitize_parameters, sanitize_parameters},
-    sanitize::{resolve_and_sanitize, resolve_templates_copy, sanitize},
+    sanitize::{resolve_and_sanitize, resolve_templates_copy, sanitize, sanitize_plain},
     serializable::ensure_json_serializable,
     stock::StockFunctions,
 };

@@ -111,3 +111,14 @@ impl Rules for ResolveAndSanitize {
         !unsafe { text::needs_sanitizing(text) }
     }
 }
+
+/// [`resolve_and_sanitize`] where nothing has to be resolved, changed, or asked
+/// of Python; `None` otherwise, and nothing has been done then.
+#[inline]
+pub fn sanitize_plain<'py>(value: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
+    match rebuild_native::<ResolveAndSanitize>(value) {
+        Ok(rebuilt) => Ok(Some(rebuilt)),
+        Err(Stop::Raised(error)) => Err(*error),
+        Err(Stop::TooDeep | Stop::AskPython) => Ok(None),
+    }
+}

@@ -28,8 +28,13 @@ impl Unit for u32 {}
 /// `text` must be a live `str` that outlives `'a`, and the thread attached.
 #[inline]
 pub(super) unsafe fn units<'a>(text: *mut ffi::PyObject) -> Option<Units<'a>> {
+    #[allow(
+        deprecated,
+        reason = "deprecated where every string is ready, needed in 3.11"
+    )]
     // SAFETY: `text` is a live str.
-    if unsafe { ffi::PyUnicode_IS_READY(text) } == 0 {
+    let ready = unsafe { ffi::PyUnicode_IS_READY(text) } != 0;
+    if !ready {
         return None;
     }
     // SAFETY: the string is ready, so its kind, length and data agree: the data

@@ -13,7 +13,7 @@ use pyo3::types::{PyDict, PyModule, PyString};
 use crate::py::engine::eval_code;
 use crate::py::values::{StockFunctions, resolve_and_sanitize, resolve_templates_copy};
 
-use super::inputs::expand_nested;
+use super::inputs::{can_be_keyword, expand_nested};
 use super::node::Node;
 use super::outputs::all_serializable;
 use super::program::WorkflowProgram;
@@ -26,6 +26,9 @@ pub(super) struct CodeBody {
     /// The configuration as local variables, where it never depends on inputs.
     static_locals: Option<Py<PyDict>>,
     names_context: bool,
+    /// The code may reach its variables as a dict and put other keys than names
+    /// into it.
+    odd_names: bool,
     /// The function to call once the code has run.
     function: Option<Py<PyString>>,
     /// What stands in for the configuration among the variables.
@@ -49,6 +52,7 @@ impl CodeBody {
             builtins: get("builtins")?.extract()?,
             static_locals: get("static_locals")?.extract()?,
             names_context: get("names_context")?.extract()?,
+            odd_names: get("odd_names")?.extract()?,
             function: get("function")?.extract()?,
             own_config: get("own_config")?.extract()?,
             timeout: get("timeout")?.extract()?,
@@ -75,12 +79,44 @@ impl CodeBody {
             // Raised by stock's sanitiser: reported as stock's `run` does.
             Err(error) => return Err(program.ask_host(py, "input_refused", index, error)),
         };
+        self.run_with(program, node, index, &variables).map(Some)
+    }
+
+    /// Runs the node with inputs taken straight from its sources, where they are
+    /// ordinary. `Ok(None)` otherwise; nothing has happened then.
+    pub(super) fn run_plain<'py>(
+        &self,
+        program: &WorkflowProgram,
+        py: Python<'py>,
+        node: &Node,
+        index: u32,
+    ) -> PyResult<Option<Bound<'py, PyDict>>> {
+        let Some(fixed) = &self.static_locals else {
+            return Ok(None);
+        };
+        if !node.plain_edges || node.stock_inputs || node.has_switch_source {
+            return Ok(None);
+        }
+        match program.assemble_variables(py, node, fixed)? {
+            Some(variables) => self.run_with(program, node, index, &variables).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    fn run_with<'py>(
+        &self,
+        program: &WorkflowProgram,
+        node: &Node,
+        index: u32,
+        variables: &Bound<'py, PyDict>,
+    ) -> PyResult<Bound<'py, PyDict>> {
+        let py = variables.py();
         let namespace = self.fresh_namespace(program, py)?;
         let started = program.clock.now(self.timeout);
         let outcome = match &self.function {
-            None => evaluate(&self.code, &namespace, &variables),
+            None => evaluate(&self.code, &namespace, variables),
             Some(name) => self
-                .call_function(program, &namespace, &variables, name)
+                .call_function(program, &namespace, variables, name)
                 .and_then(|value| {
                     variables.clear();
                     variables.set_item(intern!(py, "result"), value)
@@ -91,19 +127,19 @@ impl CodeBody {
             let error = outcome.err();
             return Err(program.code_failed(py, index, error, elapsed)?);
         }
-        let outputs = match exported(&variables) {
+        let outputs = match exported(variables, self.odd_names) {
             Ok(outputs) => outputs,
             Err(error) => return Err(program.code_failed(py, index, Some(error), None)?),
         };
         if self.default_schema && all_serializable(&outputs) {
-            return Ok(Some(outputs));
+            return Ok(outputs);
         }
         let checked = node
             .instance
             .bind(py)
             .call_method1(intern!(py, "validate_outputs"), (outputs,));
         match checked {
-            Ok(checked) => Ok(Some(checked.cast_into()?)),
+            Ok(checked) => Ok(checked.cast_into()?),
             Err(error) => Err(program.ask_host(py, "execution_failed", index, error)),
         }
     }
@@ -118,7 +154,9 @@ impl CodeBody {
     ) -> PyResult<Bound<'py, PyDict>> {
         let py = inputs.py();
         if let Some(fixed) = &self.static_locals
-            && inputs.iter().all(|(key, value)| is_plain_parameter(&key, &value))
+            && inputs
+                .iter()
+                .all(|(key, value)| is_plain_parameter(&key, &value))
         {
             let variables = fixed.bind(py).copy()?;
             for (key, value) in inputs.iter() {
@@ -128,7 +166,12 @@ impl CodeBody {
         }
         // Templates first, over everything; what a nested `config` adds after
         // that was resolved as a part of it.
-        let merged = self.own_config.as_ref().unwrap_or(&node.config).bind(py).copy()?;
+        let merged = self
+            .own_config
+            .as_ref()
+            .unwrap_or(&node.config)
+            .bind(py)
+            .copy()?;
         merged.update(inputs.as_mapping())?;
         let resolved = PyDict::new(py);
         for (key, value) in merged.iter() {
@@ -181,27 +224,23 @@ impl CodeBody {
     }
 }
 
-/// Whether `execute(**inputs)` reaches the node with this key.
-fn can_be_keyword(key: &Bound<'_, PyAny>) -> bool {
-    key.cast_exact::<PyString>()
-        .is_ok_and(|key| key.to_str().is_ok_and(|text| text != "self"))
-}
-
 /// Whether neither the key has to be sanitised, nor the value validated as a
 /// path, nor expanded as a nested configuration.
 fn is_plain_parameter(key: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> bool {
-    let Ok(text) = key.cast_exact::<PyString>().map_err(|_| ()).and_then(|key| {
-        key.to_str().map_err(|_| ())
-    }) else {
+    let Ok(text) = key
+        .cast_exact::<PyString>()
+        .map_err(|_| ())
+        .and_then(|key| key.to_str().map_err(|_| ()))
+    else {
         return false;
     };
     let bytes = text.as_bytes();
     if text == "config" || bytes.len() > 200 || bytes.iter().any(|byte| b"<:".contains(byte)) {
         return false;
     }
-    let is_path = bytes.windows(4).any(|four| {
-        four.eq_ignore_ascii_case(b"path") || four.eq_ignore_ascii_case(b"file")
-    });
+    let is_path = bytes
+        .windows(4)
+        .any(|four| four.eq_ignore_ascii_case(b"path") || four.eq_ignore_ascii_case(b"file"));
     !is_path || is_scalar(value)
 }
 
@@ -229,12 +268,15 @@ fn evaluate(
 
 /// The variables that the code leaves for other nodes: `result` alone, if there
 /// is one, else all that are neither private nor modules.
-fn exported<'py>(variables: &Bound<'py, PyDict>) -> PyResult<Bound<'py, PyDict>> {
+fn exported<'py>(variables: &Bound<'py, PyDict>, odd_names: bool) -> PyResult<Bound<'py, PyDict>> {
     let py = variables.py();
     let result_key = intern!(py, "result");
     if let Some(result) = variables.get_item(result_key)?
         && !is_module(&result)
-        && variables.iter().all(|(key, _)| key.is_exact_instance_of::<PyString>())
+        && (!odd_names
+            || variables
+                .iter()
+                .all(|(key, _)| key.is_exact_instance_of::<PyString>()))
     {
         let outputs = PyDict::new(py);
         outputs.set_item(result_key, result)?;
@@ -244,7 +286,9 @@ fn exported<'py>(variables: &Bound<'py, PyDict>) -> PyResult<Bound<'py, PyDict>>
     for (key, value) in variables.iter() {
         let private = match key.cast_exact::<PyString>() {
             Ok(name) => first_is_underscore(name),
-            Err(_) => key.call_method1(intern!(py, "startswith"), ("_",))?.is_truthy()?,
+            Err(_) => key
+                .call_method1(intern!(py, "startswith"), ("_",))?
+                .is_truthy()?,
         };
         if !private && !is_module(&value) {
             outputs.set_item(key, value)?;

@@ -7,9 +7,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyFloat, PyList, PyString};
 
-use crate::py::values::{
-    StockFunctions, ensure_json_serializable, resolve_templates_copy,
-};
+use crate::py::values::{StockFunctions, ensure_json_serializable, resolve_templates_copy};
 
 use super::inputs::expand_nested;
 use super::node::Node;
@@ -102,7 +100,10 @@ impl FunctionBody {
         };
         // Stock remembers which inputs it resolved, and forgets those that are
         // not equal to themselves; once it has, only stock knows the outcome.
-        let cache = node.instance.bind(py).getattr(intern!(py, "_param_cache"))?;
+        let cache = node
+            .instance
+            .bind(py)
+            .getattr(intern!(py, "_param_cache"))?;
         if cache.len()? > 0 || !can_be_keywords(merged) {
             return Ok(None);
         }
@@ -273,8 +274,10 @@ fn result_first<'py>(outputs: &Bound<'py, PyDict>) -> PyResult<Bound<'py, PyDict
 /// Whether a call with these keywords reaches the method at all.
 fn can_be_keywords(values: &Bound<'_, PyDict>) -> bool {
     values.iter().all(|(key, _)| {
-        key.cast_exact::<PyString>()
-            .is_ok_and(|key| key.to_str().is_ok_and(|text| text != "self" && !text.starts_with('_')))
+        key.cast_exact::<PyString>().is_ok_and(|key| {
+            key.to_str()
+                .is_ok_and(|text| text != "self" && !text.starts_with('_'))
+        })
     })
 }
 

@@ -6,7 +6,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
 use crate::py::errors::exception;
-use crate::py::values::copy_validated;
+use crate::py::values::{copy_validated, sanitize_plain};
 
 use super::node::{Body, Edge, Mapping, Node};
 use super::outputs::Kind;
@@ -31,10 +31,7 @@ fn look_up<'a>(
 }
 
 /// Follows a mapping into an output; `None` where stock would warn.
-fn mapped<'a, 'py>(
-    output: &'a Bound<'py, PyDict>,
-    mapping: &Mapping,
-) -> Option<Bound<'py, PyAny>> {
+fn mapped<'a, 'py>(output: &'a Bound<'py, PyDict>, mapping: &Mapping) -> Option<Bound<'py, PyAny>> {
     let py = output.py();
     let Some(path) = &mapping.path else {
         return look_up(output, &mapping.source_key).map(|v| v.to_owned().unbind().into_bound(py));
@@ -50,7 +47,11 @@ fn mapped<'a, 'py>(
 
 impl WorkflowProgram {
     /// The inputs that `execute` of the node is called with.
-    pub(super) fn assemble<'py>(&self, py: Python<'py>, index: u32) -> PyResult<Bound<'py, PyDict>> {
+    pub(super) fn assemble<'py>(
+        &self,
+        py: Python<'py>,
+        index: u32,
+    ) -> PyResult<Bound<'py, PyDict>> {
         let node = &self.plan.nodes[index as usize];
         if !(node.stock_inputs || self.settings.stock_inputs)
             && let Some(inputs) = self.assemble_native(py, node, index)?
@@ -87,7 +88,12 @@ impl WorkflowProgram {
             return Ok(Some(inputs));
         }
         match &node.body {
-            Body::Code(_) => as_validated(node, inputs, parameters.is_some()).map(Some),
+            Body::Code(_) => {
+                if parameters.is_some() && !inputs.iter().all(|(key, _)| can_be_keyword(&key)) {
+                    return self.ask_node_to_validate(node, index, inputs).map(Some);
+                }
+                as_validated(node, inputs, parameters.is_some()).map(Some)
+            }
             Body::Function(function) => {
                 if let Some(validated) = function.validate(node, &inputs)? {
                     return Ok(Some(runtime_part(node, &validated, &inputs)?));
@@ -96,6 +102,39 @@ impl WorkflowProgram {
             }
             Body::Execute | Body::Async => self.ask_node_to_validate(node, index, inputs).map(Some),
         }
+    }
+
+    /// A code node's variables straight from its sources: `None` where anything
+    /// about them is out of the ordinary, and nothing has happened then.
+    pub(super) fn assemble_variables<'py>(
+        &self,
+        py: Python<'py>,
+        node: &Node,
+        fixed: &Py<PyDict>,
+    ) -> PyResult<Option<Bound<'py, PyDict>>> {
+        let variables = fixed.bind(py).copy()?;
+        for edge in &node.edges {
+            if self.kind(edge.source) != Kind::Clean {
+                return Ok(None);
+            }
+            // SAFETY: a node runs after all of its sources.
+            let Some(output) = (unsafe { self.slots.get(edge.source) }) else {
+                return Ok(None);
+            };
+            let Ok(output) = output.bind(py).cast_exact::<PyDict>() else {
+                return Ok(None);
+            };
+            for mapping in &edge.mappings {
+                let Some(value) = mapped(output, mapping) else {
+                    return Ok(None);
+                };
+                let Some(value) = sanitize_plain(&value)? else {
+                    return Ok(None);
+                };
+                variables.set_item(&mapping.target_key, value)?;
+            }
+        }
+        Ok(Some(variables))
     }
 
     fn follow(
@@ -151,12 +190,23 @@ impl WorkflowProgram {
             // Logged or raised, as the runtime's mode says.
             Err(error) if error.is_instance_of::<pyo3::exceptions::PyException>(py) => {
                 let host = self.host.bind(py);
-                host.call_method1(intern!(py, "connection_invalid"), (index, exception(py, &error)))?;
-                Ok(inputs)
+                let name = intern!(py, "connection_invalid");
+                let refused = host.call_method1(name, (index, exception(py, &error)))?;
+                if refused.is_none() {
+                    Ok(inputs)
+                } else {
+                    Err(PyErr::from_value(refused))
+                }
             }
             Err(error) => Err(error),
         }
     }
+}
+
+/// Whether a call with this key among its keywords reaches a method at all.
+pub(super) fn can_be_keyword(key: &Bound<'_, PyAny>) -> bool {
+    key.cast_exact::<PyString>()
+        .is_ok_and(|key| key.to_str().is_ok_and(|text| text != "self"))
 }
 
 /// What is left of a code node's inputs after connection validation: with the

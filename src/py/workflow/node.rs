@@ -46,6 +46,8 @@ pub(super) struct Node {
     pub(super) has_nested_config: bool,
     /// The keys that edges deliver also stand in the configuration.
     pub(super) edges_override_config: bool,
+    /// The keys that edges deliver are plain names, each delivered once.
+    pub(super) plain_edges: bool,
     /// Stock assembles this node's inputs.
     pub(super) stock_inputs: bool,
     /// The instance is given the run's workflow context.
@@ -58,7 +60,8 @@ fn required<'py>(spec: &Bound<'py, PyDict>, key: &str) -> PyResult<Bound<'py, Py
 }
 
 fn flag(spec: &Bound<'_, PyDict>, key: &str) -> PyResult<bool> {
-    spec.get_item(key)?.map_or(Ok(false), |value| value.is_truthy())
+    spec.get_item(key)?
+        .map_or(Ok(false), |value| value.is_truthy())
 }
 
 impl Node {
@@ -69,7 +72,9 @@ impl Node {
             "execute" => Body::Execute,
             "async" => Body::Async,
             other => {
-                return Err(PyValueError::new_err(format!("unknown kind of node {other:?}")));
+                return Err(PyValueError::new_err(format!(
+                    "unknown kind of node {other:?}"
+                )));
             }
         };
         let mut edges = Vec::new();
@@ -99,6 +104,7 @@ impl Node {
             has_dependents: flag(spec, "has_dependents")?,
             has_nested_config: flag(spec, "has_nested_config")?,
             edges_override_config: flag(spec, "edges_override_config")?,
+            plain_edges: flag(spec, "plain_edges")?,
             stock_inputs: flag(spec, "stock_inputs")?,
             needs_context: flag(spec, "needs_context")?,
         })

@@ -64,7 +64,10 @@ impl WorkflowPlan {
             graph_error(py, &error, &names)
         })?;
         let pinned: Arc<[bool]> = if nodes.iter().any(|n| matches!(n.body, Body::Async)) {
-            nodes.iter().map(|n| matches!(n.body, Body::Async)).collect()
+            nodes
+                .iter()
+                .map(|n| matches!(n.body, Body::Async))
+                .collect()
         } else {
             Arc::from([])
         };
@@ -114,7 +117,14 @@ impl WorkflowPlan {
         workflow_context: Py<PyDict>,
     ) -> PyResult<WorkflowRun> {
         self.plan.runs.fetch_add(1, Ordering::Relaxed);
-        WorkflowRun::new(py, Arc::clone(&self.plan), host, settings, parameters, workflow_context)
+        WorkflowRun::new(
+            py,
+            Arc::clone(&self.plan),
+            host,
+            settings,
+            parameters,
+            workflow_context,
+        )
     }
 
     #[getter]
@@ -141,13 +151,25 @@ impl WorkflowPlan {
         if Arc::strong_count(&self.plan) > 1 {
             return Ok(());
         }
-        self.plan.nodes.iter().try_for_each(|node| node.traverse(&visit))?;
-        self.plan.dicts.iter().try_for_each(|dict| dict.traverse(&visit))?;
-        self.plan.classes.iter().try_for_each(|class| class.traverse(&visit))
+        self.plan
+            .nodes
+            .iter()
+            .try_for_each(|node| node.traverse(&visit))?;
+        self.plan
+            .dicts
+            .iter()
+            .try_for_each(|dict| dict.traverse(&visit))?;
+        self.plan
+            .classes
+            .iter()
+            .try_for_each(|class| class.traverse(&visit))
     }
 }
 
-pub(super) fn setting<'py>(settings: &Bound<'py, PyDict>, key: &str) -> PyResult<Bound<'py, PyAny>> {
+pub(super) fn setting<'py>(
+    settings: &Bound<'py, PyDict>,
+    key: &str,
+) -> PyResult<Bound<'py, PyAny>> {
     settings
         .get_item(key)?
         .ok_or_else(|| PyKeyError::new_err(format!("the run's settings lack {key:?}")))

@@ -45,6 +45,8 @@ pub(super) struct WorkflowProgram {
     pub(super) settings: Settings,
     pub(super) slots: Slots,
     kinds: Box<[AtomicU8]>,
+    /// Nobody looks at inputs, and the memory limit holds for the whole run.
+    plain: bool,
     pub(super) results: Py<PyDict>,
     parameters: Option<Py<PyDict>>,
     pub(super) rows: Option<Arc<Mutex<RunRows>>>,
@@ -62,7 +64,6 @@ enum Ended<'py> {
 impl WorkflowProgram {
     #[allow(clippy::too_many_arguments)] // built in one place
     pub(super) fn new(
-        py: Python<'_>,
         plan: Arc<Plan>,
         host: Py<PyAny>,
         settings: Settings,
@@ -71,9 +72,13 @@ impl WorkflowProgram {
         workflow_context: Py<PyDict>,
         rows: Option<Arc<Mutex<RunRows>>>,
     ) -> Self {
-        let _ = py;
         let count = plan.nodes.len();
+        let plain = !(settings.observed
+            || settings.stock_inputs
+            || settings.stock_execute
+            || settings.guards_each_node);
         Self {
+            plain,
             plan,
             host,
             settings,
@@ -108,10 +113,7 @@ impl WorkflowProgram {
     }
 
     /// Functions bound to this run's workflow context.
-    pub(super) fn context_functions(
-        &self,
-        py: Python<'_>,
-    ) -> PyResult<&(Py<PyAny>, Py<PyAny>)> {
+    pub(super) fn context_functions(&self, py: Python<'_>) -> PyResult<&(Py<PyAny>, Py<PyAny>)> {
         if let Some(functions) = self.context_functions.get() {
             return Ok(functions);
         }
@@ -140,11 +142,21 @@ impl WorkflowProgram {
 
     /// What stock would raise in place of `error`, which a node's body raised.
     /// Exceptions that stock does not catch stay as they are.
-    pub(super) fn ask_host(&self, py: Python<'_>, question: &str, index: u32, error: PyErr) -> PyErr {
+    pub(super) fn ask_host(
+        &self,
+        py: Python<'_>,
+        question: &str,
+        index: u32,
+        error: PyErr,
+    ) -> PyErr {
         if !error.is_instance_of::<PyException>(py) {
             return error;
         }
-        match self.host.bind(py).call_method1(question, (index, exception(py, &error))) {
+        match self
+            .host
+            .bind(py)
+            .call_method1(question, (index, exception(py, &error)))
+        {
             Ok(replacement) => PyErr::from_value(replacement),
             Err(raised) => raised,
         }
@@ -166,7 +178,10 @@ impl WorkflowProgram {
         }
         let value = error.as_ref().map(|error| exception(py, error));
         let name = intern!(py, "code_failed");
-        let replacement = self.host.bind(py).call_method1(name, (index, value, elapsed))?;
+        let replacement = self
+            .host
+            .bind(py)
+            .call_method1(name, (index, value, elapsed))?;
         Ok(PyErr::from_value(replacement))
     }
 
@@ -271,7 +286,10 @@ impl WorkflowProgram {
         error: &PyErr,
         inputs: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<()> {
-        self.set_kind(index, Kind::Failed);
+        // A node that reports a failure has run to its end all the same.
+        if self.kind(index) == Kind::Pending {
+            self.set_kind(index, Kind::Failed);
+        }
         let host = self.host.bind(py);
         let value = exception(py, error);
         let record = host.call_method1(intern!(py, "node_failed"), (index, value, inputs))?;
@@ -296,7 +314,14 @@ impl WorkflowProgram {
         let kept = ended.and_then(|ended| match ended {
             Ended::Output(output) => {
                 self.keep_output(py, index, &output)?;
-                self.record(py, index, RowStatus::Completed, Some(&output), None, started);
+                self.record(
+                    py,
+                    index,
+                    RowStatus::Completed,
+                    Some(&output),
+                    None,
+                    started,
+                );
                 Ok(Some(output))
             }
             Ended::Skipped => {
@@ -394,9 +419,8 @@ impl WorkflowProgram {
 
     /// Node ids whose output is kept, in topological order.
     pub(super) fn completed<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
-        let done = (0..self.plan.nodes.len() as u32).filter(|&index| {
-            matches!(self.kind(index), Kind::Clean | Kind::AskStock)
-        });
+        let done = (0..self.plan.nodes.len() as u32)
+            .filter(|&index| matches!(self.kind(index), Kind::Clean | Kind::AskStock));
         PyList::new(py, done.map(|index| &self.plan.nodes[index as usize].id))
     }
 
@@ -412,6 +436,19 @@ impl Program for WorkflowProgram {
     fn execute(&self, py: Python<'_>, index: u32) -> PyResult<()> {
         let node = &self.plan.nodes[index as usize];
         let started = self.begin_node(py, index)?;
+        if self.plain
+            && let Body::Code(code) = &node.body
+            && self.parameters_of(py, index).is_none()
+        {
+            match code.run_plain(self, py, node, index) {
+                Ok(None) => {}
+                Ok(Some(outputs)) => {
+                    let ended = Ok(Ended::Output(outputs.into_any()));
+                    return self.end_node(py, index, None, ended, started);
+                }
+                Err(error) => return self.end_node(py, index, None, Err(error), started),
+            }
+        }
         let inputs = match self.assemble(py, index) {
             Ok(inputs) => inputs,
             Err(error) => return self.end_node(py, index, None, Err(error), started),

@@ -54,7 +54,6 @@ impl WorkflowRun {
         let run = Arc::new(Run::new(Arc::clone(&plan.dag), run_settings));
         let has_pinned = !plan.pinned.is_empty();
         let program = WorkflowProgram::new(
-            py,
             plan,
             host,
             Settings {
@@ -117,7 +116,9 @@ impl WorkflowRun {
         error: Option<Bound<'_, PyAny>>,
     ) -> PyResult<()> {
         let Some(pinned) = self.pinned.lock().remove(&node) else {
-            return Err(PySystemError::new_err(format!("node {node} was not handed out")));
+            return Err(PySystemError::new_err(format!(
+                "node {node} was not handed out"
+            )));
         };
         let outcome = match error {
             None => Ok(output),
@@ -163,7 +164,11 @@ impl WorkflowRun {
     /// `(node, thread, start, end)` for each node, in seconds since the start.
     fn trace<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
         let nodes = &self.execution.program.plan.nodes;
-        let spans = self.execution.trace.as_ref().map_or(Vec::new(), |trace| trace.spans());
+        let spans = self
+            .execution
+            .trace
+            .as_ref()
+            .map_or(Vec::new(), |trace| trace.spans());
         let entries = spans.into_iter().map(|span| {
             let id = nodes[span.node as usize].id.clone_ref(py);
             (id, span.thread, span.start, span.end)

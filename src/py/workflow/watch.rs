@@ -35,7 +35,10 @@ pub(super) struct WatchedDict {
 
 impl WatchedDict {
     /// Watches all entries of `dict`, or only those under `keys`.
-    pub(super) fn new(dict: &Bound<'_, PyDict>, keys: Option<&[Bound<'_, PyAny>]>) -> PyResult<Self> {
+    pub(super) fn new(
+        dict: &Bound<'_, PyDict>,
+        keys: Option<&[Bound<'_, PyAny>]>,
+    ) -> PyResult<Self> {
         let entries = match keys {
             None => dict
                 .iter()
@@ -157,6 +160,8 @@ impl WatchedClass {
 
     pub(super) fn traverse(&self, visit: &pyo3::PyVisit<'_>) -> Result<(), pyo3::PyTraverseError> {
         visit.call(&self.class)?;
-        self.methods.iter().try_for_each(|(_, method)| visit.call(method))
+        self.methods
+            .iter()
+            .try_for_each(|(_, method)| visit.call(method))
     }
 }
