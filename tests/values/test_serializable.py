@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import datetime
+from decimal import Decimal
 from typing import Any
 
+import pytest
 from hypothesis import given
 from nexus_core._core import _values as ours
 
@@ -28,6 +31,30 @@ def test_plain_values_are_done_natively(value: object) -> None:
     alone = ours.Stock(STOCK_FUNCTIONS | {"ensure_json_serializable": refuse})
     stock = outcome_of(stock_ensure, value)
     assert_same_outcome(stock, outcome_of(alone.ensure_json_serializable, value), value)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {1},
+        frozenset({1}),
+        b"x",
+        1j,
+        datetime.date(2024, 2, 29),
+        Decimal("1.5"),
+        cruel.ConvertsToDict(),
+        cruel.TextSubclass("a"),
+        cruel.ListSubclass([(1,)]),
+        cruel.DictSubclass(a=(1,)),
+        cruel.ClaimsToBeDict(),
+        {(1, 2): (3,)},
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_other_types_are_converted_as_stock_does(value: object) -> None:
+    for whole in (value, [value], {"k": (value,)}):
+        stock = outcome_of(stock_ensure, whole)
+        assert_same_outcome(stock, outcome_of(OURS.ensure_json_serializable, whole), whole)
 
 
 def test_only_the_part_that_is_not_plain_is_asked_about() -> None:
