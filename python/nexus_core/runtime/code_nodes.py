@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import builtins
+import functools
 import importlib
 import inspect
 import logging
 import os
+import re
 import sys
 from types import CodeType
 from typing import Any
@@ -30,10 +32,14 @@ class NoProgram(Exception):
     """A node that is left to its own ``execute``; the text says why."""
 
 
-def code_program(node: Any) -> CodeProgram:
+def code_program(node: Any, shared: dict[int, dict[str, Any]]) -> CodeProgram:
     """The native program of a node with a code string.
 
     Follows ``CodeExecutor.execute_code``.
+
+    Args:
+        node: A ``PythonCodeNode``.
+        shared: What the nodes of one plan have in common; filled as they are read.
 
     Raises:
         NoProgram: If Kailash has to run the node.
@@ -44,36 +50,31 @@ def code_program(node: Any) -> CodeProgram:
         raise NoProgram("it has an executor of its own class")
     if "coverage" in sys.modules:
         raise NoProgram("coverage is being measured, under which Kailash loads modules otherwise")
-    if not trusted:
-        try:
-            executor.check_code_safety(node.code)
-        except Exception as refused:
-            raise NoProgram(f"its code is refused: {type(refused).__name__}") from refused
-    try:
-        code = compile(node.code, "<string>", "exec", dont_inherit=True)
-    except Exception as refused:
-        raise NoProgram(f"its code does not compile: {type(refused).__name__}") from refused
+    code, names = _compiled(node.code, trusted, len(stock.code_module.ALLOWED_MODULES))
     function = node.config.get("function_name")
     if function is not None and not (isinstance(function, str) and function.isidentifier()):
         raise NoProgram(f"function_name is {function!r}, which names no function")
     own_config = None
     if function is not None:
         own_config = {k: v for k, v in node.config.items() if k not in _OWN_PARAMETERS}
-    names = _names_in(code)
     if trusted:
         allowed_builtins = vars(builtins)
     else:
-        allowed_builtins = {
-            name: getattr(builtins, name)
-            for name in executor.allowed_builtins
-            if hasattr(builtins, name)
-        }
+        # One for all nodes of the plan: executions copy it.
+        key = id(executor.allowed_builtins)
+        if key not in shared:
+            shared[key] = {
+                name: getattr(builtins, name)
+                for name in executor.allowed_builtins
+                if hasattr(builtins, name)
+            }
+        allowed_builtins = shared[key]
     return {
         "kind": "code",
         "code": code,
         "namespace": _namespace(executor, names, node),
         "builtins": allowed_builtins,
-        "static_locals": _static_locals(node, node.config if own_config is None else own_config),
+        "static_locals": _static_locals(node.config if own_config is None else own_config),
         "names_context": bool(_CONTEXT_FUNCTIONS & names) or _is_dynamic(names),
         "odd_names": "vars" in names or _is_dynamic(names),
         "function": function,
@@ -82,6 +83,27 @@ def code_program(node: Any) -> CodeProgram:
         "default_schema": _has_default_schema(node),
         "stock": stock.stock_functions(executor.security_config),
     }
+
+
+@functools.lru_cache(maxsize=4096)
+def _compiled(text: str, trusted: bool, allowed: int) -> tuple[CodeType, frozenset[str]]:
+    """Code that passed the safety check, compiled, and the names that it mentions.
+
+    Args:
+        text: The code.
+        trusted: Whether the check is left out.
+        allowed: How many modules are allowed now; more or fewer is another verdict.
+    """
+    if not trusted:
+        try:
+            stock.CodeExecutor().check_code_safety(text)
+        except Exception as refused:
+            raise NoProgram(f"its code is refused: {type(refused).__name__}") from refused
+    try:
+        code = compile(text, "<string>", "exec", dont_inherit=True)
+    except Exception as refused:
+        raise NoProgram(f"its code does not compile: {type(refused).__name__}") from refused
+    return code, frozenset(_names_in(code))
 
 
 def is_plain_name(key: str) -> bool:
@@ -107,12 +129,12 @@ def _names_in(code: CodeType) -> set[str]:
     return names
 
 
-def _is_dynamic(names: set[str]) -> bool:
+def _is_dynamic(names: frozenset[str]) -> bool:
     """Whether code may look names up that it does not mention."""
     return any("globals" in name or "builtins" in name for name in names)
 
 
-def _namespace(executor: Any, names: set[str], node: Any) -> dict[str, Any]:
+def _namespace(executor: Any, names: frozenset[str], node: Any) -> dict[str, Any]:
     """Modules under the names that the code mentions, and Kailash's helpers."""
     from kailash.utils.data_paths import (
         get_data_path,
@@ -142,10 +164,17 @@ def _namespace(executor: Any, names: set[str], node: Any) -> dict[str, Any]:
     return namespace
 
 
+#: ``kailash.security.sanitize_input`` refuses longer strings.
+_LONGEST_INPUT = 10_000
+#: What it removes from strings. Asking it would import pandas and all the other libraries
+#: whose types it knows.
+_CHANGED_BY_SANITISING = re.compile(
+    r"javascript:|</?(?:script|iframe|object|embed)", re.IGNORECASE
+)
 _SCALARS = (type(None), bool, int, float, str)
 
 
-def _static_locals(node: Any, config: dict[str, Any]) -> dict[str, Any] | None:
+def _static_locals(config: dict[str, Any]) -> dict[str, Any] | None:
     """A configuration as variables, if sanitising it always gives the same and says nothing."""
     if "config" in config:
         return None
@@ -157,18 +186,14 @@ def _static_locals(node: Any, config: dict[str, Any]) -> dict[str, Any] | None:
             "${" in value or "path" in lowered or "file" in lowered
         ):
             return None
-    security_logger = logging.getLogger("kailash.security")
-    was_disabled, security_logger.disabled = security_logger.disabled, True
-    try:
-        sanitized = stock.security.validate_node_parameters(
-            config, node.executor.security_config, context="python_exec"
-        )
-    except Exception as refused:
-        raise NoProgram(f"its configuration is refused: {refused}") from refused
-    finally:
-        security_logger.disabled = was_disabled
-    # A value that sanitising changes is logged at every execution.
-    return sanitized if sanitized == config else None
+    for value in config.values():
+        if isinstance(value, str):
+            if len(value) > _LONGEST_INPUT:
+                raise NoProgram(f"its configuration holds a string of {len(value)} characters")
+            if _CHANGED_BY_SANITISING.search(value):
+                # The change is logged at every execution.
+                return None
+    return dict(config)
 
 
 def _has_default_schema(node: Any) -> bool:

@@ -114,8 +114,9 @@ def _compile(workflow: Any, enable_async: bool) -> CompiledWorkflow:
     has_contracts = bool(workflow.metadata.get("connection_contracts"))
     reserved = bool(_RESERVED_IDS & places.keys())
     specs, explanations = [], []
+    shared: dict[int, dict[str, Any]] = {}
     for node_id in order:
-        spec, explanation = _describe(workflow, node_id, places, enable_async)
+        spec, explanation = _describe(workflow, node_id, places, enable_async, shared)
         spec["stock_inputs"] = spec["stock_inputs"] or has_contracts or reserved
         specs.append(spec)
         explanations.append(explanation)
@@ -145,10 +146,14 @@ def _compile(workflow: Any, enable_async: bool) -> CompiledWorkflow:
 
 
 def _describe(
-    workflow: Any, node_id: str, places: dict[str, int], enable_async: bool
+    workflow: Any,
+    node_id: str,
+    places: dict[str, int],
+    enable_async: bool,
+    shared: dict[int, dict[str, Any]],
 ) -> tuple[dict[str, Any], NodeExplanation]:
     node = workflow._node_instances[node_id]
-    spec, program, reason = _program(node, enable_async)
+    spec, program, reason = _program(node, enable_async, shared)
     edges, overriding, odd = [], False, False
     targets: list[str] = []
     switch_source = False
@@ -184,7 +189,9 @@ def _describe(
     return spec, NodeExplanation(node_id, type(node).__name__, program, reason)
 
 
-def _program(node: Any, enable_async: bool) -> tuple[dict[str, Any], str, str | None]:
+def _program(
+    node: Any, enable_async: bool, shared: dict[int, dict[str, Any]]
+) -> tuple[dict[str, Any], str, str | None]:
     """A node's description, the name of its program, and why it has no native one."""
     if not isinstance(node, stock.Node) or type(node.config) is not dict:
         raise NotNative(f"{type(node).__name__} is not an ordinary Kailash node")
@@ -201,7 +208,7 @@ def _program(node: Any, enable_async: bool) -> tuple[dict[str, Any], str, str | 
     try:
         if node.code and not node.function and not node.class_type:
             name = "named function" if node.config.get("function_name") is not None else "code"
-            return code_program(node), name, None
+            return code_program(node, shared), name, None
         if node.function and not node.code and not node.class_type:
             return function_program(node, node.get_parameters()), "function", None
         if node.class_type and not node.code and not node.function:

@@ -158,23 +158,34 @@ impl<P: Program> Execution<P> {
         driven
     }
 
-    fn drive_phases(&self, py: Python<'_>, limits: &Limits) -> PyResult<Driven> {
+    /// How many nodes can run at the same time in this run.
+    fn width(&self) -> usize {
         let dag = self.run.dag();
+        if dag.is_chain_like() {
+            return 1;
+        }
         // No two nodes of a path run together, so the longest one bounds how
         // many ever can.
         let together = dag.node_count() + 1 - dag.depth().min(dag.node_count());
-        let width = self.run.limit().min(together);
-        let parallel = width > 1 && !dag.is_chain_like();
-        let helpers = match (limits.caller_runs, parallel) {
-            (true, false) => 0,
-            (true, true) => width - 1,
-            (false, _) => width.max(1),
-        };
-        let workers = if helpers == 0 {
+        self.run.limit().min(together)
+    }
+
+    /// Starts the workers that the run may want; returns how many there are.
+    /// A node's memory limit could keep a thread from starting, so this comes
+    /// before any such limit.
+    pub(crate) fn prepare(&self, caller_runs: bool) -> usize {
+        let width = self.width();
+        let helpers = if caller_runs { width - 1 } else { width.max(1) };
+        if helpers == 0 {
             0
         } else {
             prepare_workers(helpers)
-        };
+        }
+    }
+
+    fn drive_phases(&self, py: Python<'_>, limits: &Limits) -> PyResult<Driven> {
+        let parallel = self.width() > 1;
+        let workers = self.prepare(limits.caller_runs);
         let caller_runs = limits.caller_runs || workers == 0;
         let may_hand_over = parallel && workers > 0;
         let _watching = (may_hand_over || P::WANTS_TICKS).then(|| self.watch(may_hand_over));

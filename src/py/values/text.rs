@@ -166,7 +166,7 @@ fn suspicious_at<T: Unit, const TEMPLATES: bool, const MARKUP: bool>(
     const LESS: u32 = b'<' as u32;
     const COLON: u32 = b':' as u32;
     match units[index].into() {
-        LESS => MARKUP,
+        LESS => MARKUP && begins_forbidden_tag(&units[index + 1..]),
         COLON => MARKUP && ends_with_javascript(&units[..index]),
         DOLLAR => {
             TEMPLATES
@@ -183,13 +183,24 @@ fn suspicious_at<T: Unit, const TEMPLATES: bool, const MARKUP: bool>(
 /// letters; any of them counts as a match here, and stock then decides.
 fn ends_with_javascript<T: Unit>(before: &[T]) -> bool {
     const WORD: &[u8] = b"javascript";
-    before.len() >= WORD.len()
-        && before
-            .iter()
-            .rev()
-            .zip(WORD.iter().rev())
-            .all(|(&unit, &letter)| {
-                let unit = unit.into();
-                unit >= 0x80 || unit | 0x20 == u32::from(letter)
-            })
+    before.len() >= WORD.len() && may_spell(&before[before.len() - WORD.len()..], WORD)
+}
+
+/// Whether the text after a `<` may open or close a tag that stock removes.
+fn begins_forbidden_tag<T: Unit>(after: &[T]) -> bool {
+    const TAGS: [&[u8]; 4] = [b"script", b"iframe", b"object", b"embed"];
+    let name = match after.first() {
+        Some(&slash) if slash.into() == u32::from(b'/') => &after[1..],
+        _ => after,
+    };
+    TAGS.iter()
+        .any(|tag| name.len() >= tag.len() && may_spell(&name[..tag.len()], tag))
+}
+
+/// Whether a case-insensitive regular expression may take `units` for `word`.
+fn may_spell<T: Unit>(units: &[T], word: &[u8]) -> bool {
+    units.iter().zip(word).all(|(&unit, &letter)| {
+        let unit = unit.into();
+        unit >= 0x80 || unit | 0x20 == u32::from(letter)
+    })
 }

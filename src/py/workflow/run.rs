@@ -10,7 +10,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
 use crate::core::schedule::{Run, RunSettings};
-use crate::py::engine::{Driven, Execution, Limits, RunContext, StopReason};
+use crate::py::engine::{Driven, Execution, Limits, RunContext, StopReason, Trace};
 
 use super::history::{RowTexts, RunRows};
 use super::plan::{Plan, SharedRows, setting};
@@ -73,8 +73,10 @@ impl WorkflowRun {
         );
         let context = RunContext::copy_current(py)?;
         let traced = flag("trace")?;
+        let execution = Execution::new(run, program, context, has_pinned, traced);
+        execution.prepare(true);
         Ok(Self {
-            execution: Execution::new(run, program, context, has_pinned, traced),
+            execution,
             rows,
             pinned: Mutex::new(HashMap::new()),
         })
@@ -168,7 +170,7 @@ impl WorkflowRun {
             .execution
             .trace
             .as_ref()
-            .map_or(Vec::new(), |trace| trace.spans());
+            .map_or_else(Vec::new, Trace::spans);
         let entries = spans.into_iter().map(|span| {
             let id = nodes[span.node as usize].id.clone_ref(py);
             (id, span.thread, span.start, span.end)
