@@ -96,31 +96,20 @@ impl Argument {
         }
     }
 
-    pub(super) fn visit_nodes(&self, visit: &mut impl FnMut(u32)) {
-        match self {
-            Self::Node(node) => visit(*node),
-            Self::Constant(_) | Self::Input(_) => {}
-            Self::Nested(nested) => match &**nested {
-                Nested::List(items) | Nested::Tuple(items) => {
-                    items.iter().for_each(|item| item.visit_nodes(visit));
-                }
-                Nested::Dict(items) => items.iter().for_each(|(_, item)| item.visit_nodes(visit)),
-            },
-        }
-    }
-
     pub(super) fn renumber(&mut self, position: &[u32]) {
         match self {
             Self::Node(node) => *node = position[*node as usize],
             Self::Constant(_) | Self::Input(_) => {}
             Self::Nested(nested) => match &mut **nested {
                 Nested::List(items) | Nested::Tuple(items) => {
-                    items.iter_mut().for_each(|item| item.renumber(position));
+                    for item in items {
+                        item.renumber(position);
+                    }
                 }
                 Nested::Dict(items) => {
-                    items
-                        .iter_mut()
-                        .for_each(|(_, item)| item.renumber(position));
+                    for (_, item) in items {
+                        item.renumber(position);
+                    }
                 }
             },
         }

@@ -1,18 +1,16 @@
 //! Building a graph, node by node.
 
-use std::sync::Arc;
-
 use parking_lot::Mutex;
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
 
 use crate::core::graph::TaskDag;
-use crate::core::schedule::LearnedDurations;
 use crate::py::errors::{graph_error, raise};
 
 use super::arguments::{Argument, Names};
-use super::compiled::{CompiledGraph, Plan, Task};
+use super::compiled::CompiledGraph;
+use super::plan::{Plan, Task};
 use super::tokens::{Input, Ref};
 
 struct Node {
@@ -29,6 +27,17 @@ struct Building {
 }
 
 /// A graph of Python callables, built once and run many times.
+///
+/// Nodes are added with their arguments; a result of another node, or an input of
+/// the run, may stand anywhere in them. A graph may be built from several threads.
+///
+/// Example:
+///     >>> from nexus_core import Input, TaskGraph
+///     >>> graph = TaskGraph()
+///     >>> words = graph.add("words", str.split, Input("text"))
+///     >>> _ = graph.add("count", len, words)
+///     >>> graph.run({"text": "one two three"})
+///     {'words': ['one', 'two', 'three'], 'count': 3}
 #[pyclass(frozen, module = "nexus_core")]
 pub(crate) struct TaskGraph {
     building: Mutex<Building>,
@@ -49,6 +58,30 @@ impl TaskGraph {
         }
     }
 
+    /// Adds a node.
+    ///
+    /// Args:
+    ///     name: The node's name, its key in the results; unique in the graph.
+    ///     callable: What the node calls.
+    ///     args: Its positional arguments. A `Ref` stands for the result of the node
+    ///         that it names, an `Input` for a value of the run, also inside lists,
+    ///         tuples and dict values.
+    ///     kwargs: Its keyword arguments, likewise.
+    ///
+    /// Returns:
+    ///     A `Ref` to the node, for the arguments of others.
+    ///
+    /// Raises:
+    ///     TypeError: If the name is not a str.
+    ///     nexus_core.errors.DuplicateNode: If the graph has a node of that name.
+    ///     nexus_core.errors.NotCallable: If `callable` cannot be called.
+    ///
+    /// Example:
+    ///     >>> from nexus_core import TaskGraph
+    ///     >>> graph = TaskGraph()
+    ///     >>> numbers = graph.add("numbers", list, range(5))
+    ///     >>> graph.add("largest first", sorted, numbers, reverse=True)
+    ///     Ref('largest first')
     #[pyo3(signature = (name, callable, /, *args, **kwargs))]
     fn add(
         &self,
@@ -90,6 +123,25 @@ impl TaskGraph {
         })
     }
 
+    /// Makes a node wait for others whose results it does not use.
+    ///
+    /// Args:
+    ///     node: The node that waits, by name or as a `Ref`.
+    ///     predecessors: The nodes that it waits for, by name or as a `Ref`; they may
+    ///         be added later.
+    ///
+    /// Raises:
+    ///     TypeError: If one of them is neither a str nor a `Ref`.
+    ///     nexus_core.errors.UnknownNode: If the graph has no node `node`.
+    ///
+    /// Example:
+    ///     >>> from nexus_core import TaskGraph
+    ///     >>> graph = TaskGraph()
+    ///     >>> report = graph.add("report", str)
+    ///     >>> _ = graph.add("set up", str)
+    ///     >>> graph.after(report, "set up")
+    ///     >>> list(graph.run())
+    ///     ['set up', 'report']
     #[pyo3(signature = (node, /, *predecessors))]
     fn after(
         &self,
@@ -115,6 +167,28 @@ impl TaskGraph {
         Ok(())
     }
 
+    /// Checks the graph and makes it ready to run.
+    ///
+    /// The result is kept until the graph changes, so that asking again costs nothing.
+    ///
+    /// Returns:
+    ///     The `CompiledGraph`; what is added to this graph later does not change it.
+    ///
+    /// Raises:
+    ///     nexus_core.errors.CycleError: If nodes wait for one another; it holds the
+    ///         cycle's path.
+    ///     nexus_core.errors.UnknownNode: If an argument refers to a node that was
+    ///         never added.
+    ///     nexus_core.errors.GraphError: If a reference stands under more than 64
+    ///         containers.
+    ///
+    /// Example:
+    ///     >>> from nexus_core import Input, TaskGraph
+    ///     >>> graph = TaskGraph()
+    ///     >>> _ = graph.add("squared", pow, Input("base"), 2)
+    ///     >>> plan = graph.compile()
+    ///     >>> [plan.run({"base": base})["squared"] for base in (2, 3)]
+    ///     [4, 9]
     fn compile(&self, py: Python<'_>) -> PyResult<Py<CompiledGraph>> {
         if let Some(compiled) = &self.building.lock().compiled {
             return Ok(compiled.clone_ref(py));
@@ -135,7 +209,7 @@ impl TaskGraph {
             (names, nodes)
         };
         let count = names.len();
-        let plan = compile_plan(py, self.numbers.bind(py), names, nodes)?;
+        let plan = compile_plan(py, self.numbers.bind(py), names, &nodes)?;
         let compiled = Py::new(py, CompiledGraph::new(plan))?;
         let mut building = self.building.lock();
         if building.names.len() == count && building.compiled.is_none() {
@@ -144,7 +218,47 @@ impl TaskGraph {
         Ok(compiled)
     }
 
-    #[pyo3(signature = (inputs=None, **options))]
+    /// Compiles the graph where it has changed, and runs it once.
+    ///
+    /// Args:
+    ///     inputs: Values by input name, for every `Input` without a default.
+    ///     outputs: Names of the nodes whose results are wanted, or their `Ref`. Every
+    ///         other result is released when its last consumer has run. All results are
+    ///         kept where this is not given.
+    ///     max_concurrency: How many nodes run at once, at the most; 1 is strictly one
+    ///         after the other. By default the number of cores and 4 more, 32 at the most.
+    ///     timeout: Seconds after which the run is given up. Nodes that have started
+    ///         go on in the background; their results are dropped.
+    ///     cancel: No further node starts once this token is cancelled.
+    ///     measure: Whether to time every node, for `durations()` and the questions
+    ///         that need durations.
+    ///
+    /// Returns:
+    ///     Each node's result by its name, in topological order.
+    ///
+    /// Raises:
+    ///     Exception: What a node raised, with a note that names the node; of several
+    ///         failed nodes the first in topological order. No node starts after it.
+    ///     nexus_core.errors.MissingInput: If an input has neither a value nor a default.
+    ///     nexus_core.errors.UnknownInput: If a value is given for an input that no
+    ///         node uses.
+    ///     nexus_core.errors.UnknownNode: If `outputs` names a node that there is not.
+    ///     nexus_core.errors.RunTimeout: If the time is up.
+    ///     nexus_core.errors.RunCancelled: If `cancel` was cancelled.
+    ///     ValueError: If `max_concurrency` is below 1, or `timeout` is not above 0.
+    ///     nexus_core.errors.GraphError: If the graph is refused, as by `compile()`.
+    ///
+    /// Example:
+    ///     >>> from nexus_core import Input, TaskGraph
+    ///     >>> graph = TaskGraph()
+    ///     >>> half = graph.add("half", lambda x: x / 2, Input("x"))
+    ///     >>> _ = graph.add("rounded", round, half)
+    ///     >>> graph.run({"x": 7.5}, outputs=["rounded"], timeout=10.0)
+    ///     {'rounded': 4}
+    #[pyo3(
+        signature = (inputs=None, **options),
+        text_signature = "($self, inputs=None, *, outputs=None, max_concurrency=None, timeout=None, cancel=None, measure=False)"
+    )]
     fn run(
         &self,
         py: Python<'_>,
@@ -244,7 +358,7 @@ fn compile_plan(
     py: Python<'_>,
     numbers: &Bound<'_, PyDict>,
     names: Vec<Py<PyString>>,
-    nodes: Vec<Node>,
+    nodes: &[Node],
 ) -> PyResult<Plan> {
     let mut numbering = Numbering {
         numbers,
@@ -336,9 +450,4 @@ fn reorder(
         .map(|&old| tasks[old as usize].clone_ref(py))
         .collect();
     Plan::new(dag, names, tasks, arguments, inputs)
-}
-
-/// Shared by all runs of a graph.
-pub(super) fn learned(dag: &TaskDag) -> Arc<LearnedDurations> {
-    Arc::new(LearnedDurations::new(dag.node_count()))
 }

@@ -1,181 +1,34 @@
 //! A compiled graph: runs, and answers questions about itself.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
-use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList, PyMapping, PyString, PyTuple};
+use pyo3::types::{PyDict, PyList, PyMapping};
 
-use crate::core::graph::TaskDag;
-use crate::core::schedule::{LearnedDurations, Run, RunSettings};
-use crate::py::engine::{Driven, Execution, Limits, RunContext, Slots, StopReason};
-use crate::py::errors::{graph_error, raise};
+use crate::core::graph::Schedule;
+use crate::py::errors::graph_error;
 
-use super::arguments::Argument;
-use super::program::{GraphProgram, Release};
+use super::options::{RunOptions, concurrency, deadline, selected};
+use super::plan::Plan;
+use super::running::run;
 use super::stepper::GraphStepper;
 use super::tokens::CancellationToken;
 
-/// One node: what is called, and where its arguments stand in the plan's list.
-pub(super) struct Task {
-    pub(super) callable: Py<PyAny>,
-    pub(super) first: u32,
-    pub(super) positional: u32,
-    pub(super) keywords: Option<Py<PyTuple>>,
-}
-
-impl Task {
-    pub(super) fn clone_ref(&self, py: Python<'_>) -> Self {
-        Self {
-            callable: self.callable.clone_ref(py),
-            first: self.first,
-            positional: self.positional,
-            keywords: self.keywords.as_ref().map(|names| names.clone_ref(py)),
-        }
-    }
-}
-
-/// Everything that does not change from run to run, nodes in topological order.
-pub(super) struct Plan {
-    pub(super) dag: Arc<TaskDag>,
-    pub(super) names: Vec<Py<PyString>>,
-    pub(super) tasks: Vec<Task>,
-    arguments: Vec<Argument>,
-    /// Input names with their defaults.
-    inputs: Vec<(Py<PyString>, Option<Py<PyAny>>)>,
-    durations: Arc<LearnedDurations>,
-    numbers: std::sync::OnceLock<Py<PyDict>>,
-}
-
-impl Plan {
-    pub(super) fn new(
-        dag: TaskDag,
-        names: Vec<Py<PyString>>,
-        tasks: Vec<Task>,
-        arguments: Vec<Argument>,
-        inputs: Vec<(Py<PyString>, Option<Py<PyAny>>)>,
-    ) -> Self {
-        let durations = super::builder::learned(&dag);
-        Self {
-            dag: Arc::new(dag),
-            names,
-            tasks,
-            arguments,
-            inputs,
-            durations,
-            numbers: std::sync::OnceLock::new(),
-        }
-    }
-
-    #[inline]
-    pub(super) fn arguments_of(&self, task: &Task) -> &[Argument] {
-        let keywords = task.keywords.as_ref().map_or(0, |names| {
-            // SAFETY: `names` is a tuple; its length never changes.
-            unsafe { pyo3::ffi::PyTuple_GET_SIZE(names.as_ptr()) as usize }
-        });
-        let first = task.first as usize;
-        &self.arguments[first..first + task.positional as usize + keywords]
-    }
-
-    pub(super) fn name(&self, py: Python<'_>, node: u32) -> Py<PyString> {
-        self.names[node as usize].clone_ref(py)
-    }
-
-    /// The position of a node given by name.
-    pub(super) fn number(&self, name: &Bound<'_, PyAny>) -> PyResult<u32> {
-        let py = name.py();
-        let numbers = match self.numbers.get() {
-            Some(numbers) => numbers,
-            None => {
-                let numbers = PyDict::new(py);
-                for (number, name) in self.names.iter().enumerate() {
-                    numbers.set_item(name, number)?;
-                }
-                self.numbers.get_or_init(|| numbers.unbind())
-            }
-        };
-        match numbers.bind(py).get_item(name)? {
-            Some(number) => number.extract(),
-            None => Err(raise(py, "UnknownNode", (name.clone(), py.None()))),
-        }
-    }
-
-    fn bind_inputs(
-        &self,
-        py: Python<'_>,
-        given: Option<&Bound<'_, PyMapping>>,
-    ) -> PyResult<Vec<Py<PyAny>>> {
-        let mut values = Vec::with_capacity(self.inputs.len());
-        let mut missing = Vec::new();
-        let mut used = 0;
-        for (name, default) in &self.inputs {
-            let name = name.bind(py);
-            let value = match given {
-                Some(given) if given.contains(name)? => {
-                    used += 1;
-                    Some(given.get_item(name)?.unbind())
-                }
-                _ => default.as_ref().map(|value| value.clone_ref(py)),
-            };
-            match value {
-                Some(value) => values.push(value),
-                None => missing.push(name.clone()),
-            }
-        }
-        if !missing.is_empty() {
-            return Err(raise(py, "MissingInput", (PyTuple::new(py, missing)?,)));
-        }
-        if let Some(given) = given
-            && given.len()? != used
-        {
-            let known = PyTuple::new(py, self.inputs.iter().map(|(name, _)| name))?;
-            let unknown: Vec<_> = given
-                .keys()?
-                .iter()
-                .filter(|key| !known.contains(key).unwrap_or(false))
-                .collect();
-            return Err(raise(
-                py,
-                "UnknownInput",
-                (PyTuple::new(py, unknown)?, known),
-            ));
-        }
-        Ok(values)
-    }
-
-    /// One duration a node, in seconds: given by name, or learned.
-    fn durations(&self, py: Python<'_>, given: Option<&Bound<'_, PyAny>>) -> PyResult<Vec<f64>> {
-        let Some(given) = given else {
-            if (0..self.names.len() as u32).all(|node| self.durations.get(node).is_none()) {
-                return Err(raise(py, "NoDurations", ()));
-            }
-            return Ok(self.durations.all());
-        };
-        let Ok(given) = given.cast::<PyMapping>() else {
-            return Err(PyTypeError::new_err(format!(
-                "durations must be a mapping of node name to seconds, got {}",
-                given.repr()?
-            )));
-        };
-        let mut durations = vec![f64::NAN; self.names.len()];
-        for item in given.items()?.iter() {
-            let (name, seconds): (Bound<'_, PyAny>, f64) = item.extract()?;
-            durations[self.number(&name)? as usize] = seconds;
-        }
-        if let Some(node) = (0..durations.len()).find(|&node| {
-            durations[node].is_nan() && !given.contains(&self.names[node]).unwrap_or(false)
-        }) {
-            return Err(PyValueError::new_err(format!(
-                "durations lacks node {}; give seconds for every node",
-                self.names[node].bind(py).repr()?
-            )));
-        }
-        Ok(durations)
-    }
-}
-
 /// A graph ready to run, any number of times and from any number of threads.
+///
+/// `TaskGraph.compile()` makes it.
+///
+/// Example:
+///     >>> from nexus_core import TaskGraph
+///     >>> graph = TaskGraph()
+///     >>> load = graph.add("load", str)
+///     >>> half = graph.add("half", str, load)
+///     >>> square = graph.add("square", str, load)
+///     >>> _ = graph.add("join", "{}{}".format, half, square)
+///     >>> plan = graph.compile()
+///     >>> plan
+///     <CompiledGraph of 4 nodes and 4 edges>
 #[pyclass(frozen, module = "nexus_core")]
 pub(crate) struct CompiledGraph {
     plan: Arc<Plan>,
@@ -189,43 +42,51 @@ impl CompiledGraph {
     }
 }
 
-/// How many nodes run at once unless the caller says otherwise: what the
-/// standard library's thread pool uses.
-fn default_concurrency() -> usize {
-    // Asking reads several files.
-    static CORES: std::sync::OnceLock<usize> = std::sync::OnceLock::new();
-    let cores = CORES
-        .get_or_init(|| std::thread::available_parallelism().map_or(1, std::num::NonZero::get));
-    (cores + 4).min(32)
-}
-
-fn concurrency(given: Option<i64>) -> PyResult<usize> {
-    match given {
-        None => Ok(default_concurrency()),
-        Some(limit) if limit >= 1 => Ok(limit as usize),
-        Some(limit) => Err(PyValueError::new_err(format!(
-            "max_concurrency must be at least 1, got {limit}"
-        ))),
-    }
-}
-
-fn deadline(timeout: Option<f64>) -> PyResult<Option<Instant>> {
-    let Some(seconds) = timeout else {
-        return Ok(None);
-    };
-    if !(seconds > 0.0) {
-        return Err(PyValueError::new_err(format!(
-            "timeout must be a positive number of seconds, got {seconds}"
-        )));
-    }
-    // More than the clock can express is no limit.
-    Ok(Duration::try_from_secs_f64(seconds)
-        .ok()
-        .and_then(|limit| Instant::now().checked_add(limit)))
-}
-
 #[pymethods]
 impl CompiledGraph {
+    /// Runs all nodes and gives back their results.
+    ///
+    /// The calling thread runs ready nodes itself; when one of them blocks while
+    /// others are ready, worker threads take those, the longest remaining path first.
+    /// Every node sees the caller's context variables.
+    ///
+    /// Args:
+    ///     inputs: Values by input name, for every `Input` without a default.
+    ///     outputs: Names of the nodes whose results are wanted, or their `Ref`. Every
+    ///         other result is released when its last consumer has run. All results are
+    ///         kept where this is not given.
+    ///     max_concurrency: How many nodes run at once, at the most; 1 is strictly one
+    ///         after the other. By default the number of cores and 4 more, 32 at the most.
+    ///     timeout: Seconds after which the run is given up. Nodes that have started
+    ///         go on in the background; their results are dropped.
+    ///     cancel: No further node starts once this token is cancelled.
+    ///     measure: Whether to time every node, for `durations()` and the questions
+    ///         that need durations.
+    ///
+    /// Returns:
+    ///     Each node's result by its name, in topological order.
+    ///
+    /// Raises:
+    ///     Exception: What a node raised, with a note that names the node; of several
+    ///         failed nodes the first in topological order. No node starts after it.
+    ///     nexus_core.errors.MissingInput: If an input has neither a value nor a default.
+    ///     nexus_core.errors.UnknownInput: If a value is given for an input that no
+    ///         node uses.
+    ///     nexus_core.errors.UnknownNode: If `outputs` names a node that there is not.
+    ///     nexus_core.errors.RunTimeout: If the time is up.
+    ///     nexus_core.errors.RunCancelled: If `cancel` was cancelled.
+    ///     ValueError: If `max_concurrency` is below 1, or `timeout` is not above 0.
+    ///
+    /// Example:
+    ///     >>> from nexus_core import Input, TaskGraph
+    ///     >>> graph = TaskGraph()
+    ///     >>> total = graph.add("total", sum, Input("numbers"))
+    ///     >>> _ = graph.add("text", "{:.1f}".format, total)
+    ///     >>> plan = graph.compile()
+    ///     >>> plan.run({"numbers": [1, 2, 3]})
+    ///     {'total': 6, 'text': '6.0'}
+    ///     >>> plan.run({"numbers": [0.5]}, outputs=["text"], max_concurrency=1)
+    ///     {'text': '0.5'}
     #[pyo3(signature = (inputs=None, *, outputs=None, max_concurrency=None, timeout=None, cancel=None, measure=false))]
     #[allow(clippy::too_many_arguments)] // Python keywords, not positions
     fn run<'py>(
@@ -238,62 +99,57 @@ impl CompiledGraph {
         cancel: Option<Bound<'py, CancellationToken>>,
         measure: bool,
     ) -> PyResult<Bound<'py, PyDict>> {
-        let plan = &self.plan;
-        let limit = concurrency(max_concurrency)?;
-        let deadline = deadline(timeout)?;
-        let keep = outputs.map(|names| self.selected(names)).transpose()?;
-        let cancel = cancel.map(|token| Arc::clone(&token.get().state));
-        let program = GraphProgram {
-            plan: Arc::clone(plan),
-            slots: Slots::new(plan.names.len()),
-            inputs: plan.bind_inputs(py, inputs)?,
-            release: keep.clone().map(|keep| Release::new(plan, keep)),
-            cancel,
+        let options = RunOptions {
+            limit: concurrency(max_concurrency)?,
+            timeout,
+            deadline: deadline(timeout)?,
+            keep: outputs
+                .map(|names| selected(&self.plan, names))
+                .transpose()?,
+            cancel: cancel.map(|token| Arc::clone(&token.get().state)),
+            measure,
         };
-        let settings = RunSettings {
-            limit,
-            pinned: Arc::from([]),
-            durations: Arc::clone(&plan.durations),
-        };
-        let run = Arc::new(Run::new(Arc::clone(&plan.dag), settings));
-        let context = RunContext::copy_current(py)?;
-        let execution = Execution::new(run, program, context, false, measure);
-        let limits = Limits {
-            deadline,
-            caller_runs: deadline.is_none(),
-        };
-        let driven = execution.drive(py, &limits)?;
-        if let Some(trace) = &execution.trace {
-            for span in trace.spans() {
-                plan.durations
-                    .observe(span.node, (span.end - span.start) as f32);
-            }
-            plan.durations.refresh(&plan.dag);
-        }
-        match driven {
-            Driven::Finished => self.collect(py, &execution.program, keep.as_deref()),
-            Driven::Stopped(StopReason::TimedOut) => {
-                Err(raise(py, "RunTimeout", (timeout, plan.names.len())))
-            }
-            Driven::Stopped(StopReason::Cancelled) => {
-                let reason = execution
-                    .program
-                    .cancel
-                    .as_ref()
-                    .and_then(|state| state.reason());
-                Err(raise(py, "RunCancelled", (reason,)))
-            }
-            Driven::Stopped(StopReason::Failed) => Err(self.failure(py, &execution)),
-            Driven::Pinned(_) => Err(pyo3::exceptions::PySystemError::new_err(
-                "a task graph has no pinned nodes",
-            )),
-        }
+        run(py, &self.plan, inputs, options)
     }
 
+    /// Every node after all that it waits for, as in a run's results.
+    ///
+    /// Of nodes that do not wait for one another, the one added first comes first
+    /// where the graph leaves the choice.
+    ///
+    /// Returns:
+    ///     The nodes' names.
+    ///
+    /// Example:
+    ///     >>> from nexus_core import TaskGraph
+    ///     >>> graph = TaskGraph()
+    ///     >>> load = graph.add("load", str)
+    ///     >>> half = graph.add("half", str, load)
+    ///     >>> square = graph.add("square", str, load)
+    ///     >>> _ = graph.add("join", "{}{}".format, half, square)
+    ///     >>> plan = graph.compile()
+    ///     >>> plan.topological_order()
+    ///     ['load', 'half', 'square', 'join']
     fn topological_order<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
         PyList::new(py, &self.plan.names)
     }
 
+    /// Nodes by the length of the longest path that leads to them, counted in nodes.
+    ///
+    /// Returns:
+    ///     Lists of names, the nodes that wait for nothing first. No node waits for
+    ///     another one of its own list.
+    ///
+    /// Example:
+    ///     >>> from nexus_core import TaskGraph
+    ///     >>> graph = TaskGraph()
+    ///     >>> load = graph.add("load", str)
+    ///     >>> half = graph.add("half", str, load)
+    ///     >>> square = graph.add("square", str, load)
+    ///     >>> _ = graph.add("join", "{}{}".format, half, square)
+    ///     >>> plan = graph.compile()
+    ///     >>> plan.levels()
+    ///     [['load'], ['half', 'square'], ['join']]
     fn levels<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
         let levels = py.detach(|| self.plan.dag.levels());
         let named: Vec<_> = levels
@@ -303,6 +159,24 @@ impl CompiledGraph {
         PyList::new(py, named)
     }
 
+    /// The nodes that a node waits for directly.
+    ///
+    /// Args:
+    ///     name: The node's name.
+    ///
+    /// Returns:
+    ///     Their names.
+    ///
+    /// Raises:
+    ///     nexus_core.errors.UnknownNode: If there is no such node.
+    ///
+    /// Example:
+    ///     >>> from nexus_core import TaskGraph
+    ///     >>> graph = TaskGraph()
+    ///     >>> _ = graph.add("second", str, graph.add("first", str))
+    ///     >>> plan = graph.compile()
+    ///     >>> plan.predecessors("second")
+    ///     ['first']
     fn predecessors<'py>(
         &self,
         py: Python<'py>,
@@ -311,6 +185,24 @@ impl CompiledGraph {
         self.named(py, self.plan.dag.predecessors(self.plan.number(name)?))
     }
 
+    /// The nodes that wait for a node directly.
+    ///
+    /// Args:
+    ///     name: The node's name.
+    ///
+    /// Returns:
+    ///     Their names.
+    ///
+    /// Raises:
+    ///     nexus_core.errors.UnknownNode: If there is no such node.
+    ///
+    /// Example:
+    ///     >>> from nexus_core import TaskGraph
+    ///     >>> graph = TaskGraph()
+    ///     >>> _ = graph.add("second", str, graph.add("first", str))
+    ///     >>> plan = graph.compile()
+    ///     >>> plan.successors("first")
+    ///     ['second']
     fn successors<'py>(
         &self,
         py: Python<'py>,
@@ -319,6 +211,33 @@ impl CompiledGraph {
         self.named(py, self.plan.dag.successors(self.plan.number(name)?))
     }
 
+    /// The longest path by duration: no schedule is shorter.
+    ///
+    /// Args:
+    ///     durations: Seconds for every node, by name; by default what runs with
+    ///         `measure=True` have measured.
+    ///
+    /// Returns:
+    ///     The path's nodes from first to last, and its length in seconds. Of paths
+    ///     of one length, the one whose nodes come first in topological order.
+    ///
+    /// Raises:
+    ///     nexus_core.errors.NoDurations: If none are given and none are measured.
+    ///     nexus_core.errors.UnknownNode: If a name is no node's.
+    ///     nexus_core.errors.GraphError: If a duration is negative or not finite.
+    ///     ValueError: If `durations` lacks a node.
+    ///
+    /// Example:
+    ///     >>> from nexus_core import TaskGraph
+    ///     >>> graph = TaskGraph()
+    ///     >>> load = graph.add("load", str)
+    ///     >>> half = graph.add("half", str, load)
+    ///     >>> square = graph.add("square", str, load)
+    ///     >>> _ = graph.add("join", "{}{}".format, half, square)
+    ///     >>> plan = graph.compile()
+    ///     >>> seconds = {"load": 1.0, "half": 2.0, "square": 5.0, "join": 1.0}
+    ///     >>> plan.critical_path(seconds)
+    ///     (['load', 'square', 'join'], 7.0)
     #[pyo3(signature = (durations=None))]
     fn critical_path<'py>(
         &self,
@@ -332,6 +251,32 @@ impl CompiledGraph {
         Ok((self.named(py, &path.nodes)?, path.length))
     }
 
+    /// How late each node may be without making the critical path longer.
+    ///
+    /// Args:
+    ///     durations: Seconds for every node, by name; by default what runs with
+    ///         `measure=True` have measured.
+    ///
+    /// Returns:
+    ///     Seconds by node name, in topological order; 0.0 on the critical path.
+    ///
+    /// Raises:
+    ///     nexus_core.errors.NoDurations: If none are given and none are measured.
+    ///     nexus_core.errors.UnknownNode: If a name is no node's.
+    ///     nexus_core.errors.GraphError: If a duration is negative or not finite.
+    ///     ValueError: If `durations` lacks a node.
+    ///
+    /// Example:
+    ///     >>> from nexus_core import TaskGraph
+    ///     >>> graph = TaskGraph()
+    ///     >>> load = graph.add("load", str)
+    ///     >>> half = graph.add("half", str, load)
+    ///     >>> square = graph.add("square", str, load)
+    ///     >>> _ = graph.add("join", "{}{}".format, half, square)
+    ///     >>> plan = graph.compile()
+    ///     >>> seconds = {"load": 1.0, "half": 2.0, "square": 5.0, "join": 1.0}
+    ///     >>> plan.slack(seconds)
+    ///     {'load': 0.0, 'half': 3.0, 'square': 0.0, 'join': 0.0}
     #[pyo3(signature = (durations=None))]
     fn slack<'py>(
         &self,
@@ -349,6 +294,36 @@ impl CompiledGraph {
         Ok(named)
     }
 
+    /// How long a run would take: the scheduler simulated, not run.
+    ///
+    /// Only the nodes' own time counts. The node with the longest remaining path goes
+    /// first.
+    ///
+    /// Args:
+    ///     workers: How many nodes run at once, at the most; at least 1.
+    ///     durations: Seconds for every node, by name; by default what runs with
+    ///         `measure=True` have measured.
+    ///
+    /// Returns:
+    ///     Seconds from the start of the first node to the end of the last.
+    ///
+    /// Raises:
+    ///     nexus_core.errors.NoDurations: If none are given and none are measured.
+    ///     nexus_core.errors.UnknownNode: If a name is no node's.
+    ///     nexus_core.errors.GraphError: If a duration is negative or not finite.
+    ///     ValueError: If `durations` lacks a node, or `workers` is below 1.
+    ///
+    /// Example:
+    ///     >>> from nexus_core import TaskGraph
+    ///     >>> graph = TaskGraph()
+    ///     >>> load = graph.add("load", str)
+    ///     >>> half = graph.add("half", str, load)
+    ///     >>> square = graph.add("square", str, load)
+    ///     >>> _ = graph.add("join", "{}{}".format, half, square)
+    ///     >>> plan = graph.compile()
+    ///     >>> seconds = {"load": 1.0, "half": 2.0, "square": 5.0, "join": 1.0}
+    ///     >>> plan.predict_makespan(1, seconds), plan.predict_makespan(2, seconds)
+    ///     (9.0, 7.0)
     #[pyo3(signature = (workers, durations=None))]
     fn predict_makespan(
         &self,
@@ -359,6 +334,39 @@ impl CompiledGraph {
         Ok(self.simulate(py, workers, durations)?.makespan)
     }
 
+    /// When and on which worker each node would run, in the run that
+    /// `predict_makespan` simulates.
+    ///
+    /// Args:
+    ///     workers: How many nodes run at once, at the most; at least 1.
+    ///     durations: Seconds for every node, by name; by default what runs with
+    ///         `measure=True` have measured.
+    ///
+    /// Returns:
+    ///     `(name, worker, start, end)` a node, in the order in which they start;
+    ///     workers count from 0, times are seconds from the start.
+    ///
+    /// Raises:
+    ///     nexus_core.errors.NoDurations: If none are given and none are measured.
+    ///     nexus_core.errors.UnknownNode: If a name is no node's.
+    ///     nexus_core.errors.GraphError: If a duration is negative or not finite.
+    ///     ValueError: If `durations` lacks a node, or `workers` is below 1.
+    ///
+    /// Example:
+    ///     >>> from nexus_core import TaskGraph
+    ///     >>> graph = TaskGraph()
+    ///     >>> load = graph.add("load", str)
+    ///     >>> half = graph.add("half", str, load)
+    ///     >>> square = graph.add("square", str, load)
+    ///     >>> _ = graph.add("join", "{}{}".format, half, square)
+    ///     >>> plan = graph.compile()
+    ///     >>> seconds = {"load": 1.0, "half": 2.0, "square": 5.0, "join": 1.0}
+    ///     >>> for slot in plan.predict_schedule(2, seconds):
+    ///     ...     print(*slot)
+    ///     load 0 0.0 1.0
+    ///     square 0 1.0 6.0
+    ///     half 1 1.0 3.0
+    ///     join 0 6.0 7.0
     #[pyo3(signature = (workers, durations=None))]
     fn predict_schedule<'py>(
         &self,
@@ -378,6 +386,24 @@ impl CompiledGraph {
         PyList::new(py, slots)
     }
 
+    /// How long nodes took in earlier runs, as far as it is known.
+    ///
+    /// The scheduler learns them from nodes that ran beside others; a run with
+    /// `measure=True` measures every node.
+    ///
+    /// Returns:
+    ///     Seconds by node name, in topological order.
+    ///
+    /// Example:
+    ///     >>> from nexus_core import TaskGraph
+    ///     >>> graph = TaskGraph()
+    ///     >>> _ = graph.add("nap", __import__("time").sleep, 0.01)
+    ///     >>> plan = graph.compile()
+    ///     >>> plan.durations()
+    ///     {}
+    ///     >>> _ = plan.run(measure=True)
+    ///     >>> plan.durations()["nap"] >= 0.01
+    ///     True
     fn durations<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let known = PyDict::new(py);
         for (node, name) in self.plan.names.iter().enumerate() {
@@ -388,10 +414,35 @@ impl CompiledGraph {
         Ok(known)
     }
 
+    /// Hands the graph to another loop, one ready node at a time.
+    ///
+    /// Returns:
+    ///     A new `GraphStepper` that nothing has been done in.
+    ///
+    /// Example:
+    ///     >>> from nexus_core import TaskGraph
+    ///     >>> graph = TaskGraph()
+    ///     >>> _ = graph.add("second", str, graph.add("first", str))
+    ///     >>> plan = graph.compile()
+    ///     >>> plan.stepper().get_ready()
+    ///     ('first',)
     fn stepper(&self) -> GraphStepper {
         GraphStepper::new(Arc::clone(&self.plan))
     }
 
+    /// Memory of the graph's structure: nodes and edges, without callables, names,
+    /// arguments and results.
+    ///
+    /// Returns:
+    ///     Bytes.
+    ///
+    /// Example:
+    ///     >>> from nexus_core import TaskGraph
+    ///     >>> graph = TaskGraph()
+    ///     >>> _ = graph.add("second", str, graph.add("first", str))
+    ///     >>> plan = graph.compile()
+    ///     >>> plan.size_in_bytes() > 0
+    ///     True
     fn size_in_bytes(&self) -> usize {
         self.plan.dag.size_in_bytes()
     }
@@ -425,57 +476,6 @@ impl CompiledGraph {
 }
 
 impl CompiledGraph {
-    fn selected(&self, names: &Bound<'_, PyAny>) -> PyResult<Vec<bool>> {
-        if names.is_instance_of::<PyString>() {
-            return Err(PyTypeError::new_err(format!(
-                "outputs must be a list of node names, got the string {}",
-                names.repr()?
-            )));
-        }
-        let mut keep = vec![false; self.plan.names.len()];
-        for name in names.try_iter()? {
-            let name = name?;
-            let number = match name.cast_exact::<super::tokens::Ref>() {
-                Ok(reference) => self.plan.number(reference.get().name.bind(name.py()))?,
-                Err(_) => self.plan.number(&name)?,
-            };
-            keep[number as usize] = true;
-        }
-        Ok(keep)
-    }
-
-    fn collect<'py>(
-        &self,
-        py: Python<'py>,
-        program: &GraphProgram,
-        keep: Option<&[bool]>,
-    ) -> PyResult<Bound<'py, PyDict>> {
-        let results = PyDict::new(py);
-        for (node, name) in self.plan.names.iter().enumerate() {
-            if keep.is_some_and(|keep| !keep[node]) {
-                continue;
-            }
-            // SAFETY: the run is over; all of its nodes have finished.
-            if let Some(value) = unsafe { program.slots.get(node as u32) } {
-                results.set_item(name, value)?;
-            }
-        }
-        Ok(results)
-    }
-
-    fn failure(&self, py: Python<'_>, execution: &Execution<GraphProgram>) -> PyErr {
-        let Some((node, error)) = execution.take_failure() else {
-            return pyo3::exceptions::PySystemError::new_err("a run failed without an error");
-        };
-        let name = self.plan.names[node as usize].bind(py);
-        // The note says which node; the exception stays the node's own.
-        let note = name.repr().map(|name| format!("raised by node {name}"));
-        if let Ok(note) = note {
-            let _ = error.value(py).call_method1("add_note", (note,));
-        }
-        error
-    }
-
     fn named<'py>(&self, py: Python<'py>, nodes: &[u32]) -> PyResult<Bound<'py, PyList>> {
         PyList::new(py, nodes.iter().map(|&node| self.plan.name(py, node)))
     }
@@ -485,7 +485,7 @@ impl CompiledGraph {
         py: Python<'_>,
         workers: i64,
         durations: Option<&Bound<'_, PyAny>>,
-    ) -> PyResult<crate::core::graph::Schedule> {
+    ) -> PyResult<Schedule> {
         let Ok(workers @ 1..) = usize::try_from(workers) else {
             return Err(PyValueError::new_err(format!(
                 "workers must be at least 1, got {workers}"

@@ -1,9 +1,15 @@
 //! `TaskGraph`: graphs of plain Python callables.
 
+// What is written on its classes and methods are Python docstrings, not Markdown.
+#![allow(clippy::doc_markdown, clippy::doc_link_with_quotes)]
+
 mod arguments;
 mod builder;
 mod compiled;
+mod options;
+mod plan;
 mod program;
+mod running;
 mod stepper;
 mod tokens;
 

@@ -10,7 +10,7 @@ use pyo3::prelude::*;
 use crate::py::engine::{Program, Slots, vectorcall};
 
 use super::arguments::Argument;
-use super::compiled::{Plan, Task};
+use super::plan::{Plan, Task};
 use super::tokens::CancelState;
 
 /// Calls with at most this many arguments need no memory from the heap.

@@ -9,9 +9,27 @@ use pyo3::types::PyTuple;
 use crate::core::schedule::Stepper;
 use crate::py::errors::step_error;
 
-use super::compiled::Plan;
+use super::plan::Plan;
 
 /// Hands out ready nodes in the manner of `graphlib.TopologicalSorter`.
+///
+/// It calls nothing itself: an event loop or another engine runs the nodes.
+/// `CompiledGraph.stepper()` makes it; it may be used from several threads, and is
+/// true while nodes remain.
+///
+/// Example:
+///     >>> from nexus_core import TaskGraph
+///     >>> graph = TaskGraph()
+///     >>> load = graph.add("load", str)
+///     >>> _ = graph.add("left", str, load)
+///     >>> _ = graph.add("right", str, load)
+///     >>> stepper = graph.compile().stepper()
+///     >>> while stepper.is_active():
+///     ...     ready = stepper.get_ready()
+///     ...     print(ready)
+///     ...     stepper.done(*ready)
+///     ('load',)
+///     ('left', 'right')
 #[pyclass(frozen, module = "nexus_core")]
 pub(crate) struct GraphStepper {
     plan: Arc<Plan>,
@@ -27,11 +45,42 @@ impl GraphStepper {
 
 #[pymethods]
 impl GraphStepper {
+    /// Takes the nodes that have become ready since the last call.
+    ///
+    /// Returns:
+    ///     Their names in topological order; empty while all wait for nodes that are
+    ///     not done.
+    ///
+    /// Example:
+    ///     >>> from nexus_core import TaskGraph
+    ///     >>> graph = TaskGraph()
+    ///     >>> _ = graph.add("second", str, graph.add("first", str))
+    ///     >>> stepper = graph.compile().stepper()
+    ///     >>> stepper.get_ready(), stepper.get_ready()
+    ///     (('first',), ())
     fn get_ready<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
         let ready = self.stepper.lock().get_ready();
         PyTuple::new(py, ready.iter().map(|&node| self.plan.name(py, node)))
     }
 
+    /// Marks nodes as done, which makes others ready.
+    ///
+    /// Args:
+    ///     nodes: Names that `get_ready()` has handed out.
+    ///
+    /// Raises:
+    ///     nexus_core.errors.StepError: If one was not handed out, or is done already.
+    ///         None of them is marked then.
+    ///     nexus_core.errors.UnknownNode: If there is no such node.
+    ///
+    /// Example:
+    ///     >>> from nexus_core import TaskGraph
+    ///     >>> graph = TaskGraph()
+    ///     >>> _ = graph.add("second", str, graph.add("first", str))
+    ///     >>> stepper = graph.compile().stepper()
+    ///     >>> stepper.done(*stepper.get_ready())
+    ///     >>> stepper.get_ready()
+    ///     ('second',)
     #[pyo3(signature = (*nodes))]
     fn done(&self, py: Python<'_>, nodes: &Bound<'_, PyTuple>) -> PyResult<()> {
         let numbers: Vec<u32> = nodes
@@ -57,6 +106,18 @@ impl GraphStepper {
         outcome.map_err(|(node, error)| step_error(py, error, &self.plan.names[node as usize]))
     }
 
+    /// Whether some node is not done yet.
+    ///
+    /// Returns:
+    ///     `False` once every node has been marked as done.
+    ///
+    /// Example:
+    ///     >>> from nexus_core import TaskGraph
+    ///     >>> graph = TaskGraph()
+    ///     >>> _ = graph.add("second", str, graph.add("first", str))
+    ///     >>> stepper = graph.compile().stepper()
+    ///     >>> stepper.is_active()
+    ///     True
     fn is_active(&self) -> bool {
         self.stepper.lock().is_active()
     }

@@ -9,6 +9,21 @@ use pyo3::prelude::*;
 use pyo3::types::PyString;
 
 /// The result of another node, wherever it stands in a node's arguments.
+///
+/// `TaskGraph.add` returns one; making it by name allows to refer to a node that is
+/// added later. Two are equal if their names are.
+///
+/// Args:
+///     name: The node's name.
+///
+/// Example:
+///     >>> from nexus_core import Ref, TaskGraph
+///     >>> graph = TaskGraph()
+///     >>> _ = graph.add("total", sum, [Ref("one"), Ref("two")])
+///     >>> _ = graph.add("one", int, "1")
+///     >>> _ = graph.add("two", int, "2")
+///     >>> graph.run()
+///     {'one': 1, 'two': 2, 'total': 3}
 #[pyclass(frozen, module = "nexus_core")]
 pub(crate) struct Ref {
     pub(crate) name: Py<PyString>,
@@ -21,6 +36,7 @@ impl Ref {
         Self { name }
     }
 
+    /// The node's name.
     #[getter]
     fn name(&self, py: Python<'_>) -> Py<PyString> {
         self.name.clone_ref(py)
@@ -43,6 +59,22 @@ impl Ref {
 }
 
 /// A value that each run is given under a name.
+///
+/// Several nodes may use one input; all see the same object.
+///
+/// Args:
+///     name: The key of the value in `run(inputs)`.
+///     default: The value for runs that are given none; by position only.
+///
+/// Raises:
+///     TypeError: If more than one default is given.
+///
+/// Example:
+///     >>> from nexus_core import Input, TaskGraph
+///     >>> graph = TaskGraph()
+///     >>> _ = graph.add("power", pow, Input("base"), Input("exponent", 2))
+///     >>> graph.run({"base": 3}), graph.run({"base": 3, "exponent": 3})
+///     ({'power': 9}, {'power': 27})
 #[pyclass(frozen, module = "nexus_core")]
 pub(crate) struct Input {
     pub(crate) name: Py<PyString>,
@@ -64,6 +96,7 @@ impl Input {
         Ok(Self { name, default })
     }
 
+    /// The key of the value in `run(inputs)`.
     #[getter]
     fn name(&self, py: Python<'_>) -> Py<PyString> {
         self.name.clone_ref(py)
@@ -99,6 +132,19 @@ impl CancelState {
 }
 
 /// Stops the runs that were given it: no node starts after `cancel()`.
+///
+/// Nodes that are running go on to their end. A token that was cancelled stays so.
+///
+/// Example:
+///     >>> from nexus_core import CancellationToken, TaskGraph
+///     >>> token = CancellationToken()
+///     >>> graph = TaskGraph()
+///     >>> first = graph.add("first", token.cancel, "seen enough")
+///     >>> _ = graph.add("second", print, first)
+///     >>> graph.run(cancel=token)
+///     Traceback (most recent call last):
+///         ...
+///     nexus_core.errors.RunCancelled: the run was cancelled: seen enough
 #[pyclass(frozen, module = "nexus_core")]
 pub(crate) struct CancellationToken {
     pub(crate) state: Arc<CancelState>,
@@ -113,6 +159,17 @@ impl CancellationToken {
         }
     }
 
+    /// Lets no further node start, from any thread. The first call counts.
+    ///
+    /// Args:
+    ///     reason: Why, for the error that the run raises.
+    ///
+    /// Example:
+    ///     >>> from nexus_core import CancellationToken
+    ///     >>> token = CancellationToken()
+    ///     >>> token.cancel("the user left")
+    ///     >>> token
+    ///     <CancellationToken cancelled: the user left>
     #[pyo3(signature = (reason=None))]
     fn cancel(&self, reason: Option<String>) {
         self.state
@@ -122,11 +179,13 @@ impl CancellationToken {
         self.state.cancelled.store(true, Ordering::Release);
     }
 
+    /// Whether `cancel()` has been called.
     #[getter]
     fn cancelled(&self) -> bool {
         self.state.is_cancelled()
     }
 
+    /// What was given to `cancel()`, or `None`.
     #[getter]
     fn reason(&self) -> Option<String> {
         self.state.reason().filter(|reason| !reason.is_empty())
