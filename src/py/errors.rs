@@ -33,8 +33,8 @@ where
 /// A refused graph, with nodes named as the user named them.
 pub(crate) fn graph_error(py: Python<'_>, error: &GraphError, names: &[Py<PyString>]) -> PyErr {
     if let GraphError::Cycle { path } = error {
-        let named = path.iter().map(|&node| names[node as usize].bind(py));
-        return match PyTuple::new(py, named) {
+        let along = path.iter().map(|&node| names[node as usize].bind(py));
+        return match PyTuple::new(py, along) {
             Ok(path) => raise(py, "CycleError", (path,)),
             Err(broken) => broken,
         };

@@ -14,5 +14,6 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     task_graph::register(module)?;
     workflow::register(module)?;
     values::register_testing(module)?;
-    Ok(())
+    // It would list private names too; what is public, `nexus_core.__all__` says.
+    module.delattr("__all__")
 }

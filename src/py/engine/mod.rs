@@ -11,5 +11,5 @@ pub(crate) use context::RunContext;
 pub(crate) use drive::{Driven, Execution, Limits, Program, StopReason};
 pub(crate) use hang::{eval_code, vectorcall};
 pub(crate) use slots::Slots;
-pub(crate) use trace::{NodeSpan, Trace};
-pub(crate) use workers::{close_workers, prepare_workers};
+pub(crate) use trace::Trace;
+pub(crate) use workers::close_workers;

@@ -4,7 +4,6 @@
 //! Everything that could carry something from one execution to the next is made
 //! anew each time: the namespace, its builtins, the variables.
 
-use pyo3::exceptions::PyException;
 use pyo3::ffi;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -124,12 +123,12 @@ impl CodeBody {
         };
         let elapsed = program.clock.since(started, self.timeout);
         if elapsed.is_some() || outcome.is_err() {
-            let error = outcome.err();
+            let error = outcome.as_ref().err();
             return Err(program.code_failed(py, index, error, elapsed)?);
         }
         let outputs = match exported(variables, self.odd_names) {
             Ok(outputs) => outputs,
-            Err(error) => return Err(program.code_failed(py, index, Some(error), None)?),
+            Err(error) => return Err(program.code_failed(py, index, Some(&error), None)?),
         };
         if self.default_schema && all_serializable(&outputs) {
             return Ok(outputs);
@@ -312,9 +311,4 @@ fn first_is_underscore(name: &Bound<'_, PyString>) -> bool {
 
 fn is_module(value: &Bound<'_, PyAny>) -> bool {
     value.is_instance_of::<PyModule>()
-}
-
-/// Exceptions that stock's `except Exception` does not see.
-pub(super) fn passes_through(py: Python<'_>, error: &PyErr) -> bool {
-    !error.is_instance_of::<PyException>(py)
 }

@@ -22,6 +22,9 @@ struct Declared {
     required: bool,
 }
 
+/// As Python describes it.
+type Declaration = (Py<PyString>, Option<Py<PyAny>>, bool);
+
 struct Parameter {
     name: Py<PyString>,
     has_default: bool,
@@ -48,7 +51,6 @@ impl FunctionBody {
                 .ok_or_else(|| PyKeyError::new_err(format!("a function node lacks {key:?}")))
         };
         let parameters: Vec<(Py<PyString>, bool)> = get("parameters")?.extract()?;
-        type Declaration = (Py<PyString>, Option<Py<PyAny>>, bool);
         let declared: Option<Vec<Declaration>> = get("declared")?.extract()?;
         Ok(Self {
             target: get("target")?.unbind(),
@@ -165,7 +167,7 @@ impl FunctionBody {
             Err(error) => return Err(program.ask_host(py, "input_refused", index, error)),
         };
         let outputs = match self.call(program, py, index, &sanitized) {
-            Ok(value) => self.wrap(py, value)?,
+            Ok(value) => self.wrap(&value)?,
             Err(error) => return Err(error),
         };
         let outputs = match outputs.cast_exact::<PyDict>() {
@@ -225,9 +227,10 @@ impl FunctionBody {
     }
 
     /// What the wrapper makes of a returned value.
-    fn wrap<'py>(&self, py: Python<'py>, value: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    fn wrap<'py>(&self, value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        let py = value.py();
         let fallback = self.stock.ensure_json_serializable(py);
-        let value = ensure_json_serializable(&value, fallback)?;
+        let value = ensure_json_serializable(value, fallback)?;
         let result = intern!(py, "result");
         let as_it_is = match value.cast::<PyDict>() {
             Ok(_) if self.method.is_some() => true,

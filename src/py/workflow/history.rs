@@ -22,10 +22,9 @@ pub(super) enum RowStatus {
 impl RowStatus {
     fn name(self) -> &'static str {
         match self {
-            Self::Completed => "completed",
-            Self::Failed => "failed",
             // Stock records a skipped node as completed, and says so in its metadata.
-            Self::Skipped => "completed",
+            Self::Completed | Self::Skipped => "completed",
+            Self::Failed => "failed",
         }
     }
 }

@@ -32,6 +32,7 @@ pub(super) struct Edge {
     pub(super) mappings: Vec<Mapping>,
 }
 
+#[allow(clippy::struct_excessive_bools)] // independent facts, each asked by its name
 pub(super) struct Node {
     pub(super) id: Py<PyString>,
     pub(super) class_name: Py<PyString>,

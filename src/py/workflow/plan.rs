@@ -34,6 +34,9 @@ pub(crate) struct WorkflowPlan {
     pub(super) plan: Arc<Plan>,
 }
 
+type DictAndKeys<'py> = (Bound<'py, PyDict>, Option<Vec<Bound<'py, PyAny>>>);
+type ClassAndMethods<'py> = (Bound<'py, PyType>, Vec<Bound<'py, PyString>>);
+
 #[pymethods]
 impl WorkflowPlan {
     /// `nodes`: one description a node, in topological order; `dicts`: pairs of
@@ -42,8 +45,8 @@ impl WorkflowPlan {
     #[new]
     fn new(
         nodes: &Bound<'_, PyList>,
-        dicts: Vec<(Bound<'_, PyDict>, Option<Vec<Bound<'_, PyAny>>>)>,
-        classes: Vec<(Bound<'_, PyType>, Vec<Bound<'_, PyString>>)>,
+        dicts: Vec<DictAndKeys<'_>>,
+        classes: Vec<ClassAndMethods<'_>>,
     ) -> PyResult<Self> {
         let py = nodes.py();
         let nodes: Vec<Node> = nodes
@@ -79,12 +82,12 @@ impl WorkflowPlan {
                 pinned,
                 runs: AtomicU64::new(0),
                 dicts: dicts
-                    .iter()
-                    .map(|(dict, keys)| WatchedDict::new(dict, keys.as_deref()))
+                    .into_iter()
+                    .map(|(dict, keys)| WatchedDict::new(&dict, keys.as_deref()))
                     .collect::<PyResult<_>>()?,
                 classes: classes
-                    .iter()
-                    .map(|(class, names)| WatchedClass::new(class, names))
+                    .into_iter()
+                    .map(|(class, names)| WatchedClass::new(&class, &names))
                     .collect::<PyResult<_>>()?,
             }),
         })

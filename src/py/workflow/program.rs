@@ -11,17 +11,18 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
-use crate::core::threads::coarse_seconds;
 use crate::py::engine::{Program, Slots};
 use crate::py::errors::exception;
 use crate::py::values::{StockFunctions, sanitize_parameters};
 
+use super::clock::NodeClock;
 use super::history::{RowStatus, RunRows};
 use super::node::{Body, Node};
 use super::outputs::{Kind, may_report_failure};
 use super::plan::Plan;
 
 /// What the runtime's options mean for every node of a run.
+#[allow(clippy::struct_excessive_bools)] // independent options, each asked by its name
 pub(super) struct Settings {
     pub(super) validates_connections: bool,
     pub(super) detects_content_failures: bool,
@@ -73,12 +74,12 @@ impl WorkflowProgram {
         rows: Option<Arc<Mutex<RunRows>>>,
     ) -> Self {
         let count = plan.nodes.len();
-        let plain = !(settings.observed
+        let unwatched = !(settings.observed
             || settings.stock_inputs
             || settings.stock_execute
             || settings.guards_each_node);
         Self {
-            plain,
+            plain: unwatched,
             plan,
             host,
             settings,
@@ -167,16 +168,16 @@ impl WorkflowProgram {
         &self,
         py: Python<'_>,
         index: u32,
-        error: Option<PyErr>,
+        error: Option<&PyErr>,
         elapsed: Option<f64>,
     ) -> PyResult<PyErr> {
         if elapsed.is_none()
-            && let Some(error) = &error
+            && let Some(error) = error
             && !error.is_instance_of::<PyException>(py)
         {
             return Ok(error.clone_ref(py));
         }
-        let value = error.as_ref().map(|error| exception(py, error));
+        let value = error.map(|error| exception(py, error));
         let name = intern!(py, "code_failed");
         let replacement = self
             .host
@@ -477,42 +478,5 @@ impl Program for WorkflowProgram {
 
     fn can_be_cancelled(&self) -> bool {
         self.settings.checks_cancellation
-    }
-}
-
-/// Tells whether a node took longer than its limit.
-pub(super) struct NodeClock;
-
-/// Limits shorter than this are measured by the node; longer ones by the
-/// watcher's clock, which costs a node nothing and is right to a few
-/// milliseconds.
-const PRECISE_BELOW: f64 = 5.0;
-
-pub(super) enum Started {
-    Precise(Instant),
-    Coarse(f64),
-}
-
-impl NodeClock {
-    #[inline]
-    #[allow(clippy::unused_self)] // reads as what it is at the call
-    pub(super) fn now(&self, limit: f64) -> Started {
-        if limit < PRECISE_BELOW {
-            Started::Precise(Instant::now())
-        } else {
-            Started::Coarse(coarse_seconds())
-        }
-    }
-
-    /// Seconds since `started`, if they are more than `limit`.
-    #[inline]
-    #[allow(clippy::unused_self)]
-    #[allow(clippy::needless_pass_by_value)]
-    pub(super) fn since(&self, started: Started, limit: f64) -> Option<f64> {
-        let elapsed = match started {
-            Started::Precise(started) => started.elapsed().as_secs_f64(),
-            Started::Coarse(started) => coarse_seconds() - started,
-        };
-        (elapsed > limit).then_some(elapsed)
     }
 }
