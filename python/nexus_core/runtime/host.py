@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Callable, Mapping
-from types import FunctionType
 from typing import Any
 
 from kailash.runtime.validation.error_categorizer import ErrorCategorizer
@@ -17,9 +16,10 @@ from kailash.runtime.validation.metrics import get_metrics_collector
 from kailash.sdk_exceptions import NodeExecutionError, NodeValidationError, WorkflowExecutionError
 
 from nexus_core._core import WorkflowRun
-from nexus_core.runtime import stock
+from nexus_core.runtime import stock, validation_counts
 from nexus_core.runtime.compiler import CompiledWorkflow
 from nexus_core.runtime.memory_limit import MemoryLimit
+from nexus_core.runtime.named_functions import call_named_function, without_own_frames
 from nexus_core.runtime.observers import RunObserver
 
 __all__ = ["RunHost"]
@@ -33,6 +33,7 @@ class RunHost:
 
     __slots__ = (
         "_failed",
+        "_validated_by_stock",
         "compiled",
         "context",
         "memory_limit",
@@ -65,11 +66,13 @@ class RunHost:
         guarded_by = compiled.guarded_by
         self.memory_limit = MemoryLimit(guarded_by) if guarded_by is not None else None
         self._failed: list[int] = []
+        self._validated_by_stock: set[int] = set()
 
     # --- inputs -------------------------------------------------------------------
 
     def prepare_inputs(self, index: int) -> dict[str, Any]:
         """``LocalRuntime._prepare_node_inputs``."""
+        self._validated_by_stock.add(index)
         inputs: dict[str, Any] = self.runtime._prepare_node_inputs(
             workflow=self.workflow,
             node_id=self.compiled.node_ids[index],
@@ -82,6 +85,7 @@ class RunHost:
 
     def connection_invalid(self, index: int, error: Exception) -> BaseException | None:
         """What ``_prepare_node_inputs`` does when a node refuses its inputs: logs or raises."""
+        self._validated_by_stock.add(index)
         runtime = self.runtime
         node_id = self.compiled.node_ids[index]
         node = self.compiled.instances[index]
@@ -111,6 +115,16 @@ class RunHost:
             return _caused_by(error, text)
         runtime.logger.warning(text)
         return None
+
+    def count_validations(self, finished: bool) -> None:
+        """After the last node: counts the validations that stock has not recorded itself."""
+        nodes = self.compiled.explanations
+        recorded = self._validated_by_stock
+        if not finished:
+            ended = self.run.outputs()
+            began = {*self._failed, *(p for p, n in enumerate(nodes) if n.node_id in ended)}
+            recorded = recorded | (set(range(len(nodes))) - began)
+        validation_counts.count(nodes, self.runtime.connection_validation, recorded or ())
 
     def sanitize(self, index: int, values: dict[str, Any]) -> dict[str, Any]:
         """``validate_node_parameters`` with a node's security configuration."""
@@ -175,39 +189,7 @@ class RunHost:
         self, name: str, function: Any, namespace: dict[str, Any], inputs: dict[str, Any]
     ) -> Any:
         """Calls the function that a node's code defines under ``function_name``."""
-        if not callable(function):
-            defined = sorted(
-                known
-                for known, value in namespace.items()
-                if isinstance(value, FunctionType)
-                and value.__globals__ is namespace
-                and not known.startswith("_")
-            )
-            raise NameError(
-                f"function_name is {name!r}, but the node's code defines "
-                f"{', '.join(defined) if defined else 'no function'}"
-            )
-        if not isinstance(function, FunctionType):
-            return function(**inputs)
-        code = function.__code__
-        count = code.co_argcount
-        names = code.co_varnames[: count + code.co_kwonlyargcount]
-        if names == ("data",) and "data" not in inputs and not code.co_flags & 0x0C:
-            return function(dict(inputs))
-        defaulted = set(names[count - len(function.__defaults__ or ()) : count])
-        defaulted.update(function.__kwdefaults__ or ())
-        missing = [n for n in names if n not in inputs and n not in defaulted]
-        if missing:
-            raise TypeError(
-                f"{name}() needs {', '.join(missing)}; the node is given "
-                f"{', '.join(inputs) or 'nothing'}"
-            )
-        if code.co_flags & 0x08:  # takes **keywords
-            return function(**inputs)
-        positional_only = code.co_posonlyargcount
-        arguments = [inputs[n] for n in names[:positional_only] if n in inputs]
-        keywords = {n: inputs[n] for n in names[positional_only:] if n in inputs}
-        return function(*arguments, **keywords)
+        return call_named_function(name, function, namespace, inputs)
 
     # --- failures -------------------------------------------------------------------
 
@@ -225,6 +207,7 @@ class RunHost:
             timeout.__context__ = error
             return self.input_refused(index, timeout)
         assert error is not None
+        error.__traceback__ = without_own_frames(error.__traceback__)
         if (
             isinstance(error, MemoryError)
             and self.memory_limit is not None

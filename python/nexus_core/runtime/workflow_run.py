@@ -36,6 +36,10 @@ _manager_logger = logging.getLogger("kailash.tracking.manager")
 Outcome = tuple[dict[str, Any], str | None]
 
 
+def _calls_named_functions(plan: CompiledWorkflow) -> bool:
+    return any(node.program == "named function" for node in plan.explanations)
+
+
 class NativeRun:
     """A run that the native engine executes.
 
@@ -234,6 +238,9 @@ class NativeRun:
         runtime, plan = self.runtime, self.plan
         info_is_read = is_visible(runtime.logger, logging.INFO)
         node_logs_are_read = is_visible(_nodes_logger, logging.INFO) or runtime.debug
+        if node_logs_are_read and _calls_named_functions(plan):
+            # The nodes' own ``execute``, which would log, cannot call them.
+            node_logs_are_read = False
         if info_is_read:
             mode = "route_data" if runtime.conditional_execution == "route_data" else "standard"
             runtime.logger.info(
@@ -282,6 +289,7 @@ class NativeRun:
         run_guarded = settings["guards_memory"] and host.memory_limit is not None
         if run_guarded:
             host.memory_limit.enter()  # type: ignore[union-attr]
+        state = "started"
         try:
             while True:
                 state, waiting = run.drive()
@@ -293,6 +301,7 @@ class NativeRun:
         finally:
             if run_guarded:
                 host.memory_limit.leave()  # type: ignore[union-attr]
+            host.count_validations(state == "finished")
             if runtime._tracing:
                 runtime._last_trace = run.trace()
             if self._tracker is not None:
