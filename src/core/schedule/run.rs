@@ -53,7 +53,12 @@ impl Run {
     pub fn new(dag: Arc<TaskDag>, settings: RunSettings) -> Self {
         debug_assert!(dag.is_index_order_topological());
         let node_count = dag.node_count();
-        let priorities = settings.durations.priorities();
+        let priorities = if settings.limit == 1 {
+            // One at a time means in topological order.
+            Arc::from([])
+        } else {
+            settings.durations.priorities()
+        };
         Self {
             dag,
             settings,
@@ -122,8 +127,10 @@ impl Run {
         (stage & SHARED == 0).then_some(stage as u32)
     }
 
-    /// Hands the run over while the caller is inside the node at its position.
-    /// Called by any other thread; does nothing the second time.
+    /// Hands the run over while the caller is inside the node at its position,
+    /// or about to start it: a caller that then does not, because it was
+    /// stopped for instance, only has to ask for work. Called by any other
+    /// thread; does nothing the second time.
     pub fn hand_over(&self) {
         self.hand_over_from(true);
     }
@@ -139,21 +146,27 @@ impl Run {
         let mut shared = self.shared.lock();
         let stage = self.stage.fetch_or(SHARED, Ordering::AcqRel);
         if stage & SHARED != 0 {
+            if !caller_is_inside_node {
+                shared.caller_is_at_rest(&self.rank());
+            }
             return;
         }
         let cursor = stage as u32;
         let inside = caller_is_inside_node && (cursor as usize) < self.dag.node_count();
         shared.build(&self.dag, cursor, inside, &self.rank());
         if self.is_stopped() {
-            shared.stop();
+            shared.stop_from(0);
         }
     }
 
     /// The next node to run, once handed over.
     pub fn take(&self, taker: Taker) -> Take {
-        self.shared
-            .lock()
-            .take(taker == Taker::Caller, self.settings.limit)
+        let is_caller = taker == Taker::Caller;
+        let mut shared = self.shared.lock();
+        if is_caller {
+            shared.caller_is_at_rest(&self.rank());
+        }
+        shared.take(is_caller, self.settings.limit)
     }
 
     /// All pinned nodes that are ready, for a caller that runs them together.
@@ -205,13 +218,15 @@ impl Run {
     /// No node starts from now on.
     pub fn stop(&self) {
         self.stopped.store(true, Ordering::Release);
-        self.shared.lock().stop();
+        self.shared.lock().stop_from(0);
         self.changed.notify_all();
     }
 
     /// What is left for a caller that leaves all nodes to workers.
     pub fn progress(&self) -> Take {
-        if self.shared.lock().is_finished() {
+        let mut shared = self.shared.lock();
+        shared.caller_is_at_rest(&self.rank());
+        if shared.is_finished() {
             Take::Finished
         } else {
             Take::Wait

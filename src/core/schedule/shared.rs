@@ -52,7 +52,10 @@ pub(super) struct Shared {
     /// Ready nodes that only the calling thread may run.
     ready_pinned: BinaryHeap<Ready>,
     running: usize,
-    /// No node at or after this position starts any more.
+    /// The node that the hand-over found the caller in, until it is reported.
+    found_in_caller: Option<u32>,
+    /// No node at or after this position starts any more; none of them is in
+    /// the queues.
     stop_from: u32,
     /// Grows with each node taken: a watcher sees from it whether a run moves.
     pub(super) takes: u64,
@@ -65,6 +68,7 @@ impl Shared {
             ready: BinaryHeap::new(),
             ready_pinned: BinaryHeap::new(),
             running: 0,
+            found_in_caller: None,
             stop_from: node_count as u32,
             takes: 0,
         }
@@ -82,6 +86,7 @@ impl Shared {
         let node_count = dag.node_count() as u32;
         self.missing = vec![0; node_count as usize];
         self.running = usize::from(cursor_running);
+        self.found_in_caller = cursor_running.then_some(cursor);
         for node in cursor + u32::from(cursor_running)..node_count {
             // Predecessors come earlier in the order, so the finished ones are
             // exactly those before the cursor.
@@ -98,6 +103,9 @@ impl Shared {
     }
 
     fn push(&mut self, node: u32, rank: &impl Fn(u32) -> (f32, bool)) {
+        if node >= self.stop_from {
+            return;
+        }
         let (priority, pinned) = rank(node);
         let entry = Ready { priority, node };
         if pinned {
@@ -107,31 +115,41 @@ impl Shared {
         }
     }
 
+    /// The caller asks for work, so it is inside no node. It is where the
+    /// hand-over found it only if that came before the node started: the node
+    /// goes back to the others.
+    pub(super) fn caller_is_at_rest(&mut self, rank: &impl Fn(u32) -> (f32, bool)) {
+        if let Some(node) = self.found_in_caller.take() {
+            self.running -= 1;
+            self.push(node, rank);
+        }
+    }
+
     /// The next node for a thread; pinned ones only for the caller.
     pub(super) fn take(&mut self, is_caller: bool, limit: usize) -> Take {
-        self.discard_stopped();
-        if self.running < limit {
-            let next = if is_caller && self.ready_pinned.peek() > self.ready.peek() {
-                self.ready_pinned.pop()
-            } else {
-                self.ready.pop()
-            };
-            if let Some(entry) = next {
-                self.running += 1;
-                self.takes += 1;
-                return Take::Node(entry.node);
-            }
+        if self.is_finished() {
+            return Take::Finished;
         }
-        if self.running == 0 && self.ready.is_empty() && self.ready_pinned.is_empty() {
-            Take::Finished
-        } else {
-            Take::Wait
+        if self.running >= limit {
+            return Take::Wait;
         }
+        let pinned_comes_first = self.ready_pinned.peek() > self.ready.peek();
+        let next = match (is_caller, pinned_comes_first) {
+            (true, true) => self.ready_pinned.pop(),
+            // One at a time means in order, so the caller's node is waited for.
+            (false, true) if limit == 1 => None,
+            _ => self.ready.pop(),
+        };
+        let Some(entry) = next else {
+            return Take::Wait;
+        };
+        self.running += 1;
+        self.takes += 1;
+        Take::Node(entry.node)
     }
 
     /// Every ready node of the caller's own, at most `limit` with those running.
     pub(super) fn take_pinned(&mut self, limit: usize) -> Vec<u32> {
-        self.discard_stopped();
         let mut nodes = Vec::new();
         while self.running < limit {
             let Some(entry) = self.ready_pinned.pop() else {
@@ -144,20 +162,6 @@ impl Shared {
         nodes
     }
 
-    fn discard_stopped(&mut self) {
-        let stop_from = self.stop_from;
-        for heap in [&mut self.ready, &mut self.ready_pinned] {
-            while heap.peek().is_some_and(|entry| entry.node >= stop_from) {
-                heap.pop();
-            }
-        }
-        // Priorities may hide stopped nodes below the top.
-        if (stop_from as usize) < self.missing.len() {
-            self.ready.retain(|entry| entry.node < stop_from);
-            self.ready_pinned.retain(|entry| entry.node < stop_from);
-        }
-    }
-
     pub(super) fn finish(
         &mut self,
         dag: &TaskDag,
@@ -166,8 +170,11 @@ impl Shared {
         rank: &impl Fn(u32) -> (f32, bool),
     ) {
         self.running -= 1;
+        if self.found_in_caller == Some(node) {
+            self.found_in_caller = None;
+        }
         if outcome == Outcome::Failed {
-            self.stop_from = self.stop_from.min(node);
+            self.stop_from(node);
             return;
         }
         for &successor in dag.successors(node) {
@@ -179,8 +186,13 @@ impl Shared {
         }
     }
 
-    pub(super) fn stop(&mut self) {
-        self.stop_from = 0;
+    /// From now on no node at or after `position` starts.
+    pub(super) fn stop_from(&mut self, position: u32) {
+        if position < self.stop_from {
+            self.stop_from = position;
+            self.ready.retain(|entry| entry.node < position);
+            self.ready_pinned.retain(|entry| entry.node < position);
+        }
     }
 
     pub(super) fn running(&self) -> usize {
@@ -197,14 +209,12 @@ impl Shared {
     }
 
     /// Nothing runs and nothing will start.
-    pub(super) fn is_finished(&mut self) -> bool {
-        self.discard_stopped();
+    pub(super) fn is_finished(&self) -> bool {
         self.running == 0 && self.ready.is_empty() && self.ready_pinned.is_empty()
     }
 
     /// Whether `take` would give the caller a node.
-    pub(super) fn has_work_for_caller(&mut self, limit: usize) -> bool {
-        self.discard_stopped();
+    pub(super) fn has_work_for_caller(&self, limit: usize) -> bool {
         self.running < limit && !(self.ready.is_empty() && self.ready_pinned.is_empty())
     }
 }
