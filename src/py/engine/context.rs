@@ -113,10 +113,7 @@ impl RunContext {
         let result = node();
         self.handle(py, false);
         drop(entered);
-        // Untouched contexts share their storage and compare in constant time.
-        if !own.eq(&before).unwrap_or(false) {
-            self.carry_back(&own, &before)?;
-        }
+        self.carry_back(&own, &before)?;
         Ok(result)
     }
 
@@ -133,6 +130,8 @@ impl RunContext {
         }
     }
 
+    /// Keeps what a node has set, told by identity: contexts compare their
+    /// values, and an equal value may be another object.
     fn carry_back(&self, own: &Bound<'_, PyAny>, before: &Bound<'_, PyAny>) -> PyResult<()> {
         let mut changes = Vec::new();
         for item in own.call_method0("items")?.try_iter()? {
@@ -148,8 +147,15 @@ impl RunContext {
             }
         }
         if !changes.is_empty() {
-            self.changes.lock().append(&mut changes);
+            let mut kept = self.changes.lock();
+            // One entry a variable: every node is given all of them.
+            let replaced: Vec<_> = kept
+                .extract_if(.., |(old, _)| changes.iter().any(|(new, _)| new.is(&*old)))
+                .collect();
+            kept.append(&mut changes);
+            drop(kept);
             self.changed.store(true, Ordering::Release);
+            drop(replaced);
         }
         Ok(())
     }

@@ -13,7 +13,7 @@ use crate::core::threads::{Job, Watched, Watching, fork_generation, pool, watch}
 
 use super::context::RunContext;
 use super::trace::Trace;
-use super::workers::prepare_workers;
+use super::workers::{Crew, grow_workers, is_worker, prepare_workers, reserve_worker};
 
 /// A waiting caller looks for signals this often.
 const SIGNAL_INTERVAL: Duration = Duration::from_millis(50);
@@ -77,28 +77,44 @@ pub(crate) struct Execution<P: Program> {
     failure: Mutex<Option<(u32, PyErr)>>,
     stop_reason: Mutex<Option<StopReason>>,
     /// Set by the watcher: the run has lasted another tick.
-    ticked: AtomicBool,
+    ticked: Arc<AtomicBool>,
     /// A node ended with an exception that must not wait for others, such as
     /// `KeyboardInterrupt`.
     abandoned: AtomicBool,
     has_pinned: bool,
-    me: Weak<Self>,
+    /// What workers are asked to do for this run.
+    help: Arc<dyn Job>,
+    crew: Crew,
+    generation: u64,
+}
+
+/// Help for a run, if it still lasts. Queues and the watcher hold this instead
+/// of the run: they have no interpreter in which its objects could be dropped.
+struct Help<P: Program>(Weak<Execution<P>>);
+
+impl<P: Program> Job for Help<P> {
+    fn work(&self) {
+        Python::attach(|py| {
+            if let Some(execution) = self.0.upgrade() {
+                execution.help(py);
+            }
+        });
+    }
 }
 
 /// What the watcher holds of a run: nothing that needs the interpreter.
-struct RunWatch<P: Program> {
+struct RunWatch {
     run: Arc<Run>,
-    execution: Weak<Execution<P>>,
+    help: Arc<dyn Job>,
+    ticked: Arc<AtomicBool>,
     last_seen: AtomicU64,
     may_hand_over: bool,
+    nested: bool,
 }
 
-impl<P: Program> Watched for RunWatch<P> {
+impl Watched for RunWatch {
     fn tick(&self) {
-        let Some(execution) = self.execution.upgrade() else {
-            return;
-        };
-        execution.ticked.store(true, Ordering::Relaxed);
+        self.ticked.store(true, Ordering::Relaxed);
         if !self.may_hand_over {
             return;
         }
@@ -114,15 +130,9 @@ impl<P: Program> Watched for RunWatch<P> {
         let marker = (1 << 40) | takes;
         let moved = self.last_seen.swap(marker, Ordering::Relaxed) != marker;
         if backlog > 0 && (!moved || takes == 0) {
-            let job: Arc<dyn Job> = execution;
-            pool().submit(&job, backlog);
+            grow_workers(backlog, self.nested);
+            pool().submit(&self.help, backlog);
         }
-    }
-}
-
-impl<P: Program> Job for Execution<P> {
-    fn work(&self) {
-        Python::attach(|py| self.help(py));
     }
 }
 
@@ -141,21 +151,33 @@ impl<P: Program> Execution<P> {
             trace: traced.then(Trace::new),
             failure: Mutex::new(None),
             stop_reason: Mutex::new(None),
-            ticked: AtomicBool::new(false),
+            ticked: Arc::default(),
             abandoned: AtomicBool::new(false),
             has_pinned,
-            me: Weak::clone(me),
+            help: Arc::new(Help(Weak::clone(me))),
+            crew: Crew::new(),
+            generation: fork_generation(),
         })
     }
 
     /// Runs nodes until all are done, the run is stopped, or pinned nodes wait
     /// for the caller. An error is one of the calling thread's own: a signal.
     pub(crate) fn drive(&self, py: Python<'_>, limits: &Limits) -> PyResult<Driven> {
+        let _reserved = (!limits.caller_runs).then(reserve_worker);
         let driven = self.drive_phases(py, limits);
         if driven.is_err() {
             self.stop(StopReason::Failed);
         }
+        let goes_on = matches!(driven, Ok(Driven::Finished | Driven::Pinned(_)));
+        if !goes_on && !self.is_forked() && self.run.progress() == Take::Wait {
+            self.crew.abandon();
+        }
         driven
+    }
+
+    /// Whether this is a child process, forked while the run lasted.
+    fn is_forked(&self) -> bool {
+        self.generation != fork_generation()
     }
 
     /// How many nodes can run at the same time in this run.
@@ -207,9 +229,11 @@ impl<P: Program> Execution<P> {
     fn watch(&self, may_hand_over: bool) -> Watching {
         watch(Arc::new(RunWatch {
             run: Arc::clone(&self.run),
-            execution: Weak::clone(&self.me),
+            help: Arc::clone(&self.help),
+            ticked: Arc::clone(&self.ticked),
             last_seen: AtomicU64::new(0),
             may_hand_over,
+            nested: is_worker(),
         }))
     }
 
@@ -300,7 +324,6 @@ impl<P: Program> Execution<P> {
         caller_runs: bool,
         deadline: Option<Instant>,
     ) -> PyResult<Driven> {
-        let generation = fork_generation();
         let cancellable = self.program.can_be_cancelled();
         loop {
             if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
@@ -328,10 +351,11 @@ impl<P: Program> Execution<P> {
                 }
                 Take::Node(node) => {
                     self.context.catch_up(py)?;
-                    self.execute_shared(py, node);
+                    let (outcome, seconds) = self.execute_shared(py, node);
+                    self.report(node, outcome, seconds);
                 }
                 Take::Wait => {
-                    if generation != fork_generation() {
+                    if self.is_forked() {
                         return Err(pyo3::exceptions::PyRuntimeError::new_err(
                             "this run was forked while its nodes ran on threads of the parent \
                              process; run the graph anew in the child",
@@ -354,18 +378,24 @@ impl<P: Program> Execution<P> {
     /// A worker's part: nodes until none is ready.
     fn help(&self, py: Python<'_>) {
         while let Take::Node(node) = self.run.take(Taker::Worker) {
+            let inside = self.crew.enter();
             let ran = self
                 .context
                 .run_copied(py, || self.execute_shared(py, node));
-            if let Err(error) = ran {
-                // The node itself did not run.
+            drop(inside);
+            let (outcome, seconds) = ran.unwrap_or_else(|error| {
                 self.fail(py, node, error);
-                self.run.finish(node, Outcome::Failed, 0.0);
+                (Outcome::Failed, 0.0)
+            });
+            if self.is_forked() {
+                // The run belongs to the parent process.
+                return;
             }
+            self.report(node, outcome, seconds);
         }
     }
 
-    fn execute_shared(&self, py: Python<'_>, node: u32) {
+    fn execute_shared(&self, py: Python<'_>, node: u32) -> (Outcome, f32) {
         if self.ticked.load(Ordering::Relaxed) {
             self.ticked.store(false, Ordering::Relaxed);
             self.program.between_nodes(py);
@@ -383,7 +413,11 @@ impl<P: Program> Execution<P> {
                 Outcome::Failed
             }
         };
-        let seconds = end.duration_since(start).as_secs_f32();
+        (outcome, end.duration_since(start).as_secs_f32())
+    }
+
+    /// Reports a node that has ended: from now on nodes that wait for it start.
+    fn report(&self, node: u32, outcome: Outcome, seconds: f32) {
         let blocking = self.run.finish(node, outcome, seconds);
         // This thread takes one of them itself.
         self.call_for_help(blocking.saturating_sub(1));
@@ -408,12 +442,7 @@ impl<P: Program> Execution<P> {
 
     /// Wakes workers for nodes that are ready and known to block.
     fn call_for_help(&self, helpers: usize) {
-        if helpers > 0
-            && let Some(me) = self.me.upgrade()
-        {
-            let job: Arc<dyn Job> = me;
-            pool().submit(&job, helpers);
-        }
+        pool().submit(&self.help, helpers);
     }
 }
 
