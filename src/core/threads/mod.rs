@@ -5,6 +5,9 @@ mod fork;
 mod pool;
 mod watcher;
 
+#[cfg(test)]
+mod tests;
+
 pub use fork::{ForkLocal, generation as fork_generation};
 pub use pool::{Job, WorkerPool, pool};
 pub use watcher::{Watched, Watching, coarse_seconds, watch};

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use super::fork::ForkLocal;
 
@@ -25,7 +25,6 @@ const STACK_BYTES: usize = 8 << 20;
 struct State {
     jobs: VecDeque<Arc<dyn Job>>,
     threads: usize,
-    idle: usize,
     closing: bool,
 }
 
@@ -43,12 +42,11 @@ pub fn pool() -> &'static WorkerPool {
 }
 
 impl WorkerPool {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self {
             state: Mutex::new(State {
                 jobs: VecDeque::new(),
                 threads: 0,
-                idle: 0,
                 closing: false,
             }),
             available: Condvar::new(),
@@ -57,12 +55,16 @@ impl WorkerPool {
     }
 
     /// Starts threads until `wanted` exist; returns how many do. Fewer than
-    /// wanted when the system refuses one, which costs only parallelism.
+    /// wanted when the system refuses one, which costs only parallelism; none
+    /// once the pool closes, as those that still exist take no more jobs.
     pub fn ensure(&'static self, wanted: usize, body: ThreadBody) -> usize {
         loop {
             let number = {
                 let mut state = self.state.lock();
-                if state.threads >= wanted || state.closing {
+                if state.closing {
+                    return 0;
+                }
+                if state.threads >= wanted {
                     return state.threads;
                 }
                 state.threads += 1;
@@ -97,9 +99,12 @@ impl WorkerPool {
             if state.closing {
                 return;
             }
-            // Busy workers come back to the queue; asking for more than exist
-            // would only leave stale requests behind.
-            for _ in 0..helpers.min(state.threads) {
+            // Busy workers come back to the queue; asking for more than exist,
+            // or again for those already asked for, would only leave stale
+            // requests behind.
+            let asked = state.jobs.iter().filter(|queued| is_same(queued, job));
+            let asked = asked.count();
+            for _ in asked..helpers.min(state.threads) {
                 state.jobs.push_back(Arc::clone(job));
             }
         }
@@ -120,9 +125,7 @@ impl WorkerPool {
             if let Some(job) = state.jobs.pop_front() {
                 return Some(job);
             }
-            state.idle += 1;
             self.available.wait(&mut state);
-            state.idle -= 1;
         }
     }
 
@@ -132,14 +135,21 @@ impl WorkerPool {
         let deadline = Instant::now() + grace;
         let mut state = self.state.lock();
         state.closing = true;
-        state.jobs.clear();
+        let unwanted = std::mem::take(&mut state.jobs);
         self.available.notify_all();
+        // Outside the lock: a job may be the last to hold what it works on.
+        MutexGuard::unlocked(&mut state, || drop(unwanted));
         while state.threads > 0 {
             if self.emptied.wait_until(&mut state, deadline).timed_out() {
                 return;
             }
         }
     }
+}
+
+/// Whether both are the same object, whatever table of methods each came with.
+fn is_same(one: &Arc<dyn Job>, other: &Arc<dyn Job>) -> bool {
+    std::ptr::addr_eq(Arc::as_ptr(one), Arc::as_ptr(other))
 }
 
 /// Counts a thread out of its pool however it ends.

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
-use super::fork::ForkLocal;
+use super::fork::{ForkLocal, generation};
 
 /// How often active runs are looked at: the longest time that a ready node
 /// waits behind one that blocks for the first time, times two.
@@ -26,19 +26,33 @@ pub trait Watched: Send + Sync {
 }
 
 static CLOCK_START: OnceLock<Instant> = OnceLock::new();
-static CLOCK_MICROS: AtomicU64 = AtomicU64::new(0);
+static CLOCK_MICROS: AtomicU64 = AtomicU64::new(STANDS_STILL);
+
+/// In place of the clock's time while nobody moves it.
+const STANDS_STILL: u64 = u64::MAX;
 
 /// Seconds on a clock that moves once a tick while something is watched: a
-/// read costs nothing, and differences are right to a few ticks.
+/// read costs nothing, and differences are right to a few ticks. Otherwise a
+/// read asks the system.
 #[inline]
 pub fn coarse_seconds() -> f64 {
-    CLOCK_MICROS.load(Ordering::Relaxed) as f64 * 1e-6
+    let micros = CLOCK_MICROS.load(Ordering::Relaxed);
+    let micros = if micros == STANDS_STILL {
+        precise_micros()
+    } else {
+        micros
+    };
+    micros as f64 * 1e-6
+}
+
+#[cold]
+fn precise_micros() -> u64 {
+    let start = CLOCK_START.get_or_init(Instant::now);
+    start.elapsed().as_micros() as u64
 }
 
 fn set_coarse_clock() {
-    let start = CLOCK_START.get_or_init(Instant::now);
-    let micros = start.elapsed().as_micros() as u64;
-    CLOCK_MICROS.store(micros, Ordering::Relaxed);
+    CLOCK_MICROS.store(precise_micros(), Ordering::Relaxed);
 }
 
 struct State {
@@ -67,18 +81,16 @@ static WATCHER: ForkLocal<Watcher> = ForkLocal::new(|| Watcher {
 pub struct Watching {
     watcher: &'static Watcher,
     key: usize,
+    generation: u64,
 }
 
-/// Watches `subject` until the guard is dropped. Without the watcher's thread
-/// (the system refused it) runs still finish, with less parallelism.
+/// Watches `subject` until the guard is dropped; a tick that is under way then
+/// is not waited for. Without the watcher's thread (the system refused it) runs
+/// still finish, with less parallelism.
 pub fn watch(subject: Arc<dyn Watched>) -> Watching {
     let watcher = WATCHER.get();
     let key = watcher.next_key.fetch_add(1, Ordering::Relaxed);
     let mut state = watcher.state.lock();
-    if !state.running || state.parked {
-        // The clock stood still meanwhile.
-        set_coarse_clock();
-    }
     state.entries.push((key, subject));
     if !state.running {
         state.running = std::thread::Builder::new()
@@ -86,16 +98,28 @@ pub fn watch(subject: Arc<dyn Watched>) -> Watching {
             .stack_size(256 << 10)
             .spawn(move || watcher.look_around())
             .is_ok();
+        if state.running {
+            set_coarse_clock();
+        }
     } else if state.parked {
         state.parked = false;
+        set_coarse_clock();
         watcher.wake.notify_one();
     }
     drop(state);
-    Watching { watcher, key }
+    Watching {
+        watcher,
+        key,
+        generation: generation(),
+    }
 }
 
 impl Drop for Watching {
     fn drop(&mut self) {
+        if self.generation != generation() {
+            // In a forked child the parent's watcher may stay locked for ever.
+            return;
+        }
         let mut state = self.watcher.state.lock();
         if let Some(place) = state.entries.iter().position(|(key, _)| *key == self.key) {
             let entry = state.entries.swap_remove(place);
@@ -118,6 +142,7 @@ impl Watcher {
                     idle_ticks += 1;
                     if idle_ticks >= IDLE_TICKS {
                         state.parked = true;
+                        CLOCK_MICROS.store(STANDS_STILL, Ordering::Relaxed);
                         while state.parked {
                             self.wake.wait(&mut state);
                         }
