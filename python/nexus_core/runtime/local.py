@@ -25,7 +25,7 @@ from kailash.sdk_exceptions import (
 )
 from kailash.workflow.credentials import get_credential_store
 
-from nexus_core.runtime import history, stock
+from nexus_core.runtime import history, stock, validation_counts
 from nexus_core.runtime.compiler import CompiledWorkflow, NotNative, compiled
 from nexus_core.runtime.delegation import reasons_to_delegate
 from nexus_core.runtime.explain import DelegationError, Explanation
@@ -108,7 +108,6 @@ class LocalRuntime(stock.StockLocalRuntime):
         self._delegated_runs: Counter[str] = Counter()
         self._tracing = False
         self._last_trace: list[tuple[str, str, float, float]] = []
-        self._uncounted_validations: Counter[tuple[str, str]] = Counter()
 
     # --- what users ask about --------------------------------------------------------
 
@@ -366,38 +365,13 @@ class LocalRuntime(stock.StockLocalRuntime):
         )
         return await run.execute_async()
 
-    # --- statistics that stock gathers node by node -------------------------------------
-
-    def get_validation_metrics(self) -> dict[str, Any]:
-        """As Kailash's; native validations are counted when somebody looks."""
-        self._count_validations()
-        metrics: dict[str, Any] = super().get_validation_metrics()
-        return metrics
-
-    def reset_validation_metrics(self) -> None:
-        """As Kailash's."""
-        self._uncounted_validations.clear()
-        super().reset_validation_metrics()
-
-    def _count_validations(self) -> None:
-        from kailash.runtime.validation.metrics import get_metrics_collector
-
-        collector = get_metrics_collector()
-        pending, self._uncounted_validations = self._uncounted_validations, Counter()
-        for (node_id, node_type), count in pending.items():
-            for _ in range(min(count, collector.metrics.maxlen or count)):
-                if self.connection_validation == "off":
-                    collector.record_mode_bypass(node_id, node_type, "off")
-                else:
-                    collector.start_validation(node_id, node_type, self.connection_validation)
-                    collector.end_validation(node_id, node_type, success=True)
-
 
 #: How long ``close`` waits for run history, in seconds: as long as Kailash waits for a
 #: locked database.
 _CLOSE_PATIENCE = 5.0
 
 history.install_read_barrier()
+validation_counts.install_read_barrier()
 
 _STOCK_ARGUMENTS = frozenset(
     name
