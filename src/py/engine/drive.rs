@@ -18,6 +18,10 @@ use super::workers::{Crew, grow_workers, is_worker, prepare_workers, reserve_wor
 /// A waiting caller looks for signals this often.
 const SIGNAL_INTERVAL: Duration = Duration::from_millis(50);
 
+/// Threads that a run asks for at the most, whatever its limit: they exist
+/// before the first node runs, and a thread costs memory even while it waits.
+const MOST_THREADS: usize = 1024;
+
 /// Solo nodes between two looks for signals, for nodes that never enter the
 /// interpreter's own loop, which looks by itself.
 const SIGNAL_NODES: u32 = 1024;
@@ -189,7 +193,7 @@ impl<P: Program> Execution<P> {
         // No two nodes of a path run together, so the longest one bounds how
         // many ever can.
         let together = dag.node_count() + 1 - dag.depth().min(dag.node_count());
-        self.run.limit().min(together)
+        self.run.limit().min(together).min(MOST_THREADS)
     }
 
     /// Starts the workers that the run may want; returns how many there are.

@@ -201,6 +201,17 @@ impl WorkflowRun {
         Ok(Some((rows.began(), rows.text_bytes(), tasks)))
     }
 
+    fn __traverse__(&self, visit: pyo3::PyVisit<'_>) -> Result<(), pyo3::PyTraverseError> {
+        // A worker that still runs a node holds it too, out of the collector's sight.
+        if Arc::strong_count(&self.execution) > 1 {
+            return Ok(());
+        }
+        let program = &self.execution.program;
+        visit.call(&program.host)?;
+        visit.call(&program.results)?;
+        visit.call(&program.workflow_context)
+    }
+
     /// The context that the run's nodes share.
     fn context(&self, py: Python<'_>) -> Py<PyAny> {
         self.execution.context.object(py)
