@@ -9,6 +9,7 @@ __version__: str
 _values: ModuleType
 
 def _close_workers() -> None: ...
+
 @final
 class Ref:
     def __new__(cls, name: str) -> Ref: ...

@@ -36,9 +36,7 @@ class CycleError(GraphError):
     def __init__(self, path: tuple[str, ...]) -> None:
         self.path = path
         arrows = " -> ".join(repr(name) for name in path)
-        super().__init__(
-            f"these nodes wait for one another: {arrows}; remove one of these references"
-        )
+        super().__init__(f"these nodes wait for one another: {arrows}; remove one of these references")
 
 
 class DuplicateNode(GraphError):
@@ -66,8 +64,8 @@ class UnknownNode(GraphError):
         self.referrer = referrer
         where = f"node {referrer!r} refers to" if referrer is not None else "there is no"
         middle = f"{where} node {name!r}"
-        ending = ", which was never added; add it, or correct the name" if referrer else (
-            "; names are those given to add()"
+        ending = (
+            ", which was never added; add it, or correct the name" if referrer else ("; names are those given to add()")
         )
         super().__init__(middle + ending)
 
@@ -123,10 +121,7 @@ class NoDurations(NexusCoreError, ValueError):
     """A question that needs durations, and none are known."""
 
     def __init__(self) -> None:
-        super().__init__(
-            "no node has been measured yet; pass durations={name: seconds}, "
-            "or run once with measure=True"
-        )
+        super().__init__("no node has been measured yet; pass durations={name: seconds}, or run once with measure=True")
 
 
 class StepError(NexusCoreError, ValueError):
@@ -154,8 +149,7 @@ class RunTimeout(NexusCoreError, TimeoutError):
     def __init__(self, timeout: float, nodes: int) -> None:
         self.timeout = timeout
         super().__init__(
-            f"the run of {nodes} nodes did not finish within {timeout:g} s; "
-            "raise timeout, or raise max_concurrency"
+            f"the run of {nodes} nodes did not finish within {timeout:g} s; raise timeout, or raise max_concurrency"
         )
 
 

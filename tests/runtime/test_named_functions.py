@@ -215,7 +215,9 @@ def test_a_wrong_name_lists_what_the_code_defines(runtime: Any) -> None:
 
 
 def test_a_module_or_a_builtin_is_not_taken_for_a_function_of_the_code(runtime: Any) -> None:
-    assert "'math', but the node's code defines f" in error_of(runtime, named("import math\ndef f():\n    pass", "math"))
+    assert "'math', but the node's code defines f" in error_of(
+        runtime, named("import math\ndef f():\n    pass", "math")
+    )
     assert "'len', but the node's code defines f" in error_of(runtime, named("def f():\n    pass", "len"))
 
 
@@ -330,9 +332,7 @@ def test_inputs_that_it_changes_are_its_own(runtime: Any) -> None:
 
 @pytest.mark.parametrize("debug", [True, False])
 def test_it_works_although_somebody_reads_the_logs(debug: bool, caplog: pytest.LogCaptureFixture) -> None:
-    workflow = code_workflow(
-        {"a": named("def f(x):\n    return x + 1", "f"), "b": "result = a * 2"}, [("a", "b")]
-    )
+    workflow = code_workflow({"a": named("def f(x):\n    return x + 1", "f"), "b": "result = a * 2"}, [("a", "b")])
     with caplog.at_level(logging.INFO), LocalRuntime(debug=debug, strict=True) as runtime:
         results, _ = runtime.execute(workflow, parameters={"a": {"x": 1}})
     assert results == {"a": {"result": 2}, "b": {"result": 4}}

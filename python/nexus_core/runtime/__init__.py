@@ -10,8 +10,7 @@ try:
     import kailash  # noqa: F401
 except ImportError as missing:
     raise ImportError(
-        "nexus_core.runtime needs Kailash, which is not installed: "
-        "pip install nexus-core-rs[nexus]"
+        "nexus_core.runtime needs Kailash, which is not installed: pip install nexus-core-rs[nexus]"
     ) from missing
 
 from nexus_core.runtime.explain import DelegationError, Explanation, NodeExplanation

@@ -21,9 +21,7 @@ CodeProgram = dict[str, Any]
 
 #: What ``PythonCodeNode.__init__`` takes itself; everything else in a node's
 #: configuration was given by the user for the code.
-_OWN_PARAMETERS = frozenset(inspect.signature(stock.PythonCodeNode.__init__).parameters) | {
-    "function_name"
-}
+_OWN_PARAMETERS = frozenset(inspect.signature(stock.PythonCodeNode.__init__).parameters) | {"function_name"}
 
 _CONTEXT_FUNCTIONS = frozenset({"get_workflow_context", "set_workflow_context"})
 
@@ -64,9 +62,7 @@ def code_program(node: Any, shared: dict[int, dict[str, Any]]) -> CodeProgram:
         key = id(executor.allowed_builtins)
         if key not in shared:
             shared[key] = {
-                name: getattr(builtins, name)
-                for name in executor.allowed_builtins
-                if hasattr(builtins, name)
+                name: getattr(builtins, name) for name in executor.allowed_builtins if hasattr(builtins, name)
             }
         allowed_builtins = shared[key]
     return {
@@ -109,9 +105,7 @@ def _compiled(text: str, trusted: bool, allowed: int) -> tuple[CodeType, frozens
 def is_plain_name(key: str) -> bool:
     """Whether sanitising leaves this key alone and never takes its value for a path."""
     lowered = key.lower()
-    return key.isidentifier() and not (
-        key in ("self", "config") or "path" in lowered or "file" in lowered
-    )
+    return key.isidentifier() and not (key in ("self", "config") or "path" in lowered or "file" in lowered)
 
 
 def _names_in(code: CodeType) -> set[str]:
@@ -168,9 +162,7 @@ def _namespace(executor: Any, names: frozenset[str], node: Any) -> dict[str, Any
 _LONGEST_INPUT = 10_000
 #: What it removes from strings. Asking it would import pandas and all the other libraries
 #: whose types it knows.
-_CHANGED_BY_SANITISING = re.compile(
-    r"javascript:|</?(?:script|iframe|object|embed)", re.IGNORECASE
-)
+_CHANGED_BY_SANITISING = re.compile(r"javascript:|</?(?:script|iframe|object|embed)", re.IGNORECASE)
 _SCALARS = (type(None), bool, int, float, str)
 
 
@@ -182,9 +174,7 @@ def _static_locals(config: dict[str, Any]) -> dict[str, Any] | None:
         if type(value) not in _SCALARS or not isinstance(key, str):
             return None
         lowered = key.lower()
-        if isinstance(value, str) and (
-            "${" in value or "path" in lowered or "file" in lowered
-        ):
+        if isinstance(value, str) and ("${" in value or "path" in lowered or "file" in lowered):
             return None
     for value in config.values():
         if isinstance(value, str):
@@ -226,9 +216,7 @@ def function_program(node: Any, parameters: dict[str, Any]) -> dict[str, Any]:
         "target": target,
         "method": method,
         "parameters": [
-            (p.name, p.default is not p.empty)
-            for p in listed
-            if p.kind is not inspect.Parameter.VAR_KEYWORD
+            (p.name, p.default is not p.empty) for p in listed if p.kind is not inspect.Parameter.VAR_KEYWORD
         ],
         "takes_any_keyword": any_keyword,
         "declared": _declared(node, parameters),
@@ -238,17 +226,13 @@ def function_program(node: Any, parameters: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _declared(
-    node: Any, parameters: dict[str, Any]
-) -> list[tuple[str, Any, bool]] | None:
+def _declared(node: Any, parameters: dict[str, Any]) -> list[tuple[str, Any, bool]] | None:
     """What validation compares inputs with, if nothing but names and classes matters."""
     if not node._cache_enabled or node._strict_unknown_params:
         return None
-    declared = []
+    declared: list[tuple[str, Any, bool]] = []
     for name, parameter in parameters.items():
-        plain = not (
-            parameter.workflow_alias or parameter.auto_map_from or parameter.auto_map_primary
-        )
+        plain = not (parameter.workflow_alias or parameter.auto_map_from or parameter.auto_map_primary)
         if not plain or (parameter.required and parameter.default is not None):
             return None
         if parameter.type is Any:
@@ -271,9 +255,7 @@ class _UnknownWarning:
     def __call__(self, inputs: dict[str, Any]) -> None:
         special = self._node._SPECIAL_PARAMS
         unknown = frozenset(
-            key
-            for key in inputs
-            if key not in self._declared and key not in special and not key.startswith("_")
+            key for key in inputs if key not in self._declared and key not in special and not key.startswith("_")
         )
         if not unknown:
             return

@@ -24,9 +24,7 @@ __all__ = ["CompiledWorkflow", "NotNative", "compiled"]
 
 #: Keys under which ``_prepare_node_inputs`` looks for parameters of some node
 #: types: with a node of such a name, stock assembles every node's inputs.
-_RESERVED_IDS = frozenset(
-    {"consumer_timeout_ms", "max_messages", "timeout_ms", "limit", "offset"}
-)
+_RESERVED_IDS = frozenset({"consumer_timeout_ms", "max_messages", "timeout_ms", "limit", "offset"})
 
 _NODE_METHODS = (
     "execute", "execute_async", "run", "validate_inputs", "validate_outputs",
@@ -243,9 +241,7 @@ def _class_is_stock() -> bool:
     )
 
 
-def _watched_dicts(
-    workflow: Any, order: tuple[str, ...]
-) -> list[tuple[dict[Any, Any], list[Any] | None]]:
+def _watched_dicts(workflow: Any, order: tuple[str, ...]) -> list[tuple[dict[Any, Any], list[Any] | None]]:
     """Every dict that the plan was read from."""
     graph = workflow.graph
     watched: list[tuple[dict[Any, Any], list[Any] | None]] = [
@@ -268,7 +264,7 @@ def _watched_dicts(
         node = workflow._node_instances[node_id]
         watched.append((vars(node), _INSTANCE_KEYS))
         watched.append((node.config, None))
-        executor = getattr(node, "executor", None)
+        executor: Any = getattr(node, "executor", None)
         if type(executor) is not stock.CodeExecutor:
             continue
         has_code = True
@@ -280,13 +276,11 @@ def _watched_dicts(
         watched.append((vars(builtins), sorted(stock.code_module.ALLOWED_BUILTINS)))
         environment = getattr(os.environ, "_data", None)
         if isinstance(environment, dict):
-            watched.append((environment, [os.environ.encodekey("CI")]))  # type: ignore[attr-defined]
+            watched.append((environment, [os.environ.encodekey("CI")]))
     return watched
 
 
-def _watched_classes(
-    order: tuple[str, ...], instances: dict[str, Any]
-) -> list[tuple[type, list[str]]]:
+def _watched_classes(order: tuple[str, ...], instances: dict[str, Any]) -> list[tuple[type, list[str]]]:
     classes = {type(instances[node_id]) for node_id in order}
     watched = [(found, list(_NODE_METHODS)) for found in sorted(classes, key=lambda c: c.__name__)]
     if stock.PythonCodeNode in classes:

@@ -30,9 +30,7 @@ _REPLACED = (
     "_flush_deferred_storage_sqlite",
 )
 _ORIGINALS = {
-    name: getattr(stock.StockLocalRuntime, name)
-    for name in _REPLACED
-    if hasattr(stock.StockLocalRuntime, name)
+    name: getattr(stock.StockLocalRuntime, name) for name in _REPLACED if hasattr(stock.StockLocalRuntime, name)
 }
 #: The last three are called by the native engine, through the runtime.
 _STILL_CALLED = frozenset(
@@ -75,21 +73,14 @@ def _spans_are_recorded() -> bool:
         return False
     if not get_workflow_tracer().enabled:
         return False
-    return not isinstance(
-        trace.get_tracer_provider(), (trace.ProxyTracerProvider, trace.NoOpTracerProvider)
-    )
+    return not isinstance(trace.get_tracer_provider(), (trace.ProxyTracerProvider, trace.NoOpTracerProvider))
 
 
-def _is_ordinary(
-    runtime: Any, workflow: Any, parameters: Any, idempotency_key: Any, search_attributes: Any
-) -> bool:
+def _is_ordinary(runtime: Any, workflow: Any, parameters: Any, idempotency_key: Any, search_attributes: Any) -> bool:
     """The usual case in one look: nothing that Kailash would have to do."""
     return (
         type(workflow) is stock.Workflow
-        and (
-            parameters is None
-            or (type(parameters) is dict and "workflow_context" not in parameters)
-        )
+        and (parameters is None or (type(parameters) is dict and "workflow_context" not in parameters))
         and idempotency_key is None
         and not search_attributes
         and not (

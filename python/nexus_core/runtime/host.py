@@ -108,9 +108,7 @@ class RunHost:
         if category.value == "security_violation":
             details = {"message": str(error), "category": "connection_validation"}
             metrics.record_security_violation(node_id, node_type, details, connection)
-        text = runtime._generate_enhanced_validation_error(
-            node_id, node, error, self.workflow, self.parameters
-        )
+        text = runtime._generate_enhanced_validation_error(node_id, node, error, self.workflow, self.parameters)
         if runtime.connection_validation == "strict":
             return _caused_by(error, text)
         runtime.logger.warning(text)
@@ -129,21 +127,15 @@ class RunHost:
     def sanitize(self, index: int, values: dict[str, Any]) -> dict[str, Any]:
         """``validate_node_parameters`` with a node's security configuration."""
         config = self.compiled.instances[index].executor.security_config
-        sanitized: dict[str, Any] = stock.security.validate_node_parameters(
-            values, config, context="python_exec"
-        )
+        sanitized: dict[str, Any] = stock.security.validate_node_parameters(values, config, context="python_exec")
         return sanitized
 
     def should_skip(self, index: int, inputs: dict[str, Any]) -> bool:
         """``ConditionalExecutionMixin._should_skip_conditional_node``."""
         node_id = self.compiled.node_ids[index]
-        skip: bool = self.runtime._should_skip_conditional_node(
-            self.workflow, node_id, inputs, self.run.outputs()
-        )
+        skip: bool = self.runtime._should_skip_conditional_node(self.workflow, node_id, inputs, self.run.outputs())
         if skip:
-            self.runtime.logger.info(
-                f"Skipping node {node_id} - all conditional inputs are None"
-            )
+            self.runtime.logger.info(f"Skipping node {node_id} - all conditional inputs are None")
         return skip
 
     # --- context and limits ---------------------------------------------------------
@@ -185,17 +177,13 @@ class RunHost:
 
     # --- a named function -----------------------------------------------------------
 
-    def call_named_function(
-        self, name: str, function: Any, namespace: dict[str, Any], inputs: dict[str, Any]
-    ) -> Any:
+    def call_named_function(self, name: str, function: Any, namespace: dict[str, Any], inputs: dict[str, Any]) -> Any:
         """Calls the function that a node's code defines under ``function_name``."""
         return call_named_function(name, function, namespace, inputs)
 
     # --- failures -------------------------------------------------------------------
 
-    def code_failed(
-        self, index: int, error: Exception | None, elapsed: float | None
-    ) -> BaseException:
+    def code_failed(self, index: int, error: Exception | None, elapsed: float | None) -> BaseException:
         """What ``CodeExecutor.execute_code`` raises for an error of the user's code."""
         config = self.compiled.instances[index].executor.security_config
         security = stock.security
@@ -208,11 +196,7 @@ class RunHost:
             return self.input_refused(index, timeout)
         assert error is not None
         error.__traceback__ = without_own_frames(error.__traceback__)
-        if (
-            isinstance(error, MemoryError)
-            and self.memory_limit is not None
-            and self.memory_limit.in_force
-        ):
+        if isinstance(error, MemoryError) and self.memory_limit is not None and self.memory_limit.in_force:
             exceeded = security.MemoryLimitError(
                 "Memory limit exceeded: code execution requested more than "
                 f"{self.memory_limit.limit} bytes of additional address space"
@@ -231,9 +215,7 @@ class RunHost:
         """What ``CodeExecutor.execute_function`` raises for a parameter without a value."""
         missing = NodeExecutionError(f"Missing required parameter: {name}")
         missing.__context__ = sys.exc_info()[1]
-        return self._wrapped(
-            "Function execution failed", missing, stock.missing_parameter_frame
-        )
+        return self._wrapped("Function execution failed", missing, stock.missing_parameter_frame)
 
     def _wrapped(self, what: str, error: Exception, frame: str) -> BaseException:
         try:
@@ -269,24 +251,18 @@ class RunHost:
         node = self.compiled.instances[index]
         text = f"execution failed: {error}"
         node.logger.error(f"Node {node.id} {text}", exc_info=error)
-        failed = NodeExecutionError(
-            f"Node '{node.id}' execution failed: {type(error).__name__}: {error}"
-        )
+        failed = NodeExecutionError(f"Node '{node.id}' execution failed: {type(error).__name__}: {error}")
         failed.__cause__ = failed.__context__ = error
         return failed
 
     def content_failure(self, index: int, output: Any) -> BaseException | None:
         """The error for an output that says ``success: False``."""
-        stop, text = stock.should_stop_on_content_failure(
-            result=output, content_aware_mode=True, stop_on_error=True
-        )
+        stop, text = stock.should_stop_on_content_failure(result=output, content_aware_mode=True, stop_on_error=True)
         if not stop:
             return None
         node_id = self.compiled.node_ids[index]
         result = output if isinstance(output, dict) else {"error": text}
-        error: BaseException = stock.create_content_aware_error(
-            node_id=node_id, result=result, error_message=text
-        )
+        error: BaseException = stock.create_content_aware_error(node_id=node_id, result=result, error_message=text)
         error.__context__ = sys.exc_info()[1]
         self.runtime.logger.error(f"Content-aware failure detected in node {node_id}: {text}")
         return error
@@ -314,9 +290,7 @@ class RunHost:
         if runtime._should_stop_on_error(self.workflow, node_id):
             text = f"Node '{node_id}' failed: {error}"
             # In topological order, whatever order they failed in.
-            earlier = [
-                self.compiled.node_ids[place] for place in sorted(self._failed) if place < index
-            ]
+            earlier = [self.compiled.node_ids[place] for place in sorted(self._failed) if place < index]
             if earlier:
                 text += f" (Previously failed nodes: {earlier})"
             return _caused_by(error, text)

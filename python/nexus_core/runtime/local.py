@@ -214,9 +214,7 @@ class LocalRuntime(stock.StockLocalRuntime):
             DelegationError: If the runtime is strict and Kailash would have to run this.
         """
         _validate_limits(soft_time_limit, time_limit)
-        if not (
-            self._is_context_managed or self._cleanup_registered or self._externally_managed
-        ):
+        if not (self._is_context_managed or self._cleanup_registered or self._externally_managed):
             warnings.warn(_DEPRECATION, DeprecationWarning, stacklevel=2)
         plan = self._plan_for(workflow, parameters, idempotency_key, search_attributes)
         if isinstance(plan, tuple):
@@ -238,9 +236,7 @@ class LocalRuntime(stock.StockLocalRuntime):
         limits = None
         if soft_time_limit is not None or time_limit is not None:
             cancellation_token = CancellationToken()
-            limits = arm_time_limits(
-                cancellation_token, soft_time_limit=soft_time_limit, time_limit=time_limit
-            )
+            limits = arm_time_limits(cancellation_token, soft_time_limit=soft_time_limit, time_limit=time_limit)
         began = time.perf_counter()
         try:
             run = NativeRun(
@@ -288,9 +284,7 @@ class LocalRuntime(stock.StockLocalRuntime):
             yield
             return
         with warnings.catch_warnings():
-            warnings.filterwarnings(
-                "ignore", message="LocalRuntime.execute", category=DeprecationWarning
-            )
+            warnings.filterwarnings("ignore", message="LocalRuntime.execute", category=DeprecationWarning)
             yield
 
     def _plan_for(
@@ -301,9 +295,7 @@ class LocalRuntime(stock.StockLocalRuntime):
         search_attributes: Any,
     ) -> CompiledWorkflow | tuple[str, ...]:
         """The plan to run, or why Kailash has to run the workflow."""
-        reasons = reasons_to_delegate(
-            self, workflow, parameters, idempotency_key, search_attributes
-        )
+        reasons = reasons_to_delegate(self, workflow, parameters, idempotency_key, search_attributes)
         if reasons:
             return reasons
         try:
@@ -314,9 +306,7 @@ class LocalRuntime(stock.StockLocalRuntime):
             return ("skip_branches prunes the branches of a workflow with switches",)
         return plan
 
-    def _run_here_or_on_bridge(
-        self, run: NativeRun, arguments: dict[str, Any]
-    ) -> tuple[dict[str, Any], str | None]:
+    def _run_here_or_on_bridge(self, run: NativeRun, arguments: dict[str, Any]) -> tuple[dict[str, Any], str | None]:
         try:
             asyncio.get_running_loop()
         except RuntimeError:
@@ -330,14 +320,12 @@ class LocalRuntime(stock.StockLocalRuntime):
             except Exception as error:
                 failure = error
             # As an event loop would hand it on.
-            raise failure
+            raise failure  # noqa: B904
         # On a thread of its own with a loop of its own, as Kailash does; it comes
         # back to ``_execute_async``.
         return self._execute_sync(**arguments)
 
-    async def _execute_async(
-        self, workflow: Any, **kwargs: Any
-    ) -> tuple[dict[str, Any], str | None]:
+    async def _execute_async(self, workflow: Any, **kwargs: Any) -> tuple[dict[str, Any], str | None]:
         plan: CompiledWorkflow | tuple[str, ...]
         if kwargs.get("execution_tracker") is not None:
             plan = ("it resumes from an execution tracker",)
@@ -381,7 +369,6 @@ _STOCK_ARGUMENTS = frozenset(
 )
 
 
-
 def _inside_event_loop() -> bool:
     try:
         asyncio.get_running_loop()
@@ -398,8 +385,4 @@ def _raise_if_too_late(limits: Any, token: Any) -> None:
             f"grace_seconds={limits.grace_seconds}s)"
         )
     if token.is_cancelled and limits.soft_time_limit is not None:
-        raise SoftTimeLimitExceeded(
-            f"workflow exceeded soft time limit (soft_time_limit={limits.soft_time_limit}s)"
-        )
-
-
+        raise SoftTimeLimitExceeded(f"workflow exceeded soft time limit (soft_time_limit={limits.soft_time_limit}s)")

@@ -45,21 +45,18 @@ def _register(limit: int) -> int | None:
     security = stock.security
     resource = security.resource
     if _statm is None:
-        registered: int | None = security._enter_address_space_guard(limit)
-        return registered
+        return security._enter_address_space_guard(limit)
     soft, hard = resource.getrlimit(resource.RLIMIT_AS)
     requests = security._address_space_requests
     if requests or security._address_space_saved is not None or soft != resource.RLIM_INFINITY:
-        registered = security._enter_address_space_guard(limit)
-        return registered
+        return security._enter_address_space_guard(limit)
     ceiling = int(os.pread(_statm, 32, 0).split(b" ", 1)[0]) * _PAGE + limit
     if hard != resource.RLIM_INFINITY and ceiling > hard:
         ceiling = hard
     try:
         resource.setrlimit(resource.RLIMIT_AS, (ceiling, hard))
     except Exception:  # stock says once that the limit cannot be had
-        registered = security._enter_address_space_guard(limit)
-        return registered
+        return security._enter_address_space_guard(limit)
     requests.append(ceiling)
     security._address_space_saved = (soft, hard)
     security._address_space_applied = ceiling

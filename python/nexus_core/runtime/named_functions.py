@@ -15,9 +15,7 @@ _VAR_POSITIONAL = inspect.CO_VARARGS
 _VAR_KEYWORD = inspect.CO_VARKEYWORDS
 
 
-def call_named_function(
-    name: str, function: Any, namespace: dict[str, Any], inputs: dict[str, Any]
-) -> Any:
+def call_named_function(name: str, function: Any, namespace: dict[str, Any], inputs: dict[str, Any]) -> Any:
     """Calls ``function`` with the inputs that its signature asks for.
 
     Args:
@@ -37,13 +35,10 @@ def call_named_function(
         defined = sorted(
             known
             for known, value in namespace.items()
-            if isinstance(value, FunctionType)
-            and value.__globals__ is namespace
-            and not known.startswith("_")
+            if isinstance(value, FunctionType) and value.__globals__ is namespace and not known.startswith("_")
         )
         raise NameError(
-            f"function_name is {name!r}, but the node's code defines "
-            f"{', '.join(defined) if defined else 'no function'}"
+            f"function_name is {name!r}, but the node's code defines {', '.join(defined) if defined else 'no function'}"
         )
     if not isinstance(function, FunctionType) or hasattr(function, "__wrapped__"):
         return _call_by_signature(name, function, inputs)
@@ -51,11 +46,7 @@ def call_named_function(
     count = code.co_argcount
     names = code.co_varnames[: count + code.co_kwonlyargcount]
     catches_more = code.co_flags & _VAR_KEYWORD
-    if (
-        names == ("data",)
-        and "data" not in inputs
-        and not (catches_more or code.co_flags & _VAR_POSITIONAL)
-    ):
+    if names == ("data",) and "data" not in inputs and not (catches_more or code.co_flags & _VAR_POSITIONAL):
         return function(dict(inputs)) if count else function(data=dict(inputs))
     defaults = function.__defaults__ or ()
     defaulted = set(names[count - len(defaults) : count])
@@ -64,8 +55,7 @@ def call_named_function(
     by_place = code.co_posonlyargcount
     first_default = count - len(defaults)
     arguments = [
-        inputs[n] if n in inputs else defaults[place - first_default]
-        for place, n in enumerate(names[:by_place])
+        inputs[n] if n in inputs else defaults[place - first_default] for place, n in enumerate(names[:by_place])
     ]
     if catches_more:
         taken = names[:by_place]
@@ -101,17 +91,10 @@ def _call_by_signature(name: str, function: Any, inputs: dict[str, Any]) -> Any:
     arguments = [inputs.get(p.name, p.default) for p in by_place]
     placed = {p.name for p in by_place}
     wanted = {p.name for p in named} - placed
-    keywords = {
-        n: value
-        for n, value in inputs.items()
-        if n in wanted or (catches_more and n not in placed)
-    }
+    keywords = {n: value for n, value in inputs.items() if n in wanted or (catches_more and n not in placed)}
     return function(*arguments, **keywords)
 
 
 def _refuse_missing(name: str, missing: list[str], inputs: dict[str, Any]) -> None:
     if missing:
-        raise TypeError(
-            f"{name}() needs {', '.join(missing)}; the node is given "
-            f"{', '.join(inputs) or 'nothing'}"
-        )
+        raise TypeError(f"{name}() needs {', '.join(missing)}; the node is given {', '.join(inputs) or 'nothing'}")

@@ -93,9 +93,7 @@ class RunObserver:
                     self._tasks[index] = task
                     self._task_manager.update_task_status(task.task_id, TaskStatus.RUNNING)
             except Exception as refused:
-                self._runtime.logger.warning(
-                    f"Failed to create task for node '{node_id}': {refused}"
-                )
+                self._runtime.logger.warning(f"Failed to create task for node '{node_id}': {refused}")
 
     def ended(
         self,
@@ -122,13 +120,9 @@ class RunObserver:
     def _update(self, index: int, status: TaskStatus, **fields: Any) -> None:
         task = self._tasks.get(index)
         if task is not None:
-            self._task_manager.update_task_status(
-                task.task_id, status, ended_at=_now(), **fields
-            )
+            self._task_manager.update_task_status(task.task_id, status, ended_at=_now(), **fields)
 
-    def _node_completed(
-        self, index: int, inputs: Mapping[str, Any] | None, output: Any, seconds: float
-    ) -> None:
+    def _node_completed(self, index: int, inputs: Mapping[str, Any] | None, output: Any, seconds: float) -> None:
         node_id = self._compiled.node_ids[index]
         node = self._compiled.instances[index]
         self._completed += 1
@@ -153,9 +147,7 @@ class RunObserver:
                 duration_ms=seconds * 1000,
             )
 
-    def _node_failed(
-        self, index: int, inputs: Mapping[str, Any] | None, error: BaseException
-    ) -> None:
+    def _node_failed(self, index: int, inputs: Mapping[str, Any] | None, error: BaseException) -> None:
         node_id = self._compiled.node_ids[index]
         self._failed.append(node_id)
         if self._audited:
@@ -213,9 +205,7 @@ class RunObserver:
                 ]
             )
         except Exception as refused:
-            self._runtime.logger.warning(
-                "Failed to persist execution audit trail: %s", refused
-            )
+            self._runtime.logger.warning("Failed to persist execution audit trail: %s", refused)
 
 
 def _node_metadata(node: Any) -> dict[str, Any]:

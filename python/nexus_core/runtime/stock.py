@@ -77,9 +77,7 @@ def _frame_of(function: Any, statement: str, expression: str) -> str:
     its own. The same message must name the same frame.
     """
     lines, first = inspect.getsourcelines(function)
-    number, text = next(
-        (first + offset, line) for offset, line in enumerate(lines) if line.strip() == statement
-    )
+    number, text = next((first + offset, line) for offset, line in enumerate(lines) if line.strip() == statement)
     column = text.index(expression)
     summary = traceback.FrameSummary(
         function.__code__.co_filename,
@@ -99,15 +97,9 @@ def _frame_or_nothing(function: Any, statement: str, expression: str | None = No
         return ""
 
 
-code_frame = _frame_or_nothing(
-    CodeExecutor.execute_code, "exec(code, namespace, local_namespace)"
-)
-function_frame = _frame_or_nothing(
-    CodeExecutor.execute_function, "return func(**kwargs)", "func(**kwargs)"
-)
-missing_parameter_frame = _frame_or_nothing(
-    CodeExecutor.execute_function, "raise NodeExecutionError("
-)
+code_frame = _frame_or_nothing(CodeExecutor.execute_code, "exec(code, namespace, local_namespace)")
+function_frame = _frame_or_nothing(CodeExecutor.execute_function, "return func(**kwargs)", "func(**kwargs)")
+missing_parameter_frame = _frame_or_nothing(CodeExecutor.execute_function, "raise NodeExecutionError(")
 _loop_frame = _frame_or_nothing(
     StockLocalRuntime.execute, "loop = asyncio.get_running_loop()", "asyncio.get_running_loop()"
 )

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -15,7 +16,6 @@ from kailash.sdk_exceptions import (
     WorkflowCancelledError,
     WorkflowValidationError,
 )
-
 from kailash.tracking import TaskManager
 from kailash.tracking.storage.deferred import DeferredStorageBackend
 
@@ -124,9 +124,7 @@ class NativeRun:
             processed = self._processed_parameters()
             self._validate(processed)
             self._begin_tracking(processed)
-            signal_key = self.run_id or getattr(self.workflow, "workflow_id", None) or str(
-                id(self.workflow)
-            )
+            signal_key = self.run_id or getattr(self.workflow, "workflow_id", None) or str(id(self.workflow))
             signals = LazySignals()
             for name in ("signal_channel", "query_registry"):
                 if name in context:
@@ -176,9 +174,7 @@ class NativeRun:
     def _processed_parameters(self) -> dict[str, Any] | None:
         if not self._parameters:
             return None
-        processed: dict[str, Any] | None = self.runtime._process_workflow_parameters(
-            self.workflow, self._parameters
-        )
+        processed: dict[str, Any] | None = self.runtime._process_workflow_parameters(self.workflow, self._parameters)
         return processed
 
     def _validate(self, processed: dict[str, Any] | None) -> None:
@@ -195,19 +191,16 @@ class NativeRun:
 
     def _begin_tracking(self, processed: dict[str, Any] | None) -> None:
         runtime, workflow = self.runtime, self.workflow
-        if self.task_manager is None and runtime.enable_monitoring:
-            if is_visible(_manager_logger, logging.INFO):
-                # Somebody reads what stock's own book-keeping logs.
-                self._deferred = DeferredStorageBackend()
-                self.task_manager = TaskManager(storage_backend=self._deferred)
+        if self.task_manager is None and runtime.enable_monitoring and is_visible(_manager_logger, logging.INFO):
+            # Somebody reads what stock's own book-keeping logs.
+            self._deferred = DeferredStorageBackend()
+            self.task_manager = TaskManager(storage_backend=self._deferred)
         if self.task_manager is None:
             if runtime.enable_monitoring:
                 if workflow.name:
                     self.run_id = self._history_id = str(uuid4())
                 else:
-                    runtime.logger.warning(
-                        "Failed to create task run: Workflow name is required"
-                    )
+                    runtime.logger.warning("Failed to create task run: Workflow name is required")
             return
         try:
             self.run_id = self._manager_id = self.task_manager.create_run(
@@ -222,9 +215,7 @@ class NativeRun:
             )
             if self._search_attributes and self.run_id:
                 try:
-                    self.task_manager.set_search_attributes(
-                        self.run_id, self._search_attributes
-                    )
+                    self.task_manager.set_search_attributes(self.run_id, self._search_attributes)
                 except Exception as refused:
                     runtime.logger.warning(f"Failed to set search attributes: {refused}")
         except Exception as refused:
@@ -243,10 +234,7 @@ class NativeRun:
             node_logs_are_read = False
         if info_is_read:
             mode = "route_data" if runtime.conditional_execution == "route_data" else "standard"
-            runtime.logger.info(
-                "Standard DAG workflow detected, using unified enterprise execution "
-                f"({mode} mode)"
-            )
+            runtime.logger.info(f"Standard DAG workflow detected, using unified enterprise execution ({mode} mode)")
             runtime.logger.info("Execution order: %s", plan.node_ids)
         observed = supplied or self.task_manager is not None or info_is_read
         if observed:
@@ -317,34 +305,25 @@ class NativeRun:
         pending = run.first_pending()
         completed = run.completed()
         node_id = self.plan.node_ids[pending] if pending is not None else None
-        self.runtime.logger.info(
-            "Workflow cancelled before node '%s' (completed: %s)", node_id, completed
-        )
+        self.runtime.logger.info("Workflow cancelled before node '%s' (completed: %s)", node_id, completed)
         return WorkflowCancelledError(
             message=f"Workflow cancelled: {self.token.reason or 'no reason provided'}",
             completed_nodes=list(completed),
             cancelled_at_node=node_id,
         )
 
-    async def _await_nodes(
-        self, run: WorkflowRun, waiting: list[tuple[int, dict[str, Any]]]
-    ) -> None:
+    async def _await_nodes(self, run: WorkflowRun, waiting: list[tuple[int, dict[str, Any]]]) -> None:
         """Awaits nodes together, in the run's own context."""
         if len(waiting) == 1:
             index, inputs = waiting[0]
-            await self._in_context(run, lambda: self._await_node(run, index, inputs))
+            await self._in_context(run, partial(self._await_node, run, index, inputs))
             return
-        tasks = [
-            self._in_context(run, lambda index=index, inputs=inputs: self._await_node(run, index, inputs))
-            for index, inputs in waiting
-        ]
+        tasks = [self._in_context(run, partial(self._await_node, run, index, inputs)) for index, inputs in waiting]
         await asyncio.gather(*tasks)
 
     @staticmethod
     def _in_context(run: WorkflowRun, start: Callable[[], Any]) -> asyncio.Task[None]:
-        task: asyncio.Task[None] = asyncio.get_running_loop().create_task(
-            start(), context=run.context()
-        )
+        task: asyncio.Task[None] = asyncio.get_running_loop().create_task(start(), context=run.context())
         return task
 
     async def _await_node(self, run: WorkflowRun, index: int, inputs: dict[str, Any]) -> None:
@@ -365,18 +344,14 @@ class NativeRun:
                 await node.cleanup()
             except Exception as error:
                 when = "cleanup" if failure is None else "cleanup after failure"
-                self.runtime.logger.warning(
-                    f"Error during node {self.plan.node_ids[index]} {when}: {error}"
-                )
+                self.runtime.logger.warning(f"Error during node {self.plan.node_ids[index]} {when}: {error}")
 
     async def _final_cleanup(self) -> None:
         for node_id in self.plan.cleanup_ids:
             try:
                 await self.workflow._node_instances[node_id].cleanup()
             except Exception as error:
-                self.runtime.logger.warning(
-                    f"Error during final cleanup of node {node_id}: {error}"
-                )
+                self.runtime.logger.warning(f"Error during final cleanup of node {node_id}: {error}")
 
     # --- after the last node ------------------------------------------------------------
 
@@ -399,9 +374,7 @@ class NativeRun:
         if self._history_id is not None:
             self._submit_history(status, error, processed, began)
         elif self._deferred is not None:
-            self.runtime._flush_deferred_storage_sqlite(
-                self._deferred, log_warning=status == "completed"
-            )
+            self.runtime._flush_deferred_storage_sqlite(self._deferred, log_warning=status == "completed")
 
     def _submit_history(
         self,
@@ -451,7 +424,5 @@ class NativeRun:
             if "metadata" in node.config:
                 prefix = history.node_metadata_prefix(node.config)
                 if prefix is not None:
-                    own[node_id] = lambda seconds, prefix=prefix: history.task_metadata_json(
-                        prefix, seconds
-                    )
+                    own[node_id] = partial(history.task_metadata_json, prefix)
         return own
