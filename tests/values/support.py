@@ -12,6 +12,7 @@ from kailash.nodes.code.python import FunctionWrapper
 from kailash.runtime.template_resolver import resolve_templates
 from kailash.security import sanitize_input
 from kailash.utils.data_validation import DataTypeValidator
+
 from nexus_core._core import _values as ours
 
 STOCK_FUNCTIONS: dict[str, Any] = {

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from kailash.utils.data_validation import DataTypeValidator
+
 from nexus_core._core import _values as ours
 
 from . import strategies as cruel

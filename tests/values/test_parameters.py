@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from kailash.runtime.template_resolver import resolve_templates
 from kailash.security import SecurityConfig, validate_node_parameters
+
 from nexus_core._core import _values as ours
 
 from . import strategies as cruel

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from hypothesis import given
+
 from nexus_core._core import _values as ours
 
 from . import strategies as cruel

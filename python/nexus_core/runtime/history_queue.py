@@ -327,7 +327,7 @@ class HistoryWriter:
             conn.execute("PRAGMA ignore_check_constraints=ON")
             self._storage, self._inode = storage, _inode(self.path)
         self._used = time.monotonic()
-        return self._storage.conn  # type: ignore[no-any-return]
+        return self._storage.conn
 
     def _disconnect(self) -> None:
         storage, self._storage, self._inode = self._storage, None, None

@@ -51,7 +51,7 @@ class RunObserver:
         self._runtime = runtime
         self._workflow = workflow
         self._compiled = compiled
-        self._task_manager = task_manager if run_id else None
+        self._task_manager: Any = task_manager if run_id else None
         self._manager_of_events = task_manager
         self._run_id = run_id
         self._audited = audited
