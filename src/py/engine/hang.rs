@@ -11,6 +11,8 @@ use std::ffi::c_int;
 mod raw {
     use pyo3::ffi::PyObject;
 
+    // SAFETY: declared as in CPython's headers; "unwind" because a thread may be
+    // ended in there.
     unsafe extern "C-unwind" {
         pub fn PyObject_Vectorcall(
             callable: *mut PyObject,
