@@ -9,10 +9,10 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use crate::core::graph::TaskDag;
-use crate::core::schedule::{Advance, LearnedDurations, Outcome, Run, RunSettings, Take, Taker};
+use crate::core::schedule::{Advance, Outcome, Run, RunSettings, Take, Taker};
 
 /// A run that takes longer hangs.
-const WATCHDOG: Duration = Duration::from_secs(30);
+const WATCHDOG: Duration = Duration::from_secs(20);
 
 /// Longer than the watchdog: a lost wake-up must not pass for a slow one.
 const NO_POLLING: Duration = Duration::from_secs(300);
@@ -79,15 +79,10 @@ struct Harness {
 
 /// Runs `setup` to its end; panics when it hangs or a thread panics.
 pub fn drive(setup: Setup) -> Report {
-    let durations = super::learned(&setup.dag, &setup.seconds);
-    drive_with(setup, durations)
-}
-
-fn drive_with(setup: Setup, durations: Arc<LearnedDurations>) -> Report {
     let settings = RunSettings {
         limit: setup.limit,
         pinned: Arc::from(setup.pinned.clone()),
-        durations,
+        durations: super::learned(&setup.dag, &setup.seconds),
     };
     let harness = Arc::new(Harness {
         run: Run::new(Arc::clone(&setup.dag), settings),

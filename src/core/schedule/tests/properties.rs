@@ -85,7 +85,12 @@ fn assert_nodes_run_in_order_and_within_the_limit(setup: &Setup, report: &Report
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig {
+        cases: 400,
+        // Milliseconds: each try takes the watchdog's time when a run hangs.
+        max_shrink_time: 30_000,
+        ..ProptestConfig::default()
+    })]
 
     #[test]
     fn every_node_runs_once_after_its_predecessors_and_within_the_limit(setup in setups()) {
