@@ -68,6 +68,11 @@ impl RunContext {
         self.context.clone_ref(py)
     }
 
+    pub(crate) fn traverse(&self, visit: &pyo3::PyVisit<'_>) -> Result<(), pyo3::PyTraverseError> {
+        visit.call(&self.context)?;
+        visit.call(&self.handled)
+    }
+
     /// Makes this the calling thread's context until the guard is dropped.
     pub(crate) fn enter<'py>(&self, py: Python<'py>) -> PyResult<Entered<'py>> {
         enter(self.context.bind(py))

@@ -209,7 +209,8 @@ impl WorkflowRun {
         let program = &self.execution.program;
         visit.call(&program.host)?;
         visit.call(&program.results)?;
-        visit.call(&program.workflow_context)
+        visit.call(&program.workflow_context)?;
+        self.execution.context.traverse(&visit)
     }
 
     /// The context that the run's nodes share.
