@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from operator import attrgetter
 from typing import Any
 
 from kailash.runtime.tracing import get_workflow_tracer
@@ -15,7 +16,7 @@ try:
 except ImportError:  # then Kailash's tracer is not enabled either
     trace = None  # type: ignore[assignment]
 
-__all__ = ["reasons_to_delegate"]
+__all__ = ["reasons_to_delegate", "stands_in"]
 
 #: Methods of stock that the native engine stands in for. A subclass or a test
 #: that replaces one expects it to be called.
@@ -28,36 +29,41 @@ _REPLACED = (
     "_process_workflow_parameters",
     "_validate_connection_contracts",
     "_flush_deferred_storage_sqlite",
+    "_get_effective_trust_context",
 )
 _ORIGINALS = {
     name: getattr(stock.StockLocalRuntime, name) for name in _REPLACED if hasattr(stock.StockLocalRuntime, name)
 }
-#: The last three are called by the native engine, through the runtime.
-_STILL_CALLED = frozenset(
-    {
-        "_prepare_node_inputs",
-        "_should_skip_conditional_node",
-        "_should_stop_on_error",
-        "_process_workflow_parameters",
-    }
-)
+#: Wherever stock calls it, the native engine does, through the runtime. The others
+#: are called by the engine at most where inputs are out of the ordinary.
+_STILL_CALLED = frozenset({"_should_stop_on_error"})
+_methods_of = attrgetter(*_ORIGINALS)
+_originals = tuple(_ORIGINALS.values())
 
-_checked_types: dict[type, tuple[str, ...]] = {}
+
+def stands_in(method: Any) -> None:
+    """Makes a method of the native runtime the one that a subclass may replace.
+
+    Args:
+        method: Of the native runtime; stock's has the same name.
+    """
+    global _methods_of, _originals
+    _ORIGINALS[method.__name__] = method
+    _methods_of = attrgetter(*_ORIGINALS)
+    _originals = tuple(_ORIGINALS.values())
 
 
 def _replaced_methods(runtime: Any) -> tuple[str, ...]:
-    kind = type(runtime)
-    found = _checked_types.get(kind)
-    if found is None:
-        found = _checked_types[kind] = tuple(
-            name
-            for name, original in _ORIGINALS.items()
-            if getattr(kind, name) is not original and name not in _STILL_CALLED
-        )
-    own = vars(runtime)
-    if _ORIGINALS.keys().isdisjoint(own):
-        return found
-    return found + tuple(name for name in _ORIGINALS if name in own)
+    # Asked for every run: a patched class looks like any other until then.
+    methods = _methods_of(type(runtime))
+    own = vars(runtime).keys()
+    if methods == _originals and _ORIGINALS.keys().isdisjoint(own):
+        return ()
+    return tuple(
+        name
+        for (name, original), method in zip(_ORIGINALS.items(), methods, strict=True)
+        if name in own or (method is not original and name not in _STILL_CALLED)
+    )
 
 
 #: The environment can name a provider, which is then made at the first span.

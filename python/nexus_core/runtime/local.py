@@ -27,7 +27,7 @@ from kailash.workflow.credentials import get_credential_store
 
 from nexus_core.runtime import history, stock, validation_counts
 from nexus_core.runtime.compiler import CompiledWorkflow, NotNative, compiled
-from nexus_core.runtime.delegation import reasons_to_delegate
+from nexus_core.runtime.delegation import reasons_to_delegate, stands_in
 from nexus_core.runtime.explain import DelegationError, Explanation
 from nexus_core.runtime.workflow_run import NativeRun
 
@@ -360,6 +360,7 @@ _CLOSE_PATIENCE = 5.0
 
 history.install_read_barrier()
 validation_counts.install_read_barrier()
+stands_in(LocalRuntime._execute_async)
 
 _STOCK_ARGUMENTS = frozenset(
     name
