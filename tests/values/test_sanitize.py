@@ -110,7 +110,10 @@ def test_a_text_may_have_ten_thousand_characters_and_no_more(character: str) -> 
 
 
 @pytest.mark.parametrize("filler", ["x", "€", "\U0001f600"])
-@pytest.mark.parametrize("pattern", ["<b", "<script>", "JavaScript:", "java\u017fcr\u0131pt:", "${a}"])
+@pytest.mark.parametrize(
+    "pattern",
+    ["<script>", "</iFrame", "<\u017fcript", "<embed", "</OBJECT>", "JavaScript:", "java\u017fcr\u0131pt:", "${a}"],
+)
 def test_a_pattern_is_found_wherever_it_stands(filler: str, pattern: str) -> None:
     asked: list[object] = []
 
@@ -124,6 +127,16 @@ def test_a_pattern_is_found_wherever_it_stands(filler: str, pattern: str) -> Non
         watched.resolve_and_sanitize([text], {})
         assert OURS.resolve_and_sanitize(text, {"a": 1}) == stock_resolve_and_sanitize(text, {"a": 1})
     assert asked == texts
+
+
+@pytest.mark.parametrize("text", ["a < b", "x<y and y>z", "<b>bold</b>", "</p>", "<", "<scrip", "< script>", "<<<"])
+def test_markup_that_stock_leaves_alone_is_not_asked_about(text: str) -> None:
+    def refuse(*_: object, **__: object) -> object:
+        raise AssertionError("stock was asked")
+
+    unasked = ours.Stock(STOCK_FUNCTIONS | {"resolve_templates": refuse, "sanitize_input": refuse})
+    assert unasked.resolve_and_sanitize([text], {}) == [text]
+    assert stock_resolve_and_sanitize(text, {}) == text
 
 
 @pytest.mark.parametrize(
