@@ -70,6 +70,7 @@ def code_program(node: Any, shared: dict[int, dict[str, Any]]) -> CodeProgram:
         "code": code,
         "namespace": _namespace(executor, names, node),
         "builtins": allowed_builtins,
+        "builtins_are_live": trusted,
         "static_locals": _static_locals(node.config if own_config is None else own_config),
         "names_context": bool(_CONTEXT_FUNCTIONS & names) or _is_dynamic(names),
         "odd_names": "vars" in names or _is_dynamic(names),

@@ -4,6 +4,8 @@
 //! Everything that could carry something from one execution to the next is made
 //! anew each time: the namespace, its builtins, the variables.
 
+use std::sync::Arc;
+
 use pyo3::ffi;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -16,12 +18,13 @@ use super::inputs::{can_be_keyword, expand_nested};
 use super::node::Node;
 use super::outputs::all_serializable;
 use super::program::WorkflowProgram;
+use super::spare::{Builtins, BuiltinsByTemplate};
 
 pub(super) struct CodeBody {
     code: Py<PyAny>,
     /// Modules that the code names, and Kailash's helper functions.
     namespace: Py<PyDict>,
-    builtins: Py<PyDict>,
+    builtins: Arc<Builtins>,
     /// The configuration as local variables, where it never depends on inputs.
     static_locals: Option<Py<PyDict>>,
     names_context: bool,
@@ -39,16 +42,24 @@ pub(super) struct CodeBody {
 }
 
 impl CodeBody {
-    pub(super) fn from_spec(spec: &Bound<'_, PyDict>) -> PyResult<Self> {
+    pub(super) fn from_spec(
+        spec: &Bound<'_, PyDict>,
+        known: &mut BuiltinsByTemplate,
+    ) -> PyResult<Self> {
         let get = |key: &str| -> PyResult<Bound<'_, PyAny>> {
             spec.get_item(key)?.ok_or_else(|| {
                 pyo3::exceptions::PyKeyError::new_err(format!("a code node lacks {key:?}"))
             })
         };
+        let template: Py<PyDict> = get("builtins")?.extract()?;
+        let is_live = get("builtins_are_live")?.extract()?;
+        let builtins = known
+            .entry(template.as_ptr() as usize)
+            .or_insert_with(|| Arc::new(Builtins::new(template, is_live)));
         Ok(Self {
             code: get("code")?.unbind(),
             namespace: get("namespace")?.extract()?,
-            builtins: get("builtins")?.extract()?,
+            builtins: Arc::clone(builtins),
             static_locals: get("static_locals")?.extract()?,
             names_context: get("names_context")?.extract()?,
             odd_names: get("odd_names")?.extract()?,
@@ -110,7 +121,8 @@ impl CodeBody {
         variables: &Bound<'py, PyDict>,
     ) -> PyResult<Bound<'py, PyDict>> {
         let py = variables.py();
-        let namespace = self.fresh_namespace(program, py)?;
+        let builtins = self.builtins.lend(py)?;
+        let namespace = self.fresh_namespace(program, &builtins.dict)?;
         let started = program.clock.now(self.timeout);
         let outcome = match &self.function {
             None => evaluate(&self.code, &namespace, variables),
@@ -121,6 +133,8 @@ impl CodeBody {
                     variables.set_item(intern!(py, "result"), value)
                 }),
         };
+        drop(namespace);
+        self.builtins.take_back(builtins);
         let elapsed = program.clock.since(started, self.timeout);
         if elapsed.is_some() || outcome.is_err() {
             let error = outcome.as_ref().err();
@@ -183,10 +197,10 @@ impl CodeBody {
     fn fresh_namespace<'py>(
         &self,
         program: &WorkflowProgram,
-        py: Python<'py>,
+        builtins: &Bound<'py, PyDict>,
     ) -> PyResult<Bound<'py, PyDict>> {
+        let py = builtins.py();
         let namespace = self.namespace.bind(py).copy()?;
-        let builtins = self.builtins.bind(py).copy()?;
         namespace.set_item(intern!(py, "__builtins__"), builtins)?;
         if self.names_context {
             let (get, set) = program.context_functions(py)?;
@@ -216,7 +230,7 @@ impl CodeBody {
 
     pub(super) fn traverse(&self, visit: &pyo3::PyVisit<'_>) -> Result<(), pyo3::PyTraverseError> {
         visit.call(&self.namespace)?;
-        visit.call(&self.builtins)?;
+        self.builtins.traverse(visit)?;
         visit.call(&self.static_locals)?;
         visit.call(&self.own_config)?;
         self.stock.traverse(visit)

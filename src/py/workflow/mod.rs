@@ -14,6 +14,7 @@ mod outputs;
 mod plan;
 mod program;
 mod run;
+mod spare;
 mod watch;
 
 use pyo3::prelude::*;

@@ -6,6 +6,7 @@ use pyo3::types::{PyDict, PyString, PyTuple};
 
 use super::code::CodeBody;
 use super::function::FunctionBody;
+use super::spare::BuiltinsByTemplate;
 
 /// How a node's body runs.
 pub(super) enum Body {
@@ -66,9 +67,12 @@ fn flag(spec: &Bound<'_, PyDict>, key: &str) -> PyResult<bool> {
 }
 
 impl Node {
-    pub(super) fn from_spec(spec: &Bound<'_, PyDict>) -> PyResult<Self> {
+    pub(super) fn from_spec(
+        spec: &Bound<'_, PyDict>,
+        known: &mut BuiltinsByTemplate,
+    ) -> PyResult<Self> {
         let body = match required(spec, "kind")?.extract::<String>()?.as_str() {
-            "code" => Body::Code(CodeBody::from_spec(spec)?),
+            "code" => Body::Code(CodeBody::from_spec(spec, known)?),
             "function" => Body::Function(FunctionBody::from_spec(spec)?),
             "execute" => Body::Execute,
             "async" => Body::Async,

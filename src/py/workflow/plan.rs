@@ -14,6 +14,7 @@ use crate::py::errors::graph_error;
 
 use super::node::{Body, Node};
 use super::run::WorkflowRun;
+use super::spare::BuiltinsByTemplate;
 use super::watch::{WatchedClass, WatchedDict};
 
 pub(super) struct Plan {
@@ -49,9 +50,10 @@ impl WorkflowPlan {
         classes: Vec<ClassAndMethods<'_>>,
     ) -> PyResult<Self> {
         let py = nodes.py();
+        let mut known = BuiltinsByTemplate::new();
         let nodes: Vec<Node> = nodes
             .iter()
-            .map(|spec| Node::from_spec(spec.cast::<PyDict>()?))
+            .map(|spec| Node::from_spec(spec.cast::<PyDict>()?, &mut known))
             .collect::<PyResult<_>>()?;
         let mut edges = Vec::new();
         for (target, node) in nodes.iter().enumerate() {

@@ -13,14 +13,14 @@ use pyo3::types::{PyDict, PyString, PyType};
 
 #[cfg(not(Py_3_14))]
 #[allow(deprecated)] // the stamp is there in every version that compiles this
-fn version(dict: &Bound<'_, PyDict>) -> u64 {
+pub(super) fn version(dict: &Bound<'_, PyDict>) -> u64 {
     // SAFETY: `dict` is a dict, whose struct starts like this in these versions.
     unsafe { (*dict.as_ptr().cast::<ffi::PyDictObject>()).ma_version_tag }
 }
 
 /// No stamp: every check compares entries.
 #[cfg(Py_3_14)]
-fn version(_: &Bound<'_, PyDict>) -> u64 {
+pub(super) fn version(_: &Bound<'_, PyDict>) -> u64 {
     0
 }
 
