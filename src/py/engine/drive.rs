@@ -82,6 +82,7 @@ pub(crate) struct Execution<P: Program> {
     stop_reason: Mutex<Option<StopReason>>,
     /// Set by the watcher: the run has lasted another tick.
     ticked: Arc<AtomicBool>,
+    watching: Mutex<Option<Watching>>,
     /// A node ended with an exception that must not wait for others, such as
     /// `KeyboardInterrupt`.
     abandoned: AtomicBool,
@@ -156,6 +157,7 @@ impl<P: Program> Execution<P> {
             failure: Mutex::new(None),
             stop_reason: Mutex::new(None),
             ticked: Arc::default(),
+            watching: Mutex::new(None),
             abandoned: AtomicBool::new(false),
             has_pinned,
             help: Arc::new(Help(Weak::clone(me))),
@@ -171,6 +173,12 @@ impl<P: Program> Execution<P> {
         let driven = self.drive_phases(py, limits);
         if driven.is_err() {
             self.stop(StopReason::Failed);
+        }
+        if !matches!(driven, Ok(Driven::Pinned(_))) {
+            drop(self.watching.lock().take());
+            if self.run.solo_position().is_none() {
+                self.run.durations().refresh(self.run.dag());
+            }
         }
         let goes_on = matches!(driven, Ok(Driven::Finished | Driven::Pinned(_)));
         if !goes_on && !self.is_forked() && self.run.progress() == Take::Wait {
@@ -214,7 +222,12 @@ impl<P: Program> Execution<P> {
         let workers = self.prepare(limits.caller_runs);
         let caller_runs = limits.caller_runs || workers == 0;
         let may_hand_over = parallel && workers > 0;
-        let _watching = (may_hand_over || P::WANTS_TICKS).then(|| self.watch(may_hand_over));
+        if may_hand_over || P::WANTS_TICKS {
+            // Kept while the caller is away with pinned nodes.
+            self.watching
+                .lock()
+                .get_or_insert_with(|| self.watch(may_hand_over));
+        }
         let _entered = self.context.enter(py)?;
 
         if self.run.solo_position().is_some() {
@@ -225,9 +238,7 @@ impl<P: Program> Execution<P> {
             }
         }
         self.call_for_help(self.run.blocking_ready_now().max(usize::from(!caller_runs)));
-        let driven = self.together(py, caller_runs, limits.deadline);
-        self.run.durations().refresh(self.run.dag());
-        driven
+        self.together(py, caller_runs, limits.deadline)
     }
 
     fn watch(&self, may_hand_over: bool) -> Watching {
