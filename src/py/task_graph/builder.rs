@@ -24,6 +24,8 @@ struct Building {
     names: Vec<Py<PyString>>,
     nodes: Vec<Node>,
     compiled: Option<Py<CompiledGraph>>,
+    /// Grows with each change.
+    version: u64,
 }
 
 /// A graph of Python callables, built once and run many times.
@@ -53,6 +55,7 @@ impl TaskGraph {
                 names: Vec::new(),
                 nodes: Vec::new(),
                 compiled: None,
+                version: 0,
             }),
             numbers: PyDict::new(py).unbind(),
         }
@@ -108,6 +111,7 @@ impl TaskGraph {
         let stale = {
             let mut building = self.building.lock();
             let number = building.names.len();
+            building.version += 1;
             building.names.push(name.clone().unbind());
             building.nodes.push(Node {
                 callable: callable.unbind(),
@@ -160,7 +164,10 @@ impl TaskGraph {
         }
         let stale = {
             let mut building = self.building.lock();
-            building.nodes[number].after.append(&mut names);
+            building.version += 1;
+            if let Some(node) = building.nodes.get_mut(number) {
+                node.after.append(&mut names);
+            }
             building.compiled.take()
         };
         drop(stale);
@@ -193,7 +200,7 @@ impl TaskGraph {
         if let Some(compiled) = &self.building.lock().compiled {
             return Ok(compiled.clone_ref(py));
         }
-        let (names, nodes) = {
+        let (version, names, nodes) = {
             let building = self.building.lock();
             let names: Vec<_> = building.names.iter().map(|n| n.clone_ref(py)).collect();
             let nodes: Vec<_> = building
@@ -206,15 +213,17 @@ impl TaskGraph {
                     after: node.after.iter().map(|n| n.clone_ref(py)).collect(),
                 })
                 .collect();
-            (names, nodes)
+            (building.version, names, nodes)
         };
-        let count = names.len();
         let plan = compile_plan(py, self.numbers.bind(py), names, &nodes)?;
-        let compiled = Py::new(py, CompiledGraph::new(plan))?;
-        let mut building = self.building.lock();
-        if building.names.len() == count && building.compiled.is_none() {
-            building.compiled = Some(compiled.clone_ref(py));
-        }
+        let compiled = Py::new(py, CompiledGraph::new(Py::new(py, plan)?))?;
+        let kept = compiled.clone_ref(py);
+        let replaced = {
+            let mut building = self.building.lock();
+            // What another thread has changed meanwhile is not in this plan.
+            (building.version == version).then(|| building.compiled.replace(kept))
+        };
+        drop(replaced);
         Ok(compiled)
     }
 
@@ -296,10 +305,11 @@ impl TaskGraph {
 
     fn __clear__(&self) {
         if let Some(mut building) = self.building.try_lock() {
+            let names = std::mem::take(&mut building.names);
             let nodes = std::mem::take(&mut building.nodes);
             let compiled = building.compiled.take();
             drop(building);
-            drop((nodes, compiled));
+            drop((names, nodes, compiled));
         }
     }
 }

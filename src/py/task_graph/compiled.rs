@@ -31,14 +31,12 @@ use super::tokens::CancellationToken;
 ///     <CompiledGraph of 4 nodes and 4 edges>
 #[pyclass(frozen, module = "nexus_core")]
 pub(crate) struct CompiledGraph {
-    plan: Arc<Plan>,
+    plan: Py<Plan>,
 }
 
 impl CompiledGraph {
-    pub(super) fn new(plan: Plan) -> Self {
-        Self {
-            plan: Arc::new(plan),
-        }
+    pub(super) fn new(plan: Py<Plan>) -> Self {
+        Self { plan }
     }
 }
 
@@ -104,7 +102,7 @@ impl CompiledGraph {
             timeout,
             deadline: deadline(timeout)?,
             keep: outputs
-                .map(|names| selected(&self.plan, names))
+                .map(|names| selected(self.plan.get(), names))
                 .transpose()?,
             cancel: cancel.map(|token| Arc::clone(&token.get().state)),
             measure,
@@ -131,7 +129,7 @@ impl CompiledGraph {
     ///     >>> plan.topological_order()
     ///     ['load', 'half', 'square', 'join']
     fn topological_order<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
-        PyList::new(py, &self.plan.names)
+        PyList::new(py, &self.plan.get().names)
     }
 
     /// Nodes by the length of the longest path that leads to them, counted in nodes.
@@ -151,7 +149,7 @@ impl CompiledGraph {
     ///     >>> plan.levels()
     ///     [['load'], ['half', 'square'], ['join']]
     fn levels<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
-        let levels = py.detach(|| self.plan.dag.levels());
+        let levels = py.detach(|| self.plan.get().dag.levels());
         let named: Vec<_> = levels
             .iter()
             .map(|level| self.named(py, level))
@@ -182,7 +180,13 @@ impl CompiledGraph {
         py: Python<'py>,
         name: &Bound<'py, PyAny>,
     ) -> PyResult<Bound<'py, PyList>> {
-        self.named(py, self.plan.dag.predecessors(self.plan.number(name)?))
+        self.named(
+            py,
+            self.plan
+                .get()
+                .dag
+                .predecessors(self.plan.get().number(name)?),
+        )
     }
 
     /// The nodes that wait for a node directly.
@@ -208,7 +212,13 @@ impl CompiledGraph {
         py: Python<'py>,
         name: &Bound<'py, PyAny>,
     ) -> PyResult<Bound<'py, PyList>> {
-        self.named(py, self.plan.dag.successors(self.plan.number(name)?))
+        self.named(
+            py,
+            self.plan
+                .get()
+                .dag
+                .successors(self.plan.get().number(name)?),
+        )
     }
 
     /// The longest path by duration: no schedule is shorter.
@@ -244,10 +254,10 @@ impl CompiledGraph {
         py: Python<'py>,
         durations: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<(Bound<'py, PyList>, f64)> {
-        let durations = self.plan.durations(py, durations)?;
+        let durations = self.plan.get().durations(py, durations)?;
         let path = py
-            .detach(|| self.plan.dag.critical_path(&durations))
-            .map_err(|error| graph_error(py, &error, &self.plan.names))?;
+            .detach(|| self.plan.get().dag.critical_path(&durations))
+            .map_err(|error| graph_error(py, &error, &self.plan.get().names))?;
         Ok((self.named(py, &path.nodes)?, path.length))
     }
 
@@ -283,12 +293,12 @@ impl CompiledGraph {
         py: Python<'py>,
         durations: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyDict>> {
-        let durations = self.plan.durations(py, durations)?;
+        let durations = self.plan.get().durations(py, durations)?;
         let slack = py
-            .detach(|| self.plan.dag.slack(&durations))
-            .map_err(|error| graph_error(py, &error, &self.plan.names))?;
+            .detach(|| self.plan.get().dag.slack(&durations))
+            .map_err(|error| graph_error(py, &error, &self.plan.get().names))?;
         let named = PyDict::new(py);
-        for (name, seconds) in self.plan.names.iter().zip(slack) {
+        for (name, seconds) in self.plan.get().names.iter().zip(slack) {
             named.set_item(name, seconds)?;
         }
         Ok(named)
@@ -377,7 +387,7 @@ impl CompiledGraph {
         let schedule = self.simulate(py, workers, durations)?;
         let slots = schedule.slots.iter().map(|slot| {
             (
-                self.plan.name(py, slot.node),
+                self.plan.get().name(py, slot.node),
                 slot.worker,
                 slot.start,
                 slot.end,
@@ -406,8 +416,8 @@ impl CompiledGraph {
     ///     True
     fn durations<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let known = PyDict::new(py);
-        for (node, name) in self.plan.names.iter().enumerate() {
-            if let Some(seconds) = self.plan.durations.get(node as u32) {
+        for (node, name) in self.plan.get().names.iter().enumerate() {
+            if let Some(seconds) = self.plan.get().durations.get(node as u32) {
                 known.set_item(name, f64::from(seconds))?;
             }
         }
@@ -426,8 +436,8 @@ impl CompiledGraph {
     ///     >>> plan = graph.compile()
     ///     >>> plan.stepper().get_ready()
     ///     ('first',)
-    fn stepper(&self) -> GraphStepper {
-        GraphStepper::new(Arc::clone(&self.plan))
+    fn stepper(&self, py: Python<'_>) -> GraphStepper {
+        GraphStepper::new(self.plan.clone_ref(py))
     }
 
     /// Memory of the graph's structure: nodes and edges, without callables, names,
@@ -444,40 +454,29 @@ impl CompiledGraph {
     ///     >>> plan.size_in_bytes() > 0
     ///     True
     fn size_in_bytes(&self) -> usize {
-        self.plan.dag.size_in_bytes()
+        self.plan.get().dag.size_in_bytes()
     }
 
     fn __len__(&self) -> usize {
-        self.plan.names.len()
+        self.plan.get().names.len()
     }
 
     fn __repr__(&self) -> String {
         format!(
             "<CompiledGraph of {} nodes and {} edges>",
-            self.plan.names.len(),
-            self.plan.dag.edge_count()
+            self.plan.get().names.len(),
+            self.plan.get().dag.edge_count()
         )
     }
 
     fn __traverse__(&self, visit: pyo3::PyVisit<'_>) -> Result<(), pyo3::PyTraverseError> {
-        // Runs in flight share the plan and are not visible to the collector;
-        // visiting it then could make it look unreachable.
-        if Arc::strong_count(&self.plan) > 1 {
-            return Ok(());
-        }
-        for task in &self.plan.tasks {
-            visit.call(&task.callable)?;
-        }
-        self.plan
-            .arguments
-            .iter()
-            .try_for_each(|argument| argument.traverse(&visit))
+        visit.call(&self.plan)
     }
 }
 
 impl CompiledGraph {
     fn named<'py>(&self, py: Python<'py>, nodes: &[u32]) -> PyResult<Bound<'py, PyList>> {
-        PyList::new(py, nodes.iter().map(|&node| self.plan.name(py, node)))
+        PyList::new(py, nodes.iter().map(|&node| self.plan.get().name(py, node)))
     }
 
     fn simulate(
@@ -491,8 +490,8 @@ impl CompiledGraph {
                 "workers must be at least 1, got {workers}"
             )));
         };
-        let durations = self.plan.durations(py, durations)?;
-        py.detach(|| self.plan.dag.simulate(&durations, workers))
-            .map_err(|error| graph_error(py, &error, &self.plan.names))
+        let durations = self.plan.get().durations(py, durations)?;
+        py.detach(|| self.plan.get().dag.simulate(&durations, workers))
+            .map_err(|error| graph_error(py, &error, &self.plan.get().names))
     }
 }

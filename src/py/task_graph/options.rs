@@ -8,7 +8,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyString;
 
 use super::plan::Plan;
-use super::tokens::{CancelState, Ref};
+use super::tokens::CancelState;
 
 pub(super) struct RunOptions {
     /// Nodes that run at once, at the most.
@@ -70,12 +70,7 @@ pub(super) fn selected(plan: &Plan, names: &Bound<'_, PyAny>) -> PyResult<Vec<bo
     }
     let mut keep = vec![false; plan.names.len()];
     for name in names.try_iter()? {
-        let name = name?;
-        let number = match name.cast_exact::<Ref>() {
-            Ok(reference) => plan.number(reference.get().name.bind(name.py()))?,
-            Err(_) => plan.number(&name)?,
-        };
-        keep[number as usize] = true;
+        keep[plan.number(&name?)? as usize] = true;
     }
     Ok(keep)
 }

@@ -12,6 +12,7 @@ use crate::core::schedule::LearnedDurations;
 use crate::py::errors::raise;
 
 use super::arguments::Argument;
+use super::tokens::Ref;
 
 /// One node: what is called, and where its arguments stand in the plan's list.
 pub(super) struct Task {
@@ -33,6 +34,10 @@ impl Task {
 }
 
 /// Everything that does not change from run to run, nodes in topological order.
+///
+/// A Python object, though nobody sees it: the garbage collector then knows all
+/// who share it, and takes runs in flight for references from outside.
+#[pyclass(frozen, module = "nexus_core")]
 pub(super) struct Plan {
     pub(super) dag: Arc<TaskDag>,
     pub(super) names: Vec<Py<PyString>>,
@@ -78,7 +83,7 @@ impl Plan {
         self.names[node as usize].clone_ref(py)
     }
 
-    /// The position of a node given by name.
+    /// The position of a node given by name or as a `Ref`.
     pub(super) fn number(&self, name: &Bound<'_, PyAny>) -> PyResult<u32> {
         let py = name.py();
         let numbers = if let Some(numbers) = self.numbers.get() {
@@ -89,6 +94,10 @@ impl Plan {
                 numbers.set_item(name, number)?;
             }
             self.numbers.get_or_init(|| numbers.unbind())
+        };
+        let name = match name.cast_exact::<Ref>() {
+            Ok(reference) => reference.get().name.bind(py).as_any(),
+            Err(_) => name,
         };
         match numbers.bind(py).get_item(name)? {
             Some(number) => number.extract(),
@@ -171,5 +180,21 @@ impl Plan {
             )));
         }
         Ok(durations)
+    }
+}
+
+#[pymethods]
+impl Plan {
+    fn __traverse__(&self, visit: pyo3::PyVisit<'_>) -> Result<(), pyo3::PyTraverseError> {
+        for task in &self.tasks {
+            visit.call(&task.callable)?;
+        }
+        for argument in &self.arguments {
+            argument.traverse(&visit)?;
+        }
+        for (_, default) in &self.inputs {
+            visit.call(default)?;
+        }
+        Ok(())
     }
 }

@@ -17,7 +17,7 @@ use super::tokens::CancelState;
 const INLINE_ARGUMENTS: usize = 8;
 
 pub(super) struct GraphProgram {
-    pub(super) plan: Arc<Plan>,
+    pub(super) plan: Py<Plan>,
     pub(super) slots: Slots,
     pub(super) inputs: Vec<Py<PyAny>>,
     pub(super) release: Option<Release>,
@@ -58,8 +58,9 @@ impl Release {
 
 impl Program for GraphProgram {
     fn execute(&self, py: Python<'_>, node: u32) -> PyResult<()> {
-        let task = &self.plan.tasks[node as usize];
-        let arguments = self.plan.arguments_of(task);
+        let plan = self.plan.get();
+        let task = &plan.tasks[node as usize];
+        let arguments = plan.arguments_of(task);
         let result = if arguments.len() <= INLINE_ARGUMENTS {
             let mut frame = [const { MaybeUninit::uninit() }; INLINE_ARGUMENTS + 1];
             self.call(py, task, arguments, &mut frame)
@@ -70,7 +71,7 @@ impl Program for GraphProgram {
         // SAFETY: this thread runs `node`.
         unsafe { self.slots.fill(node, result) };
         if let Some(release) = &self.release {
-            release.ran(&self.plan, &self.slots, node);
+            release.ran(plan, &self.slots, node);
         }
         Ok(())
     }

@@ -16,13 +16,14 @@ use super::program::{GraphProgram, Release};
 
 pub(super) fn run<'py>(
     py: Python<'py>,
-    plan: &Arc<Plan>,
+    shared: &Py<Plan>,
     inputs: Option<&Bound<'py, PyMapping>>,
     options: RunOptions,
 ) -> PyResult<Bound<'py, PyDict>> {
+    let plan = shared.get();
     let RunOptions { keep, deadline, .. } = options;
     let program = GraphProgram {
-        plan: Arc::clone(plan),
+        plan: shared.clone_ref(py),
         slots: Slots::new(plan.names.len()),
         inputs: plan.bind_inputs(py, inputs)?,
         release: keep.clone().map(|keep| Release::new(plan, keep)),
@@ -69,7 +70,7 @@ fn collect<'py>(
     keep: Option<&[bool]>,
 ) -> PyResult<Bound<'py, PyDict>> {
     let results = PyDict::new(py);
-    for (node, name) in program.plan.names.iter().enumerate() {
+    for (node, name) in program.plan.get().names.iter().enumerate() {
         if keep.is_some_and(|keep| !keep[node]) {
             continue;
         }
@@ -86,7 +87,7 @@ fn failure(py: Python<'_>, execution: &Execution<GraphProgram>) -> PyErr {
         return PySystemError::new_err("a run failed without an error");
     };
     // The note says which node; the exception stays the node's own.
-    let name = execution.program.plan.names[node as usize].bind(py);
+    let name = execution.program.plan.get().names[node as usize].bind(py);
     if let Ok(shown) = name.repr() {
         let text = format!("raised by node {shown}");
         let _ = error.value(py).call_method1("add_note", (text,));

@@ -1,12 +1,13 @@
 //! Driving a graph from outside, one ready node at a time.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
-use crate::core::schedule::Stepper;
+use crate::core::schedule::{StepError, Stepper};
 use crate::py::errors::step_error;
 
 use super::plan::Plan;
@@ -32,13 +33,13 @@ use super::plan::Plan;
 ///     ('left', 'right')
 #[pyclass(frozen, module = "nexus_core")]
 pub(crate) struct GraphStepper {
-    plan: Arc<Plan>,
+    plan: Py<Plan>,
     stepper: Mutex<Stepper>,
 }
 
 impl GraphStepper {
-    pub(super) fn new(plan: Arc<Plan>) -> Self {
-        let stepper = Mutex::new(Stepper::new(Arc::clone(&plan.dag)));
+    pub(super) fn new(plan: Py<Plan>) -> Self {
+        let stepper = Mutex::new(Stepper::new(Arc::clone(&plan.get().dag)));
         Self { plan, stepper }
     }
 }
@@ -60,7 +61,7 @@ impl GraphStepper {
     ///     (('first',), ())
     fn get_ready<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
         let ready = self.stepper.lock().get_ready();
-        PyTuple::new(py, ready.iter().map(|&node| self.plan.name(py, node)))
+        PyTuple::new(py, ready.iter().map(|&node| self.plan.get().name(py, node)))
     }
 
     /// Marks nodes as done, which makes others ready.
@@ -85,16 +86,19 @@ impl GraphStepper {
     fn done(&self, py: Python<'_>, nodes: &Bound<'_, PyTuple>) -> PyResult<()> {
         let numbers: Vec<u32> = nodes
             .iter()
-            .map(|name| self.plan.number(&name))
+            .map(|name| self.plan.get().number(&name))
             .collect::<PyResult<_>>()?;
+        let mut named = HashSet::with_capacity(numbers.len());
         // Check all before changing anything.
         let outcome = {
             let mut stepper = self.stepper.lock();
-            let refused = numbers.iter().enumerate().find_map(|(place, &node)| {
-                if numbers[..place].contains(&node) {
-                    return Some((node, crate::core::schedule::StepError::AlreadyDone));
-                }
-                stepper.check(node).err().map(|error| (node, error))
+            let refused = numbers.iter().find_map(|&node| {
+                let error = if named.insert(node) {
+                    stepper.check(node).err()
+                } else {
+                    Some(StepError::AlreadyDone)
+                };
+                error.map(|error| (node, error))
             });
             match refused {
                 Some(refused) => Err(refused),
@@ -103,7 +107,8 @@ impl GraphStepper {
                     .try_for_each(|&node| stepper.done(node).map_err(|error| (node, error))),
             }
         };
-        outcome.map_err(|(node, error)| step_error(py, error, &self.plan.names[node as usize]))
+        outcome
+            .map_err(|(node, error)| step_error(py, error, &self.plan.get().names[node as usize]))
     }
 
     /// Whether some node is not done yet.
@@ -124,5 +129,9 @@ impl GraphStepper {
 
     fn __bool__(&self) -> bool {
         self.is_active()
+    }
+
+    fn __traverse__(&self, visit: pyo3::PyVisit<'_>) -> Result<(), pyo3::PyTraverseError> {
+        visit.call(&self.plan)
     }
 }
