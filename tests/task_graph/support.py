@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import nexus_core
 from hypothesis import strategies as st
+
+import nexus_core
 from nexus_core import Input, Ref, TaskGraph
 
 # Long enough for a node to be handed over to workers, which takes a few milliseconds.

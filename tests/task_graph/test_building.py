@@ -6,6 +6,7 @@ import collections
 from typing import Any
 
 import pytest
+
 from nexus_core import CompiledGraph, Input, Ref, TaskGraph
 
 

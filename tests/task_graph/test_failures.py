@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from nexus_core import Ref, TaskGraph
 
 from .support import BLOCKING, NodeFailed, NodePlan, build, node_plans

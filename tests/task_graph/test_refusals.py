@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+
 from nexus_core import CancellationToken, Input, Ref, TaskGraph
 from nexus_core.errors import (
     CycleError,

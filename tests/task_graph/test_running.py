@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from nexus_core import Input, Ref, TaskGraph
 
 from .support import BLOCKING, NodePlan, build, node_plans, reference

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+
 from nexus_core import CancellationToken, Ref, TaskGraph
 from nexus_core.errors import NexusCoreError, RunCancelled, RunTimeout
 
