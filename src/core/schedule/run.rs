@@ -7,7 +7,7 @@ use crate::core::graph::TaskDag;
 use crate::core::sync::{AtomicBool, AtomicU64, Condvar, Mutex, Ordering};
 
 use super::durations::LearnedDurations;
-use super::shared::{Outcome, Shared, Take};
+use super::shared::{Outcome, Rank, Shared, Take};
 
 /// Set in `stage` once the run has been handed over; the rest is the position
 /// of the node that the caller runs.
@@ -70,12 +70,11 @@ impl Run {
         }
     }
 
-    fn rank(&self) -> impl Fn(u32) -> (f32, bool) + '_ {
-        |node| {
-            let index = node as usize;
-            let priority = self.priorities.get(index).copied().unwrap_or(0.0);
-            let pinned = self.settings.pinned.get(index).copied().unwrap_or(false);
-            (priority, pinned)
+    fn rank(&self) -> impl Fn(u32) -> Rank + '_ {
+        |node| Rank {
+            priority: self.priorities.get(node as usize).copied().unwrap_or(0.0),
+            pinned: self.is_pinned(node),
+            blocking: self.settings.durations.is_blocking(node),
         }
     }
 
@@ -175,7 +174,8 @@ impl Run {
     }
 
     pub fn is_pinned(&self, node: u32) -> bool {
-        self.rank()(node).1
+        let pinned = self.settings.pinned.get(node as usize);
+        pinned.copied().unwrap_or(false)
     }
 
     /// Reports a node that was taken, or that was running at the hand-over.
@@ -195,11 +195,7 @@ impl Run {
             return 0;
         }
         let room = self.settings.limit.saturating_sub(shared.running());
-        shared
-            .ready_nodes()
-            .filter(|&node| self.settings.durations.is_blocking(node))
-            .take(room)
-            .count()
+        shared.ready_blocking().min(room)
     }
 
     /// Ready nodes known to block, for the start of a handed-over run.

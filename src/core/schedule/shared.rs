@@ -23,10 +23,25 @@ pub enum Take {
     Finished,
 }
 
-#[derive(Clone, Copy, PartialEq)]
+/// What decides when a ready node runs, and where.
+#[derive(Clone, Copy)]
+pub(super) struct Rank {
+    pub(super) priority: f32,
+    pub(super) pinned: bool,
+    pub(super) blocking: bool,
+}
+
+#[derive(Clone, Copy)]
 struct Ready {
     priority: f32,
     node: u32,
+    blocking: bool,
+}
+
+impl PartialEq for Ready {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
 }
 
 impl Eq for Ready {}
@@ -51,6 +66,9 @@ pub(super) struct Shared {
     ready: BinaryHeap<Ready>,
     /// Ready nodes that only the calling thread may run.
     ready_pinned: BinaryHeap<Ready>,
+    /// How many of `ready` are known to block: counting them at each finished
+    /// node would make a wide run quadratic.
+    ready_blocking: usize,
     running: usize,
     /// The node that the hand-over found the caller in, until it is reported.
     found_in_caller: Option<u32>,
@@ -67,6 +85,7 @@ impl Shared {
             missing: Vec::new(),
             ready: BinaryHeap::new(),
             ready_pinned: BinaryHeap::new(),
+            ready_blocking: 0,
             running: 0,
             found_in_caller: None,
             stop_from: node_count as u32,
@@ -81,7 +100,7 @@ impl Shared {
         dag: &TaskDag,
         cursor: u32,
         cursor_running: bool,
-        rank: &impl Fn(u32) -> (f32, bool),
+        rank: &impl Fn(u32) -> Rank,
     ) {
         let node_count = dag.node_count() as u32;
         self.missing = vec![0; node_count as usize];
@@ -102,15 +121,24 @@ impl Shared {
         }
     }
 
-    fn push(&mut self, node: u32, rank: &impl Fn(u32) -> (f32, bool)) {
+    fn push(&mut self, node: u32, rank: &impl Fn(u32) -> Rank) {
         if node >= self.stop_from {
             return;
         }
-        let (priority, pinned) = rank(node);
-        let entry = Ready { priority, node };
+        let Rank {
+            priority,
+            pinned,
+            blocking,
+        } = rank(node);
+        let entry = Ready {
+            priority,
+            node,
+            blocking,
+        };
         if pinned {
             self.ready_pinned.push(entry);
         } else {
+            self.ready_blocking += usize::from(blocking);
             self.ready.push(entry);
         }
     }
@@ -118,7 +146,7 @@ impl Shared {
     /// The caller asks for work, so it is inside no node. It is where the
     /// hand-over found it only if that came before the node started: the node
     /// goes back to the others.
-    pub(super) fn caller_is_at_rest(&mut self, rank: &impl Fn(u32) -> (f32, bool)) {
+    pub(super) fn caller_is_at_rest(&mut self, rank: &impl Fn(u32) -> Rank) {
         if let Some(node) = self.found_in_caller.take() {
             self.running -= 1;
             self.push(node, rank);
@@ -138,7 +166,11 @@ impl Shared {
             (true, true) => self.ready_pinned.pop(),
             // One at a time means in order, so the caller's node is waited for.
             (false, true) if limit == 1 => None,
-            _ => self.ready.pop(),
+            _ => {
+                let next = self.ready.pop();
+                self.ready_blocking -= usize::from(next.is_some_and(|entry| entry.blocking));
+                next
+            }
         };
         let Some(entry) = next else {
             return Take::Wait;
@@ -167,7 +199,7 @@ impl Shared {
         dag: &TaskDag,
         node: u32,
         outcome: Outcome,
-        rank: &impl Fn(u32) -> (f32, bool),
+        rank: &impl Fn(u32) -> Rank,
     ) {
         self.running -= 1;
         if self.found_in_caller == Some(node) {
@@ -191,6 +223,7 @@ impl Shared {
         if position < self.stop_from {
             self.stop_from = position;
             self.ready.retain(|entry| entry.node < position);
+            self.ready_blocking = self.ready.iter().filter(|entry| entry.blocking).count();
             self.ready_pinned.retain(|entry| entry.node < position);
         }
     }
@@ -204,8 +237,9 @@ impl Shared {
         self.ready.len()
     }
 
-    pub(super) fn ready_nodes(&self) -> impl Iterator<Item = u32> + '_ {
-        self.ready.iter().map(|entry| entry.node)
+    /// Those of them that are known to block.
+    pub(super) fn ready_blocking(&self) -> usize {
+        self.ready_blocking
     }
 
     /// Nothing runs and nothing will start.
