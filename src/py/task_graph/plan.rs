@@ -168,8 +168,16 @@ impl Plan {
         };
         let mut durations = vec![f64::NAN; self.names.len()];
         for item in given.items()?.iter() {
-            let (name, seconds): (Bound<'_, PyAny>, f64) = item.extract()?;
-            durations[self.number(&name)? as usize] = seconds;
+            let (name, given): (Bound<'_, PyAny>, Bound<'_, PyAny>) = item.extract()?;
+            let number = self.number(&name)? as usize;
+            let Ok(seconds) = given.extract() else {
+                return Err(PyTypeError::new_err(format!(
+                    "the duration of node {} must be in seconds, got {}",
+                    name.repr()?,
+                    given.repr()?
+                )));
+            };
+            durations[number] = seconds;
         }
         if let Some(node) = (0..durations.len()).find(|&node| {
             durations[node].is_nan() && !given.contains(&self.names[node]).unwrap_or(false)
