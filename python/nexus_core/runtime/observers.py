@@ -95,6 +95,11 @@ class RunObserver:
             except Exception as refused:
                 self._runtime.logger.warning(f"Failed to create task for node '{node_id}': {refused}")
 
+    def reported_failure(self, index: int, error: BaseException) -> None:
+        """A node's output says that it failed; stock notes that before it raises."""
+        with self._lock:
+            self._update(index, TaskStatus.FAILED, error=str(error))
+
     def ended(
         self,
         index: int,
