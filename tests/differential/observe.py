@@ -105,7 +105,7 @@ def observe(runtime_class: type[Any], description: Description, workflow: Workfl
     picture = Snapshot()
     # One node after the other, as on stock: a node that runs beside one that fails would leave
     # its traces too. What runs in parallel is compared in tests/runtime.
-    options = {"max_concurrency": 1, **description.options}
+    options = {**description.options, "max_concurrency": 1}
     runtime = runtime_class(**options).mark_externally_managed()
     try:
         return tuple(run_once(runtime, workflow, parameters, picture) for _ in range(description.runs))

@@ -182,7 +182,6 @@ def options(modes: tuple[str, ...] = ("route_data",)) -> st.SearchStrategy[dict[
             "debug": st.booleans(),
             "enable_async": st.booleans(),
             "enable_cycles": st.booleans(),
-            "max_concurrency": st.sampled_from((1, 2, 10)),
             "conditional_execution": st.sampled_from(modes),
         },
     )
