@@ -1,6 +1,7 @@
 //! Scheduling without Python: everything here is tested by `cargo nextest` alone.
 
 pub mod graph;
+pub mod locks;
 pub mod schedule;
 pub mod sync;
 pub mod threads;

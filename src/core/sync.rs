@@ -1,7 +1,7 @@
 //! Locks and atomics, swapped for loom's when the hand-over is model-checked.
 
 #[cfg(not(loom))]
-pub use parking_lot::{Condvar, Mutex, MutexGuard};
+pub use crate::core::locks::{Condvar, Mutex, MutexGuard};
 #[cfg(not(loom))]
 pub use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -10,8 +10,8 @@ pub use loom::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 #[cfg(loom)]
 pub use modelled::{Condvar, Mutex, MutexGuard};
 
-/// loom's lock with parking_lot's face: no poisoning, and a timed wait that
-/// loom models as a plain wait.
+/// loom's lock with the face of ours: no poisoning, and a timed wait that loom
+/// models as a plain wait.
 #[cfg(loom)]
 mod modelled {
     use std::time::Duration;
@@ -44,21 +44,15 @@ mod modelled {
             self.0.notify_all();
         }
 
-        pub fn wait_for<T>(&self, guard: &mut MutexGuard<'_, T>, _limit: Duration) {
-            replace_with(guard, |guard| match self.0.wait(guard) {
+        pub fn wait_for<'a, T>(
+            &self,
+            guard: MutexGuard<'a, T>,
+            _limit: Duration,
+        ) -> MutexGuard<'a, T> {
+            match self.0.wait(guard) {
                 Ok(guard) => guard,
                 Err(poisoned) => poisoned.into_inner(),
-            });
-        }
-    }
-
-    /// parking_lot waits on a borrowed guard, loom takes it by value.
-    fn replace_with<T>(slot: &mut T, change: impl FnOnce(T) -> T) {
-        // SAFETY: the value read out is given back below; loom aborts the
-        // model on a panic, so it is never dropped twice.
-        unsafe {
-            let old = std::ptr::read(slot);
-            std::ptr::write(slot, change(old));
+            }
         }
     }
 }

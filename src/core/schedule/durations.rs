@@ -3,9 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
-use parking_lot::RwLock;
-
 use crate::core::graph::TaskDag;
+use crate::core::locks::RwLock;
 
 /// A node that takes at least this long is worth a thread of its own.
 pub const BLOCKING_SECONDS: f32 = 0.000_5;

@@ -232,11 +232,11 @@ impl Run {
     /// Waits, at most `limit`, until the run changes. With `for_work`, returns
     /// at once when the caller could run a node.
     pub fn wait(&self, for_work: bool, limit: Duration) {
-        let mut shared = self.shared.lock();
+        let shared = self.shared.lock();
         let done =
             shared.is_finished() || (for_work && shared.has_work_for_caller(self.settings.limit));
         if !done {
-            self.changed.wait_for(&mut shared, limit);
+            drop(self.changed.wait_for(shared, limit));
         }
     }
 

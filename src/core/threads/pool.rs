@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use parking_lot::{Condvar, Mutex, MutexGuard};
+use crate::core::locks::{Condvar, Mutex};
 
 use super::fork::ForkLocal;
 
@@ -125,7 +125,7 @@ impl WorkerPool {
             if let Some(job) = state.jobs.pop_front() {
                 return Some(job);
             }
-            self.available.wait(&mut state);
+            state = self.available.wait(state);
         }
     }
 
@@ -138,11 +138,12 @@ impl WorkerPool {
         let unwanted = std::mem::take(&mut state.jobs);
         self.available.notify_all();
         // Outside the lock: a job may be the last to hold what it works on.
-        MutexGuard::unlocked(&mut state, || drop(unwanted));
-        while state.threads > 0 {
-            if self.emptied.wait_until(&mut state, deadline).timed_out() {
-                return;
-            }
+        drop(state);
+        drop(unwanted);
+        let mut in_time = true;
+        state = self.state.lock();
+        while in_time && state.threads > 0 {
+            (state, in_time) = self.emptied.wait_until(state, deadline);
         }
     }
 }

@@ -9,7 +9,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use parking_lot::{Condvar, Mutex};
+use crate::core::locks::{Condvar, Mutex};
 
 use super::fork::{ForkLocal, generation};
 
@@ -144,7 +144,7 @@ impl Watcher {
                         state.parked = true;
                         CLOCK_MICROS.store(STANDS_STILL, Ordering::Relaxed);
                         while state.parked {
-                            self.wake.wait(&mut state);
+                            state = self.wake.wait(state);
                         }
                         idle_ticks = 0;
                     }

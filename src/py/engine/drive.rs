@@ -4,10 +4,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
 use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
 
+use crate::core::locks::Mutex;
 use crate::core::schedule::{Advance, Outcome, Run, Take, Taker};
 use crate::core::threads::{Job, Watched, Watching, fork_generation, pool, watch};
 

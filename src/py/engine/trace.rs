@@ -2,8 +2,9 @@
 
 use std::time::Instant;
 
-use parking_lot::Mutex;
 use pyo3::prelude::*;
+
+use crate::core::locks::Mutex;
 
 #[derive(Clone)]
 pub(crate) struct NodeSpan {

@@ -5,9 +5,9 @@ use std::cell::Cell;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use parking_lot::Mutex;
 use pyo3::prelude::*;
 
+use crate::core::locks::Mutex;
 use crate::core::threads::{ForkLocal, WorkerPool, fork_generation, pool};
 
 /// How long the interpreter's exit waits for workers that are idle.
@@ -52,9 +52,17 @@ fn live(pool: &'static WorkerPool, number: usize) {
 }
 
 fn name_thread(py: Python<'_>, number: usize) -> PyResult<()> {
-    py.import("threading")?
-        .call_method0("current_thread")?
-        .setattr("name", format!("nexus-core-worker-{number}"))
+    let thread = py.import("threading")?.call_method0("current_thread")?;
+    thread.setattr("name", format!("nexus-core-worker-{number}"))?;
+    let version = py.version_info();
+    let version = (version.major, version.minor, version.patch);
+    if version < (3, 11, 8) || ((3, 12, 0)..(3, 12, 2)).contains(&version) {
+        // There a process that a node forks makes this its main thread, and
+        // fails at its end for want of the lock that other threads have
+        // (python/cpython#102512).
+        thread.call_method0("_set_tstate_lock")?;
+    }
+    Ok(())
 }
 
 /// Whether the calling thread is a worker: what it runs is nested in a node.

@@ -1,11 +1,11 @@
 //! Building a graph, node by node.
 
-use parking_lot::Mutex;
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
 
 use crate::core::graph::TaskDag;
+use crate::core::locks::Mutex;
 use crate::py::errors::{graph_error, raise};
 
 use super::arguments::{Argument, Names};

@@ -3,10 +3,10 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use parking_lot::Mutex;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
+use crate::core::locks::Mutex;
 use crate::core::schedule::{StepError, Stepper};
 use crate::py::errors::step_error;
 

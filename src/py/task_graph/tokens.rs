@@ -4,9 +4,10 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use parking_lot::Mutex;
 use pyo3::prelude::*;
 use pyo3::types::PyString;
+
+use crate::core::locks::Mutex;
 
 /// The result of another node, wherever it stands in a node's arguments.
 ///

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use parking_lot::Mutex;
 use pyo3::exceptions::{PyKeyError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString, PyType};
 
 use crate::core::graph::TaskDag;
+use crate::core::locks::Mutex;
 use crate::core::schedule::LearnedDurations;
 use crate::py::errors::graph_error;
 

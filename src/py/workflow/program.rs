@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Instant;
 
-use parking_lot::Mutex;
 use pyo3::exceptions::{PyBaseException, PyException};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
+use crate::core::locks::Mutex;
 use crate::py::engine::{Program, Slots};
 use crate::py::errors::exception;
 use crate::py::values::{StockFunctions, sanitize_parameters};

@@ -4,11 +4,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use parking_lot::Mutex;
 use pyo3::exceptions::PySystemError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
+use crate::core::locks::Mutex;
 use crate::core::schedule::{Run, RunSettings};
 use crate::py::engine::{Driven, Execution, Limits, RunContext, StopReason, Trace};
 

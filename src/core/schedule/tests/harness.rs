@@ -6,9 +6,8 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::mpsc;
 use std::time::Duration;
 
-use parking_lot::Mutex;
-
 use crate::core::graph::TaskDag;
+use crate::core::locks::Mutex;
 use crate::core::schedule::{Advance, Outcome, Run, RunSettings, Take, Taker};
 
 /// A run that takes longer hangs.

@@ -3,9 +3,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use parking_lot::Mutex;
-
 use super::eventually;
+use crate::core::locks::Mutex;
 use crate::core::threads::{Job, WorkerPool};
 
 const LONG: Duration = Duration::from_secs(20);
