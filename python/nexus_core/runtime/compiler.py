@@ -6,7 +6,7 @@ import builtins
 import os
 import sys
 import weakref
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import FunctionType
 from typing import Any
 
@@ -69,7 +69,8 @@ class CompiledWorkflow:
     guarded_by: Any
     only_code_nodes: bool
     cleanup_ids: tuple[str, ...]
-    active_runs: int = field(default=0)
+    #: Nodes whose instance is given the workflow context.
+    context_nodes: tuple[Any, ...]
 
 
 _cache: dict[tuple[int, bool], tuple[weakref.ref[Any], CompiledWorkflow]] = {}
@@ -140,6 +141,7 @@ def _compile(workflow: Any, enable_async: bool) -> CompiledWorkflow:
         guarded_by=configs[0] if configs else None,
         only_code_nodes=all(kind == "code" for kind in kinds),
         cleanup_ids=tuple(n for n in order if hasattr(instances[n], "cleanup")),
+        context_nodes=tuple(instances[spec["id"]] for spec in specs if spec["needs_context"]),
     )
 
 

@@ -20,6 +20,7 @@ from nexus_core.runtime import stock, validation_counts
 from nexus_core.runtime.compiler import CompiledWorkflow
 from nexus_core.runtime.memory_limit import MemoryLimit
 from nexus_core.runtime.named_functions import call_named_function, without_own_frames
+from nexus_core.runtime.node_contexts import ContextScope
 from nexus_core.runtime.observers import RunObserver
 
 __all__ = ["RunHost"]
@@ -41,6 +42,7 @@ class RunHost:
         "parameters",
         "run",
         "runtime",
+        "scope",
         "token",
         "workflow",
     )
@@ -65,6 +67,7 @@ class RunHost:
         self.run: WorkflowRun = None  # type: ignore[assignment]  # set before the first node
         guarded_by = compiled.guarded_by
         self.memory_limit = MemoryLimit(guarded_by) if guarded_by is not None else None
+        self.scope: ContextScope | None = None
         self._failed: list[int] = []
         self._validated_by_stock: set[int] = set()
 
@@ -142,7 +145,8 @@ class RunHost:
 
     def give_context(self, index: int, context: dict[str, Any]) -> None:
         """Lets a node see the run's workflow context."""
-        self.compiled.instances[index]._workflow_context = context
+        if self.scope is not None:
+            self.scope.give(self.compiled.instances[index])
 
     def context_functions(self) -> tuple[Callable[..., Any], Callable[..., None]]:
         """``get_workflow_context`` and ``set_workflow_context`` of this run."""
@@ -265,6 +269,8 @@ class RunHost:
         error: BaseException = stock.create_content_aware_error(node_id=node_id, result=result, error_message=text)
         error.__context__ = sys.exc_info()[1]
         self.runtime.logger.error(f"Content-aware failure detected in node {node_id}: {text}")
+        if self.observer is not None:
+            self.observer.reported_failure(index, error)
         return error
 
     def node_failed(

@@ -24,6 +24,7 @@ from nexus_core.runtime import history
 from nexus_core.runtime.compiler import CompiledWorkflow
 from nexus_core.runtime.host import RunHost
 from nexus_core.runtime.log_visibility import is_visible
+from nexus_core.runtime.node_contexts import ContextScope, own_context
 from nexus_core.runtime.observers import RunObserver
 from nexus_core.runtime.workflow_context import LazySignals, LiveTracker
 
@@ -151,6 +152,10 @@ class NativeRun:
         finally:
             if signal_key is not None:
                 self.runtime._workflow_signals.pop(signal_key, None)
+            if self._host is not None:
+                # All of these refer to one another.
+                self._host.run = None  # type: ignore[assignment]
+            self._host = self._run = None
 
     # --- before the first node ------------------------------------------------------
 
@@ -160,6 +165,7 @@ class NativeRun:
         supplied = False
         if self._parameters and "workflow_context" in self._parameters:
             context = self._parameters.pop("workflow_context")
+            context = own_context(context)
             supplied = isinstance(context, dict)
             if not supplied:
                 context = {}
@@ -274,6 +280,10 @@ class NativeRun:
             self._tracker.follow(run)
         if plan.needs_loop or not plan.only_code_nodes:
             run.context().run(_current_progress_registry.set, runtime._progress_registry)
+        sharing = plan.instances if node_logs_are_read else plan.context_nodes
+        if sharing:
+            host.scope = ContextScope(sharing, context)
+            run.context().run(host.scope.enter)
         run_guarded = settings["guards_memory"] and host.memory_limit is not None
         if run_guarded:
             host.memory_limit.enter()  # type: ignore[union-attr]
@@ -289,6 +299,8 @@ class NativeRun:
         finally:
             if run_guarded:
                 host.memory_limit.leave()  # type: ignore[union-attr]
+            if host.scope is not None:
+                host.scope.leave()
             host.count_validations(state == "finished")
             if runtime._tracing:
                 runtime._last_trace = run.trace()
