@@ -24,7 +24,7 @@ BENCH_DEPENDENCIES := $(VENV)/.installed-bench
 EXTENSION := $(VENV)/.built-extension
 WHEEL := dist/.built-wheel
 
-.PHONY: help demo test test-rust test-loom test-python bench lint lint-rust lint-python deny wheel docs format lock clean
+.PHONY: help demo test test-rust test-loom test-python test-scheduled bench lint lint-rust lint-python deny wheel docs format lock clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
@@ -61,6 +61,9 @@ test-loom: | toolchain ## explore all interleavings of the hand-over
 
 test-python: $(EXTENSION) $(WHEEL) ## run the Python tests, the README and the wheel
 	NEXUS_CORE_WHEEL="$$(ls -d "$$PWD"/dist/*.whl)" $(PY) -m pytest -n 2 --dist loadfile
+
+test-scheduled: $(EXTENSION) ## compare with stock on thousands of random workflows (takes long)
+	NEXUS_HYPOTHESIS_PROFILE=scheduled $(PY) -m pytest -n 2 --timeout 3600 tests/differential
 
 lint: lint-rust lint-python deny ## run every static check
 
