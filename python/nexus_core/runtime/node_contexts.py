@@ -10,7 +10,7 @@ of them ends, the attribute holds the plain dict again that was given last.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextvars import ContextVar
 from typing import Any
 
