@@ -9,7 +9,7 @@ mod workers;
 
 pub(crate) use context::RunContext;
 pub(crate) use drive::{Driven, Execution, Limits, Program, StopReason};
-pub(crate) use hang::{eval_code, vectorcall};
+pub(crate) use hang::{Ask, eval_code, vectorcall};
 pub(crate) use slots::Slots;
 pub(crate) use trace::Trace;
 pub(crate) use workers::close_workers;

@@ -2,6 +2,7 @@
 //! what a function returned, as JSON could hold it.
 
 use super::rebuild::{Rules, rebuild};
+use crate::py::engine::Ask;
 use pyo3::{ffi, prelude::*};
 
 /// Plain values as they are, dicts rebuilt with the same keys, lists and tuples
@@ -11,7 +12,7 @@ pub fn ensure_json_serializable<'py>(
     value: &Bound<'py, PyAny>,
     stock_fallback: &Bound<'py, PyAny>,
 ) -> PyResult<Bound<'py, PyAny>> {
-    rebuild::<Serializable>(value, &|part| stock_fallback.call1((part,)))
+    rebuild::<Serializable>(value, &|part| stock_fallback.invoke((part,)))
 }
 
 struct Serializable;

@@ -1,5 +1,6 @@
 //! The functions of Kailash that decide what is not decided natively.
 
+use crate::py::engine::Ask;
 use pyo3::{PyTraverseError, PyVisit, exceptions::PyKeyError, prelude::*, types::PyDict};
 
 /// Stock callables, handed in from Python: nothing here imports Kailash.
@@ -47,7 +48,7 @@ impl StockFunctions {
     ) -> PyResult<Bound<'py, PyAny>> {
         self.resolve_templates
             .bind(value.py())
-            .call1((value, runtime_inputs))
+            .invoke((value, runtime_inputs))
     }
 
     /// Stock's `sanitize_input(value, context="python_exec")`.
@@ -66,7 +67,7 @@ impl StockFunctions {
     ) -> PyResult<Bound<'py, PyAny>> {
         self.validate_node_output
             .bind(output.py())
-            .call1((node_id, output))
+            .invoke((node_id, output))
     }
 
     /// Stock's `FunctionWrapper._ensure_json_serializable`, bound to a wrapper.

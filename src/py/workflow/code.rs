@@ -11,7 +11,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyModule, PyString};
 
-use crate::py::engine::eval_code;
+use crate::py::engine::{Ask, eval_code};
 use crate::py::values::{StockFunctions, resolve_and_sanitize, resolve_templates_copy};
 
 use super::inputs::{can_be_keyword, expand_nested};
@@ -150,7 +150,7 @@ impl CodeBody {
         let checked = node
             .instance
             .bind(py)
-            .call_method1(intern!(py, "validate_outputs"), (outputs,));
+            .ask(intern!(py, "validate_outputs"), (outputs,));
         match checked {
             Ok(checked) => Ok(checked.cast_into()?),
             Err(error) => Err(program.ask_host(py, "execution_failed", index, error)),
@@ -222,7 +222,7 @@ impl CodeBody {
         evaluate(&self.code, namespace, namespace)?;
         let host = program.host.bind(py);
         let function = namespace.get_item(name)?;
-        host.call_method1(
+        host.ask(
             intern!(py, "call_named_function"),
             (name, function, namespace, inputs),
         )
@@ -299,9 +299,7 @@ fn exported<'py>(variables: &Bound<'py, PyDict>, odd_names: bool) -> PyResult<Bo
     for (key, value) in variables.iter() {
         let private = match key.cast_exact::<PyString>() {
             Ok(name) => first_is_underscore(name),
-            Err(_) => key
-                .call_method1(intern!(py, "startswith"), ("_",))?
-                .is_truthy()?,
+            Err(_) => key.ask(intern!(py, "startswith"), ("_",))?.is_truthy()?,
         };
         if !private && !is_module(&value) {
             outputs.set_item(key, value)?;

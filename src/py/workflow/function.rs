@@ -1,6 +1,7 @@
 //! `PythonCodeNode` made from a function or a class, as `FunctionWrapper` and
 //! `ClassWrapper` run it: the signature is read once, when the plan is made.
 
+use crate::py::engine::Ask;
 use pyo3::exceptions::PyKeyError;
 use pyo3::ffi;
 use pyo3::intern;
@@ -133,7 +134,7 @@ impl FunctionBody {
             validated.set_item(&parameter.name, value)?;
         }
         if used < merged.len() {
-            self.warn_unknown.bind(py).call1((merged,))?;
+            self.warn_unknown.bind(py).invoke((merged,))?;
         }
         for special in [intern!(py, "context"), intern!(py, "config")] {
             if let Some(value) = merged.get_item(special)? {
@@ -177,7 +178,7 @@ impl FunctionBody {
             _ => outputs,
         };
         let instance = node.instance.bind(py);
-        match instance.call_method1(intern!(py, "validate_outputs"), (outputs,)) {
+        match instance.ask(intern!(py, "validate_outputs"), (outputs,)) {
             Ok(checked) => Ok(Some(checked)),
             Err(error) => Err(program.ask_host(py, "execution_failed", index, error)),
         }
@@ -193,7 +194,7 @@ impl FunctionBody {
         let mut callable = self.target.bind(py).clone();
         if let Some(method) = &self.method {
             let instance = callable
-                .call0()
+                .invoke(())
                 .map_err(|error| program.ask_host(py, "instance_failed", index, error))?;
             callable = instance
                 .getattr(method)
@@ -207,7 +208,7 @@ impl FunctionBody {
                 None => {
                     let host = program.host.bind(py);
                     let name = intern!(py, "parameter_missing");
-                    return match host.call_method1(name, (index, &parameter.name)) {
+                    return match host.ask(name, (index, &parameter.name)) {
                         Ok(error) => Err(PyErr::from_value(error)),
                         Err(broken) => Err(broken),
                     };
@@ -222,7 +223,7 @@ impl FunctionBody {
             }
         }
         callable
-            .call((), Some(&keywords))
+            .invoke_with(&keywords)
             .map_err(|error| program.ask_host(py, "function_failed", index, error))
     }
 

@@ -1,5 +1,6 @@
 //! Assembling a node's inputs, as `LocalRuntime._prepare_node_inputs` does.
 
+use crate::py::engine::Ask;
 use pyo3::ffi;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -60,7 +61,7 @@ impl WorkflowProgram {
         }
         self.host
             .bind(py)
-            .call_method1(intern!(py, "prepare_inputs"), (index,))?
+            .ask(intern!(py, "prepare_inputs"), (index,))?
             .cast_into::<PyDict>()
             .map_err(Into::into)
     }
@@ -183,7 +184,7 @@ impl WorkflowProgram {
         let validated = node
             .instance
             .bind(py)
-            .call_method(intern!(py, "validate_inputs"), (), Some(&merged))
+            .ask_with(intern!(py, "validate_inputs"), &merged)
             .and_then(|validated| Ok(validated.cast_into::<PyDict>()?));
         match validated {
             Ok(validated) => runtime_part(node, &validated, &inputs),
@@ -191,7 +192,7 @@ impl WorkflowProgram {
             Err(error) if error.is_instance_of::<pyo3::exceptions::PyException>(py) => {
                 let host = self.host.bind(py);
                 let name = intern!(py, "connection_invalid");
-                let refused = host.call_method1(name, (index, exception(py, &error)))?;
+                let refused = host.ask(name, (index, exception(py, &error)))?;
                 if refused.is_none() {
                     Ok(inputs)
                 } else {

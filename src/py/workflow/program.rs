@@ -11,7 +11,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
 use crate::core::locks::Mutex;
-use crate::py::engine::{Program, Slots};
+use crate::py::engine::{Ask, Program, Slots};
 use crate::py::errors::exception;
 use crate::py::values::{StockFunctions, sanitize_parameters};
 
@@ -121,7 +121,7 @@ impl WorkflowProgram {
         let functions = self
             .host
             .bind(py)
-            .call_method0(intern!(py, "context_functions"))?
+            .ask(intern!(py, "context_functions"), ())?
             .extract()?;
         Ok(self.context_functions.get_or_init(|| functions))
     }
@@ -138,7 +138,7 @@ impl WorkflowProgram {
         }
         let host = self.host.bind(values.py());
         let name = intern!(values.py(), "sanitize");
-        Ok(host.call_method1(name, (index, values))?.cast_into()?)
+        Ok(host.ask(name, (index, values))?.cast_into()?)
     }
 
     /// What stock would raise in place of `error`, which a node's body raised.
@@ -156,7 +156,7 @@ impl WorkflowProgram {
         match self
             .host
             .bind(py)
-            .call_method1(question, (index, exception(py, &error)))
+            .ask(question, (index, exception(py, &error)))
         {
             Ok(replacement) => PyErr::from_value(replacement),
             Err(raised) => raised,
@@ -179,10 +179,7 @@ impl WorkflowProgram {
         }
         let value = error.map(|error| exception(py, error));
         let name = intern!(py, "code_failed");
-        let replacement = self
-            .host
-            .bind(py)
-            .call_method1(name, (index, value, elapsed))?;
+        let replacement = self.host.bind(py).ask(name, (index, value, elapsed))?;
         Ok(PyErr::from_value(replacement))
     }
 
@@ -197,7 +194,7 @@ impl WorkflowProgram {
             && self
                 .host
                 .bind(py)
-                .call_method1(intern!(py, "should_skip"), (index, inputs))?
+                .ask(intern!(py, "should_skip"), (index, inputs))?
                 .is_truthy()?
         {
             return Ok(Ended::Skipped);
@@ -205,16 +202,16 @@ impl WorkflowProgram {
         if node.needs_context || self.settings.stock_execute {
             let context = self.workflow_context.bind(py);
             let host = self.host.bind(py);
-            host.call_method1(intern!(py, "give_context"), (index, context))?;
+            host.ask(intern!(py, "give_context"), (index, context))?;
         }
         if !self.settings.stock_execute {
             match &node.body {
                 Body::Code(code) => {
                     let outputs = if self.settings.guards_each_node {
                         let host = self.host.bind(py);
-                        host.call_method0(intern!(py, "enter_memory_limit"))?;
+                        host.ask(intern!(py, "enter_memory_limit"), ())?;
                         let outputs = code.run(self, node, index, inputs);
-                        host.call_method0(intern!(py, "leave_memory_limit"))?;
+                        host.ask(intern!(py, "leave_memory_limit"), ())?;
                         outputs?
                     } else {
                         code.run(self, node, index, inputs)?
@@ -233,7 +230,7 @@ impl WorkflowProgram {
         }
         node.instance
             .bind(py)
-            .call_method(intern!(py, "execute"), (), Some(inputs))
+            .ask_with(intern!(py, "execute"), inputs)
             .map(Ended::Output)
     }
 
@@ -263,7 +260,7 @@ impl WorkflowProgram {
         self.results.bind(py).set_item(&node.id, output)?;
         if self.settings.detects_content_failures && may_report_failure(output) {
             let host = self.host.bind(py);
-            let failure = host.call_method1(intern!(py, "content_failure"), (index, output))?;
+            let failure = host.ask(intern!(py, "content_failure"), (index, output))?;
             if !failure.is_none() {
                 return Err(PyErr::from_value(failure));
             }
@@ -293,7 +290,7 @@ impl WorkflowProgram {
         }
         let host = self.host.bind(py);
         let value = exception(py, error);
-        let record = host.call_method1(intern!(py, "node_failed"), (index, value, inputs))?;
+        let record = host.ask(intern!(py, "node_failed"), (index, value, inputs))?;
         if record.is_instance_of::<PyBaseException>() {
             return Err(PyErr::from_value(record));
         }
@@ -339,7 +336,7 @@ impl WorkflowProgram {
                 Err(error) => (None, Some(exception(py, error))),
             };
             let seconds = started.map_or(0.0, |started| started.elapsed().as_secs_f64());
-            host.call_method1(name, (index, inputs, output, error, seconds))?;
+            host.ask(name, (index, inputs, output, error, seconds))?;
         }
         match kept {
             Ok(_) => Ok(()),
@@ -370,7 +367,7 @@ impl WorkflowProgram {
     fn begin_node(&self, py: Python<'_>, index: u32) -> PyResult<Option<Instant>> {
         if self.settings.observed {
             let host = self.host.bind(py);
-            host.call_method1(intern!(py, "node_started"), (index,))?;
+            host.ask(intern!(py, "node_started"), (index,))?;
         }
         Ok((self.rows.is_some() || self.settings.observed).then(Instant::now))
     }
@@ -393,7 +390,7 @@ impl WorkflowProgram {
         };
         if self.may_be_skipped(node) {
             let host = self.host.bind(py);
-            let skip = host.call_method1(intern!(py, "should_skip"), (index, &inputs))?;
+            let skip = host.ask(intern!(py, "should_skip"), (index, &inputs))?;
             if skip.is_truthy()? {
                 self.end_node(py, index, Some(&inputs), Ok(Ended::Skipped), started)?;
                 return Ok(None);
@@ -402,7 +399,7 @@ impl WorkflowProgram {
         let context = self.workflow_context.bind(py);
         self.host
             .bind(py)
-            .call_method1(intern!(py, "give_context"), (index, context))?;
+            .ask(intern!(py, "give_context"), (index, context))?;
         Ok(Some(inputs))
     }
 
@@ -463,7 +460,7 @@ impl Program for WorkflowProgram {
             && let Err(error) = self
                 .host
                 .bind(py)
-                .call_method0(intern!(py, "rebase_memory_limit"))
+                .ask(intern!(py, "rebase_memory_limit"), ())
         {
             error.write_unraisable(py, None);
         }
@@ -472,7 +469,7 @@ impl Program for WorkflowProgram {
     fn is_cancelled(&self, py: Python<'_>) -> PyResult<bool> {
         self.host
             .bind(py)
-            .call_method0(intern!(py, "is_cancelled"))?
+            .ask(intern!(py, "is_cancelled"), ())?
             .is_truthy()
     }
 
