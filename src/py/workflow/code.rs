@@ -85,7 +85,8 @@ impl CodeBody {
             return Ok(None);
         }
         let variables = match self.local_variables(program, node, index, inputs) {
-            Ok(variables) => variables,
+            Ok(Some(variables)) => variables,
+            Ok(None) => return Ok(None),
             // Raised by stock's sanitiser: reported as stock's `run` does.
             Err(error) => return Err(program.ask_host(py, "input_refused", index, error)),
         };
@@ -157,14 +158,15 @@ impl CodeBody {
         }
     }
 
-    /// Sanitised configuration and inputs.
+    /// Sanitised configuration and inputs; `None` where a nested configuration
+    /// holds a key that no keyword can have.
     fn local_variables<'py>(
         &self,
         program: &WorkflowProgram,
         node: &Node,
         index: u32,
         inputs: &Bound<'py, PyDict>,
-    ) -> PyResult<Bound<'py, PyDict>> {
+    ) -> PyResult<Option<Bound<'py, PyDict>>> {
         let py = inputs.py();
         if let Some(fixed) = &self.static_locals
             && inputs
@@ -175,7 +177,7 @@ impl CodeBody {
             for (key, value) in inputs.iter() {
                 variables.set_item(key, resolve_and_sanitize(&value, inputs, &self.stock)?)?;
             }
-            return Ok(variables);
+            return Ok(Some(variables));
         }
         // Templates first, over everything; what a nested `config` adds after
         // that was resolved as a part of it.
@@ -191,7 +193,10 @@ impl CodeBody {
             resolved.set_item(key, resolve_templates_copy(&value, inputs, &self.stock)?)?;
         }
         expand_nested(&resolved, inputs)?;
-        program.sanitize(index, &resolved, &self.stock)
+        if !resolved.iter().all(|(key, _)| can_be_keyword(&key)) {
+            return Ok(None);
+        }
+        program.sanitize(index, &resolved, &self.stock).map(Some)
     }
 
     fn fresh_namespace<'py>(

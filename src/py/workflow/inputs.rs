@@ -93,7 +93,10 @@ impl WorkflowProgram {
                 if parameters.is_some() && !inputs.iter().all(|(key, _)| can_be_keyword(&key)) {
                     return self.ask_node_to_validate(node, index, inputs).map(Some);
                 }
-                as_validated(node, inputs, parameters.is_some()).map(Some)
+                match as_validated(node, &inputs, parameters.is_some())? {
+                    Some(validated) => Ok(Some(validated)),
+                    None => self.ask_node_to_validate(node, index, inputs).map(Some),
+                }
             }
             Body::Function(function) => {
                 if let Some(validated) = function.validate(node, &inputs)? {
@@ -212,11 +215,12 @@ pub(super) fn can_be_keyword(key: &Bound<'_, PyAny>) -> bool {
 
 /// What is left of a code node's inputs after connection validation: with the
 /// entries of a nested `config`, in the order that the configuration imposes.
+/// `None` where a key keeps them from being passed to the node at all.
 fn as_validated<'py>(
     node: &Node,
-    inputs: Bound<'py, PyDict>,
+    inputs: &Bound<'py, PyDict>,
     has_parameters: bool,
-) -> PyResult<Bound<'py, PyDict>> {
+) -> PyResult<Option<Bound<'py, PyDict>>> {
     let py = inputs.py();
     let config = node.config.bind(py);
     let nested = node.has_nested_config || inputs.contains(intern!(py, "config"))?;
@@ -228,10 +232,14 @@ fn as_validated<'py>(
             }
         }
         if !overrides {
-            return Ok(inputs);
+            return Ok(Some(inputs.clone()));
         }
     }
-    runtime_part(node, &merge(config, &inputs)?, &inputs)
+    let merged = merge(config, inputs)?;
+    if !merged.iter().all(|(key, _)| can_be_keyword(&key)) {
+        return Ok(None);
+    }
+    runtime_part(node, &merged, inputs).map(Some)
 }
 
 /// The validated values that did not come from the configuration alone.

@@ -258,6 +258,10 @@ impl WorkflowProgram {
         // SAFETY: this thread runs `index`.
         unsafe { self.slots.fill(index, output.clone().unbind()) };
         self.results.bind(py).set_item(&node.id, output)?;
+        if self.settings.stock_inputs {
+            let name = intern!(py, "output_seen");
+            self.host.bind(py).ask(name, (index, output))?;
+        }
         if self.settings.detects_content_failures && may_report_failure(output) {
             let host = self.host.bind(py);
             let failure = host.ask(intern!(py, "content_failure"), (index, output))?;
