@@ -71,6 +71,8 @@ class CompiledWorkflow:
     cleanup_ids: tuple[str, ...]
     #: Nodes whose instance is given the workflow context.
     context_nodes: tuple[Any, ...]
+    #: Code nodes of an earlier run were seen on other threads than the caller's.
+    ran_together: bool = False
 
 
 _cache: dict[tuple[int, bool], tuple[weakref.ref[Any], CompiledWorkflow]] = {}

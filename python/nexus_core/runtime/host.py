@@ -66,7 +66,10 @@ class RunHost:
         self.observer = observer
         self.run: WorkflowRun = None  # type: ignore[assignment]  # set before the first node
         guarded_by = compiled.guarded_by
-        self.memory_limit = MemoryLimit(guarded_by) if guarded_by is not None else None
+        self.memory_limit: MemoryLimit | None = None
+        if guarded_by is not None:
+            together = max(1, min(runtime.max_concurrency, len(compiled.node_ids)))
+            self.memory_limit = MemoryLimit(guarded_by, together)
         self.scope: ContextScope | None = None
         self._failed: list[int] = []
         self._validated_by_stock: set[int] = set()
@@ -84,6 +87,8 @@ class RunHost:
             parameters=self.parameters,
             _node_ids=self.compiled.node_id_set,
         )
+        if self.runtime.debug:
+            self.runtime.logger.debug(f"Node {self.compiled.node_ids[index]} inputs: {inputs}")
         return inputs
 
     def connection_invalid(self, index: int, error: Exception) -> BaseException | None:
@@ -138,6 +143,8 @@ class RunHost:
         node_id = self.compiled.node_ids[index]
         skip: bool = self.runtime._should_skip_conditional_node(self.workflow, node_id, inputs, self.run.outputs())
         if skip:
+            if self.runtime.debug:
+                self.runtime.logger.debug(f"DEBUG: Skipping {node_id} - inputs: {inputs}")
             self.runtime.logger.info(f"Skipping node {node_id} - all conditional inputs are None")
         return skip
 
@@ -272,6 +279,11 @@ class RunHost:
         if self.observer is not None:
             self.observer.reported_failure(index, error)
         return error
+
+    def output_seen(self, index: int, output: Any) -> None:
+        """After a node has returned, in a run that is debugged."""
+        if self.runtime.debug:
+            self.runtime.logger.debug(f"Node {self.compiled.node_ids[index]} outputs: {output}")
 
     def node_failed(
         self, index: int, error: Exception, inputs: Mapping[str, Any] | None

@@ -64,12 +64,24 @@ def _register(limit: int) -> int | None:
 
 
 class MemoryLimit:
-    """The ceiling that a run's code nodes are under."""
+    """The ceiling that a run's code nodes are under.
 
-    __slots__ = ("_ceiling", "_depth", "_lock", "limit")
+    Stock's nodes run one after the other, and each may add the limit to what the
+    process uses then. Nodes that run together share one address space: they may add it
+    once for each of them, or ten that fit one by one would fail together.
 
-    def __init__(self, config: Any) -> None:
+    Args:
+        config: The security configuration of the nodes.
+        together: How many of them can run at the same time.
+    """
+
+    __slots__ = ("_ceiling", "_depth", "_lock", "_owner", "_shares", "_together", "limit")
+
+    def __init__(self, config: Any, together: int) -> None:
         self.limit: int = config.memory_limit
+        self._together = together
+        self._shares = 1
+        self._owner = threading.get_ident()
         self._ceiling: int | None = None
         self._depth = 0
         self._lock = threading.Lock()
@@ -79,12 +91,29 @@ class MemoryLimit:
         """Whether a ceiling is set, so that ``MemoryError`` means it was reached."""
         return self._ceiling is not None
 
+    @property
+    def is_shared(self) -> bool:
+        """Whether nodes ran on other threads than the caller's."""
+        return self._shares > 1
+
+    def enter_run(self, shared: bool) -> None:
+        """Puts the ceiling in force for a whole run.
+
+        Args:
+            shared: Whether its nodes are known to run together.
+        """
+        if shared:
+            self._shares = self._together
+        self.enter()
+
     def enter(self) -> None:
         """Puts the ceiling in force, counted."""
         with self._lock:
             self._depth += 1
-            if self._depth == 1:
-                self._set()
+            if self._depth > 1:
+                self._shares = self._depth
+                self._unset()
+            self._set()
 
     def leave(self) -> None:
         """Takes it back when nobody needs it any more."""
@@ -92,11 +121,14 @@ class MemoryLimit:
             self._depth -= 1
             if self._depth == 0:
                 self._unset()
+                self._shares = 1
 
     def rebase(self) -> None:
-        """Measures the ceiling from what the process uses now."""
+        """Measures the ceiling of a run from what the process uses now, before a node."""
         with self._lock:
             if self._ceiling is not None:
+                if threading.get_ident() != self._owner:
+                    self._shares = self._together
                 self._unset()
                 self._set()
 
@@ -109,7 +141,7 @@ class MemoryLimit:
             with security.memory_limit_guard(self.limit):
                 return
         with security._ADDRESS_SPACE_LOCK:
-            self._ceiling = _register(self.limit)
+            self._ceiling = _register(self.limit * self._shares)
 
     def _unset(self) -> None:
         if self._ceiling is not None:

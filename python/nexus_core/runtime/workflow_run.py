@@ -286,7 +286,7 @@ class NativeRun:
             run.context().run(host.scope.enter)
         run_guarded = settings["guards_memory"] and host.memory_limit is not None
         if run_guarded:
-            host.memory_limit.enter()  # type: ignore[union-attr]
+            host.memory_limit.enter_run(plan.ran_together)  # type: ignore[union-attr]
         state = "started"
         try:
             while True:
@@ -298,6 +298,7 @@ class NativeRun:
                 await self._await_nodes(run, waiting or [])
         finally:
             if run_guarded:
+                plan.ran_together |= host.memory_limit.is_shared  # type: ignore[union-attr]
                 host.memory_limit.leave()  # type: ignore[union-attr]
             if host.scope is not None:
                 host.scope.leave()
