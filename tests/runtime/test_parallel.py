@@ -88,7 +88,7 @@ def test_max_concurrency_one_is_sequential_in_topological_order_on_the_callers_t
         for _ in range(3):
             ran.clear()
             results, _ = runtime.execute(workflow)
-            assert [name for name, _ in ran] == list(results) == workflow.get_execution_order()
+            assert [name for name, _ in ran] == list(results) == list(workflow.get_execution_order())
             assert {thread for _, thread in ran} == {threading.get_ident()}
         assert "max_concurrency=1" in str(runtime.explain(workflow))
 
@@ -109,7 +109,7 @@ def test_results_are_in_topological_order_although_nodes_end_in_another(runtime:
     for _ in range(2):
         ended.clear()
         results, _ = runtime.execute(workflow)
-        assert list(results) == workflow.get_execution_order()
+        assert list(results) == list(workflow.get_execution_order())
         assert ended != list(results)
         assert sorted(ended) == sorted(results)
 
@@ -269,12 +269,15 @@ def test_progress_from_nodes_on_workers_names_their_node(runtime: Any) -> None:
     meeting, updates, lock = threading.Barrier(4), [], threading.Lock()
 
     def report(name: str) -> Any:
-        def run(*_: Any, **__: Any) -> str:
+        def run() -> str:
             meeting.wait(20)
             report_progress(1, 2, name)
             return name
 
         return run
+
+    def reporter(name: str) -> Any:
+        return lambda node, **_: report(name)()
 
     def record(update: Any) -> None:
         with lock:
@@ -283,6 +286,6 @@ def test_progress_from_nodes_on_workers_names_their_node(runtime: Any) -> None:
     runtime.progress_registry.register(record)
     workflow = function_workflow({n: report(n) for n in "ab"})
     for name in "cd":
-        workflow.add_node(name, CallingNode(report(name)))
+        workflow.add_node(name, CallingNode(reporter(name)))
     runtime.execute(workflow)
     assert sorted(updates) == [(n, n) for n in "abcd"]

@@ -71,7 +71,7 @@ class RunHost:
             together = max(1, min(runtime.max_concurrency, len(compiled.node_ids)))
             self.memory_limit = MemoryLimit(guarded_by, together)
         self.scope: ContextScope | None = None
-        self._failed: list[int] = []
+        self._failed: dict[int, Exception] = {}
         self._validated_by_stock: set[int] = set()
 
     # --- inputs -------------------------------------------------------------------
@@ -294,7 +294,7 @@ class RunHost:
         """
         runtime = self.runtime
         node_id = self.compiled.node_ids[index]
-        self._failed.append(index)
+        self._failed[index] = error
         try:
             text = f"Node {node_id} failed: {error}"
         except Exception as broken:  # its __str__ raises, and that is what stock raises
@@ -306,18 +306,31 @@ class RunHost:
         if "Trust verification denied" in str(error):
             return _caused_by(error, str(error))
         if runtime._should_stop_on_error(self.workflow, node_id):
-            text = f"Node '{node_id}' failed: {error}"
-            # In topological order, whatever order they failed in.
-            earlier = [self.compiled.node_ids[place] for place in sorted(self._failed) if place < index]
-            if earlier:
-                text += f" (Previously failed nodes: {earlier})"
-            return _caused_by(error, text)
+            return _caused_by(error, f"Node '{node_id}' failed: {error}")
         return {
             "error": str(error),
             "error_type": type(error).__name__,
             "failed": True,
             "_exception": error,
         }
+
+    def ended_by(self, failure: BaseException) -> None:
+        """Names the nodes that failed before the one that ended the run.
+
+        Only now is it known which: nodes that come first in topological order may
+        have run, and failed, after it.
+        """
+        if len(self._failed) < 2 or type(failure) is not WorkflowExecutionError:
+            return
+        cause = failure.__cause__
+        for index, error in self._failed.items():
+            node_id = self.compiled.node_ids[index]
+            if error is not cause or not str(failure).startswith(f"Node '{node_id}' failed: "):
+                continue
+            earlier = [self.compiled.node_ids[place] for place in sorted(self._failed) if place < index]
+            if earlier:
+                failure.args = (f"{failure} (Previously failed nodes: {earlier})",)
+            return
 
     # --- whoever watches --------------------------------------------------------------
 

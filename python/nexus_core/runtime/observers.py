@@ -60,7 +60,7 @@ class RunObserver:
         self._lock = threading.Lock()
         self.events: list[dict[str, Any]] = []
         self._completed = 0
-        self._failed: list[str] = []
+        self._failed: list[int] = []
         self._began = _now()
         self._event(
             "WORKFLOW_STARTED",
@@ -154,7 +154,7 @@ class RunObserver:
 
     def _node_failed(self, index: int, inputs: Mapping[str, Any] | None, error: BaseException) -> None:
         node_id = self._compiled.node_ids[index]
-        self._failed.append(node_id)
+        self._failed.append(index)
         if self._audited:
             self._event(
                 "NODE_FAILED",
@@ -169,13 +169,15 @@ class RunObserver:
         """After the last node of a run that was not stopped."""
         total = (_now() - self._began).total_seconds() * 1000
         workflow_id = getattr(self._workflow, "workflow_id", "") or ""
-        if self._failed:
+        # In topological order, whatever order they failed in.
+        failed = [self._compiled.node_ids[index] for index in sorted(self._failed)]
+        if failed:
             self._event(
                 "WORKFLOW_FAILED",
                 workflow_id=workflow_id,
-                error=f"Failed nodes: {self._failed}",
+                error=f"Failed nodes: {failed}",
                 nodes_completed=self._completed,
-                failed_node_id=self._failed[-1],
+                failed_node_id=failed[-1],
                 total_duration_ms=total,
             )
         else:

@@ -14,6 +14,7 @@ from kailash.runtime.progress import _current_progress_registry
 from kailash.sdk_exceptions import (
     RuntimeExecutionError,
     WorkflowCancelledError,
+    WorkflowExecutionError,
     WorkflowValidationError,
 )
 from kailash.tracking import TaskManager
@@ -37,8 +38,8 @@ _manager_logger = logging.getLogger("kailash.tracking.manager")
 Outcome = tuple[dict[str, Any], str | None]
 
 
-def _calls_named_functions(plan: CompiledWorkflow) -> bool:
-    return any(node.program == "named function" for node in plan.explanations)
+#: Programs whose body may report progress: it is Python of the user's own modules.
+_REPORTING = frozenset({"function", "class"})
 
 
 class NativeRun:
@@ -234,10 +235,7 @@ class NativeRun:
     ) -> dict[str, Any]:
         runtime, plan = self.runtime, self.plan
         info_is_read = is_visible(runtime.logger, logging.INFO)
-        node_logs_are_read = is_visible(_nodes_logger, logging.INFO) or runtime.debug
-        if node_logs_are_read and _calls_named_functions(plan):
-            # The nodes' own ``execute``, which would log, cannot call them.
-            node_logs_are_read = False
+        own_execute = self._needs_own_execute()
         if info_is_read:
             mode = "route_data" if runtime.conditional_execution == "route_data" else "standard"
             runtime.logger.info(f"Standard DAG workflow detected, using unified enterprise execution ({mode} mode)")
@@ -261,12 +259,12 @@ class NativeRun:
             self.token,
             self.observer,
         )
-        guarded = host.memory_limit is not None and not node_logs_are_read
+        guarded = host.memory_limit is not None and not own_execute
         settings = {
             "validates_connections": runtime.connection_validation != "off",
             "detects_content_failures": runtime.content_aware_success_detection,
             "stock_inputs": runtime.debug,
-            "stock_execute": node_logs_are_read,
+            "stock_execute": own_execute,
             "observed": observed,
             "checks_cancellation": self.token is not None,
             "guards_memory": guarded and plan.only_code_nodes,
@@ -280,7 +278,7 @@ class NativeRun:
             self._tracker.follow(run)
         if plan.needs_loop or not plan.only_code_nodes:
             run.context().run(_current_progress_registry.set, runtime._progress_registry)
-        sharing = plan.instances if node_logs_are_read else plan.context_nodes
+        sharing = plan.instances if own_execute else plan.context_nodes
         if sharing:
             host.scope = ContextScope(sharing, context)
             run.context().run(host.scope.enter)
@@ -296,6 +294,9 @@ class NativeRun:
                 if state == "cancelled":
                     raise self._cancelled(run)
                 await self._await_nodes(run, waiting or [])
+        except WorkflowExecutionError as failure:
+            host.ended_by(failure)
+            raise
         finally:
             if run_guarded:
                 plan.ran_together |= host.memory_limit.is_shared  # type: ignore[union-attr]
@@ -313,6 +314,18 @@ class NativeRun:
             if supplied:
                 context["_audit_trail"] = self.observer.events
         return run.results()
+
+    def _needs_own_execute(self) -> bool:
+        """Whether nodes run through their own ``execute``.
+
+        It logs, and says whose progress is reported. It cannot call named functions,
+        but then no program that Kailash runs has any.
+        """
+        logs_are_read = is_visible(_nodes_logger, logging.INFO) or self.runtime.debug
+        if not (logs_are_read or self.runtime._progress_registry._callbacks):
+            return False
+        programs = {node.program for node in self.plan.explanations}
+        return "named function" not in programs and (logs_are_read or not programs.isdisjoint(_REPORTING))
 
     def _cancelled(self, run: WorkflowRun) -> WorkflowCancelledError:
         pending = run.first_pending()
