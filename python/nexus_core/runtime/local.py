@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import threading
 import time
 import warnings
 from collections import Counter
@@ -105,6 +106,7 @@ class LocalRuntime(stock.StockLocalRuntime):
         super().__init__(**given)
         self._strict = strict
         self._native_runs = 0
+        self._loop_in_use = threading.Lock()
         self._delegated_runs: Counter[str] = Counter()
         self._tracing = False
         self._last_trace: list[tuple[str, str, float, float]] = []
@@ -313,10 +315,13 @@ class LocalRuntime(stock.StockLocalRuntime):
             # Inside the handler, as Kailash does: the error is the context of
             # whatever a node raises.
             self._native_runs += 1
-            needs_loop = run.plan.needs_loop or not self._cleanup_registered
-            loop = self._ensure_event_loop() if needs_loop else None
             try:
-                return run.execute(loop)
+                if run.plan.needs_loop:
+                    with self._event_loop() as loop:
+                        return run.execute(loop)
+                if not self._cleanup_registered:
+                    self._ensure_event_loop()
+                return run.execute(None)
             except Exception as error:
                 failure = error
             # As an event loop would hand it on.
@@ -324,6 +329,18 @@ class LocalRuntime(stock.StockLocalRuntime):
         # On a thread of its own with a loop of its own, as Kailash does; it comes
         # back to ``_execute_async``.
         return self._execute_sync(**arguments)
+
+    @contextmanager
+    def _event_loop(self) -> Iterator[asyncio.AbstractEventLoop]:
+        """The runtime's own event loop, or one for this run alone while another thread runs that."""
+        if self._loop_in_use.acquire(blocking=False):
+            try:
+                yield self._ensure_event_loop()
+            finally:
+                self._loop_in_use.release()
+        else:
+            with asyncio.Runner() as runner:
+                yield runner.get_loop()
 
     async def _execute_async(self, workflow: Any, **kwargs: Any) -> tuple[dict[str, Any], str | None]:
         plan: CompiledWorkflow | tuple[str, ...]
