@@ -308,12 +308,15 @@ class NativeRun:
                 runtime._last_trace = run.trace()
             if self._tracker is not None:
                 self._tracker.freeze()
+            results = run.results() if state == "finished" else {}
+            # The tracebacks of failed nodes lead to this frame, and the run to those.
+            del run
         runtime._current_workflow_context = None
         if self.observer is not None:
             self.observer.finished()
             if supplied:
                 context["_audit_trail"] = self.observer.events
-        return run.results()
+        return results
 
     def _needs_own_execute(self) -> bool:
         """Whether nodes run through their own ``execute``.
@@ -364,6 +367,7 @@ class NativeRun:
         except Exception as error:
             failure = error
         run.finish_pinned(index, output, failure)
+        del run  # as in ``_run_nodes``
         if hasattr(node, "cleanup"):
             self.runtime._snapshot_async_sql_pool_keys()
             try:
