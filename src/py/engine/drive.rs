@@ -392,6 +392,10 @@ impl<P: Program> Execution<P> {
 
     /// A worker's part: nodes until none is ready.
     fn help(&self, py: Python<'_>) {
+        if P::WANTS_TICKS {
+            // Whatever holds for nodes that run together holds from here on.
+            self.program.between_nodes(py);
+        }
         while let Take::Node(node) = self.run.take(Taker::Worker) {
             let inside = self.crew.enter();
             let ran = self
