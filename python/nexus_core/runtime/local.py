@@ -30,6 +30,7 @@ from nexus_core.runtime import history, stock, validation_counts
 from nexus_core.runtime.compiler import CompiledWorkflow, NotNative, compiled
 from nexus_core.runtime.delegation import reasons_to_delegate, stands_in
 from nexus_core.runtime.explain import DelegationError, Explanation
+from nexus_core.runtime.workflow_context import LazySignals
 from nexus_core.runtime.workflow_run import NativeRun
 
 __all__ = ["LocalRuntime"]
@@ -175,6 +176,22 @@ class LocalRuntime(stock.StockLocalRuntime):
             Whether everything is written.
         """
         return history.history_writer().flush(timeout)
+
+    def signal(self, workflow_id: str, signal_name: str, data: Any = None) -> None:
+        """As Kailash's; a waiting node on another thread's event loop hears it at once.
+
+        Args:
+            workflow_id: The run's id, or its workflow's.
+            signal_name: What the node waits for.
+            data: What it is given.
+
+        Raises:
+            KeyError: If no such run is in flight.
+        """
+        signals = self._workflow_signals.get(workflow_id)
+        super().signal(workflow_id, signal_name, data)
+        if isinstance(signals, LazySignals):
+            signals.wake()
 
     # --- running ----------------------------------------------------------------------
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import suppress
 from typing import Any
 
 from kailash.runtime.execution_tracker import ExecutionTracker
@@ -12,8 +14,26 @@ from nexus_core._core import WorkflowRun
 __all__ = ["LazySignals", "LiveTracker"]
 
 
+def _nothing() -> None:
+    pass
+
+
 class LazySignals(dict[str, Any]):
-    """A run's signal channel and query registry, made when somebody asks for one."""
+    """A run's signal channel and query registry, made when somebody asks for one.
+
+    Args:
+        loop: Where the run's nodes are awaited; ``None`` if none is.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop | None = None) -> None:
+        super().__init__()
+        self._loop = loop
+
+    def wake(self) -> None:
+        """Lets a node that waits for a signal look, if it waits on another thread's loop."""
+        if self._loop is not None:
+            with suppress(RuntimeError):  # the run has ended, and its loop with it
+                self._loop.call_soon_threadsafe(_nothing)
 
     def __missing__(self, key: str) -> Any:
         if key == "signal_channel":

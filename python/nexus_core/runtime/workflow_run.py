@@ -127,7 +127,7 @@ class NativeRun:
             self._validate(processed)
             self._begin_tracking(processed)
             signal_key = self.run_id or getattr(self.workflow, "workflow_id", None) or str(id(self.workflow))
-            signals = LazySignals()
+            signals = LazySignals(asyncio.get_running_loop() if self.plan.needs_loop else None)
             for name in ("signal_channel", "query_registry"):
                 if name in context:
                     signals[name] = context[name]
