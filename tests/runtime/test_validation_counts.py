@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from kailash.workflow.graph import Workflow
 
 from nexus_core.runtime import LocalRuntime, stock
 
-from .support import code_workflow
+from .support import code_workflow, run_python
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
@@ -89,3 +90,22 @@ def test_no_more_is_kept_than_the_collector_keeps(runtime: LocalRuntime) -> None
     summary = runtime.get_validation_metrics()["performance_summary"]
     assert len(collector.metrics) == kept
     assert summary["total_validations"] == kept // 2
+
+
+def test_a_reset_before_anybody_has_read_forgets_what_was_counted(tmp_path: Path) -> None:
+    done = run_python(
+        """
+from kailash.runtime.validation.metrics import get_metrics_collector, reset_global_metrics
+from kailash.workflow.builder import WorkflowBuilder
+from nexus_core.runtime import LocalRuntime
+
+builder = WorkflowBuilder()
+builder.add_node("PythonCodeNode", "a", {"code": "result = 1"})
+with LocalRuntime(enable_monitoring=False) as runtime:
+    runtime.execute(builder.build())
+    reset_global_metrics()
+print(get_metrics_collector().get_performance_summary()["total_validations"])
+""",
+        tmp_path,
+    )
+    assert (done.stdout.split()[-1:], done.returncode) == (["0"], 0), done.stdout + done.stderr

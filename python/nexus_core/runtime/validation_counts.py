@@ -43,6 +43,8 @@ def count(nodes: Sequence[NodeExplanation], mode: str, recorded: Collection[int]
 
 def install_read_barrier() -> None:
     """Lets whoever reads stock's collector see every validation of a finished run."""
+    # A reset passes over a collector that was never made, and with it over our counts.
+    get_metrics_collector()
     for name in ("get_performance_summary", "export_metrics", "reset_metrics"):
         method = getattr(ValidationMetricsCollector, name)
         if not hasattr(method, "_nexus_core_barrier"):
