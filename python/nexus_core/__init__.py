@@ -14,6 +14,7 @@ import atexit
 
 # A worker must not be the first thread to import it: it would pass for the main one.
 import threading  # noqa: F401
+from typing import TYPE_CHECKING
 
 from nexus_core._core import (
     CancellationToken,
@@ -26,6 +27,10 @@ from nexus_core._core import (
     _close_workers,
 )
 
+if TYPE_CHECKING:
+    from nexus_core.installation import install, uninstall
+    from nexus_core.nexus_app import attach, detach
+
 __all__ = [
     "CancellationToken",
     "CompiledGraph",
@@ -34,6 +39,31 @@ __all__ = [
     "Ref",
     "TaskGraph",
     "__version__",
+    "attach",
+    "detach",
+    "install",
+    "uninstall",
 ]
 
 atexit.register(_close_workers)
+
+# What is for Nexus and Kailash is imported when it is asked for.
+_LATER = {
+    "attach": "nexus_core.nexus_app",
+    "detach": "nexus_core.nexus_app",
+    "install": "nexus_core.installation",
+    "uninstall": "nexus_core.installation",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _LATER:
+        raise AttributeError(f"module 'nexus_core' has no attribute {name!r}")
+    import importlib
+
+    value = globals()[name] = getattr(importlib.import_module(_LATER[name]), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

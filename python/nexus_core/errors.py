@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 __all__ = [
+    "AttachError",
     "CycleError",
     "DuplicateNode",
     "GraphError",
@@ -163,3 +164,7 @@ class RunCancelled(NexusCoreError):
     def __init__(self, reason: str | None = None) -> None:
         self.reason = reason or None
         super().__init__(f"the run was cancelled: {reason or 'no reason given'}")
+
+
+class AttachError(NexusCoreError, RuntimeError):
+    """An app that cannot be attached or detached; it is as it was before."""
