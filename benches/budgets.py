@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from session import Key, Ratio, Session
+from ratios import Ratio
+from service.cases import DEFAULT_THREADS, MANY_THREADS, case_of, thread_bound
+from service.cold_start import RUNTIMES
+from service.figures import Cell
+from service.heartbeat import CASES as HEARTBEATS
+from session import Key, Session
 
 PASS, MISS, UNKNOWN = "pass", "MISS", "not measured"
 
 # Lines of the budget that other parts of the project measure.
-ELSEWHERE = ("requests a second over HTTP", "cache hits", "connection checkouts", "tasks through the thread pool")
+ELSEWHERE = ("cache hits", "connection checkouts", "tasks through the thread pool")
 
 SHORT = ("chain_100", "chain_1000", "fan_100", "fan_1000", "layered_10x100")
 LONG = ("chain_1000", "fan_1000", "layered_10x100")
@@ -25,14 +30,18 @@ class Check:
     status: str
 
 
-def check(session: Session) -> list[Check]:
-    return [
-        *code_nodes(session),
-        *history(session),
-        *callables(session),
-        *blocking(session),
-        *compiling(session),
-    ]
+def check(session: Session, groups: Sequence[str]) -> list[Check]:
+    """The lines that these groups are about, measured or not."""
+    lines = {
+        "overhead": (code_nodes, callables),
+        "history": (history,),
+        "blocking": (blocking,),
+        "compile": (compiling,),
+        "http": (serving,),
+        "heartbeat": (loop_under_work,),
+        "cold_start": (cold_start,),
+    }
+    return [found for group, checks in lines.items() if group in groups for check in checks for found in check(session)]
 
 
 def at_most(limit: float) -> Callable[[float], bool]:
@@ -44,6 +53,13 @@ def judge(line: str, case: str, limit: str, ratio: Ratio | None, holds: Callable
         return Check(line, case, limit, "–", UNKNOWN)
     figure = f"{number(ratio.median)}× ({number(ratio.low)}–{number(ratio.high)}), best rounds {number(ratio.best)}×"
     return Check(line, case, limit, figure, PASS if holds(ratio.median) else MISS)
+
+
+def judge_time(line: str, case: str, limit: str, milliseconds: Ratio | None, holds: Callable[[float], bool]) -> Check:
+    if milliseconds is None:
+        return Check(line, case, limit, "–", UNKNOWN)
+    low, median, high = (number(value) for value in (milliseconds.low, milliseconds.median, milliseconds.high))
+    return Check(line, case, limit, f"{median} ms ({low}–{high})", PASS if holds(milliseconds.median) else MISS)
 
 
 def number(value: float) -> str:
@@ -108,3 +124,34 @@ def compiling(session: Session) -> Iterator[Check]:
     yield Check(
         "memory of the compiled graph", "chain_100000", "< 200 bytes a node", f"{size:.0f} bytes, {how}", status
     )
+
+
+def at_least(limit: float) -> Callable[[float], bool]:
+    return lambda value: value >= limit
+
+
+def serving(session: Session) -> Iterator[Check]:
+    for workflow, least in (("one_node", 0.9), ("chain_20", 0.75)):
+        for connections in (1, 16):
+            case = case_of(workflow, connections).name
+            ratio = session.figures.ratio(Cell("http", case, "ours"), Cell("http", case, "stub"), "requests")
+            yield judge("requests/s ÷ stub, over HTTP", case, f"≥ {least}×", ratio, at_least(least))
+    case = case_of("guide", 1).name
+    p50 = session.figures.spread(Cell("http", case, "ours"), "p50", 0.1)
+    yield judge("p50 ÷ 0.1 s, over HTTP", case, "≤ 1.1×", p50, at_most(1.1))
+    case = case_of("guide", 16).name
+    for variant, threads in (("ours", DEFAULT_THREADS), ("ours_32", MANY_THREADS)):
+        requests = session.figures.spread(Cell("http", case, variant), "requests", thread_bound(threads, 16))
+        yield judge(f"requests/s ÷ bound of {threads} threads", case, "≥ 0.9×", requests, at_least(0.9))
+
+
+def loop_under_work(session: Session) -> Iterator[Check]:
+    for case in (HEARTBEATS["first"], HEARTBEATS["later"]):
+        late = session.figures.spread(Cell("heartbeat", case, "ours"), "late_p99", 1e-3)
+        yield judge_time("lateness of the event loop, p99", case, "≤ 20 ms", late, at_most(20))
+
+
+def cold_start(session: Session) -> Iterator[Check]:
+    for runtime in RUNTIMES:
+        first = session.figures.spread(Cell("cold_start", runtime, "ours"), "first", 1e-3)
+        yield judge_time("first call in a fresh process", runtime, "< 30 ms", first, lambda value: value < 30)

@@ -107,10 +107,10 @@ def decade(exponent: int) -> str:
     return f"{value:g}" if exponent < 0 else f"{value:,.0f}"
 
 
-def document(height: float, parts: list[str]) -> str:
+def document(height: float, parts: list[str], label: str = "Overhead in microseconds a node, by peer") -> str:
     body = "\n  ".join(parts)
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height:.0f}" width="{WIDTH}" '
-        f'height="{height:.0f}" role="img" aria-label="Overhead in microseconds a node, by peer">\n'
+        f'height="{height:.0f}" role="img" aria-label="{label}">\n'
         f"  <style>{STYLE}</style>\n  {body}\n</svg>\n"
     )

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from budgets import ELSEWHERE, MISS, PASS, UNKNOWN, Check, number
 from environments import Environment
 from peers import PEERS
+from service import tables
 from session import Key, Session
 
 Row = Sequence[str]
@@ -117,6 +118,7 @@ def terminal(session: Session, checks: Sequence[Check]) -> str:
         rows = list(compile_rows(session, workload, info["nodes"]))
         title = f"compile: {info['title']}, {info['edges']:,} edges"
         parts.append("\n".join([title, terminal_table(COMPILE_HEAD, rows), *memory_lines(session, workload)]))
+    parts += tables.terminal(session.figures, terminal_table)
     rows = [(c.line, c.case, c.limit, c.figure, c.status) for c in checks]
     parts.append(f"budgets: {summary(checks)}\n{terminal_table(BUDGET_HEAD, rows)}")
     return "\n\n".join(parts)
@@ -143,7 +145,8 @@ def markdown(
     lines += ["## Budgets", "", f"{summary(checks)}.", "", *markdown_table(BUDGET_HEAD, list(budget_rows(checks))), ""]
     lines += [f"Not part of this run: {', '.join(ELSEWHERE)}.", ""]
     lines += [*overhead_section(session), *history_section(session), *blocking_section(session)]
-    lines += [*compile_section(session), *gaps(session), *versions(environments, machine, build), *REPRODUCE]
+    lines += [*compile_section(session), *tables.markdown(session.figures, markdown_table), *gaps(session)]
+    lines += [*versions(environments, machine, build), *REPRODUCE]
     return "\n".join(lines) + "\n"
 
 
@@ -252,9 +255,10 @@ REPRODUCE = (
     "```",
     "make bench                                        # everything; writes this page and the plot",
     ".venv/bin/python benches/run.py --quick           # a first impression; prints only",
-    ".venv/bin/python benches/run.py --only overhead   # or history, blocking, compile",
+    ".venv/bin/python benches/run.py --only overhead   # or history, blocking, compile, http, heartbeat, cold_start",
     "```",
     "",
     "The peers' environments are made under `.cache/bench-envs/` from `benches/requirements-*.txt`. The floor needs a C "
-    "compiler; without one its ratios are reported as not measured. Leave the machine alone meanwhile.",
+    "compiler; without one its ratios are reported as not measured. The group *http* needs `wrk` (`apt-get install wrk`, "
+    "`brew install wrk`). Leave the machine alone meanwhile.",
 )

@@ -21,11 +21,17 @@ import plot
 import report
 from environments import NAMES, ROOT, Environment, EnvironmentFailed, prepare, subject_path
 from peers import PEERS
-from session import GROUPS, Session, measure
+from service import plot as service_plot
+from session import EXECUTORS, GROUPS, Session, measure
 
 SUBJECT_NEEDS = {
-    "nexus_core_calls": "from nexus_core import TaskGraph",
-    "nexus_core_code": "from nexus_core.runtime import LocalRuntime",
+    "overhead": "from nexus_core import TaskGraph\nfrom nexus_core.runtime import LocalRuntime",
+    "history": "from nexus_core.runtime import LocalRuntime",
+    "blocking": "from nexus_core import TaskGraph\nfrom nexus_core.runtime import AsyncLocalRuntime, LocalRuntime",
+    "compile": "from nexus_core import TaskGraph",
+    "http": "from nexus_core import attach, detach",
+    "heartbeat": "from nexus_core.runtime import AsyncLocalRuntime",
+    "cold_start": "from nexus_core.runtime import AsyncLocalRuntime, LocalRuntime",
 }
 
 
@@ -60,11 +66,12 @@ def chosen_peers(without: Sequence[str]) -> list[str]:
     return [peer for peer in PEERS if not peer.startswith(tuple(without))] if without else list(PEERS)
 
 
-def make_environments(peers: Sequence[str]) -> tuple[list[Environment], dict[str, str]]:
+def make_environments(peers: Sequence[str], groups: Sequence[str]) -> tuple[list[Environment], dict[str, str]]:
     """The environments that could be made, and why the others could not."""
     made, failed = [], {}
+    executors = any(group in EXECUTORS for group in groups)
     for name in NAMES:
-        if any(PEERS[peer].environment == name for peer in peers):
+        if name == "full" or (executors and any(PEERS[peer].environment == name for peer in peers)):
             try:
                 made.append(prepare(name, say))
             except EnvironmentFailed as error:
@@ -73,12 +80,12 @@ def make_environments(peers: Sequence[str]) -> tuple[list[Environment], dict[str
     return made, failed
 
 
-def subject_problem(full: Environment, peers: Sequence[str]) -> str | None:
+def subject_problem(full: Environment, groups: Sequence[str]) -> str | None:
     """Why nexus_core cannot be measured, or None."""
     if importlib.util.find_spec("nexus_core") is None:
         return f"nexus_core is not installed for {sys.executable}"
     path = subject_path()
-    needs = "\n".join(line for peer, line in SUBJECT_NEEDS.items() if peer in peers)
+    needs = "\n".join(SUBJECT_NEEDS[group] for group in groups)
     command = [str(full.python), "-c", needs]
     done = subprocess.run(
         command, env={"PYTHONPATH": str(path), "HOME": str(Path.home())}, capture_output=True, text=True, timeout=120,
@@ -91,26 +98,31 @@ def subject_problem(full: Environment, peers: Sequence[str]) -> str | None:
     return None
 
 
-def write(folder: Path, page: str, picture: str) -> None:
+def write(folder: Path, page: str, session: Session) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    for name, content in (("benchmarks.md", page), ("benchmarks.svg", picture)):
+    files = {
+        "benchmarks.md": page,
+        "benchmarks.svg": plot.svg(session),
+        "benchmarks-http.svg": service_plot.svg(session.figures),
+    }
+    for name, content in files.items():
         partial = folder / f".{name}.partial"
         partial.write_text(content, encoding="utf-8")
         partial.replace(folder / name)
-    say(f"wrote {folder / 'benchmarks.md'} and {folder / 'benchmarks.svg'}")
+    say(f"wrote {', '.join(files)} to {folder}")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     options = arguments(argv)
     described = machine.describe()
     peers = chosen_peers(options.without)
-    environments, failed = make_environments(peers)
+    environments, failed = make_environments(peers, options.only)
     full = next((environment for environment in environments if environment.name == "full"), None)
     if full is None:
         say("the environment that nexus_core is measured in could not be made: nothing was measured")
         return 2
     with_subject = any(peer.startswith("nexus_core") for peer in peers)
-    if with_subject and (problem := subject_problem(full, peers)):
+    if with_subject and (problem := subject_problem(full, options.only)):
         say(f"{problem}\nRun `make bench`, which builds it first, or leave it out: --without nexus_core")
         return 2
     passes = options.passes or (2 if options.quick else 5)
@@ -119,17 +131,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         quick=options.quick, say=say,
     )  # fmt: skip
     session.failed |= failed
-    checks = budgets.check(session)
+    checks = budgets.check(session, options.only)
     print(report.terminal(session, checks))
     build = machine.build_of_subject() if with_subject else {}
     page = report.markdown(session, checks, environments, described, build, quick=options.quick)
     partial = options.quick or options.without or options.only != list(GROUPS)
     if options.output is not None:
-        write(options.output, page, plot.svg(session))
+        write(options.output, page, session)
     elif partial:
         say("a partial run: docs/ is left as it was (--output DIR writes the page elsewhere)")
     else:
-        write(ROOT / "docs", page, plot.svg(session))
+        write(ROOT / "docs", page, session)
     return verdict(session, checks, strict=options.strict)
 
 

@@ -13,10 +13,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import service
 from environments import HERE, ROOT, Environment, subject_path
 from peers import PEERS
+from ratios import Ratio, spread
+from service.figures import Figures
 
-GROUPS = ("overhead", "history", "blocking", "compile")
+EXECUTORS = ("overhead", "history", "blocking", "compile")
+"""Groups in which peers run the same graphs; each has a file for pytest-benchmark."""
+GROUPS = (*EXECUTORS, *service.GROUPS)
 PASS_TIMEOUT = 1_800
 
 
@@ -41,21 +46,11 @@ class Sample:
     info: dict[str, Any]
 
 
-@dataclass(frozen=True)
-class Ratio:
-    """A ratio of two medians of the same pass, over all passes."""
-
-    median: float
-    low: float
-    high: float
-    best: float
-    """The same ratio of the two fastest rounds of all passes."""
-
-
 @dataclass
 class Session:
     passes: int
     samples: dict[Key, list[Sample]] = field(default_factory=dict)
+    figures: Figures = field(default_factory=Figures)
     skipped: dict[str, str] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
 
@@ -101,10 +96,6 @@ class Session:
         return found
 
 
-def spread(values: Sequence[float], best: float) -> Ratio:
-    return Ratio(statistics.median(values), min(values), max(values), best)
-
-
 def measure(
     environments: Sequence[Environment],
     peers: Sequence[str],
@@ -118,10 +109,11 @@ def measure(
     """Run every peer once a pass, so that whatever disturbs the machine disturbs all of them."""
     session = Session(passes)
     subject = subject_path() if any(peer.startswith("nexus_core") for peer in peers) else None
+    executors = [group for group in groups if group in EXECUTORS]
     for number in range(passes):
         # Forwards, then backwards: no peer always follows the same other one.
         order = environments if number % 2 == 0 else list(reversed(environments))
-        for environment in order:
+        for environment in order if executors else ():
             chosen = [
                 key
                 for key in peers
@@ -129,9 +121,18 @@ def measure(
             ]
             if chosen:
                 started = time.perf_counter()
-                run_pass(session, number, environment, chosen, groups, quick=quick, subject=subject)
+                run_pass(session, number, environment, chosen, executors, quick=quick, subject=subject)
                 took = time.perf_counter() - started
                 say(f"pass {number + 1} of {passes}, environment {environment.name}: {took:.0f} s")
+        served = [group for group in groups if group in service.GROUPS]
+        full = next((environment for environment in environments if environment.name == "full"), None)
+        if served and full is not None and number < slow_passes:
+            variants = ("stock", "stub") if subject is None else ("stock", "ours", "stub")
+            problems = service.run_pass(
+                session.figures, number, served, variants, python=full.python, subject=subject, quick=quick, say=say
+            )
+            session.skipped |= problems.skipped
+            session.failed |= problems.failed
     return session
 
 

@@ -165,15 +165,19 @@ def sleep_then(body: Callable[..., Value], seconds: float) -> Callable[..., Valu
     return node
 
 
-def code_strings(graph: Graph) -> list[str]:
-    """The same nodes as code for a PythonCodeNode; each leaves its value in `result`."""
+def code_strings(graph: Graph, *, wrapped: bool = False) -> list[str]:
+    """The same nodes as code for a PythonCodeNode; each leaves its value in `result`.
+
+    `wrapped` is for Kailash's asynchronous runtime, where an edge from `result` delivers `{"result": value}`.
+    """
     pauses = graph.seconds or (0.0,) * len(graph)
-    return [code_string(len(p), pause) for p, pause in zip(graph.predecessors, pauses, strict=True)]
+    return [code_string(len(p), pause, wrapped=wrapped) for p, pause in zip(graph.predecessors, pauses, strict=True)]
 
 
-def code_string(inputs: int, seconds: float = 0.0) -> str:
+def code_string(inputs: int, seconds: float = 0.0, *, wrapped: bool = False) -> str:
     names = input_names(inputs)
-    terms = [f"{name}['v']" for name in names]
+    part = "['result']['v']" if wrapped else "['v']"
+    terms = [f"{name}{part}" for name in names]
     if not terms:
         value = "1"
     elif len(terms) == 1:
@@ -182,7 +186,7 @@ def code_string(inputs: int, seconds: float = 0.0) -> str:
         value = " + ".join(terms)
     else:
         # Not one long sum, which nests as deep as it has terms, and short: Kailash takes 10,000 characters.
-        value = f"sum([p['v'] for p in [{','.join(names)}]])"
+        value = f"sum([p{part} for p in [{','.join(names)}]])"
     sleep = f"import time\ntime.sleep({seconds!r})\n" if seconds else ""
     return f"{sleep}result = {{'v': {value}}}"
 

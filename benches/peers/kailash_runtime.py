@@ -18,13 +18,13 @@ LIBRARIES = ("numpy", "pandas", "scipy", "sklearn", "matplotlib", "seaborn", "pl
 _warm: set[str] = set()
 
 
-def build(graph: Graph) -> Any:
-    """The graph as a built Kailash workflow."""
+def build(graph: Graph, *, asynchronous: bool = False) -> Any:
+    """The graph as a built Kailash workflow, for the one or the other of Kailash's two runtimes."""
     from kailash.workflow.builder import WorkflowBuilder
 
     builder = WorkflowBuilder()
     names = graph.names
-    for name, code in zip(names, code_strings(graph), strict=True):
+    for name, code in zip(names, code_strings(graph, wrapped=asynchronous), strict=True):
         builder.add_node("PythonCodeNode", name, {"code": code})
     for name, predecessors in zip(names, graph.predecessors, strict=True):
         for predecessor, keyword in zip(predecessors, input_names(len(predecessors)), strict=True):
@@ -83,7 +83,7 @@ def prepare(graph: Graph, peer: Peer) -> Iterator[Prepared]:
 
 def prepare_async(graph: Graph, peer: Peer) -> Iterator[Prepared]:
     runtime = runtime_class(peer)()
-    workflow = build(graph)
+    workflow = build(graph, asynchronous=True)
     loop = asyncio.new_event_loop()
     try:
         yield Prepared(
