@@ -11,6 +11,8 @@ use pyo3::prelude::*;
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add_function(wrap_pyfunction!(engine::close_workers, module)?)?;
+    module.add_class::<engine::Places>()?;
+    module.add_class::<engine::LoopMailbox>()?;
     task_graph::register(module)?;
     workflow::register(module)?;
     values::register_testing(module)?;

@@ -13,7 +13,8 @@ except ImportError as missing:
         "nexus_core.runtime needs Kailash, which is not installed: pip install nexus-core-rs[nexus]"
     ) from missing
 
+from nexus_core.runtime.async_local import AsyncLocalRuntime
 from nexus_core.runtime.explain import DelegationError, Explanation, NodeExplanation
 from nexus_core.runtime.local import LocalRuntime
 
-__all__ = ["DelegationError", "Explanation", "LocalRuntime", "NodeExplanation"]
+__all__ = ["AsyncLocalRuntime", "DelegationError", "Explanation", "LocalRuntime", "NodeExplanation"]

@@ -6,7 +6,9 @@ import builtins
 import os
 import sys
 import weakref
+from collections import Counter
 from dataclasses import dataclass
+from enum import Enum
 from types import FunctionType
 from typing import Any
 
@@ -20,7 +22,7 @@ from nexus_core.runtime.code_nodes import (
 )
 from nexus_core.runtime.explain import NodeExplanation
 
-__all__ = ["CompiledWorkflow", "NotNative", "compiled"]
+__all__ = ["Awaits", "CompiledWorkflow", "NotNative", "compiled"]
 
 #: Keys under which ``_prepare_node_inputs`` looks for parameters of some node
 #: types: with a node of such a name, stock assembles every node's inputs.
@@ -42,6 +44,19 @@ _SECURITY_NAMES = [
     "sanitize_input", "validate_node_parameters", "validate_file_path",
     "memory_limit_guard", "execution_timeout",
 ]  # fmt: skip
+
+
+class Awaits(Enum):
+    """Which nodes a runtime awaits on an event loop."""
+
+    #: Those that have a ``cleanup``.
+    CLEANUP = "cleanup"
+    #: Those, and all that have an ``execute_async``.
+    ANY = "any"
+    #: The ``AsyncNode`` s, as ``AsyncLocalRuntime`` does.
+    ASYNC_NODES = "async nodes"
+    #: None, as it does with ``enable_analysis=False``.
+    NONE = "none"
 
 
 class NotNative(Exception):
@@ -68,6 +83,11 @@ class CompiledWorkflow:
     #: Security configuration of the code nodes; ``None`` without any.
     guarded_by: Any
     only_code_nodes: bool
+    #: All nodes that are not awaited are code nodes.
+    only_code_on_threads: bool
+    #: Nodes at the same distance from the sources, and how many such levels there are.
+    widest_level: int
+    level_count: int
     cleanup_ids: tuple[str, ...]
     #: Nodes whose instance is given the workflow context.
     context_nodes: tuple[Any, ...]
@@ -75,22 +95,26 @@ class CompiledWorkflow:
     ran_together: bool = False
 
 
-_cache: dict[tuple[int, bool], tuple[weakref.ref[Any], CompiledWorkflow]] = {}
+_cache: dict[tuple[int, Awaits], tuple[weakref.ref[Any], CompiledWorkflow]] = {}
 
 
-def compiled(workflow: Any, enable_async: bool) -> CompiledWorkflow:
+def compiled(workflow: Any, awaits: Awaits) -> CompiledWorkflow:
     """The plan of a workflow, made anew if the workflow has changed since the last one.
+
+    Args:
+        workflow: A built workflow.
+        awaits: Which of its nodes the runtime awaits.
 
     Raises:
         NotNative: If the native engine cannot run the workflow.
     """
-    key = (id(workflow), enable_async)
+    key = (id(workflow), awaits)
     entry = _cache.get(key)
     if entry is not None and entry[0]() is workflow and entry[1].plan.is_current():
         return entry[1]
-    fresh = _compile(workflow, enable_async)
+    fresh = _compile(workflow, awaits)
 
-    def forget(_: object, key: tuple[int, bool] = key) -> None:
+    def forget(_: object, key: tuple[int, Awaits] = key) -> None:
         known = _cache.get(key)
         if known is not None and known[0]() is None:
             _cache.pop(key, None)
@@ -99,7 +123,7 @@ def compiled(workflow: Any, enable_async: bool) -> CompiledWorkflow:
     return fresh
 
 
-def _compile(workflow: Any, enable_async: bool) -> CompiledWorkflow:
+def _compile(workflow: Any, awaits: Awaits) -> CompiledWorkflow:
     if workflow.has_cycles():
         raise NotNative("the workflow has cycles")
     try:
@@ -117,11 +141,12 @@ def _compile(workflow: Any, enable_async: bool) -> CompiledWorkflow:
     specs, explanations = [], []
     shared: dict[int, dict[str, Any]] = {}
     for node_id in order:
-        spec, explanation = _describe(workflow, node_id, places, enable_async, shared)
+        spec, explanation = _describe(workflow, node_id, places, awaits, shared)
         spec["stock_inputs"] = spec["stock_inputs"] or has_contracts or reserved
         specs.append(spec)
         explanations.append(explanation)
     kinds = [spec["kind"] for spec in specs]
+    levels = _levels(specs)
     configs = [
         instances[node_id].executor.security_config
         for node_id, kind in zip(order, kinds, strict=True)
@@ -142,27 +167,39 @@ def _compile(workflow: Any, enable_async: bool) -> CompiledWorkflow:
         needs_loop="async" in kinds,
         guarded_by=configs[0] if configs else None,
         only_code_nodes=all(kind == "code" for kind in kinds),
+        only_code_on_threads=all(kind in ("code", "async") for kind in kinds),
+        widest_level=max(levels.values(), default=1),
+        level_count=len(levels),
         cleanup_ids=tuple(n for n in order if hasattr(instances[n], "cleanup")),
         context_nodes=tuple(instances[spec["id"]] for spec in specs if spec["needs_context"]),
     )
+
+
+def _levels(specs: list[dict[str, Any]]) -> Counter[int]:
+    """How many nodes there are at each distance from the sources."""
+    depths: list[int] = []
+    for spec in specs:
+        depths.append(1 + max((depths[source] for source, _ in spec["edges"]), default=-1))
+    return Counter(depths)
 
 
 def _describe(
     workflow: Any,
     node_id: str,
     places: dict[str, int],
-    enable_async: bool,
+    awaits: Awaits,
     shared: dict[int, dict[str, Any]],
 ) -> tuple[dict[str, Any], NodeExplanation]:
     node = workflow._node_instances[node_id]
-    spec, program, reason = _program(node, enable_async, shared)
-    edges, overriding, odd = [], False, False
+    spec, program, reason = _program(node, awaits, shared)
+    edges, overriding, odd, unmapped = [], False, False, False
     targets: list[str] = []
     switch_source = False
     for source, _, attributes in workflow.graph.in_edges(node_id, data=True):
         if places.get(source, len(places)) >= places[node_id]:
             raise NotNative("its execution order is older than its edges")
         mappings = []
+        unmapped = unmapped or "mapping" not in attributes
         for source_key, target_key in attributes.get("mapping", {}).items():
             if type(source_key) is not str or type(target_key) is not str:
                 odd = True
@@ -186,21 +223,24 @@ def _describe(
         edges_override_config=overriding,
         plain_edges=len(set(targets)) == len(targets) and all(map(is_plain_name, targets)),
         stock_inputs=odd or "self" in targets,
+        stock_async_inputs=odd or unmapped,
         needs_context=spec["kind"] not in ("code", "function"),
     )
     return spec, NodeExplanation(node_id, type(node).__name__, program, reason)
 
 
-def _program(
-    node: Any, enable_async: bool, shared: dict[int, dict[str, Any]]
-) -> tuple[dict[str, Any], str, str | None]:
+def _program(node: Any, awaits: Awaits, shared: dict[int, dict[str, Any]]) -> tuple[dict[str, Any], str, str | None]:
     """A node's description, the name of its program, and why it has no native one."""
     if not isinstance(node, stock.Node) or type(node.config) is not dict:
         raise NotNative(f"{type(node).__name__} is not an ordinary Kailash node")
-    if hasattr(node, "cleanup"):
-        return {"kind": "async"}, "async", "it has a cleanup to await"
-    if enable_async and hasattr(node, "execute_async"):
-        return {"kind": "async"}, "async", "its execute_async is awaited"
+    if awaits is Awaits.ASYNC_NODES:
+        if isinstance(node, stock.AsyncNode):
+            return {"kind": "async"}, "async", "its execute_async is awaited"
+    elif awaits is not Awaits.NONE:
+        if hasattr(node, "cleanup"):
+            return {"kind": "async"}, "async", "it has a cleanup to await"
+        if awaits is Awaits.ANY and hasattr(node, "execute_async"):
+            return {"kind": "async"}, "async", "its execute_async is awaited"
     if type(node) is not stock.PythonCodeNode:
         return {"kind": "execute"}, "execute", "only PythonCodeNode has native programs"
     if {"execute", "run", "validate_inputs", "validate_outputs"} & vars(node).keys():

@@ -16,54 +16,70 @@ try:
 except ImportError:  # then Kailash's tracer is not enabled either
     trace = None  # type: ignore[assignment]
 
-__all__ = ["reasons_to_delegate", "stands_in"]
-
-#: Methods of stock that the native engine stands in for. A subclass or a test
-#: that replaces one expects it to be called.
-_REPLACED = (
-    "_execute_workflow_async",
-    "_execute_single_node",
-    "_prepare_node_inputs",
-    "_should_skip_conditional_node",
-    "_should_stop_on_error",
-    "_process_workflow_parameters",
-    "_validate_connection_contracts",
-    "_flush_deferred_storage_sqlite",
-    "_get_effective_trust_context",
-)
-_ORIGINALS = {
-    name: getattr(stock.StockLocalRuntime, name) for name in _REPLACED if hasattr(stock.StockLocalRuntime, name)
-}
-#: Wherever stock calls it, the native engine does, through the runtime. The others
-#: are called by the engine at most where inputs are out of the ordinary.
-_STILL_CALLED = frozenset({"_should_stop_on_error"})
-_methods_of = attrgetter(*_ORIGINALS)
-_originals = tuple(_ORIGINALS.values())
+__all__ = ["MethodGuard", "reasons_to_delegate", "stands_in"]
 
 
-def stands_in(method: Any) -> None:
-    """Makes a method of the native runtime the one that a subclass may replace.
+class MethodGuard:
+    """Methods of stock that the native engine stands in for.
+
+    A subclass or a test that replaces one expects it to be called.
 
     Args:
-        method: Of the native runtime; stock's has the same name.
+        stock_class: Kailash's runtime.
+        names: The methods; those that it does not have are left out.
+        still_called: Those of them that the engine calls wherever stock does.
     """
-    global _methods_of, _originals
-    _ORIGINALS[method.__name__] = method
-    _methods_of = attrgetter(*_ORIGINALS)
-    _originals = tuple(_ORIGINALS.values())
+
+    def __init__(self, stock_class: type, names: tuple[str, ...], still_called: frozenset[str] = frozenset()) -> None:
+        self._originals = {name: getattr(stock_class, name) for name in names if hasattr(stock_class, name)}
+        self._still_called = still_called
+        self._refresh()
+
+    def _refresh(self) -> None:
+        self._methods_of = attrgetter(*self._originals)
+        self._expected = tuple(self._originals.values())
+
+    def stands_in(self, method: Any) -> None:
+        """Makes a method of the native runtime the one that a subclass may replace.
+
+        Args:
+            method: Of the native runtime; stock's has the same name.
+        """
+        self._originals[method.__name__] = method
+        self._refresh()
+
+    def replaced(self, runtime: Any) -> tuple[str, ...]:
+        """The names of those that are not stock's on this runtime."""
+        # Asked for every run: a patched class looks like any other until then.
+        methods = self._methods_of(type(runtime))
+        own = vars(runtime).keys()
+        if methods == self._expected and self._originals.keys().isdisjoint(own):
+            return ()
+        return tuple(
+            name
+            for (name, original), method in zip(self._originals.items(), methods, strict=True)
+            if name in own or (method is not original and name not in self._still_called)
+        )
 
 
-def _replaced_methods(runtime: Any) -> tuple[str, ...]:
-    # Asked for every run: a patched class looks like any other until then.
-    methods = _methods_of(type(runtime))
-    own = vars(runtime).keys()
-    if methods == _originals and _ORIGINALS.keys().isdisjoint(own):
-        return ()
-    return tuple(
-        name
-        for (name, original), method in zip(_ORIGINALS.items(), methods, strict=True)
-        if name in own or (method is not original and name not in _STILL_CALLED)
-    )
+_methods = MethodGuard(
+    stock.StockLocalRuntime,
+    (
+        "_execute_workflow_async",
+        "_execute_single_node",
+        "_prepare_node_inputs",
+        "_should_skip_conditional_node",
+        "_should_stop_on_error",
+        "_process_workflow_parameters",
+        "_validate_connection_contracts",
+        "_flush_deferred_storage_sqlite",
+        "_get_effective_trust_context",
+    ),
+    # The others are called by the engine at most where inputs are out of the ordinary.
+    still_called=frozenset({"_should_stop_on_error"}),
+)
+stands_in = _methods.stands_in
+_replaced_methods = _methods.replaced
 
 
 #: The environment can name a provider, which is then made at the first span.

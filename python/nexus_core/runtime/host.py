@@ -1,50 +1,34 @@
-"""What a run asks of Kailash: everything that its native part does not decide.
-
-One host serves one run. Its methods are called by the engine from whichever thread runs
-a node, always with the node's place in topological order.
-"""
+"""What a run of ``LocalRuntime`` asks of Kailash beside what its nodes ask."""
 
 from __future__ import annotations
 
-import logging
 import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from kailash.runtime.validation.error_categorizer import ErrorCategorizer
 from kailash.runtime.validation.metrics import get_metrics_collector
-from kailash.sdk_exceptions import NodeExecutionError, NodeValidationError, WorkflowExecutionError
+from kailash.sdk_exceptions import WorkflowExecutionError
 
-from nexus_core._core import WorkflowRun
 from nexus_core.runtime import stock, validation_counts
 from nexus_core.runtime.compiler import CompiledWorkflow
-from nexus_core.runtime.memory_limit import MemoryLimit
-from nexus_core.runtime.named_functions import call_named_function, without_own_frames
 from nexus_core.runtime.node_contexts import ContextScope
+from nexus_core.runtime.node_host import NodeHost, caused_by, while_handling
 from nexus_core.runtime.observers import RunObserver
 
 __all__ = ["RunHost"]
 
-_code_logger = logging.getLogger("kailash.nodes.code.python")
-_security_logger = logging.getLogger("kailash.security")
 
-
-class RunHost:
-    """The Python side of one run."""
+class RunHost(NodeHost):
+    """The Python side of one run of ``LocalRuntime``."""
 
     __slots__ = (
         "_failed",
         "_validated_by_stock",
-        "compiled",
         "context",
-        "memory_limit",
         "observer",
         "parameters",
-        "run",
-        "runtime",
         "scope",
-        "token",
-        "workflow",
     )
 
     def __init__(
@@ -57,19 +41,10 @@ class RunHost:
         token: Any,
         observer: RunObserver | None,
     ) -> None:
-        self.runtime = runtime
-        self.workflow = workflow
-        self.compiled = compiled
+        super().__init__(runtime, workflow, compiled, token, runtime.max_concurrency)
         self.parameters = parameters or {}
         self.context = context
-        self.token = token
         self.observer = observer
-        self.run: WorkflowRun = None  # type: ignore[assignment]  # set before the first node
-        guarded_by = compiled.guarded_by
-        self.memory_limit: MemoryLimit | None = None
-        if guarded_by is not None:
-            together = max(1, min(runtime.max_concurrency, len(compiled.node_ids)))
-            self.memory_limit = MemoryLimit(guarded_by, together)
         self.scope: ContextScope | None = None
         self._failed: dict[int, Exception] = {}
         self._validated_by_stock: set[int] = set()
@@ -118,7 +93,7 @@ class RunHost:
             metrics.record_security_violation(node_id, node_type, details, connection)
         text = runtime._generate_enhanced_validation_error(node_id, node, error, self.workflow, self.parameters)
         if runtime.connection_validation == "strict":
-            return _caused_by(error, text)
+            return caused_by(error, text)
         runtime.logger.warning(text)
         return None
 
@@ -131,12 +106,6 @@ class RunHost:
             began = {*self._failed, *(p for p, n in enumerate(nodes) if n.node_id in ended)}
             recorded = recorded | (set(range(len(nodes))) - began)
         validation_counts.count(nodes, self.runtime.connection_validation, recorded or ())
-
-    def sanitize(self, index: int, values: dict[str, Any]) -> dict[str, Any]:
-        """``validate_node_parameters`` with a node's security configuration."""
-        config = self.compiled.instances[index].executor.security_config
-        sanitized: dict[str, Any] = stock.security.validate_node_parameters(values, config, context="python_exec")
-        return sanitized
 
     def should_skip(self, index: int, inputs: dict[str, Any]) -> bool:
         """``ConditionalExecutionMixin._should_skip_conditional_node``."""
@@ -166,105 +135,6 @@ class RunHost:
             context[key] = value
 
         return get_workflow_context, set_workflow_context
-
-    def is_cancelled(self) -> bool:
-        """Whether the caller's token was cancelled."""
-        return bool(self.token.is_cancelled)
-
-    def rebase_memory_limit(self) -> None:
-        """Called between nodes of a run that has gone on for a while."""
-        if self.memory_limit is not None:
-            self.memory_limit.rebase()
-
-    def enter_memory_limit(self) -> None:
-        """Before a code node, in a run that has other nodes too."""
-        if self.memory_limit is not None:
-            self.memory_limit.enter()
-
-    def leave_memory_limit(self) -> None:
-        """After such a node."""
-        if self.memory_limit is not None:
-            self.memory_limit.leave()
-
-    # --- a named function -----------------------------------------------------------
-
-    def call_named_function(self, name: str, function: Any, namespace: dict[str, Any], inputs: dict[str, Any]) -> Any:
-        """Calls the function that a node's code defines under ``function_name``."""
-        return call_named_function(name, function, namespace, inputs)
-
-    # --- failures -------------------------------------------------------------------
-
-    def code_failed(self, index: int, error: Exception | None, elapsed: float | None) -> BaseException:
-        """What ``CodeExecutor.execute_code`` raises for an error of the user's code."""
-        config = self.compiled.instances[index].executor.security_config
-        security = stock.security
-        if elapsed is not None:
-            text = f"Execution timeout: {elapsed:.2f}s > {config.execution_timeout}s"
-            if config.enable_audit_logging:
-                _security_logger.warning(text)
-            timeout = security.ExecutionTimeoutError(text)
-            timeout.__context__ = error
-            return self.input_refused(index, timeout)
-        assert error is not None
-        error.__traceback__ = without_own_frames(error.__traceback__)
-        if isinstance(error, MemoryError) and self.memory_limit is not None and self.memory_limit.in_force:
-            exceeded = security.MemoryLimitError(
-                "Memory limit exceeded: code execution requested more than "
-                f"{self.memory_limit.limit} bytes of additional address space"
-            )
-            exceeded.__cause__ = exceeded.__context__ = error
-            return self.input_refused(index, exceeded)
-        if isinstance(error, (security.ExecutionTimeoutError, security.MemoryLimitError)):
-            return self.input_refused(index, error)
-        return self._wrapped("Code execution failed", error, stock.code_frame)
-
-    def function_failed(self, index: int, error: Exception) -> BaseException:
-        """What ``CodeExecutor.execute_function`` raises for an error of the function."""
-        return self._wrapped("Function execution failed", error, stock.function_frame)
-
-    def parameter_missing(self, index: int, name: str) -> BaseException:
-        """What ``CodeExecutor.execute_function`` raises for a parameter without a value."""
-        missing = NodeExecutionError(f"Missing required parameter: {name}")
-        missing.__context__ = sys.exc_info()[1]
-        return self._wrapped("Function execution failed", missing, stock.missing_parameter_frame)
-
-    def _wrapped(self, what: str, error: Exception, frame: str) -> BaseException:
-        try:
-            text = f"{what}: {error!s}\n{stock.format_with_frame(error, frame)}"
-        except Exception as broken:  # its __str__ raises: stock reports that instead
-            _while_handling(error, broken)
-            return self.input_refused(0, broken)
-        _code_logger.error(text)
-        wrapped = NodeExecutionError(text)
-        wrapped.__context__ = error
-        return wrapped
-
-    def input_refused(self, index: int, error: Exception) -> BaseException:
-        """What ``PythonCodeNode.run`` makes of an exception."""
-        if isinstance(error, NodeExecutionError):
-            return error
-        _code_logger.error(f"Python code execution failed: {error}")
-        refused = NodeExecutionError(f"Execution failed: {error!s}")
-        refused.__context__ = error
-        return refused
-
-    def instance_failed(self, index: int, error: Exception) -> BaseException:
-        """What ``ClassWrapper.execute`` raises when the class cannot be made."""
-        name = self.compiled.instances[index].class_type.__name__
-        failed = NodeExecutionError(f"Failed to create instance of {name}: {error}")
-        failed.__cause__ = failed.__context__ = error
-        return failed
-
-    def execution_failed(self, index: int, error: Exception) -> BaseException:
-        """What ``Node.execute`` makes of an exception."""
-        if isinstance(error, (NodeValidationError, NodeExecutionError)):
-            return error
-        node = self.compiled.instances[index]
-        text = f"execution failed: {error}"
-        node.logger.error(f"Node {node.id} {text}", exc_info=error)
-        failed = NodeExecutionError(f"Node '{node.id}' execution failed: {type(error).__name__}: {error}")
-        failed.__cause__ = failed.__context__ = error
-        return failed
 
     def content_failure(self, index: int, output: Any) -> BaseException | None:
         """The error for an output that says ``success: False``."""
@@ -298,15 +168,15 @@ class RunHost:
         try:
             text = f"Node {node_id} failed: {error}"
         except Exception as broken:  # its __str__ raises, and that is what stock raises
-            _while_handling(error, broken)
+            while_handling(error, broken)
             return broken
         runtime.logger.error(text, exc_info=error if runtime.debug else None)
         if isinstance(error, stock.ContentAwareExecutionError):
-            return _caused_by(error, f"Content-aware failure in node '{node_id}': {error}")
+            return caused_by(error, f"Content-aware failure in node '{node_id}': {error}")
         if "Trust verification denied" in str(error):
-            return _caused_by(error, str(error))
+            return caused_by(error, str(error))
         if runtime._should_stop_on_error(self.workflow, node_id):
-            return _caused_by(error, f"Node '{node_id}' failed: {error}")
+            return caused_by(error, f"Node '{node_id}' failed: {error}")
         return {
             "error": str(error),
             "error_type": type(error).__name__,
@@ -350,20 +220,3 @@ class RunHost:
         """After a node, if anybody watches."""
         if self.observer is not None:
             self.observer.ended(index, inputs, output, error, seconds)
-
-
-def _caused_by(error: Exception, text: str) -> WorkflowExecutionError:
-    """As ``raise WorkflowExecutionError(text) from error`` would leave it."""
-    failed = WorkflowExecutionError(text)
-    failed.__cause__ = failed.__context__ = error
-    return failed
-
-
-def _while_handling(error: BaseException, raised: BaseException) -> None:
-    """Gives ``raised`` the context it would have if ``error`` had been handled then."""
-    outer = error.__context__
-    first = raised
-    while first.__context__ is not None and first.__context__ is not outer:
-        first = first.__context__
-    if first is not error:
-        first.__context__ = error

@@ -27,7 +27,7 @@ from kailash.sdk_exceptions import (
 from kailash.workflow.credentials import get_credential_store
 
 from nexus_core.runtime import history, stock, validation_counts
-from nexus_core.runtime.compiler import CompiledWorkflow, NotNative, compiled
+from nexus_core.runtime.compiler import Awaits, CompiledWorkflow, NotNative, compiled
 from nexus_core.runtime.delegation import reasons_to_delegate, stands_in
 from nexus_core.runtime.explain import DelegationError, Explanation
 from nexus_core.runtime.workflow_context import LazySignals
@@ -125,7 +125,7 @@ class LocalRuntime(stock.StockLocalRuntime):
         """
         reasons = reasons_to_delegate(self, workflow)
         try:
-            plan = compiled(workflow, self.enable_async)
+            plan = compiled(workflow, self._awaits())
         except NotNative as refused:
             return Explanation(False, (*reasons, str(refused)))
         except Exception as broken:
@@ -294,6 +294,9 @@ class LocalRuntime(stock.StockLocalRuntime):
             if plan.needs_loop:
                 self._snapshot_async_sql_pool_keys()
 
+    def _awaits(self) -> Awaits:
+        return Awaits.ANY if self.enable_async else Awaits.CLEANUP
+
     @contextmanager
     def _already_warned(self) -> Iterator[None]:
         """Keeps Kailash's own ``execute`` from warning a second time, from here."""
@@ -318,7 +321,7 @@ class LocalRuntime(stock.StockLocalRuntime):
         if reasons:
             return reasons
         try:
-            plan = compiled(workflow, self.enable_async)
+            plan = compiled(workflow, self._awaits())
         except NotNative as refused:
             return (str(refused),)
         if self.conditional_execution == "skip_branches" and plan.has_switches:

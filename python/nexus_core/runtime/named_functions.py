@@ -10,7 +10,7 @@ from typing import Any
 __all__ = ["call_named_function", "without_own_frames"]
 
 #: Files whose frames say nothing to the user.
-_OWN_FILES = frozenset(str(Path(__file__).with_name(f"{name}.py")) for name in ("host", "named_functions"))
+_OWN_FILES = frozenset(str(Path(__file__).with_name(f"{name}.py")) for name in ("node_host", "named_functions"))
 _VAR_POSITIONAL = inspect.CO_VARARGS
 _VAR_KEYWORD = inspect.CO_VARKEYWORDS
 

@@ -13,9 +13,11 @@ from typing import Any
 
 from kailash import security
 from kailash.nodes.base import Node, NodeParameter
+from kailash.nodes.base_async import AsyncNode
 from kailash.nodes.code import python as code_module
 from kailash.nodes.code.python import CodeExecutor, FunctionWrapper, PythonCodeNode
 from kailash.runtime import local as local_module
+from kailash.runtime.async_local import AsyncLocalRuntime as StockAsyncLocalRuntime
 from kailash.runtime.local import (
     ContentAwareExecutionError,
     create_content_aware_error,
@@ -27,6 +29,7 @@ from kailash.utils.data_validation import DataTypeValidator
 from kailash.workflow import Workflow
 
 __all__ = [
+    "AsyncNode",
     "CodeExecutor",
     "ContentAwareExecutionError",
     "DataTypeValidator",
@@ -34,6 +37,7 @@ __all__ = [
     "Node",
     "NodeParameter",
     "PythonCodeNode",
+    "StockAsyncLocalRuntime",
     "StockLocalRuntime",
     "Workflow",
     "code_frame",

@@ -236,6 +236,7 @@ class NativeRun:
         runtime, plan = self.runtime, self.plan
         info_is_read = is_visible(runtime.logger, logging.INFO)
         own_execute = self._needs_own_execute()
+        logs_nodes = is_visible(_nodes_logger, logging.INFO)
         if info_is_read:
             mode = "route_data" if runtime.conditional_execution == "route_data" else "standard"
             runtime.logger.info(f"Standard DAG workflow detected, using unified enterprise execution ({mode} mode)")
@@ -265,10 +266,12 @@ class NativeRun:
             "detects_content_failures": runtime.content_aware_success_detection,
             "stock_inputs": runtime.debug,
             "stock_execute": own_execute,
+            "logs_nodes": logs_nodes,
             "observed": observed,
             "checks_cancellation": self.token is not None,
             "guards_memory": guarded and plan.only_code_nodes,
             "guards_each_node": guarded and not plan.only_code_nodes,
+            "guards_stretch": False,
             "max_concurrency": runtime.max_concurrency,
             "history": self._history_id is not None,
             "trace": runtime._tracing,
@@ -278,7 +281,7 @@ class NativeRun:
             self._tracker.follow(run)
         if plan.needs_loop or not plan.only_code_nodes:
             run.context().run(_current_progress_registry.set, runtime._progress_registry)
-        sharing = plan.instances if own_execute else plan.context_nodes
+        sharing = plan.instances if own_execute or logs_nodes else plan.context_nodes
         if sharing:
             host.scope = ContextScope(sharing, context)
             run.context().run(host.scope.enter)
@@ -319,16 +322,16 @@ class NativeRun:
         return results
 
     def _needs_own_execute(self) -> bool:
-        """Whether nodes run through their own ``execute``.
+        """Whether all nodes run through their own ``execute``.
 
-        It logs, and says whose progress is reported. It cannot call named functions,
-        but then no program that Kailash runs has any.
+        It logs more when it is debugged, and says whose progress is reported. It cannot
+        call named functions, but then no program that Kailash runs has any.
         """
-        logs_are_read = is_visible(_nodes_logger, logging.INFO) or self.runtime.debug
-        if not (logs_are_read or self.runtime._progress_registry._callbacks):
+        details_are_read = self.runtime.debug or is_visible(_nodes_logger, logging.DEBUG)
+        if not (details_are_read or self.runtime._progress_registry._callbacks):
             return False
         programs = {node.program for node in self.plan.explanations}
-        return "named function" not in programs and (logs_are_read or not programs.isdisjoint(_REPORTING))
+        return "named function" not in programs and (details_are_read or not programs.isdisjoint(_REPORTING))
 
     def _cancelled(self, run: WorkflowRun) -> WorkflowCancelledError:
         pending = run.first_pending()

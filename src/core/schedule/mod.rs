@@ -6,6 +6,8 @@
 //! while others could run, the run is *handed over*: from then on every thread
 //! takes ready nodes from a shared queue.
 
+mod admission;
+mod brevity;
 mod durations;
 mod run;
 mod shared;
@@ -16,7 +18,9 @@ mod loom_tests;
 #[cfg(all(test, not(loom)))]
 mod tests;
 
+pub use admission::{Admission, Applicant, Place};
+pub use brevity::Brevity;
 pub use durations::{BLOCKING_SECONDS, LearnedDurations};
-pub use run::{Advance, Run, RunSettings, Taker};
+pub use run::{Advance, Outlook, Run, RunSettings, Taker};
 pub use shared::{Outcome, Take};
 pub use stepper::{StepError, Stepper};

@@ -28,6 +28,21 @@ pub enum Advance {
     HandedOver,
 }
 
+/// How a run stands, seen at one moment, once handed over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outlook {
+    /// Nodes that any thread may start now.
+    pub ready: usize,
+    /// Those of them that are known to block.
+    pub blocking: usize,
+    /// Nodes that the caller may start now.
+    pub pinned: usize,
+    /// Nodes that have started and not ended.
+    pub running: usize,
+    /// Nothing will start, and nothing that runs can change the outcome.
+    pub settled: bool,
+}
+
 pub struct RunSettings {
     /// Nodes that may run at the same time, at least one.
     pub limit: usize,
@@ -196,6 +211,44 @@ impl Run {
         }
         let room = self.settings.limit.saturating_sub(shared.running());
         shared.ready_blocking().min(room)
+    }
+
+    fn see(&self, shared: &Shared) -> Outlook {
+        let room = if shared.is_paused() {
+            0
+        } else {
+            self.settings.limit.saturating_sub(shared.running())
+        };
+        Outlook {
+            ready: shared.ready_for_workers().min(room),
+            blocking: shared.ready_blocking().min(room),
+            pinned: shared.ready_pinned().min(room),
+            running: shared.running(),
+            settled: shared.is_settled(),
+        }
+    }
+
+    pub fn outlook(&self) -> Outlook {
+        self.see(&self.shared.lock())
+    }
+
+    /// `finish`, for a run that nobody's thread waits for.
+    pub fn finish_and_look(&self, node: u32, outcome: Outcome, seconds: f32) -> Outlook {
+        self.settings.durations.observe(node, seconds);
+        let mut shared = self.shared.lock();
+        shared.finish(&self.dag, node, outcome, &self.rank());
+        self.see(&shared)
+    }
+
+    /// One ready node of the caller's own.
+    pub fn take_one_pinned(&self) -> Option<u32> {
+        self.shared.lock().take_one_pinned(self.settings.limit)
+    }
+
+    /// Lets nothing start, or lets it go on. What runs is not held up.
+    pub fn set_paused(&self, paused: bool) {
+        self.shared.lock().set_paused(paused);
+        self.changed.notify_all();
     }
 
     /// Ready nodes known to block, for the start of a handed-over run.

@@ -69,12 +69,15 @@ pub(super) struct Shared {
     /// How many of `ready` are known to block: counting them at each finished
     /// node would make a wide run quadratic.
     ready_blocking: usize,
-    running: usize,
+    /// Nodes that have been taken and not been reported.
+    running: Vec<u32>,
     /// The node that the hand-over found the caller in, until it is reported.
     found_in_caller: Option<u32>,
     /// No node at or after this position starts any more; none of them is in
     /// the queues.
     stop_from: u32,
+    /// Nothing starts until somebody has caught up with what has ended.
+    paused: bool,
     /// Grows with each node taken: a watcher sees from it whether a run moves.
     pub(super) takes: u64,
 }
@@ -86,9 +89,10 @@ impl Shared {
             ready: BinaryHeap::new(),
             ready_pinned: BinaryHeap::new(),
             ready_blocking: 0,
-            running: 0,
+            running: Vec::new(),
             found_in_caller: None,
             stop_from: node_count as u32,
+            paused: false,
             takes: 0,
         }
     }
@@ -104,7 +108,7 @@ impl Shared {
     ) {
         let node_count = dag.node_count() as u32;
         self.missing = vec![0; node_count as usize];
-        self.running = usize::from(cursor_running);
+        self.running.extend(cursor_running.then_some(cursor));
         self.found_in_caller = cursor_running.then_some(cursor);
         for node in cursor + u32::from(cursor_running)..node_count {
             // Predecessors come earlier in the order, so the finished ones are
@@ -148,9 +152,22 @@ impl Shared {
     /// goes back to the others.
     pub(super) fn caller_is_at_rest(&mut self, rank: &impl Fn(u32) -> Rank) {
         if let Some(node) = self.found_in_caller.take() {
-            self.running -= 1;
+            self.is_no_longer_running(node);
             self.push(node, rank);
         }
+    }
+
+    fn is_no_longer_running(&mut self, node: u32) {
+        // The latest are the likeliest to end.
+        if let Some(place) = self.running.iter().rposition(|&running| running == node) {
+            self.running.swap_remove(place);
+        }
+    }
+
+    fn start(&mut self, entry: Ready) -> u32 {
+        self.running.push(entry.node);
+        self.takes += 1;
+        entry.node
     }
 
     /// The next node for a thread; pinned ones only for the caller.
@@ -158,7 +175,7 @@ impl Shared {
         if self.is_finished() {
             return Take::Finished;
         }
-        if self.running >= limit {
+        if self.paused || self.running.len() >= limit {
             return Take::Wait;
         }
         let pinned_comes_first = self.ready_pinned.peek() > self.ready.peek();
@@ -175,23 +192,21 @@ impl Shared {
         let Some(entry) = next else {
             return Take::Wait;
         };
-        self.running += 1;
-        self.takes += 1;
-        Take::Node(entry.node)
+        Take::Node(self.start(entry))
     }
 
     /// Every ready node of the caller's own, at most `limit` with those running.
     pub(super) fn take_pinned(&mut self, limit: usize) -> Vec<u32> {
-        let mut nodes = Vec::new();
-        while self.running < limit {
-            let Some(entry) = self.ready_pinned.pop() else {
-                break;
-            };
-            self.running += 1;
-            self.takes += 1;
-            nodes.push(entry.node);
+        std::iter::from_fn(|| self.take_one_pinned(limit)).collect()
+    }
+
+    /// One of them.
+    pub(super) fn take_one_pinned(&mut self, limit: usize) -> Option<u32> {
+        if self.paused || self.running.len() >= limit {
+            return None;
         }
-        nodes
+        let entry = self.ready_pinned.pop()?;
+        Some(self.start(entry))
     }
 
     pub(super) fn finish(
@@ -201,7 +216,7 @@ impl Shared {
         outcome: Outcome,
         rank: &impl Fn(u32) -> Rank,
     ) {
-        self.running -= 1;
+        self.is_no_longer_running(node);
         if self.found_in_caller == Some(node) {
             self.found_in_caller = None;
         }
@@ -229,12 +244,24 @@ impl Shared {
     }
 
     pub(super) fn running(&self) -> usize {
-        self.running
+        self.running.len()
+    }
+
+    pub(super) fn set_paused(&mut self, paused: bool) {
+        self.paused = paused;
+    }
+
+    pub(super) fn is_paused(&self) -> bool {
+        self.paused
     }
 
     /// Ready nodes that any thread may run.
     pub(super) fn ready_for_workers(&self) -> usize {
         self.ready.len()
+    }
+
+    pub(super) fn ready_pinned(&self) -> usize {
+        self.ready_pinned.len()
     }
 
     /// Those of them that are known to block.
@@ -244,11 +271,21 @@ impl Shared {
 
     /// Nothing runs and nothing will start.
     pub(super) fn is_finished(&self) -> bool {
-        self.running == 0 && self.ready.is_empty() && self.ready_pinned.is_empty()
+        self.running.is_empty() && self.ready.is_empty() && self.ready_pinned.is_empty()
+    }
+
+    /// Whether the outcome is certain: nothing will start, and what still runs
+    /// comes later in topological order than the failure that stopped the run.
+    pub(super) fn is_settled(&self) -> bool {
+        self.ready.is_empty()
+            && self.ready_pinned.is_empty()
+            && self.running.iter().all(|&node| node >= self.stop_from)
     }
 
     /// Whether `take` would give the caller a node.
     pub(super) fn has_work_for_caller(&self, limit: usize) -> bool {
-        self.running < limit && !(self.ready.is_empty() && self.ready_pinned.is_empty())
+        !self.paused
+            && self.running.len() < limit
+            && !(self.ready.is_empty() && self.ready_pinned.is_empty())
     }
 }

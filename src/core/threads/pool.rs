@@ -115,6 +115,19 @@ impl WorkerPool {
         }
     }
 
+    /// Has one worker do `job`, as soon as one is idle; whether it was accepted.
+    pub fn dispatch(&self, job: Arc<dyn Job>) -> bool {
+        {
+            let mut state = self.state.lock();
+            if state.closing {
+                return false;
+            }
+            state.jobs.push_back(job);
+        }
+        self.available.notify_one();
+        true
+    }
+
     /// Blocks a worker until there is a job; `None` when the pool closes.
     pub fn next_job(&self) -> Option<Arc<dyn Job>> {
         let mut state = self.state.lock();

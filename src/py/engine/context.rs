@@ -123,6 +123,14 @@ impl RunContext {
         Ok(result)
     }
 
+    /// Runs `node` on a worker thread in a copy of the run's context; what it
+    /// sets is its own.
+    pub(crate) fn run_apart<R>(&self, py: Python<'_>, node: impl FnOnce() -> R) -> PyResult<R> {
+        let own = self.copy(py)?;
+        let _entered = enter(&own)?;
+        Ok(node())
+    }
+
     /// Lets a worker handle what the caller handles, or nothing again.
     fn handle(&self, _py: Python<'_>, begin: bool) {
         if let Some(handled) = &self.handled {

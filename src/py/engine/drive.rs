@@ -12,6 +12,7 @@ use crate::core::schedule::{Advance, Outcome, Run, Take, Taker};
 use crate::core::threads::{Job, Watched, Watching, fork_generation, pool, watch};
 
 use super::context::RunContext;
+use super::served::{Service, ServiceTerms};
 use super::trace::Trace;
 use super::workers::{Crew, grow_workers, is_worker, prepare_workers, reserve_worker};
 
@@ -30,6 +31,15 @@ const SIGNAL_NODES: u32 = 1024;
 pub(crate) trait Program: Send + Sync + 'static {
     /// Runs one node and keeps its output. An error stops the run.
     fn execute(&self, py: Python<'_>, node: u32) -> PyResult<()>;
+
+    /// Before and after a stretch of nodes that one thread runs in a row, in a
+    /// run that nobody's thread waits for.
+    fn begin_stretch(&self, _py: Python<'_>) {}
+    fn end_stretch(&self, _py: Python<'_>) {}
+
+    /// All nodes ran one after the other in so many seconds; `None` when they
+    /// did not, because one of them took long.
+    fn ran_alone(&self, _seconds: Option<f64>) {}
 
     /// Whether `between_nodes` does anything.
     const WANTS_TICKS: bool = false;
@@ -78,15 +88,17 @@ pub(crate) struct Execution<P: Program> {
     pub(crate) program: P,
     pub(crate) context: RunContext,
     pub(crate) trace: Option<Trace>,
+    /// Who is told of the run, where nobody's thread waits for it.
+    pub(super) service: Option<Service<P>>,
     failure: Mutex<Option<(u32, PyErr)>>,
     stop_reason: Mutex<Option<StopReason>>,
     /// Set by the watcher: the run has lasted another tick.
-    ticked: Arc<AtomicBool>,
-    watching: Mutex<Option<Watching>>,
+    pub(super) ticked: Arc<AtomicBool>,
+    pub(super) watching: Mutex<Option<Watching>>,
     /// A node ended with an exception that must not wait for others, such as
     /// `KeyboardInterrupt`.
-    abandoned: AtomicBool,
-    has_pinned: bool,
+    pub(super) abandoned: AtomicBool,
+    pub(super) has_pinned: bool,
     /// What workers are asked to do for this run.
     help: Arc<dyn Job>,
     crew: Crew,
@@ -110,11 +122,11 @@ impl<P: Program> Job for Help<P> {
 /// What the watcher holds of a run: nothing that needs the interpreter.
 struct RunWatch {
     run: Arc<Run>,
-    help: Arc<dyn Job>,
     ticked: Arc<AtomicBool>,
     last_seen: AtomicU64,
     may_hand_over: bool,
-    nested: bool,
+    /// Brings as many workers to the run.
+    bring: Box<dyn Fn(usize) + Send + Sync>,
 }
 
 impl Watched for RunWatch {
@@ -135,8 +147,7 @@ impl Watched for RunWatch {
         let marker = (1 << 40) | takes;
         let moved = self.last_seen.swap(marker, Ordering::Relaxed) != marker;
         if backlog > 0 && (!moved || takes == 0) {
-            grow_workers(backlog, self.nested);
-            pool().submit(&self.help, backlog);
+            (self.bring)(backlog);
         }
     }
 }
@@ -148,12 +159,14 @@ impl<P: Program> Execution<P> {
         context: RunContext,
         has_pinned: bool,
         traced: bool,
+        terms: Option<ServiceTerms>,
     ) -> Arc<Self> {
         Arc::new_cyclic(|me| Self {
             run,
             program,
             context,
             trace: traced.then(Trace::new),
+            service: terms.map(|terms| Service::new(terms, me)),
             failure: Mutex::new(None),
             stop_reason: Mutex::new(None),
             ticked: Arc::default(),
@@ -188,12 +201,12 @@ impl<P: Program> Execution<P> {
     }
 
     /// Whether this is a child process, forked while the run lasted.
-    fn is_forked(&self) -> bool {
+    pub(super) fn is_forked(&self) -> bool {
         self.generation != fork_generation()
     }
 
     /// How many nodes can run at the same time in this run.
-    fn width(&self) -> usize {
+    pub(super) fn width(&self) -> usize {
         let dag = self.run.dag();
         if dag.is_chain_like() {
             return 1;
@@ -242,13 +255,27 @@ impl<P: Program> Execution<P> {
     }
 
     fn watch(&self, may_hand_over: bool) -> Watching {
+        let help = Arc::clone(&self.help);
+        let nested = is_worker();
+        self.watch_and(may_hand_over, move |workers| {
+            grow_workers(workers, nested);
+            pool().submit(&help, workers);
+        })
+    }
+
+    /// Has the run watched; `bring` gets workers for it, and must do without
+    /// the interpreter.
+    pub(super) fn watch_and(
+        &self,
+        may_hand_over: bool,
+        bring: impl Fn(usize) + Send + Sync + 'static,
+    ) -> Watching {
         watch(Arc::new(RunWatch {
             run: Arc::clone(&self.run),
-            help: Arc::clone(&self.help),
             ticked: Arc::clone(&self.ticked),
             last_seen: AtomicU64::new(0),
             may_hand_over,
-            nested: is_worker(),
+            bring: Box::new(bring),
         }))
     }
 
@@ -263,7 +290,7 @@ impl<P: Program> Execution<P> {
         self.run.stop();
     }
 
-    fn fail(&self, py: Python<'_>, node: u32, error: PyErr) {
+    pub(super) fn fail(&self, py: Python<'_>, node: u32, error: PyErr) {
         if !error.is_instance_of::<PyException>(py) {
             self.abandoned.store(true, Ordering::Release);
         }
@@ -414,7 +441,7 @@ impl<P: Program> Execution<P> {
         }
     }
 
-    fn execute_shared(&self, py: Python<'_>, node: u32) -> (Outcome, f32) {
+    pub(super) fn execute_shared(&self, py: Python<'_>, node: u32) -> (Outcome, f32) {
         if self.ticked.load(Ordering::Relaxed) {
             self.ticked.store(false, Ordering::Relaxed);
             self.program.between_nodes(py);
@@ -456,7 +483,14 @@ impl<P: Program> Execution<P> {
         } else {
             Outcome::Done
         };
-        self.run.finish(node, outcome, seconds);
+        if self.service.is_some() {
+            // Called on the loop, which looks afterwards.
+            self.run.finish_and_look(node, outcome, seconds);
+            self.leave_loop_place();
+            self.look_after(py, true);
+        } else {
+            self.run.finish(node, outcome, seconds);
+        }
     }
 
     /// Wakes workers for nodes that are ready and known to block.
@@ -466,6 +500,6 @@ impl<P: Program> Execution<P> {
 }
 
 /// How long a node that the watcher found stuck has run at the least.
-fn stuck_seconds() -> f32 {
+pub(super) fn stuck_seconds() -> f32 {
     crate::core::schedule::BLOCKING_SECONDS * 2.0
 }

@@ -30,6 +30,9 @@ struct Demand {
     lost: AtomicUsize,
     /// Workers that callers with a time limit must find free.
     reserved: AtomicUsize,
+    /// Workers that visit runs which nobody's thread waits for, or are on
+    /// their way to one.
+    served: AtomicUsize,
 }
 
 static DEMAND: ForkLocal<Demand> = ForkLocal::new(Demand::default);
@@ -88,7 +91,33 @@ fn add_workers(wanted: usize, nested: bool) -> usize {
     let demand = DEMAND.get();
     let taken = if nested { &demand.lost } else { &demand.busy };
     let reserved = demand.reserved.load(Ordering::Relaxed);
-    pool().ensure(wanted + taken.load(Ordering::Relaxed) + reserved, live)
+    let served = demand.served.load(Ordering::Relaxed);
+    pool().ensure(
+        wanted + taken.load(Ordering::Relaxed) + reserved + served,
+        live,
+    )
+}
+
+/// Makes sure that `wanted` workers exist for runs that nobody's thread waits for.
+pub(crate) fn prepare_served(wanted: usize) -> usize {
+    add_workers(wanted.min(STARTED_AHEAD), false)
+}
+
+/// Counts a visit until this is dropped.
+pub(crate) struct Served(&'static Demand);
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        self.0.served.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Makes sure that there is a worker for one more visit.
+pub(crate) fn serve_one_more() -> Served {
+    let demand = DEMAND.get();
+    demand.served.fetch_add(1, Ordering::Relaxed);
+    add_workers(0, false);
+    Served(demand)
 }
 
 /// Workers reserved until this is dropped.

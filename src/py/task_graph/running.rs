@@ -36,7 +36,7 @@ pub(super) fn run<'py>(
     };
     let run = Arc::new(Run::new(Arc::clone(&plan.dag), settings));
     let context = RunContext::copy_current(py)?;
-    let execution = Execution::new(run, program, context, false, options.measure);
+    let execution = Execution::new(run, program, context, false, options.measure, None);
     let limits = Limits {
         deadline,
         caller_runs: deadline.is_none(),

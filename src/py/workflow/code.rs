@@ -17,7 +17,7 @@ use crate::py::values::{StockFunctions, resolve_and_sanitize, resolve_templates_
 use super::inputs::{can_be_keyword, expand_nested};
 use super::node::Node;
 use super::outputs::all_serializable;
-use super::program::WorkflowProgram;
+use super::program::{Dialect, WorkflowProgram};
 use super::spare::{Builtins, BuiltinsByTemplate};
 
 pub(super) struct CodeBody {
@@ -84,13 +84,21 @@ impl CodeBody {
         if !inputs.iter().all(|(key, _)| can_be_keyword(&key)) {
             return Ok(None);
         }
-        let variables = match self.local_variables(program, node, index, inputs) {
+        let variables = self.local_variables(program, node, index, inputs);
+        if matches!(variables, Ok(None)) {
+            return Ok(None);
+        }
+        let began = program.log_executing(py, index)?;
+        let variables = match variables {
             Ok(Some(variables)) => variables,
             Ok(None) => return Ok(None),
             // Raised by stock's sanitiser: reported as stock's `run` does.
             Err(error) => return Err(program.ask_host(py, "input_refused", index, error)),
         };
-        self.run_with(program, node, index, &variables).map(Some)
+        program.log_validated(py, index, &variables)?;
+        let outputs = self.run_with(program, node, index, &variables)?;
+        program.log_executed(py, index, began)?;
+        Ok(Some(outputs))
     }
 
     /// Runs the node with inputs taken straight from its sources, where they are
@@ -105,10 +113,15 @@ impl CodeBody {
         let Some(fixed) = &self.static_locals else {
             return Ok(None);
         };
-        if !node.plain_edges || node.stock_inputs || node.has_switch_source {
+        if !node.plain_edges || node.has_switch_source {
             return Ok(None);
         }
-        match program.assemble_variables(py, node, fixed)? {
+        let variables = match program.settings.dialect {
+            Dialect::Local if node.stock_inputs => None,
+            Dialect::Local => program.assemble_variables(py, node, fixed)?,
+            Dialect::Async => program.variables_for_async(py, node, fixed)?,
+        };
+        match variables {
             Some(variables) => self.run_with(program, node, index, &variables).map(Some),
             None => Ok(None),
         }
@@ -207,7 +220,7 @@ impl CodeBody {
         let py = builtins.py();
         let namespace = self.namespace.bind(py).copy()?;
         namespace.set_item(intern!(py, "__builtins__"), builtins)?;
-        if self.names_context {
+        if self.names_context && program.settings.dialect == Dialect::Local {
             let (get, set) = program.context_functions(py)?;
             namespace.set_item(intern!(py, "get_workflow_context"), get)?;
             namespace.set_item(intern!(py, "set_workflow_context"), set)?;
@@ -244,7 +257,7 @@ impl CodeBody {
 
 /// Whether neither the key has to be sanitised, nor the value validated as a
 /// path, nor expanded as a nested configuration.
-fn is_plain_parameter(key: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> bool {
+pub(super) fn is_plain_parameter(key: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> bool {
     let Ok(text) = key
         .cast_exact::<PyString>()
         .map_err(|_| ())

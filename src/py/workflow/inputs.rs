@@ -11,11 +11,11 @@ use crate::py::values::{copy_validated, sanitize_plain};
 
 use super::node::{Body, Edge, Mapping, Node};
 use super::outputs::Kind;
-use super::program::WorkflowProgram;
+use super::program::{Dialect, WorkflowProgram};
 
 /// Borrowed look-up of a str key in an exact dict.
 #[inline]
-fn look_up<'a>(
+pub(super) fn look_up<'a>(
     dict: &'a Bound<'_, PyDict>,
     key: &Py<PyString>,
 ) -> Option<pyo3::Borrowed<'a, 'a, PyAny>> {
@@ -53,6 +53,9 @@ impl WorkflowProgram {
         py: Python<'py>,
         index: u32,
     ) -> PyResult<Bound<'py, PyDict>> {
+        if self.settings.dialect == Dialect::Async {
+            return self.assemble_for_async(py, index);
+        }
         let node = &self.plan.nodes[index as usize];
         if !(node.stock_inputs || self.settings.stock_inputs)
             && let Some(inputs) = self.assemble_native(py, node, index)?

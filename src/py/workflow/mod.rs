@@ -4,6 +4,7 @@
 //! programs. What a program cannot decide natively it asks of the run's *host*,
 //! a Python object that calls Kailash's own functions.
 
+mod async_inputs;
 mod clock;
 mod code;
 mod function;

@@ -26,6 +26,31 @@ pub(super) struct Mapping {
     /// The parts of a dotted key.
     pub(super) path: Option<Vec<Py<PyString>>>,
     pub(super) target_key: Py<PyString>,
+    /// Whether the key is `result`.
+    pub(super) is_result: bool,
+    /// What follows `result.` in a dotted key.
+    pub(super) after_result: Option<Py<PyString>>,
+}
+
+impl Mapping {
+    fn new(
+        source_key: Bound<'_, PyString>,
+        path: Option<Vec<Py<PyString>>>,
+        target_key: Py<PyString>,
+    ) -> PyResult<Self> {
+        let text = source_key.to_str()?;
+        let is_result = text == "result";
+        let after_result = text
+            .strip_prefix("result.")
+            .map(|rest| PyString::new(source_key.py(), rest).unbind());
+        Ok(Self {
+            source_key: source_key.unbind(),
+            path,
+            target_key,
+            is_result,
+            after_result,
+        })
+    }
 }
 
 pub(super) struct Edge {
@@ -52,6 +77,8 @@ pub(super) struct Node {
     pub(super) plain_edges: bool,
     /// Stock assembles this node's inputs.
     pub(super) stock_inputs: bool,
+    /// The same for `AsyncLocalRuntime`, which follows edges by other rules.
+    pub(super) stock_async_inputs: bool,
     /// The instance is given the run's workflow context.
     pub(super) needs_context: bool,
 }
@@ -89,11 +116,7 @@ impl Node {
                 .iter()
                 .map(|mapping| {
                     let (source_key, path, target_key) = mapping.extract()?;
-                    Ok(Mapping {
-                        source_key,
-                        path,
-                        target_key,
-                    })
+                    Mapping::new(source_key, path, target_key)
                 })
                 .collect::<PyResult<_>>()?;
             edges.push(Edge { source, mappings });
@@ -111,6 +134,7 @@ impl Node {
             edges_override_config: flag(spec, "edges_override_config")?,
             plain_edges: flag(spec, "plain_edges")?,
             stock_inputs: flag(spec, "stock_inputs")?,
+            stock_async_inputs: flag(spec, "stock_async_inputs")?,
             needs_context: flag(spec, "needs_context")?,
         })
     }

@@ -9,11 +9,11 @@ use pyo3::types::{PyDict, PyList, PyString, PyType};
 
 use crate::core::graph::TaskDag;
 use crate::core::locks::Mutex;
-use crate::core::schedule::LearnedDurations;
+use crate::core::schedule::{Brevity, LearnedDurations};
 use crate::py::errors::graph_error;
 
 use super::node::{Body, Node};
-use super::run::WorkflowRun;
+use super::run::{Service, WorkflowRun};
 use super::spare::BuiltinsByTemplate;
 use super::watch::{WatchedClass, WatchedDict};
 
@@ -23,6 +23,10 @@ pub(super) struct Plan {
     pub(super) nodes: Vec<Node>,
     pub(super) durations: Arc<LearnedDurations>,
     pub(super) pinned: Arc<[bool]>,
+    /// Every node's id.
+    pub(super) ids: Py<PyDict>,
+    /// Whether runs are short enough for an event loop's own thread.
+    pub(super) brevity: Brevity,
     /// Runs made with this plan.
     pub(super) runs: AtomicU64,
     dicts: Vec<WatchedDict>,
@@ -76,8 +80,14 @@ impl WorkflowPlan {
         } else {
             Arc::from([])
         };
+        let ids = PyDict::new(py);
+        for (index, node) in nodes.iter().enumerate() {
+            ids.set_item(&node.id, index)?;
+        }
         Ok(Self {
             plan: Arc::new(Plan {
+                ids: ids.unbind(),
+                brevity: Brevity::new(),
                 durations: Arc::new(LearnedDurations::new(nodes.len())),
                 dag: Arc::new(dag),
                 nodes,
@@ -111,8 +121,11 @@ impl WorkflowPlan {
     }
 
     /// Prepares a run; `settings` holds the fields of `Settings`, and
-    /// `max_concurrency`, `history` and `trace`.
+    /// `max_concurrency`, `history` and `trace`. `service`, for a run that
+    /// nobody's thread waits for: the runtime's places, the loop's mailbox, what
+    /// to call there, and whether nodes share context variables.
     #[allow(clippy::too_many_arguments)] // one call from Python
+    #[pyo3(signature = (host, settings, parameters, workflow_context, service=None))]
     fn start(
         &self,
         py: Python<'_>,
@@ -120,6 +133,7 @@ impl WorkflowPlan {
         settings: &Bound<'_, PyDict>,
         parameters: Option<Py<PyDict>>,
         workflow_context: Py<PyDict>,
+        service: Option<Service<'_>>,
     ) -> PyResult<WorkflowRun> {
         self.plan.runs.fetch_add(1, Ordering::Relaxed);
         WorkflowRun::new(
@@ -129,7 +143,18 @@ impl WorkflowPlan {
             settings,
             parameters,
             workflow_context,
+            service,
         )
+    }
+
+    /// Whether a run can be expected to be shorter than a hand-over to a thread.
+    fn is_short(&self) -> bool {
+        self.plan.brevity.is_habit()
+    }
+
+    /// Whether a run has blocked, so that none is ever taken for short again.
+    fn has_blocked(&self) -> bool {
+        self.plan.brevity.is_ruled_out()
     }
 
     #[getter]

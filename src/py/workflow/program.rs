@@ -8,7 +8,7 @@ use std::time::Instant;
 use pyo3::exceptions::{PyBaseException, PyException};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList};
+use pyo3::types::{PyDict, PyList, PyString};
 
 use crate::core::locks::Mutex;
 use crate::py::engine::{Ask, Program, Slots};
@@ -21,15 +21,27 @@ use super::node::{Body, Node};
 use super::outputs::{Kind, may_report_failure};
 use super::plan::Plan;
 
+/// Whose rules a run follows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Dialect {
+    /// `kailash.runtime.local.LocalRuntime`.
+    Local,
+    /// `kailash.runtime.async_local.AsyncLocalRuntime`.
+    Async,
+}
+
 /// What the runtime's options mean for every node of a run.
 #[allow(clippy::struct_excessive_bools)] // independent options, each asked by its name
 pub(super) struct Settings {
+    pub(super) dialect: Dialect,
     pub(super) validates_connections: bool,
     pub(super) detects_content_failures: bool,
     /// Stock assembles all inputs: somebody reads what it logs meanwhile.
     pub(super) stock_inputs: bool,
     /// Nodes run through their own `execute`, for the same reason.
     pub(super) stock_execute: bool,
+    /// Somebody reads what `Node.execute` logs.
+    pub(super) logs_nodes: bool,
     /// The host is told of each node's start and end.
     pub(super) observed: bool,
     pub(super) checks_cancellation: bool,
@@ -38,6 +50,8 @@ pub(super) struct Settings {
     pub(super) guards_memory: bool,
     /// It is put in force around each code node.
     pub(super) guards_each_node: bool,
+    /// It is put in force for what one worker runs in a row.
+    pub(super) guards_stretch: bool,
 }
 
 pub(super) struct WorkflowProgram {
@@ -49,7 +63,9 @@ pub(super) struct WorkflowProgram {
     /// Nobody looks at inputs, and the memory limit holds for the whole run.
     plain: bool,
     pub(super) results: Py<PyDict>,
-    parameters: Option<Py<PyDict>>,
+    pub(super) parameters: Option<Py<PyDict>>,
+    /// They are the same for all nodes, and sanitising leaves their names alone.
+    pub(super) simple_parameters: bool,
     pub(super) rows: Option<Arc<Mutex<RunRows>>>,
     pub(super) clock: NodeClock,
     context_functions: std::sync::OnceLock<(Py<PyAny>, Py<PyAny>)>,
@@ -65,6 +81,7 @@ enum Ended<'py> {
 impl WorkflowProgram {
     #[allow(clippy::too_many_arguments)] // built in one place
     pub(super) fn new(
+        py: Python<'_>,
         plan: Arc<Plan>,
         host: Py<PyAny>,
         settings: Settings,
@@ -77,9 +94,11 @@ impl WorkflowProgram {
         let unwatched = !(settings.observed
             || settings.stock_inputs
             || settings.stock_execute
+            || settings.logs_nodes
             || settings.guards_each_node);
-        Self {
+        let mut program = Self {
             plain: unwatched,
+            simple_parameters: false,
             plan,
             host,
             settings,
@@ -91,7 +110,10 @@ impl WorkflowProgram {
             clock: NodeClock,
             context_functions: std::sync::OnceLock::new(),
             workflow_context,
-        }
+        };
+        program.simple_parameters =
+            program.settings.dialect == Dialect::Async && program.are_simple(py);
+        program
     }
 
     pub(super) fn kind(&self, index: u32) -> Kind {
@@ -199,12 +221,14 @@ impl WorkflowProgram {
         {
             return Ok(Ended::Skipped);
         }
-        if node.needs_context || self.settings.stock_execute {
+        let own_execute = self.settings.stock_execute
+            || (self.settings.logs_nodes && matches!(node.body, Body::Function(_)));
+        if self.settings.dialect == Dialect::Local && (node.needs_context || own_execute) {
             let context = self.workflow_context.bind(py);
             let host = self.host.bind(py);
             host.ask(intern!(py, "give_context"), (index, context))?;
         }
-        if !self.settings.stock_execute {
+        if !own_execute {
             match &node.body {
                 Body::Code(code) => {
                     let outputs = if self.settings.guards_each_node {
@@ -245,7 +269,7 @@ impl WorkflowProgram {
     /// Keeps what a node returned and looks for a failure that it reports.
     fn keep_output(&self, py: Python<'_>, index: u32, output: &Bound<'_, PyAny>) -> PyResult<()> {
         let node = &self.plan.nodes[index as usize];
-        if node.has_dependents {
+        if node.has_dependents && self.settings.dialect == Dialect::Local {
             self.set_kind(index, Kind::of(output));
         } else {
             self.set_kind(index, Kind::Clean);
@@ -400,10 +424,11 @@ impl WorkflowProgram {
                 return Ok(None);
             }
         }
-        let context = self.workflow_context.bind(py);
-        self.host
-            .bind(py)
-            .ask(intern!(py, "give_context"), (index, context))?;
+        if self.settings.dialect == Dialect::Local {
+            let context = self.workflow_context.bind(py);
+            let host = self.host.bind(py);
+            host.ask(intern!(py, "give_context"), (index, context))?;
+        }
         Ok(Some(inputs))
     }
 
@@ -426,6 +451,51 @@ impl WorkflowProgram {
         PyList::new(py, done.map(|index| &self.plan.nodes[index as usize].id))
     }
 
+    fn tell_host(&self, py: Python<'_>, what: &Bound<'_, PyString>) {
+        if let Err(error) = self.host.bind(py).ask(what, ()) {
+            error.write_unraisable(py, None);
+        }
+    }
+
+    /// What `Node.execute` logs before it does anything, if somebody reads it.
+    pub(super) fn log_executing(&self, py: Python<'_>, index: u32) -> PyResult<Option<Instant>> {
+        if !self.settings.logs_nodes {
+            return Ok(None);
+        }
+        let host = self.host.bind(py);
+        host.ask(intern!(py, "log_executing"), (index,))?;
+        Ok(Some(Instant::now()))
+    }
+
+    /// What `validate_node_parameters` logs.
+    pub(super) fn log_validated(
+        &self,
+        py: Python<'_>,
+        index: u32,
+        variables: &Bound<'_, PyDict>,
+    ) -> PyResult<()> {
+        if self.settings.logs_nodes {
+            let host = self.host.bind(py);
+            host.ask(intern!(py, "log_validated"), (index, variables.keys()))?;
+        }
+        Ok(())
+    }
+
+    /// What `Node.execute` logs at its end.
+    pub(super) fn log_executed(
+        &self,
+        py: Python<'_>,
+        index: u32,
+        began: Option<Instant>,
+    ) -> PyResult<()> {
+        if let Some(began) = began {
+            let host = self.host.bind(py);
+            let seconds = began.elapsed().as_secs_f64();
+            host.ask(intern!(py, "log_executed"), (index, seconds))?;
+        }
+        Ok(())
+    }
+
     /// The first node in topological order that has not run.
     pub(super) fn first_pending(&self) -> Option<u32> {
         (0..self.plan.nodes.len() as u32).find(|&index| self.kind(index) == Kind::Pending)
@@ -440,7 +510,7 @@ impl Program for WorkflowProgram {
         let started = self.begin_node(py, index)?;
         if self.plain
             && let Body::Code(code) = &node.body
-            && self.parameters_of(py, index).is_none()
+            && (self.settings.dialect == Dialect::Async || self.parameters_of(py, index).is_none())
         {
             match code.run_plain(self, py, node, index) {
                 Ok(None) => {}
@@ -460,13 +530,32 @@ impl Program for WorkflowProgram {
     }
 
     fn between_nodes(&self, py: Python<'_>) {
-        if self.settings.guards_memory
+        if (self.settings.guards_memory || self.settings.guards_stretch)
             && let Err(error) = self
                 .host
                 .bind(py)
                 .ask(intern!(py, "rebase_memory_limit"), ())
         {
             error.write_unraisable(py, None);
+        }
+    }
+
+    fn begin_stretch(&self, py: Python<'_>) {
+        if self.settings.guards_stretch {
+            self.tell_host(py, intern!(py, "enter_memory_limit"));
+        }
+    }
+
+    fn end_stretch(&self, py: Python<'_>) {
+        if self.settings.guards_stretch {
+            self.tell_host(py, intern!(py, "leave_memory_limit"));
+        }
+    }
+
+    fn ran_alone(&self, seconds: Option<f64>) {
+        match seconds {
+            Some(seconds) => self.plan.brevity.observe(seconds),
+            None => self.plan.brevity.observe_stuck(),
         }
     }
 

@@ -10,11 +10,14 @@ use pyo3::types::{PyDict, PyList};
 
 use crate::core::locks::Mutex;
 use crate::core::schedule::{Run, RunSettings};
-use crate::py::engine::{Driven, Execution, Limits, RunContext, StopReason, Trace};
+use crate::py::engine::{
+    Driven, Execution, Inline, Limits, LoopMailbox, Places, RunContext, ServiceTerms, StopReason,
+    Trace,
+};
 
 use super::history::{RowTexts, RunRows};
 use super::plan::{Plan, SharedRows, setting};
-use super::program::{Settings, WorkflowProgram};
+use super::program::{Dialect, Settings, WorkflowProgram};
 
 /// `drive()` returns one of these with what belongs to it.
 const FINISHED: &str = "finished";
@@ -25,6 +28,14 @@ struct Pinned {
     inputs: Py<PyDict>,
     started: Instant,
 }
+
+/// On what terms Python has a run served.
+pub(super) type Service<'py> = (
+    Bound<'py, Places>,
+    Bound<'py, LoopMailbox>,
+    Bound<'py, PyAny>,
+    bool,
+);
 
 /// A run in progress.
 #[pyclass(frozen, module = "nexus_core")]
@@ -42,6 +53,7 @@ impl WorkflowRun {
         settings: &Bound<'_, PyDict>,
         parameters: Option<Py<PyDict>>,
         workflow_context: Py<PyDict>,
+        service: Option<Service<'_>>,
     ) -> PyResult<Self> {
         let flag = |key: &str| setting(settings, key)?.is_truthy();
         let limit: i64 = setting(settings, "max_concurrency")?.extract()?;
@@ -53,18 +65,34 @@ impl WorkflowRun {
         };
         let run = Arc::new(Run::new(Arc::clone(&plan.dag), run_settings));
         let has_pinned = !plan.pinned.is_empty();
+        let terms = service.map(|(places, mailbox, callback, shares_context)| ServiceTerms {
+            admission: Arc::clone(&places.get().admission),
+            mailbox: mailbox.unbind(),
+            callback: callback.unbind(),
+            shares_context,
+        });
+        let dialect = if terms.is_some() {
+            Dialect::Async
+        } else {
+            Dialect::Local
+        };
+        let is_served = terms.is_some();
         let program = WorkflowProgram::new(
+            py,
             plan,
             host,
             Settings {
+                dialect,
                 validates_connections: flag("validates_connections")?,
                 detects_content_failures: flag("detects_content_failures")?,
                 stock_inputs: flag("stock_inputs")?,
                 stock_execute: flag("stock_execute")?,
+                logs_nodes: flag("logs_nodes")?,
                 observed: flag("observed")?,
                 checks_cancellation: flag("checks_cancellation")?,
                 guards_memory: flag("guards_memory")?,
                 guards_each_node: flag("guards_each_node")?,
+                guards_stretch: flag("guards_stretch")?,
             },
             PyDict::new(py).unbind(),
             parameters,
@@ -73,8 +101,10 @@ impl WorkflowRun {
         );
         let context = RunContext::copy_current(py)?;
         let traced = flag("trace")?;
-        let execution = Execution::new(run, program, context, has_pinned, traced);
-        execution.prepare(true);
+        let execution = Execution::new(run, program, context, has_pinned, traced, terms);
+        if !is_served {
+            execution.prepare(true);
+        }
         Ok(Self {
             execution,
             rows,
@@ -106,6 +136,65 @@ impl WorkflowRun {
                 }
             }
         }
+    }
+
+    /// Runs nodes on the calling thread, an event loop's. Returns whether all
+    /// have run; if not, the rest is left to `begin`. Raises what a node left.
+    fn run_inline(&self, py: Python<'_>) -> PyResult<bool> {
+        match self.execution.run_inline(py)? {
+            Inline::Finished => Ok(true),
+            Inline::Rest => Ok(false),
+            Inline::Failed => Err(self.failure()),
+        }
+    }
+
+    /// Has workers run the nodes from now on. Called on the loop, which calls
+    /// `poll` at once, and again whenever its callback is called.
+    fn begin(&self, py: Python<'_>) {
+        self.execution.begin_service(py);
+    }
+
+    /// Whether the run is settled, and the nodes that the loop has to await.
+    fn poll<'py>(&self, py: Python<'py>) -> PyResult<(bool, Bound<'py, PyList>)> {
+        let waiting = PyList::empty(py);
+        loop {
+            let nodes = self.execution.take_for_loop();
+            if nodes.is_empty() {
+                return Ok((self.execution.is_settled(), waiting));
+            }
+            // What is skipped may be followed by more.
+            for node in self.begin_pinned(py, &nodes)? {
+                waiting.append(node)?;
+            }
+        }
+    }
+
+    /// Raises what the first failing node in topological order left, if any did.
+    fn check(&self) -> PyResult<()> {
+        match self.execution.take_failure() {
+            Some((_, error)) => Err(error),
+            None => Ok(()),
+        }
+    }
+
+    /// Nothing starts from now on.
+    fn abandon(&self) {
+        self.execution.abandon_service(StopReason::Cancelled);
+    }
+
+    /// Whether no node is running.
+    fn is_idle(&self) -> bool {
+        self.execution.is_idle()
+    }
+
+    /// Lets no node start, or lets the run go on.
+    fn set_paused(&self, py: Python<'_>, paused: bool) {
+        self.execution.set_paused(py, paused);
+    }
+
+    /// From the first node on, all that are ready may run together.
+    fn hand_over(&self) {
+        self.execution.run.hand_over_at_rest();
     }
 
     /// Reports an awaited node: what it returned, or what it raised.
@@ -210,6 +299,7 @@ impl WorkflowRun {
         visit.call(&program.host)?;
         visit.call(&program.results)?;
         visit.call(&program.workflow_context)?;
+        visit.call(&program.parameters)?;
         self.execution.context.traverse(&visit)
     }
 

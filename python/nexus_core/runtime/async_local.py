@@ -1,0 +1,382 @@
+"""``AsyncLocalRuntime`` on the native engine."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import os
+import time
+from typing import Any
+
+from kailash.runtime._time_limits import _validate_limits
+from kailash.runtime.metrics import get_metrics_bridge
+from kailash.runtime.trust.context import TrustVerificationMode, get_runtime_trust_context
+from kailash.sdk_exceptions import HardTimeLimitExceeded, SoftTimeLimitExceeded
+from kailash.workflow.credentials import get_credential_store
+
+from nexus_core._core import Places
+from nexus_core.runtime import stock
+from nexus_core.runtime.async_host import Follower, raised_by_stock
+from nexus_core.runtime.async_run import AsyncRun
+from nexus_core.runtime.compiler import Awaits, CompiledWorkflow, NotNative, compiled
+from nexus_core.runtime.delegation import MethodGuard
+from nexus_core.runtime.explain import DelegationError, Explanation
+from nexus_core.runtime.local import LocalRuntime
+from nexus_core.runtime.log_visibility import is_visible
+
+__all__ = ["AsyncLocalRuntime"]
+
+_logger = logging.getLogger("kailash.runtime.async_local")
+_nodes_logger = logging.getLogger("kailash.nodes")
+_analysis_logger = logging.getLogger("kailash.analysis.conditional_branch_analyzer")
+
+_methods = MethodGuard(
+    stock.StockAsyncLocalRuntime,
+    (
+        "_execute_workflow_internal",
+        "_execute_fully_async_workflow",
+        "_execute_mixed_workflow",
+        "_execute_sync_workflow",
+        "_execute_sync_workflow_internal",
+        "_execute_node_async",
+        "_execute_sync_node_async",
+        "_execute_sync_node_in_thread",
+        "_prepare_sync_node_inputs",
+        "_prepare_async_node_inputs",
+        "_should_skip_conditional_node",
+        "_verify_workflow_trust",
+        "_verify_node_trust",
+        "_get_effective_trust_context",
+        "_w1_emit_node_completion",
+        "_w1_resume_short_circuit",
+    ),
+)
+
+#: Tells apart the runs of one process, and those of different ones.
+_run_numbers = itertools.count()
+_process_mark = os.urandom(3).hex()
+
+
+def _mark_process() -> None:
+    global _process_mark
+    _process_mark = os.urandom(3).hex()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_mark_process)
+
+
+def _new_run_id() -> str:
+    return f"run_{int(time.time() * 1000)}_{_process_mark}{next(_run_numbers):x}"
+
+
+class AsyncLocalRuntime(stock.StockAsyncLocalRuntime, LocalRuntime):
+    """Kailash's ``AsyncLocalRuntime`` with the same results, in parallel and without its overhead.
+
+    Follows ``kailash.runtime.async_local.AsyncLocalRuntime``: same constructor, same methods,
+    and its own outcomes where they differ from ``LocalRuntime``'s. Synchronous nodes run on
+    worker threads, asynchronous ones as tasks on the loop, and independent nodes at the same
+    time whatever their kind. A workflow that has proved to be shorter than a hand-over to a
+    thread runs on the loop's own thread.
+
+    Args:
+        resource_registry: Resources for asynchronous nodes.
+        max_concurrent_nodes: Nodes that run at the same time, in all runs together; runs
+            take turns.
+        enable_analysis: As for Kailash's; without it asynchronous nodes run as synchronous ones.
+        enable_profiling: As for Kailash's.
+        thread_pool_size: Synchronous nodes that run at the same time.
+        execution_timeout: Seconds that a run may take; 0 for no limit, ``None`` for Kailash's default.
+        strict: Whether a run that would be delegated to Kailash raises
+            :class:`DelegationError` instead.
+        run_short_on_loop: Whether workflows that have proved to be short may run on the
+            loop's own thread.
+        **kwargs: As for :class:`LocalRuntime`.
+
+    Raises:
+        ValueError: If ``max_concurrent_nodes`` or ``thread_pool_size`` is less than one.
+
+    Example:
+        >>> import asyncio
+        >>> from kailash.workflow.builder import WorkflowBuilder
+        >>> builder = WorkflowBuilder()
+        >>> _ = builder.add_node("PythonCodeNode", "one", {"code": "result = 1"})
+        >>> async def main():
+        ...     async with AsyncLocalRuntime() as runtime:
+        ...         results, run_id = await runtime.execute_workflow_async(builder.build(), {})
+        ...         return results
+        >>> asyncio.run(main())
+        {'one': {'result': 1}}
+    """
+
+    def __init__(
+        self,
+        resource_registry: Any | None = None,
+        max_concurrent_nodes: int = 10,
+        enable_analysis: bool = True,
+        enable_profiling: bool = True,
+        thread_pool_size: int = 4,
+        execution_timeout: int | None = None,
+        *,
+        strict: bool = False,
+        run_short_on_loop: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        for name, value in (("max_concurrent_nodes", max_concurrent_nodes), ("thread_pool_size", thread_pool_size)):
+            if value < 1:
+                raise ValueError(f"{name} is {value!r}, and must be at least 1: no node could run")
+        own: dict[str, Any] = {
+            "resource_registry": resource_registry,
+            "max_concurrent_nodes": max_concurrent_nodes,
+            "enable_analysis": enable_analysis,
+            "enable_profiling": enable_profiling,
+            "thread_pool_size": thread_pool_size,
+            "execution_timeout": execution_timeout,
+        }
+        super().__init__(**own, strict=strict, **kwargs)
+        self.thread_pool_size = thread_pool_size
+        self.run_short_on_loop = run_short_on_loop
+        self._places = Places(max_concurrent_nodes, thread_pool_size)
+
+    # --- what users ask about --------------------------------------------------------
+
+    def explain(self, workflow: Any) -> Explanation:
+        """Which parts of a workflow run natively on this runtime, and why the others do not.
+
+        Args:
+            workflow: A built workflow.
+
+        Returns:
+            The explanation; ``print`` shows it as text.
+        """
+        reasons = list(self._reasons_to_delegate(workflow, {}, None))
+        try:
+            plan = compiled(workflow, self._awaits())
+        except NotNative as refused:
+            return Explanation(False, (*reasons, str(refused)))
+        except Exception as broken:
+            return Explanation(False, (*reasons, f"it cannot be read: {broken!r}"))
+        if plan.has_switches and self.conditional_execution == "skip_branches":
+            reasons.append("skip_branches prunes the branches of a workflow with switches")
+        if plan.needs_loop:
+            where = "asynchronous nodes are awaited on the loop, the others run on worker threads"
+        elif self.run_short_on_loop and plan.plan.is_short():
+            where = "it has proved to be short, and runs on the loop's own thread"
+        elif plan.plan.has_blocked():
+            where = "it runs on worker threads; a run has taken long, so none will be taken for short"
+        else:
+            where = "it runs on worker threads"
+        return Explanation(not reasons, tuple(reasons), plan.explanations, (where,))
+
+    # --- running ----------------------------------------------------------------------
+
+    async def execute_workflow_async(
+        self,
+        workflow: Any,
+        inputs: dict[str, Any],
+        context: Any | None = None,
+        *,
+        idempotency_key: str | None = None,
+        force_resume_with_drift: bool = False,
+        soft_time_limit: float | None = None,
+        time_limit: float | None = None,
+    ) -> tuple[dict[str, Any], str]:
+        """Executes a workflow; follows ``AsyncLocalRuntime.execute_workflow_async``.
+
+        When the awaiting task is cancelled, nodes that have not started never will,
+        asynchronous ones are cancelled, and synchronous ones that are running are not
+        waited for.
+
+        Args:
+            workflow: A built workflow.
+            inputs: For all nodes; under a node's id, for that one alone.
+            context: Kailash's ``ExecutionContext``, to be filled.
+            idempotency_key: Delegated to Kailash.
+            force_resume_with_drift: Delegated to Kailash.
+            soft_time_limit: Seconds after which no node starts; what is running then may
+                take another second.
+            time_limit: Seconds after which, and one more, the run fails in any case.
+
+        Returns:
+            Results by node id, in topological order, and the id of the run.
+
+        Raises:
+            WorkflowExecutionError: If a node fails; the cause is its error. Of several, the
+                first in topological order is reported.
+            TimeoutError: After ``execution_timeout``.
+            SoftTimeLimitExceeded: After ``soft_time_limit``.
+            HardTimeLimitExceeded: After ``time_limit`` and the second of grace.
+            DelegationError: If the runtime is strict and Kailash would have to run this.
+        """
+        if soft_time_limit is not None or time_limit is not None:
+            _validate_limits(soft_time_limit, time_limit)
+        plan = self._async_plan_for(workflow, inputs, idempotency_key)
+        if isinstance(plan, tuple):
+            return await self._delegate(
+                plan,
+                workflow,
+                inputs,
+                context,
+                idempotency_key=idempotency_key,
+                force_resume_with_drift=force_resume_with_drift,
+                soft_time_limit=soft_time_limit,
+                time_limit=time_limit,
+            )
+        return await self._execute_native(workflow, plan, inputs, context, None, soft_time_limit, time_limit)
+
+    async def _delegate(
+        self, reasons: tuple[str, ...], workflow: Any, inputs: Any, context: Any, **options: Any
+    ) -> tuple[dict[str, Any], str]:
+        if self._strict:
+            raise DelegationError(reasons)
+        self._delegated_runs.update(reasons)
+        outcome: tuple[dict[str, Any], str] = await super().execute_workflow_async(workflow, inputs, context, **options)
+        return outcome
+
+    async def _execute_native(
+        self,
+        workflow: Any,
+        plan: CompiledWorkflow,
+        inputs: dict[str, Any],
+        context: Any,
+        follower: Follower | None,
+        soft_time_limit: float | None = None,
+        time_limit: float | None = None,
+        run_id: str | None = None,
+    ) -> tuple[dict[str, Any], str]:
+        began = time.perf_counter()
+        self._native_runs += 1
+        run_id = run_id or _new_run_id()
+        registry, metrics = self.resource_registry, None
+        if context is not None:
+            context.variables.update(inputs)
+            inputs, registry, metrics = context.variables, context.resource_registry, context.metrics
+        reads_info = is_visible(_logger, logging.INFO)
+        if reads_info:
+            self._log_plan(plan)
+        run = AsyncRun(
+            self,
+            workflow,
+            plan,
+            inputs,
+            self._run_settings(plan, metrics is not None or follower is not None),
+            metrics,
+            follower,
+            registry,
+        )
+        succeeded = False
+        try:
+            results = None
+            if (
+                self.run_short_on_loop
+                and plan.plan.is_short()
+                and not (
+                    plan.needs_loop or follower is not None or soft_time_limit is not None or time_limit is not None
+                )
+            ):
+                results = run.run_here()
+            if results is None:
+                results = await run.execute(self.execution_timeout, soft_time_limit, time_limit)
+            succeeded = True
+        except TimeoutError:
+            _logger.error(f"Workflow execution timeout after {self.execution_timeout}s")
+            raise
+        except (SoftTimeLimitExceeded, HardTimeLimitExceeded):
+            raise
+        except Exception as error:
+            raised = raised_by_stock(error)
+            if raised is error:
+                raise
+            raise raised from error
+        finally:
+            run.release()
+            seconds = time.perf_counter() - began
+            get_metrics_bridge().record_workflow_execution(
+                getattr(workflow, "name", "") or "", seconds, success=succeeded
+            )
+            get_credential_store().clear()
+            if context is not None:
+                await self._finish_context(context, seconds, succeeded)
+        if reads_info:
+            _logger.info(f"Workflow execution completed in {seconds:.2f}s")
+            _analysis_logger.info(f"Found {self._switches(plan)} SwitchNode instances")
+        return results, run_id
+
+    def _run_settings(self, plan: CompiledWorkflow, observed: bool) -> dict[str, Any]:
+        guarded = plan.guarded_by is not None
+        return {
+            "validates_connections": False,
+            "detects_content_failures": False,
+            "stock_inputs": False,
+            "stock_execute": is_visible(_nodes_logger, logging.DEBUG),
+            "logs_nodes": is_visible(_nodes_logger, logging.INFO),
+            "observed": observed,
+            "checks_cancellation": False,
+            "guards_memory": False,
+            "guards_each_node": guarded and not plan.only_code_on_threads,
+            "guards_stretch": guarded and plan.only_code_on_threads,
+            "max_concurrency": self.max_concurrent_nodes,
+            "history": False,
+            "trace": self._tracing,
+        }
+
+    @staticmethod
+    async def _finish_context(context: Any, seconds: float, succeeded: bool) -> None:
+        if succeeded:
+            context.metrics.total_duration = seconds
+        else:
+            context.metrics.error_count += 1
+        try:
+            await context.cleanup()
+        except Exception as error:
+            _logger.warning(f"Error during context cleanup: {error}")
+
+    @staticmethod
+    def _switches(plan: CompiledWorkflow) -> int:
+        return sum(node.node_type == "SwitchNode" for node in plan.explanations)
+
+    def _log_plan(self, plan: CompiledWorkflow) -> None:
+        _analysis_logger.info(f"Found {self._switches(plan)} SwitchNode instances")
+        if self.analyzer:
+            _logger.info(f"Execution plan: {plan.widest_level} max concurrent, {plan.level_count} levels")
+
+    # --- what is native -----------------------------------------------------------------
+
+    def _awaits(self) -> Awaits:
+        return Awaits.ASYNC_NODES if self.analyzer else Awaits.NONE
+
+    def _async_plan_for(
+        self, workflow: Any, inputs: Any, idempotency_key: str | None
+    ) -> CompiledWorkflow | tuple[str, ...]:
+        """The plan to run, or why Kailash has to run the workflow."""
+        reasons = self._reasons_to_delegate(workflow, inputs, idempotency_key)
+        if reasons:
+            return reasons
+        try:
+            plan = compiled(workflow, self._awaits())
+        except NotNative as refused:
+            return (str(refused),)
+        if plan.has_switches and self.conditional_execution == "skip_branches":
+            return ("skip_branches prunes the branches of a workflow with switches",)
+        return plan
+
+    def _reasons_to_delegate(self, workflow: Any, inputs: Any, idempotency_key: str | None) -> tuple[str, ...]:
+        trusted = (
+            self._trust_verification_mode is TrustVerificationMode.DISABLED
+            and self._trust_context is None
+            and get_runtime_trust_context() is None
+        )
+        checkpoints = idempotency_key is not None or self._checkpoint_after_each_node
+        hooks = self._hook_registry.subscriber_count > 0
+        ordinary = type(workflow) is stock.Workflow and type(inputs) is dict
+        replaced = _methods.replaced(self)
+        if ordinary and trusted and not (checkpoints or hooks or replaced):
+            return ()
+        features = (
+            (type(workflow) is not stock.Workflow, "it is not a built Workflow"),
+            (type(inputs) is not dict, "its inputs are not a dict"),
+            (checkpoints, "idempotency keys and checkpoints are Kailash's"),
+            (hooks, "node completion hooks are Kailash's"),
+            (not trusted, "trust verification is Kailash's"),
+        )
+        return (*(reason for applies, reason in features if applies), *(f"{name} is replaced" for name in replaced))

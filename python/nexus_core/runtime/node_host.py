@@ -1,0 +1,180 @@
+"""What native node programs ask of Kailash, whichever runtime they run for.
+
+Called by the engine from whichever thread runs a node, always with the node's place in
+topological order.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Any
+
+from kailash.sdk_exceptions import NodeExecutionError, NodeValidationError, WorkflowExecutionError
+
+from nexus_core._core import WorkflowRun
+from nexus_core.runtime import stock
+from nexus_core.runtime.compiler import CompiledWorkflow
+from nexus_core.runtime.memory_limit import MemoryLimit
+from nexus_core.runtime.named_functions import call_named_function, without_own_frames
+
+__all__ = ["NodeHost", "caused_by", "while_handling"]
+
+_code_logger = logging.getLogger("kailash.nodes.code.python")
+_security_logger = logging.getLogger("kailash.security")
+
+
+class NodeHost:
+    """The Python side of one run, as far as it concerns single nodes."""
+
+    __slots__ = ("compiled", "memory_limit", "run", "runtime", "token", "workflow")
+
+    def __init__(self, runtime: Any, workflow: Any, compiled: CompiledWorkflow, token: Any, together: int) -> None:
+        self.runtime = runtime
+        self.workflow = workflow
+        self.compiled = compiled
+        self.token = token
+        self.run: WorkflowRun = None  # type: ignore[assignment]  # set before the first node
+        guarded_by = compiled.guarded_by
+        self.memory_limit: MemoryLimit | None = None
+        if guarded_by is not None:
+            self.memory_limit = MemoryLimit(guarded_by, max(1, min(together, len(compiled.node_ids))))
+
+    def sanitize(self, index: int, values: dict[str, Any]) -> dict[str, Any]:
+        """``validate_node_parameters`` with a node's security configuration."""
+        config = self.compiled.instances[index].executor.security_config
+        sanitized: dict[str, Any] = stock.security.validate_node_parameters(values, config, context="python_exec")
+        return sanitized
+
+    def is_cancelled(self) -> bool:
+        """Whether the caller's token was cancelled."""
+        return bool(self.token.is_cancelled)
+
+    def rebase_memory_limit(self) -> None:
+        """Called between nodes of a run that has gone on for a while."""
+        if self.memory_limit is not None:
+            self.memory_limit.rebase()
+
+    def enter_memory_limit(self) -> None:
+        """Before a code node, in a run that has other nodes too."""
+        if self.memory_limit is not None:
+            self.memory_limit.enter()
+
+    def leave_memory_limit(self) -> None:
+        """After such a node."""
+        if self.memory_limit is not None:
+            self.memory_limit.leave()
+
+    # --- what a node logs -----------------------------------------------------------
+
+    def log_executing(self, index: int) -> None:
+        """The first line of ``Node.execute``."""
+        node = self.compiled.instances[index]
+        node.logger.info(f"Executing node {node.id}")
+
+    def log_validated(self, index: int, names: list[str]) -> None:
+        """The line of ``validate_node_parameters``."""
+        if self.compiled.instances[index].executor.security_config.enable_audit_logging:
+            _security_logger.info(f"Node parameters validated (python_exec): {names}")
+
+    def log_executed(self, index: int, seconds: float) -> None:
+        """The last line of ``Node.execute``."""
+        node = self.compiled.instances[index]
+        node.logger.info(f"Node {node.id} executed successfully in {seconds:.3f}s")
+
+    # --- a named function -----------------------------------------------------------
+
+    def call_named_function(self, name: str, function: Any, namespace: dict[str, Any], inputs: dict[str, Any]) -> Any:
+        """Calls the function that a node's code defines under ``function_name``."""
+        return call_named_function(name, function, namespace, inputs)
+
+    # --- failures -------------------------------------------------------------------
+
+    def code_failed(self, index: int, error: Exception | None, elapsed: float | None) -> BaseException:
+        """What ``CodeExecutor.execute_code`` raises for an error of the user's code."""
+        config = self.compiled.instances[index].executor.security_config
+        security = stock.security
+        if elapsed is not None:
+            text = f"Execution timeout: {elapsed:.2f}s > {config.execution_timeout}s"
+            if config.enable_audit_logging:
+                _security_logger.warning(text)
+            timeout = security.ExecutionTimeoutError(text)
+            timeout.__context__ = error
+            return self.input_refused(index, timeout)
+        assert error is not None
+        error.__traceback__ = without_own_frames(error.__traceback__)
+        if isinstance(error, MemoryError) and self.memory_limit is not None and self.memory_limit.in_force:
+            exceeded = security.MemoryLimitError(
+                "Memory limit exceeded: code execution requested more than "
+                f"{self.memory_limit.limit} bytes of additional address space"
+            )
+            exceeded.__cause__ = exceeded.__context__ = error
+            return self.input_refused(index, exceeded)
+        if isinstance(error, (security.ExecutionTimeoutError, security.MemoryLimitError)):
+            return self.input_refused(index, error)
+        return self._wrapped("Code execution failed", error, stock.code_frame)
+
+    def function_failed(self, index: int, error: Exception) -> BaseException:
+        """What ``CodeExecutor.execute_function`` raises for an error of the function."""
+        return self._wrapped("Function execution failed", error, stock.function_frame)
+
+    def parameter_missing(self, index: int, name: str) -> BaseException:
+        """What ``CodeExecutor.execute_function`` raises for a parameter without a value."""
+        missing = NodeExecutionError(f"Missing required parameter: {name}")
+        missing.__context__ = sys.exc_info()[1]
+        return self._wrapped("Function execution failed", missing, stock.missing_parameter_frame)
+
+    def _wrapped(self, what: str, error: Exception, frame: str) -> BaseException:
+        try:
+            text = f"{what}: {error!s}\n{stock.format_with_frame(error, frame)}"
+        except Exception as broken:  # its __str__ raises: stock reports that instead
+            while_handling(error, broken)
+            return self.input_refused(0, broken)
+        _code_logger.error(text)
+        wrapped = NodeExecutionError(text)
+        wrapped.__context__ = error
+        return wrapped
+
+    def input_refused(self, index: int, error: Exception) -> BaseException:
+        """What ``PythonCodeNode.run`` makes of an exception."""
+        if isinstance(error, NodeExecutionError):
+            return error
+        _code_logger.error(f"Python code execution failed: {error}")
+        refused = NodeExecutionError(f"Execution failed: {error!s}")
+        refused.__context__ = error
+        return refused
+
+    def instance_failed(self, index: int, error: Exception) -> BaseException:
+        """What ``ClassWrapper.execute`` raises when the class cannot be made."""
+        name = self.compiled.instances[index].class_type.__name__
+        failed = NodeExecutionError(f"Failed to create instance of {name}: {error}")
+        failed.__cause__ = failed.__context__ = error
+        return failed
+
+    def execution_failed(self, index: int, error: Exception) -> BaseException:
+        """What ``Node.execute`` makes of an exception."""
+        if isinstance(error, (NodeValidationError, NodeExecutionError)):
+            return error
+        node = self.compiled.instances[index]
+        text = f"execution failed: {error}"
+        node.logger.error(f"Node {node.id} {text}", exc_info=error)
+        failed = NodeExecutionError(f"Node '{node.id}' execution failed: {type(error).__name__}: {error}")
+        failed.__cause__ = failed.__context__ = error
+        return failed
+
+
+def caused_by(error: Exception, text: str) -> WorkflowExecutionError:
+    """As ``raise WorkflowExecutionError(text) from error`` would leave it."""
+    failed = WorkflowExecutionError(text)
+    failed.__cause__ = failed.__context__ = error
+    return failed
+
+
+def while_handling(error: BaseException, raised: BaseException) -> None:
+    """Gives ``raised`` the context it would have if ``error`` had been handled then."""
+    outer = error.__context__
+    first = raised
+    while first.__context__ is not None and first.__context__ is not outer:
+        first = first.__context__
+    if first is not error:
+        first.__context__ = error

@@ -1,0 +1,182 @@
+//! Places for nodes of several runs: a bound that all of them share, fairly.
+//!
+//! A run that wants to start a node asks for a *place*. While none is free,
+//! runs stand in line, each at most once: whoever is given a place and wants
+//! another goes to the end. So a run with ten thousand ready nodes delays one
+//! with a single node by no more than one node.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use crate::core::locks::Mutex;
+use crate::core::threads::fork_generation;
+
+/// Where the node is going to run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// On a worker thread, of which there is a bounded number too.
+    Thread,
+    /// Wherever the run itself awaits it.
+    Loop,
+}
+
+/// A run that stands in line.
+pub trait Applicant: Send + Sync {
+    /// It has been given the place that it asked for. Called without locks.
+    fn admitted(&self, place: Place);
+}
+
+struct State {
+    places: usize,
+    threads: usize,
+    line: VecDeque<(Place, Arc<dyn Applicant>)>,
+}
+
+impl State {
+    fn has_room(&self, place: Place) -> bool {
+        self.places > 0 && (place == Place::Loop || self.threads > 0)
+    }
+
+    fn occupy(&mut self, place: Place) {
+        self.places -= 1;
+        self.threads -= usize::from(place == Place::Thread);
+    }
+
+    /// The first in line for whom there is room.
+    fn next(&mut self) -> Option<(Place, Arc<dyn Applicant>)> {
+        let index = self
+            .line
+            .iter()
+            .position(|(place, _)| self.has_room(*place))?;
+        let (place, applicant) = self.line.remove(index)?;
+        self.occupy(place);
+        Some((place, applicant))
+    }
+}
+
+/// The places of one runtime.
+pub struct Admission {
+    places: usize,
+    threads: usize,
+    generation: u64,
+    state: Mutex<State>,
+    /// Whether anybody stands in line; looked at between nodes.
+    contended: AtomicBool,
+    /// In a forked child: the parent's runs, and who of them held a lock at the
+    /// time, are of no concern to it.
+    in_child: OnceLock<Box<Admission>>,
+}
+
+impl Admission {
+    /// `places` nodes at once, `threads` of them on worker threads; at least
+    /// one each.
+    pub fn new(places: usize, threads: usize) -> Self {
+        let (places, threads) = (places.max(1), threads.max(1));
+        Self {
+            places,
+            threads,
+            generation: fork_generation(),
+            state: Mutex::new(State {
+                places,
+                threads,
+                line: VecDeque::new(),
+            }),
+            contended: AtomicBool::new(false),
+            in_child: OnceLock::new(),
+        }
+    }
+
+    fn here(&self) -> &Self {
+        let mut admission = self;
+        while admission.generation != fork_generation() {
+            admission = admission
+                .in_child
+                .get_or_init(|| Box::new(Self::new(self.places, self.threads)));
+        }
+        admission
+    }
+
+    pub fn places(&self) -> usize {
+        self.places
+    }
+
+    pub fn threads(&self) -> usize {
+        self.threads
+    }
+
+    /// Takes a place if one is free and nobody stands in line for it.
+    pub fn try_take(&self, place: Place) -> bool {
+        let here = self.here();
+        let mut state = here.state.lock();
+        let free =
+            state.has_room(place) && !state.line.iter().any(|(other, _)| state.has_room(*other));
+        if free {
+            state.occupy(place);
+        }
+        free
+    }
+
+    /// Takes a place, or stands in line for it; whether it was had at once.
+    pub fn take_or_wait(&self, place: Place, applicant: &Arc<dyn Applicant>) -> bool {
+        let here = self.here();
+        let mut state = here.state.lock();
+        if state.has_room(place) && !state.line.iter().any(|(other, _)| state.has_room(*other)) {
+            state.occupy(place);
+            return true;
+        }
+        state.line.push_back((place, Arc::clone(applicant)));
+        here.contended.store(true, Ordering::Relaxed);
+        false
+    }
+
+    /// Gives a place back; whoever has waited longest gets it.
+    pub fn give_back(&self, place: Place) {
+        let here = self.here();
+        let mut admitted = Vec::new();
+        {
+            let mut state = here.state.lock();
+            // A child may get back what was taken in its parent.
+            state.places = (state.places + 1).min(self.places);
+            if place == Place::Thread {
+                state.threads = (state.threads + 1).min(self.threads);
+            }
+            while let Some(next) = state.next() {
+                admitted.push(next);
+            }
+            here.contended
+                .store(!state.line.is_empty(), Ordering::Relaxed);
+        }
+        for (place, applicant) in admitted {
+            applicant.admitted(place);
+        }
+    }
+
+    /// Leaves the line; whether the applicant stood in it. If it did not, it has
+    /// been admitted, or will be told so any moment.
+    pub fn leave_line(&self, place: Place, applicant: &Arc<dyn Applicant>) -> bool {
+        let here = self.here();
+        let mut state = here.state.lock();
+        let found = state.line.iter().position(|(other, who)| {
+            *other == place && std::ptr::addr_eq(Arc::as_ptr(who), Arc::as_ptr(applicant))
+        });
+        let left = found.and_then(|index| state.line.remove(index));
+        here.contended
+            .store(!state.line.is_empty(), Ordering::Relaxed);
+        drop(state);
+        left.is_some()
+    }
+
+    /// Whether anybody waits for a place.
+    #[inline]
+    pub fn is_contended(&self) -> bool {
+        self.contended.load(Ordering::Relaxed) && self.here().contended.load(Ordering::Relaxed)
+    }
+
+    /// Nodes that run, and runs that stand in line.
+    pub fn occupancy(&self) -> (usize, usize) {
+        let here = self.here();
+        let state = here.state.lock();
+        (self.places - state.places, state.line.len())
+    }
+}

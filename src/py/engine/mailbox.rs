@@ -1,0 +1,80 @@
+//! What worker threads have to tell an event loop, in one wake-up for many.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::intern;
+use pyo3::prelude::*;
+
+use crate::core::locks::Mutex;
+
+use super::hang::Ask;
+
+/// Calls callbacks on its event loop: the loop is woken for the first of them,
+/// and finds all that have come since.
+#[pyclass(frozen, weakref, module = "nexus_core")]
+pub(crate) struct LoopMailbox {
+    /// The loop's `call_soon_threadsafe`.
+    wake: Py<PyAny>,
+    waiting: Mutex<Vec<Py<PyAny>>>,
+    is_woken: AtomicBool,
+}
+
+impl LoopMailbox {
+    /// Has `callback` called on the loop. Without a loop any more, nobody is
+    /// left to be told.
+    pub(crate) fn post(slf: &Bound<'_, Self>, callback: Py<PyAny>) -> PyResult<()> {
+        let this = slf.get();
+        this.waiting.lock().push(callback);
+        if this.is_woken.swap(true, Ordering::AcqRel) {
+            return Ok(());
+        }
+        let py = slf.py();
+        let deliver = slf.getattr(intern!(py, "deliver"))?;
+        match this.wake.bind(py).invoke((deliver,)) {
+            Ok(_) => Ok(()),
+            Err(closed) if closed.is_instance_of::<PyRuntimeError>(py) => {
+                this.is_woken.store(false, Ordering::Release);
+                let unheard = std::mem::take(&mut *this.waiting.lock());
+                drop(unheard);
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+#[pymethods]
+impl LoopMailbox {
+    /// `wake`: the loop's `call_soon_threadsafe`.
+    #[new]
+    fn new(wake: Py<PyAny>) -> Self {
+        Self {
+            wake,
+            waiting: Mutex::new(Vec::new()),
+            is_woken: AtomicBool::new(false),
+        }
+    }
+
+    /// Called on the loop.
+    fn deliver(&self, py: Python<'_>) {
+        // First this: what is posted from now on wakes the loop again.
+        self.is_woken.store(false, Ordering::Release);
+        let callbacks = std::mem::take(&mut *self.waiting.lock());
+        for callback in callbacks {
+            if let Err(error) = callback.bind(py).invoke(()) {
+                error.write_unraisable(py, Some(callback.bind(py)));
+            }
+        }
+    }
+
+    fn __traverse__(&self, visit: pyo3::PyVisit<'_>) -> Result<(), pyo3::PyTraverseError> {
+        visit.call(&self.wake)?;
+        if let Some(waiting) = self.waiting.try_lock() {
+            waiting
+                .iter()
+                .try_for_each(|callback| visit.call(callback))?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,47 @@
+//! The places that runs of one runtime share, as Python holds them.
+
+use std::sync::Arc;
+
+use pyo3::prelude::*;
+
+use crate::core::schedule::Admission;
+
+use super::workers::prepare_served;
+
+/// Bounds the nodes that run at once in all runs of a runtime.
+#[pyclass(frozen, module = "nexus_core")]
+pub(crate) struct Places {
+    pub(crate) admission: Arc<Admission>,
+}
+
+#[pymethods]
+impl Places {
+    /// `places` nodes at once, `threads` of them on worker threads.
+    #[new]
+    fn new(places: usize, threads: usize) -> Self {
+        Self {
+            admission: Arc::new(Admission::new(places, threads)),
+        }
+    }
+
+    #[getter]
+    fn places(&self) -> usize {
+        self.admission.places()
+    }
+
+    #[getter]
+    fn threads(&self) -> usize {
+        self.admission.threads()
+    }
+
+    /// Starts the threads that runs may need: a node's memory limit could keep
+    /// a thread from starting later.
+    fn prepare(&self) {
+        prepare_served(self.admission.threads());
+    }
+
+    /// Nodes that run now, and runs that stand in line for a place.
+    fn occupancy(&self) -> (usize, usize) {
+        self.admission.occupancy()
+    }
+}

@@ -1,0 +1,445 @@
+//! Runs that nobody's thread waits for: workers run their nodes, and an event
+//! loop is told when it has something to do.
+//!
+//! One worker begins, alone with the run as a caller would be. Others come when
+//! nodes block, as far as the places that all runs of a runtime share allow.
+//! Whoever has worked for a while lets others have its place.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+use pyo3::prelude::*;
+
+use crate::core::schedule::{Admission, Advance, Applicant, Outcome, Outlook, Place, Take, Taker};
+
+use super::drive::{Execution, Program, StopReason, stuck_seconds};
+use super::mailbox::LoopMailbox;
+use super::recruiter::Recruiter;
+
+/// How long a worker keeps its place while others wait for one.
+const QUANTUM: f32 = 0.001;
+
+/// How long the loop's own thread may be kept by a run that was thought short.
+const INLINE_LIMIT: Duration = Duration::from_micros(500);
+
+/// On what terms a run is served.
+pub(crate) struct ServiceTerms {
+    pub(crate) admission: Arc<Admission>,
+    pub(crate) mailbox: Py<LoopMailbox>,
+    /// Called on the loop when the run is settled or nodes wait for the loop.
+    pub(crate) callback: Py<PyAny>,
+    /// Whether what a node sets in a context variable, later nodes see.
+    pub(crate) shares_context: bool,
+}
+
+pub(crate) struct Service<P: Program> {
+    recruiter: Arc<Recruiter<P>>,
+    loop_places: Arc<LoopPlaces<P>>,
+    mailbox: Py<LoopMailbox>,
+    callback: Py<PyAny>,
+    shares_context: bool,
+    /// The loop has been told, and has not looked yet.
+    is_told: AtomicBool,
+}
+
+impl<P: Program> Service<P> {
+    pub(super) fn new(terms: ServiceTerms, execution: &Weak<Execution<P>>) -> Self {
+        Self {
+            recruiter: Recruiter::new(Weak::clone(execution), Arc::clone(&terms.admission)),
+            loop_places: Arc::new(LoopPlaces {
+                execution: Weak::clone(execution),
+                admission: terms.admission,
+                held: AtomicUsize::new(0),
+                is_in_line: AtomicBool::new(false),
+            }),
+            mailbox: terms.mailbox,
+            callback: terms.callback,
+            shares_context: terms.shares_context,
+            is_told: AtomicBool::new(false),
+        }
+    }
+
+    fn tell(&self, py: Python<'_>) {
+        if !self.is_told.swap(true, Ordering::SeqCst)
+            && let Err(error) =
+                LoopMailbox::post(self.mailbox.bind(py), self.callback.clone_ref(py))
+        {
+            error.write_unraisable(py, None);
+        }
+    }
+}
+
+/// Places for nodes that the loop awaits.
+struct LoopPlaces<P: Program> {
+    execution: Weak<Execution<P>>,
+    admission: Arc<Admission>,
+    /// Places that the run was given and has not used yet.
+    held: AtomicUsize,
+    is_in_line: AtomicBool,
+}
+
+impl<P: Program> LoopPlaces<P> {
+    fn take(self: &Arc<Self>) -> bool {
+        let held = self
+            .held
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |held| {
+                held.checked_sub(1)
+            });
+        if held.is_ok() {
+            return true;
+        }
+        if self.is_in_line.swap(true, Ordering::SeqCst) {
+            return false;
+        }
+        let applicant: Arc<dyn Applicant> = Arc::clone(self) as _;
+        let had = self.admission.take_or_wait(Place::Loop, &applicant);
+        if had {
+            self.is_in_line.store(false, Ordering::SeqCst);
+        }
+        had
+    }
+
+    fn give_back(&self) {
+        self.admission.give_back(Place::Loop);
+    }
+
+    fn retire(self: &Arc<Self>) {
+        let applicant: Arc<dyn Applicant> = Arc::clone(self) as _;
+        if self.is_in_line.load(Ordering::SeqCst)
+            && self.admission.leave_line(Place::Loop, &applicant)
+        {
+            self.is_in_line.store(false, Ordering::SeqCst);
+        }
+        while self
+            .held
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |held| {
+                held.checked_sub(1)
+            })
+            .is_ok()
+        {
+            self.give_back();
+        }
+    }
+}
+
+impl<P: Program> Applicant for LoopPlaces<P> {
+    fn admitted(&self, _place: Place) {
+        Python::attach(|py| {
+            self.is_in_line.store(false, Ordering::SeqCst);
+            let Some(execution) = self.execution.upgrade() else {
+                self.give_back();
+                return;
+            };
+            if execution.run.is_stopped() {
+                self.give_back();
+                return;
+            }
+            self.held.fetch_add(1, Ordering::SeqCst);
+            if let Some(service) = &execution.service {
+                service.tell(py);
+            }
+        });
+    }
+}
+
+/// How a run on the loop's own thread ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Inline {
+    /// All nodes ran.
+    Finished,
+    /// A node failed.
+    Failed,
+    /// The rest is for workers, or all of it: no place was free, or a node took
+    /// longer than expected.
+    Rest,
+}
+
+impl<P: Program> Execution<P> {
+    /// Runs nodes on the calling thread, an event loop's, for as long as that
+    /// keeps nobody waiting.
+    pub(crate) fn run_inline(&self, py: Python<'_>) -> PyResult<Inline> {
+        let Some(service) = &self.service else {
+            return Ok(Inline::Rest);
+        };
+        if !service.recruiter.admission.try_take(Place::Loop) {
+            return Ok(Inline::Rest);
+        }
+        let entered = self.context.enter(py);
+        let ended = match &entered {
+            Ok(_) => {
+                self.program.begin_stretch(py);
+                let ended = self.inline_nodes(py);
+                self.program.end_stretch(py);
+                Ok(ended)
+            }
+            Err(_) => Ok(Inline::Rest),
+        };
+        drop(entered?);
+        service.loop_places.give_back();
+        ended
+    }
+
+    fn inline_nodes(&self, py: Python<'_>) -> Inline {
+        let node_count = self.run.dag().node_count() as u32;
+        let began = Instant::now();
+        let mut elapsed = Duration::ZERO;
+        for node in 0..node_count {
+            if elapsed > INLINE_LIMIT {
+                self.program.ran_alone(Some(elapsed.as_secs_f64()));
+                self.run.hand_over_at_rest();
+                return Inline::Rest;
+            }
+            let result = self.program.execute(py, node);
+            let ended = began.elapsed();
+            if let Some(trace) = &self.trace {
+                trace.record(py, node, began + elapsed, began + ended);
+            }
+            elapsed = ended;
+            if let Err(error) = result {
+                self.fail(py, node, error);
+                self.run.close_solo(node);
+                return Inline::Failed;
+            }
+            self.run.advance(node);
+        }
+        self.program.ran_alone(Some(elapsed.as_secs_f64()));
+        Inline::Finished
+    }
+
+    /// Has the run served from now on. Called once, on the loop.
+    pub(crate) fn begin_service(&self, py: Python<'_>) {
+        if self.has_pinned && self.run.solo_position().is_some() {
+            self.run.hand_over_at_rest();
+        }
+        self.look_after(py, true);
+    }
+
+    /// Whether the outcome is certain.
+    pub(crate) fn is_settled(&self) -> bool {
+        match self.run.solo_position() {
+            Some(position) => position as usize >= self.run.dag().node_count(),
+            None => self.run.outlook().settled || self.abandoned.load(Ordering::Acquire),
+        }
+    }
+
+    /// Whether no node is running.
+    pub(crate) fn is_idle(&self) -> bool {
+        match self.run.solo_position() {
+            // A worker may be inside any node but those that are done.
+            Some(position) => position as usize >= self.run.dag().node_count(),
+            None => self.run.outlook().running == 0,
+        }
+    }
+
+    /// What the loop has to do: nodes that it awaits now, each with a place.
+    pub(crate) fn take_for_loop(&self) -> Vec<u32> {
+        let mut nodes = Vec::new();
+        let Some(service) = &self.service else {
+            return nodes;
+        };
+        service.is_told.store(false, Ordering::SeqCst);
+        if self.run.solo_position().is_some() {
+            return nodes;
+        }
+        while self.run.outlook().pinned > 0 && service.loop_places.take() {
+            match self.run.take_one_pinned() {
+                Some(node) => nodes.push(node),
+                None => service.loop_places.give_back(),
+            }
+        }
+        nodes
+    }
+
+    /// The loop has awaited a node.
+    pub(crate) fn leave_loop_place(&self) {
+        if let Some(service) = &self.service {
+            service.loop_places.give_back();
+        }
+    }
+
+    /// Nothing starts any more; whoever stands in line for a place leaves it.
+    pub(crate) fn abandon_service(&self, reason: StopReason) {
+        self.stop(reason);
+        if let Some(service) = &self.service {
+            service.recruiter.retire();
+            service.loop_places.retire();
+        }
+    }
+
+    /// Lets no node start, or lets the run go on.
+    pub(crate) fn set_paused(&self, py: Python<'_>, paused: bool) {
+        self.run.set_paused(paused);
+        if !paused {
+            self.look_after(py, false);
+        }
+    }
+
+    /// Sees to it that whoever can run something does. `on_loop` says that the
+    /// loop looks for itself afterwards.
+    pub(super) fn look_after(&self, py: Python<'_>, on_loop: bool) {
+        let Some(service) = &self.service else {
+            return;
+        };
+        if let Some(position) = self.run.solo_position() {
+            if (position as usize) < self.run.dag().node_count() {
+                service.recruiter.bring(1);
+            } else if !on_loop {
+                service.tell(py);
+            }
+            return;
+        }
+        self.act_on(py, service, self.run.outlook(), on_loop);
+    }
+
+    fn act_on(&self, py: Python<'_>, service: &Service<P>, outlook: Outlook, on_loop: bool) {
+        let is_over = outlook.settled || self.abandoned.load(Ordering::Acquire);
+        if !on_loop && (is_over || outlook.pinned > 0) {
+            service.tell(py);
+        }
+        if outlook.blocking > 0 {
+            service.recruiter.bring(outlook.blocking);
+        } else if outlook.ready > 0 && !service.recruiter.has_workers() {
+            service.recruiter.bring(1);
+        }
+    }
+
+    /// One worker's visit.
+    pub(super) fn serve(&self, py: Python<'_>) {
+        let Some(service) = &self.service else {
+            return;
+        };
+        service.recruiter.arrived();
+        let parallel = self.width() > 1;
+        self.watching.lock().get_or_insert_with(|| {
+            let recruiter = Arc::clone(&service.recruiter);
+            self.watch_and(parallel, move |workers| recruiter.bring(workers))
+        });
+        self.program.begin_stretch(py);
+        let goes_on = self.run.solo_position().is_none() || self.serve_alone(py);
+        if goes_on {
+            self.serve_together(py, service);
+        }
+        self.program.end_stretch(py);
+        if self.is_forked() {
+            // The run, and everybody who waits for it, belong to the parent.
+            return;
+        }
+        service.recruiter.leaves();
+        let watching = {
+            let mut watching = self.watching.lock();
+            let is_last = !service.recruiter.has_workers();
+            is_last.then(|| watching.take()).flatten()
+        };
+        drop(watching);
+        self.look_after(py, false);
+    }
+
+    /// Nodes in order, while this worker is alone with the run. Whether there is
+    /// more to do, together with others.
+    fn serve_alone(&self, py: Python<'_>) -> bool {
+        let entered = match self.context.enter(py) {
+            Ok(entered) => entered,
+            Err(error) => {
+                self.fail(py, 0, error);
+                self.run.close_solo(0);
+                return false;
+            }
+        };
+        let goes_on = self.nodes_alone(py);
+        drop(entered);
+        goes_on
+    }
+
+    fn nodes_alone(&self, py: Python<'_>) -> bool {
+        let node_count = self.run.dag().node_count() as u32;
+        let began = Instant::now();
+        let mut node = self.run.solo_position().unwrap_or(0);
+        while node < node_count {
+            if self.run.is_stopped() {
+                return self.run.close_solo(node) == Advance::HandedOver;
+            }
+            if self.ticked.load(Ordering::Relaxed) {
+                self.ticked.store(false, Ordering::Relaxed);
+                self.program.between_nodes(py);
+                if self.is_wanted_elsewhere() {
+                    self.program.ran_alone(None);
+                    self.run.hand_over_at_rest();
+                    return false;
+                }
+                let_others_in(py);
+            }
+            let start = self.trace.as_ref().map(|_| Instant::now());
+            let result = self.program.execute(py, node);
+            if let (Some(trace), Some(start)) = (&self.trace, start) {
+                trace.record(py, node, start, Instant::now());
+            }
+            let (advance, outcome) = match result {
+                Ok(()) => (self.run.advance(node), Outcome::Done),
+                Err(error) => {
+                    self.fail(py, node, error);
+                    (self.run.close_solo(node), Outcome::Failed)
+                }
+            };
+            if advance == Advance::HandedOver {
+                self.program.ran_alone(None);
+                self.run.finish(node, outcome, stuck_seconds());
+                return true;
+            }
+            if outcome == Outcome::Failed {
+                return false;
+            }
+            node += 1;
+        }
+        self.program.ran_alone(Some(began.elapsed().as_secs_f64()));
+        false
+    }
+
+    /// Ready nodes, until there is none or others are to have this worker's place.
+    fn serve_together(&self, py: Python<'_>, service: &Service<P>) {
+        let mut held = 0.0;
+        while let Take::Node(node) = self.run.take(Taker::Worker) {
+            // This node may block; those that are ready do not wait for it.
+            let blocking = self.run.outlook().blocking;
+            if blocking > 0 {
+                service.recruiter.bring(blocking);
+            }
+            let ran = if service.shares_context {
+                self.context
+                    .run_copied(py, || self.execute_shared(py, node))
+            } else {
+                self.context.run_apart(py, || self.execute_shared(py, node))
+            };
+            let (outcome, seconds) = ran.unwrap_or_else(|error| {
+                self.fail(py, node, error);
+                (Outcome::Failed, 0.0)
+            });
+            if self.is_forked() {
+                return;
+            }
+            let outlook = self.run.finish_and_look(node, outcome, seconds);
+            self.act_on(py, service, outlook, false);
+            held += seconds;
+            if held >= QUANTUM {
+                if self.is_wanted_elsewhere() {
+                    return;
+                }
+                held = 0.0;
+                let_others_in(py);
+            }
+        }
+    }
+
+    /// Whether other runs wait for a place.
+    fn is_wanted_elsewhere(&self) -> bool {
+        self.service
+            .as_ref()
+            .is_some_and(|service| service.recruiter.admission.is_contended())
+    }
+}
+
+/// Gives a thread that waits for the interpreter, the loop's for instance, the
+/// chance to have it now rather than when the interpreter's switch interval ends.
+fn let_others_in(py: Python<'_>) {
+    py.detach(std::thread::yield_now);
+}
