@@ -7,9 +7,10 @@ import os
 import runpy
 import sys
 from collections.abc import Sequence
+from importlib.util import find_spec
 from types import TracebackType
 
-from nexus_core import __version__
+from nexus_core import __version__, install
 
 __all__ = ["main"]
 
@@ -44,12 +45,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(program: str, arguments: list[str], is_module: bool) -> int:
     if not is_module and not os.path.exists(program):
         return _refuse(2, f"can't open file {os.path.abspath(program)!r}: [Errno 2] No such file or directory")
-    try:
-        from nexus_core import install
-
-        install()
-    except ImportError as missing:
-        return _refuse(1, str(missing))
+    if find_spec("kailash") is None:
+        return _refuse(1, "Kailash is not installed: pip install nexus-core-rs[nexus]")
+    install()
     sys.argv = [program, *arguments]
     try:
         if is_module:

@@ -77,8 +77,8 @@ def workflow_place(api: Any) -> Place:
 def transport_places(transport: Any) -> Iterator[Place]:
     """The runtime that a transport was given, and the reference that it takes when first called."""
     if hasattr(transport, "_injected_runtime"):
+        made_itself = transport._injected_runtime is None  # asked before it is filled
         yield Place(transport, "_injected_runtime", counted=False, fill=True)
-        made_itself = transport._injected_runtime is None
         # Left empty, it takes another by itself at the next call.
         yield Place(transport, "_shared_runtime", own=made_itself, remake=lambda: None)
 

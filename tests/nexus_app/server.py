@@ -1,0 +1,192 @@
+"""A Nexus app with every channel, served as users serve it; run as a script by the tests.
+
+``server.py attached|stock|installed [heartbeat]`` listens on free ports, and prints them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import gc
+import json
+import logging
+import signal
+import socket
+import sys
+import threading
+from collections import Counter
+from typing import Any
+
+variant = sys.argv[1]
+
+import nexus_core  # noqa: E402
+
+if variant == "installed":
+    nexus_core.install()
+
+import uvicorn  # noqa: E402
+from kailash.workflow.builder import WorkflowBuilder  # noqa: E402
+from nexus import Nexus  # noqa: E402
+from nexus.transports import WebSocketTransport  # noqa: E402
+
+calls: Counter[str] = Counter({"execute_workflow_async": 0, "execute_async": 0, "stream": 0})
+
+runtimes_made: list[Any] = []
+
+CODES = {
+    "one": "result = {'seen': x}",
+    "enveloped": "result = {'who': parameters.get('who', 'nobody')}",
+    "failing": "result = 1 / 0",
+}
+
+
+def workflow(code: str) -> Any:
+    builder = WorkflowBuilder()
+    builder.add_node("PythonCodeNode", "node", {"code": code})
+    return builder.build()
+
+
+def chain() -> Any:
+    builder = WorkflowBuilder()
+    builder.add_node("PythonCodeNode", "first", {"code": "result = {'value': 20}"})
+    builder.add_node("PythonCodeNode", "second", {"code": "result = {'got': data}"})
+    builder.add_connection("first", "result", "second", "data")
+    return builder.build()
+
+
+def slow() -> Any:
+    """A pause, which leaves a mark, and a node that marks that it has begun."""
+    builder = WorkflowBuilder()
+    wait = "import time\ntime.sleep(seconds)\nresult = 1"
+    builder.add_node("PythonCodeNode", "pause", {"code": wait})
+    builder.add_node("PythonCodeNode", "after", {"code": f"import time\nx = data\n{wait}"})
+    builder.add_connection("pause", "result", "after", "data")
+    return builder.build()
+
+
+def spying_runtime() -> Any:
+    from nexus_core.runtime import AsyncLocalRuntime
+
+    class Spy(AsyncLocalRuntime):
+        async def execute_workflow_async(self, *args: Any, **kwargs: Any) -> Any:
+            calls["execute_workflow_async"] += 1
+            return await super().execute_workflow_async(*args, **kwargs)
+
+        async def execute_async(self, *args: Any, **kwargs: Any) -> Any:
+            calls["execute_async"] += 1
+            return await super().execute_async(*args, **kwargs)
+
+        def stream(self, *args: Any, **kwargs: Any) -> Any:
+            calls["stream"] += 1
+            return super().stream(*args, **kwargs)
+
+    return Spy()
+
+
+def remember_runtimes() -> None:
+    """Keeps every runtime that is made: Nexus drops the one of an own execution at once."""
+    from nexus_core.runtime import AsyncLocalRuntime
+
+    original = AsyncLocalRuntime.__init__
+
+    @functools.wraps(original)
+    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:  # noqa: N807
+        original(self, *args, **kwargs)
+        runtimes_made.append(self)
+
+    AsyncLocalRuntime.__init__ = __init__  # type: ignore[method-assign]
+
+
+def listening_socket() -> socket.socket:
+    listener = socket.socket()
+    listener.bind(("127.0.0.1", 0))
+    listener.listen(128)  # from now on clients wait for the server instead of being refused
+    return listener
+
+
+def free_port() -> int:
+    with listening_socket() as probe:
+        port: int = probe.getsockname()[1]
+    return port
+
+
+def main() -> None:
+    if len(sys.argv) > 2:
+        from nexus_core.nexus_app import event_stream
+
+        event_stream.HEARTBEAT = float(sys.argv[2])
+    if variant == "installed":
+        remember_runtimes()
+    mcp_port, websocket_port = free_port(), free_port()
+    app = Nexus(mcp_port=mcp_port, enable_auth=False, rate_limit=None, enable_durability=False)
+    app.add_transport(WebSocketTransport(port=websocket_port))
+
+    for name, code in CODES.items():
+        app.register(f"early-{name}", workflow(code))
+
+    @app.handler("early-greet")
+    async def greet(who: str) -> dict[str, str]:
+        return {"greeting": f"hello {who}"}
+
+    runtime = None
+    if variant == "attached":
+        runtime = spying_runtime()
+        report = nexus_core.attach(app, runtime)
+        assert not report.failures, report
+
+    for name, code in CODES.items():
+        app.register(f"late-{name}", workflow(code))
+    app.register("chain", chain())
+    app.register("slow", slow())
+
+    @app.handler("late-greet")
+    def greet_later(who: str) -> dict[str, str]:
+        return {"greeting": f"hello {who}"}
+
+    @app.fastapi_app.get("/calls")
+    def told() -> dict[str, int]:
+        return dict(calls)
+
+    @app.fastapi_app.get("/native")
+    def native() -> int:
+        """How many runs the native engine has done, on all runtimes together."""
+        return sum(made.engine_statistics()["native_runs"] for made in runtimes_made)
+
+    @app.fastapi_app.get("/foreign")
+    def foreign() -> list[str]:
+        """The open runtimes of the process that are not ours."""
+        from nexus_core.runtime import LocalRuntime
+        from nexus_core.runtime.stock import StockLocalRuntime
+
+        found = [found for found in gc.get_objects() if StockLocalRuntime in type(found).__mro__ and found.ref_count]
+        return [repr(runtime) for runtime in found if LocalRuntime not in type(runtime).__mro__]
+
+    @app.fastapi_app.post("/own/{name}")
+    async def own(name: str, inputs: dict[str, Any]) -> Any:
+        return await app._execute_workflow(name, inputs)
+
+    websocket = app._transports[-1]
+    asyncio.run(websocket.start(app._registry))
+    if app._mcp_server is not None:
+        threading.Thread(target=app._run_mcp_server, daemon=True).start()
+
+    listener = listening_socket()
+    ports = {"http": listener.getsockname()[1], "mcp": mcp_port, "websocket": websocket_port}
+    logging.getLogger().setLevel(logging.WARNING)
+    print(json.dumps(ports), flush=True)
+
+    # As gateway.run() does, but on a socket that is bound already.
+    config = uvicorn.Config(app._http_transport.gateway.app, log_level="warning", access_log=False)
+    server = uvicorn.Server(config)
+    # Uvicorn stops at a SIGTERM, and then hands it on: the app is still to be closed.
+    signal.signal(signal.SIGTERM, lambda *_: None)
+    server.run(sockets=[listener])
+    asyncio.run(websocket.stop())
+    app.close()
+    if runtime is not None:
+        assert runtime.ref_count == 1, runtime.ref_count
+        runtime.close()
+    print("closed", flush=True)
+
+
+main()
