@@ -14,7 +14,31 @@ except ImportError as missing:
     ) from missing
 
 from nexus_core.runtime.async_local import AsyncLocalRuntime
+from nexus_core.runtime.events import (
+    NodeFailed,
+    NodeFinished,
+    NodeSkipped,
+    NodeStarted,
+    RunEvent,
+    RunFailed,
+    RunFinished,
+    RunStarted,
+)
 from nexus_core.runtime.explain import DelegationError, Explanation, NodeExplanation
 from nexus_core.runtime.local import LocalRuntime
 
-__all__ = ["AsyncLocalRuntime", "DelegationError", "Explanation", "LocalRuntime", "NodeExplanation"]
+__all__ = [
+    "AsyncLocalRuntime",
+    "DelegationError",
+    "Explanation",
+    "LocalRuntime",
+    "NodeExplanation",
+    "NodeFailed",
+    "NodeFinished",
+    "NodeSkipped",
+    "NodeStarted",
+    "RunEvent",
+    "RunFailed",
+    "RunFinished",
+    "RunStarted",
+]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import SimpleNamespace
 from typing import Any, Protocol
 
@@ -25,7 +25,13 @@ class Follower(Protocol):
         """A node is about to run."""
 
     def ended(self, index: int, thread: str, output: Any, error: BaseException | None, seconds: float) -> None:
-        """A node has ended; without output or error it was skipped."""
+        """A node has returned or raised."""
+
+    def skipped(self, index: int) -> None:
+        """A node was left out."""
+
+    def pauses(self, pause: Callable[[bool], None]) -> None:
+        """Says how the run is paused, before it begins."""
 
 
 class AsyncHost(NodeHost):
@@ -100,6 +106,13 @@ class AsyncHost(NodeHost):
         """Before a node's inputs are assembled, if anybody watches."""
         if self.follower is not None:
             self.follower.started(index, threading.current_thread().name)
+
+    def node_skipped(self, index: int) -> None:
+        """A node was left out, if anybody watches."""
+        if self.metrics is not None and self.compiled.needs_loop:
+            self.metrics.node_durations[self.compiled.node_ids[index]] = 0.0
+        if self.follower is not None:
+            self.follower.skipped(index)
 
     def node_ended(
         self,

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import logging
 import os
 import time
+from collections.abc import AsyncGenerator, Coroutine
 from typing import Any
 
 from kailash.runtime._time_limits import _validate_limits
@@ -20,9 +22,11 @@ from nexus_core.runtime.async_host import Follower, raised_by_stock
 from nexus_core.runtime.async_run import AsyncRun
 from nexus_core.runtime.compiler import Awaits, CompiledWorkflow, NotNative, compiled
 from nexus_core.runtime.delegation import MethodGuard
+from nexus_core.runtime.events import RunEvent, RunFailed, RunFinished, RunStarted
 from nexus_core.runtime.explain import DelegationError, Explanation
 from nexus_core.runtime.local import LocalRuntime
 from nexus_core.runtime.log_visibility import is_visible
+from nexus_core.runtime.run_stream import EventBuffer
 
 __all__ = ["AsyncLocalRuntime"]
 
@@ -339,6 +343,66 @@ class AsyncLocalRuntime(stock.StockAsyncLocalRuntime, LocalRuntime):
         _analysis_logger.info(f"Found {self._switches(plan)} SwitchNode instances")
         if self.analyzer:
             _logger.info(f"Execution plan: {plan.widest_level} max concurrent, {plan.level_count} levels")
+
+    async def stream(
+        self, workflow: Any, inputs: dict[str, Any] | None = None, *, buffer: int = 256
+    ) -> AsyncGenerator[RunEvent, None]:
+        """Executes a workflow and yields what happens meanwhile.
+
+        The last event is :class:`RunFinished`, or :class:`RunFailed` with what
+        ``execute_workflow_async`` would have raised. While the reader does not keep up, the
+        run pauses, and no other run does. A reader that goes away (``aclose``) cancels it.
+
+        Args:
+            workflow: A built workflow. One that is delegated to Kailash yields no events of
+                its nodes.
+            inputs: As for ``execute_workflow_async``.
+            buffer: Events kept for the reader before the run pauses.
+
+        Yields:
+            The run's events, in the order in which they happened.
+
+        Raises:
+            ValueError: If ``buffer`` is less than one.
+            DelegationError: If the runtime is strict and Kailash would have to run this.
+
+        Example:
+            >>> import asyncio
+            >>> from kailash.workflow.builder import WorkflowBuilder
+            >>> builder = WorkflowBuilder()
+            >>> _ = builder.add_node("PythonCodeNode", "one", {"code": "result = 1"})
+            >>> async def main():
+            ...     async with AsyncLocalRuntime() as runtime:
+            ...         return [type(event).__name__ async for event in runtime.stream(builder.build())]
+            >>> asyncio.run(main())
+            ['RunStarted', 'NodeStarted', 'NodeFinished', 'RunFinished']
+        """
+        if buffer < 1:
+            raise ValueError(f"buffer is {buffer!r}, and must be at least 1: no event could be kept")
+        inputs = {} if inputs is None else inputs
+        plan = self._async_plan_for(workflow, inputs, None)
+        run_id = _new_run_id()
+        steps: Coroutine[Any, Any, tuple[dict[str, Any], str]]
+        if isinstance(plan, tuple):
+            events = EventBuffer(run_id, (), buffer)
+            steps = self._delegate(plan, workflow, inputs, None)
+        else:
+            events = EventBuffer(run_id, plan.node_ids, buffer)
+            steps = self._execute_native(workflow, plan, inputs, None, events, run_id=run_id)
+        task = asyncio.ensure_future(steps)
+        task.add_done_callback(events.over)
+        try:
+            node_ids = () if isinstance(plan, tuple) else plan.node_ids
+            yield RunStarted(run_id, events.age(), node_ids)
+            while True:
+                event = await events.take()
+                yield event
+                if isinstance(event, (RunFinished, RunFailed)):
+                    return
+        finally:
+            if not task.done():
+                task.cancel()
+                await asyncio.wait([task])
 
     # --- what is native -----------------------------------------------------------------
 

@@ -120,6 +120,9 @@ class AsyncRun:
             self._timers.append(loop.call_later(time_limit + GRACE_SECONDS, self._expire, late))
         try:
             self._runtime._places.prepare()
+            if self._host.follower is not None:
+                self._host.follower.pauses(self.pause)
+                run.hand_over()
             run.begin()
             self._look()
             await self._done

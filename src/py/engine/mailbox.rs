@@ -56,6 +56,12 @@ impl LoopMailbox {
         }
     }
 
+    /// Has `callback` called on the loop, soon; from any thread.
+    #[pyo3(name = "post")]
+    fn post_from_python(slf: &Bound<'_, Self>, callback: Py<PyAny>) -> PyResult<()> {
+        Self::post(slf, callback)
+    }
+
     /// Called on the loop.
     fn deliver(&self, py: Python<'_>) {
         // First this: what is posted from now on wakes the loop again.

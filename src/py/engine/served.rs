@@ -104,6 +104,12 @@ impl<P: Program> LoopPlaces<P> {
         self.admission.give_back(Place::Loop);
     }
 
+    fn give_back_unused(&self) {
+        for _ in 0..self.held.swap(0, Ordering::SeqCst) {
+            self.give_back();
+        }
+    }
+
     fn retire(self: &Arc<Self>) {
         let applicant: Arc<dyn Applicant> = Arc::clone(self) as _;
         if self.is_in_line.load(Ordering::SeqCst)
@@ -111,15 +117,7 @@ impl<P: Program> LoopPlaces<P> {
         {
             self.is_in_line.store(false, Ordering::SeqCst);
         }
-        while self
-            .held
-            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |held| {
-                held.checked_sub(1)
-            })
-            .is_ok()
-        {
-            self.give_back();
-        }
+        self.give_back_unused();
     }
 }
 
@@ -248,6 +246,8 @@ impl<P: Program> Execution<P> {
                 None => service.loop_places.give_back(),
             }
         }
+        // Whatever was granted and cannot be used now, others can.
+        service.loop_places.give_back_unused();
         nodes
     }
 
@@ -310,13 +310,16 @@ impl<P: Program> Execution<P> {
             return;
         };
         service.recruiter.arrived();
+        // Before the watcher looks: what it hands over from then on, it takes to be
+        // inside a node of this worker's.
+        let is_alone = self.run.solo_position().is_some();
         let parallel = self.width() > 1;
         self.watching.lock().get_or_insert_with(|| {
             let recruiter = Arc::clone(&service.recruiter);
             self.watch_and(parallel, move |workers| recruiter.bring(workers))
         });
         self.program.begin_stretch(py);
-        let goes_on = self.run.solo_position().is_none() || self.serve_alone(py);
+        let goes_on = !is_alone || self.serve_alone(py);
         if goes_on {
             self.serve_together(py, service);
         }
@@ -354,10 +357,17 @@ impl<P: Program> Execution<P> {
     fn nodes_alone(&self, py: Python<'_>) -> bool {
         let node_count = self.run.dag().node_count() as u32;
         let began = Instant::now();
-        let mut node = self.run.solo_position().unwrap_or(0);
+        let Some(mut node) = self.run.solo_position() else {
+            // Handed over before anything has started.
+            self.run.hand_over_at_rest();
+            return true;
+        };
         while node < node_count {
             if self.run.is_stopped() {
-                return self.run.close_solo(node) == Advance::HandedOver;
+                if self.run.close_solo(node) == Advance::HandedOver {
+                    self.run.hand_over_at_rest();
+                }
+                return false;
             }
             if self.ticked.load(Ordering::Relaxed) {
                 self.ticked.store(false, Ordering::Relaxed);

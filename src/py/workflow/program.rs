@@ -221,6 +221,9 @@ impl WorkflowProgram {
         {
             return Ok(Ended::Skipped);
         }
+        if self.settings.dialect == Dialect::Async {
+            self.tell_started(py, index)?;
+        }
         let own_execute = self.settings.stock_execute
             || (self.settings.logs_nodes && matches!(node.body, Body::Function(_)));
         if self.settings.dialect == Dialect::Local && (node.needs_context || own_execute) {
@@ -337,6 +340,7 @@ impl WorkflowProgram {
         ended: PyResult<Ended<'_>>,
         started: Option<Instant>,
     ) -> PyResult<()> {
+        let is_skipped = matches!(ended, Ok(Ended::Skipped));
         let kept = ended.and_then(|ended| match ended {
             Ended::Output(output) => {
                 self.keep_output(py, index, &output)?;
@@ -356,7 +360,10 @@ impl WorkflowProgram {
                 Ok(None)
             }
         });
-        if self.settings.observed {
+        if self.settings.observed && is_skipped && self.settings.dialect == Dialect::Async {
+            let host = self.host.bind(py);
+            host.ask(intern!(py, "node_skipped"), (index,))?;
+        } else if self.settings.observed {
             let host = self.host.bind(py);
             let name = intern!(py, "node_ended");
             let (output, error) = match &kept {
@@ -392,10 +399,17 @@ impl WorkflowProgram {
         }
     }
 
-    fn begin_node(&self, py: Python<'_>, index: u32) -> PyResult<Option<Instant>> {
+    fn tell_started(&self, py: Python<'_>, index: u32) -> PyResult<()> {
         if self.settings.observed {
             let host = self.host.bind(py);
             host.ask(intern!(py, "node_started"), (index,))?;
+        }
+        Ok(())
+    }
+
+    fn begin_node(&self, py: Python<'_>, index: u32) -> PyResult<Option<Instant>> {
+        if self.settings.dialect == Dialect::Local {
+            self.tell_started(py, index)?;
         }
         Ok((self.rows.is_some() || self.settings.observed).then(Instant::now))
     }
@@ -428,6 +442,8 @@ impl WorkflowProgram {
             let context = self.workflow_context.bind(py);
             let host = self.host.bind(py);
             host.ask(intern!(py, "give_context"), (index, context))?;
+        } else {
+            self.tell_started(py, index)?;
         }
         Ok(Some(inputs))
     }
