@@ -4,4 +4,6 @@ pub mod graph;
 pub mod locks;
 pub mod schedule;
 pub mod sync;
+#[cfg(test)]
+mod testing;
 pub mod threads;

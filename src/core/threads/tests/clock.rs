@@ -4,8 +4,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::eventually;
 use super::watcher::Counting;
+use crate::core::testing::eventually;
 use crate::core::threads::{coarse_seconds, watch};
 
 /// Longer than the watcher waits before it sleeps, by several times `LATE`.

@@ -1,31 +1,11 @@
-//! What a forked child finds. Children end with `_exit`, whatever happens, and
-//! an alarm ends those that hang.
+//! What a forked child finds.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::eventually;
 use super::watcher::Counting;
+use crate::core::testing::{eventually, holds_in_a_child};
 use crate::core::threads::{ForkLocal, Job, WorkerPool, fork_generation, pool, watch};
-
-/// Whether `check` holds in a forked child.
-fn holds_in_a_child(check: impl FnOnce() -> bool) -> bool {
-    // SAFETY: the child runs `check`, which allocates (the C library keeps its
-    // allocator usable in a child) and takes only locks of its own, and then
-    // leaves without running what the test process registered for its exit.
-    unsafe {
-        let child = libc::fork();
-        assert!(child >= 0, "the system refuses to fork");
-        if child == 0 {
-            libc::alarm(20);
-            let held = std::panic::catch_unwind(std::panic::AssertUnwindSafe(check));
-            libc::_exit(i32::from(!held.unwrap_or(false)));
-        }
-        let mut status = 0;
-        assert_eq!(libc::waitpid(child, &raw mut status, 0), child);
-        libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 0
-    }
-}
 
 #[test]
 fn a_value_is_made_once_and_afresh_in_a_forked_child() {

@@ -3,8 +3,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use super::eventually;
 use crate::core::locks::Mutex;
+use crate::core::testing::eventually;
 use crate::core::threads::{Job, WorkerPool};
 
 const LONG: Duration = Duration::from_secs(20);

@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use super::eventually;
+use crate::core::testing::eventually;
 use crate::core::threads::{Watched, watch};
 
 #[derive(Default)]
