@@ -5,6 +5,7 @@
 //! another goes to the end. So a run with ten thousand ready nodes delays one
 //! with a single node by no more than one node.
 
+use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -27,10 +28,52 @@ pub trait Applicant: Send + Sync {
     fn admitted(&self, place: Place);
 }
 
+/// An applicant, and the place that it has been given.
+type Admitted = (Place, Arc<dyn Applicant>);
+
+thread_local! {
+    /// Those whom the `give_back` that this thread is in has still to tell.
+    static TO_TELL: RefCell<Option<VecDeque<Admitted>>> = const { RefCell::new(None) };
+}
+
+/// Ends the telling, also when an applicant panics.
+struct Telling;
+
+impl Drop for Telling {
+    fn drop(&mut self) {
+        let untold = TO_TELL.take();
+        // Not before: what is dropped may give a place back.
+        drop(untold);
+    }
+}
+
+/// Tells applicants that they have been admitted. One that gives its place back
+/// at once does so inside this, and the line may be long: whoever is next is
+/// told after it, not inside it.
+fn tell(admitted: Vec<Admitted>) {
+    if admitted.is_empty() {
+        return;
+    }
+    let is_inside = TO_TELL.with_borrow_mut(|to_tell| {
+        let is_inside = to_tell.is_some();
+        to_tell.get_or_insert_default().extend(admitted);
+        is_inside
+    });
+    if is_inside {
+        return;
+    }
+    let _telling = Telling;
+    while let Some((place, applicant)) =
+        TO_TELL.with_borrow_mut(|to_tell| to_tell.as_mut()?.pop_front())
+    {
+        applicant.admitted(place);
+    }
+}
+
 struct State {
     places: usize,
     threads: usize,
-    line: VecDeque<(Place, Arc<dyn Applicant>)>,
+    line: VecDeque<Admitted>,
 }
 
 impl State {
@@ -44,7 +87,7 @@ impl State {
     }
 
     /// The first in line for whom there is room.
-    fn next(&mut self) -> Option<(Place, Arc<dyn Applicant>)> {
+    fn next(&mut self) -> Option<Admitted> {
         let index = self
             .line
             .iter()
@@ -147,9 +190,7 @@ impl Admission {
             here.contended
                 .store(!state.line.is_empty(), Ordering::Relaxed);
         }
-        for (place, applicant) in admitted {
-            applicant.admitted(place);
-        }
+        tell(admitted);
     }
 
     /// Leaves the line; whether the applicant stood in it. If it did not, it has
