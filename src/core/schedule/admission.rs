@@ -70,10 +70,17 @@ fn tell(admitted: Vec<Admitted>) {
     }
 }
 
+/// Those who wait for one kind of place, each with the number of its turn.
+type Line = VecDeque<(u64, Arc<dyn Applicant>)>;
+
 struct State {
     places: usize,
     threads: usize,
-    line: VecDeque<Admitted>,
+    /// A line each, or finding the first for whom there is room could mean
+    /// looking at all the others. Who came first of two lines, the turns tell.
+    for_threads: Line,
+    for_loop: Line,
+    turns: u64,
 }
 
 impl State {
@@ -81,20 +88,55 @@ impl State {
         self.places > 0 && (place == Place::Loop || self.threads > 0)
     }
 
+    fn line(&mut self, place: Place) -> &mut Line {
+        match place {
+            Place::Thread => &mut self.for_threads,
+            Place::Loop => &mut self.for_loop,
+        }
+    }
+
+    /// The place of the first in line for whom there is room.
+    fn due(&self) -> Option<Place> {
+        let first = |place, line: &Line| {
+            let (turn, _) = line.front().filter(|_| self.has_room(place))?;
+            Some((*turn, place))
+        };
+        let for_thread = first(Place::Thread, &self.for_threads);
+        let for_loop = first(Place::Loop, &self.for_loop);
+        let due = for_thread.into_iter().chain(for_loop);
+        due.min_by_key(|(turn, _)| *turn).map(|(_, place)| place)
+    }
+
+    /// Takes a place, unless none is free or that would overtake somebody.
+    fn take(&mut self, place: Place) -> bool {
+        let free = self.has_room(place) && self.due().is_none();
+        if free {
+            self.occupy(place);
+        }
+        free
+    }
+
+    fn wait(&mut self, place: Place, applicant: Arc<dyn Applicant>) {
+        self.turns += 1;
+        let turn = self.turns;
+        self.line(place).push_back((turn, applicant));
+    }
+
     fn occupy(&mut self, place: Place) {
         self.places -= 1;
         self.threads -= usize::from(place == Place::Thread);
     }
 
-    /// The first in line for whom there is room.
+    /// Gives a place to the first in line for whom there is room.
     fn next(&mut self) -> Option<Admitted> {
-        let index = self
-            .line
-            .iter()
-            .position(|(place, _)| self.has_room(*place))?;
-        let (place, applicant) = self.line.remove(index)?;
+        let place = self.due()?;
+        let (_, applicant) = self.line(place).pop_front()?;
         self.occupy(place);
         Some((place, applicant))
+    }
+
+    fn waiting(&self) -> usize {
+        self.for_threads.len() + self.for_loop.len()
     }
 }
 
@@ -123,7 +165,9 @@ impl Admission {
             state: Mutex::new(State {
                 places,
                 threads,
-                line: VecDeque::new(),
+                for_threads: Line::new(),
+                for_loop: Line::new(),
+                turns: 0,
             }),
             contended: AtomicBool::new(false),
             in_child: OnceLock::new(),
@@ -150,27 +194,19 @@ impl Admission {
 
     /// Takes a place if one is free and nobody stands in line for it.
     pub fn try_take(&self, place: Place) -> bool {
-        let here = self.here();
-        let mut state = here.state.lock();
-        let free =
-            state.has_room(place) && !state.line.iter().any(|(other, _)| state.has_room(*other));
-        if free {
-            state.occupy(place);
-        }
-        free
+        self.here().state.lock().take(place)
     }
 
     /// Takes a place, or stands in line for it; whether it was had at once.
     pub fn take_or_wait(&self, place: Place, applicant: &Arc<dyn Applicant>) -> bool {
         let here = self.here();
         let mut state = here.state.lock();
-        if state.has_room(place) && !state.line.iter().any(|(other, _)| state.has_room(*other)) {
-            state.occupy(place);
-            return true;
+        let taken = state.take(place);
+        if !taken {
+            state.wait(place, Arc::clone(applicant));
+            here.contended.store(true, Ordering::Relaxed);
         }
-        state.line.push_back((place, Arc::clone(applicant)));
-        here.contended.store(true, Ordering::Relaxed);
-        false
+        taken
     }
 
     /// Gives a place back; whoever has waited longest gets it.
@@ -187,8 +223,7 @@ impl Admission {
             while let Some(next) = state.next() {
                 admitted.push(next);
             }
-            here.contended
-                .store(!state.line.is_empty(), Ordering::Relaxed);
+            here.contended.store(state.waiting() > 0, Ordering::Relaxed);
         }
         tell(admitted);
     }
@@ -198,12 +233,12 @@ impl Admission {
     pub fn leave_line(&self, place: Place, applicant: &Arc<dyn Applicant>) -> bool {
         let here = self.here();
         let mut state = here.state.lock();
-        let found = state.line.iter().position(|(other, who)| {
-            *other == place && std::ptr::addr_eq(Arc::as_ptr(who), Arc::as_ptr(applicant))
-        });
-        let left = found.and_then(|index| state.line.remove(index));
-        here.contended
-            .store(!state.line.is_empty(), Ordering::Relaxed);
+        let line = state.line(place);
+        let found = line
+            .iter()
+            .position(|(_, who)| std::ptr::addr_eq(Arc::as_ptr(who), Arc::as_ptr(applicant)));
+        let left = found.and_then(|index| line.remove(index));
+        here.contended.store(state.waiting() > 0, Ordering::Relaxed);
         drop(state);
         left.is_some()
     }
@@ -218,6 +253,6 @@ impl Admission {
     pub fn occupancy(&self) -> (usize, usize) {
         let here = self.here();
         let state = here.state.lock();
-        (self.places - state.places, state.line.len())
+        (self.places - state.places, state.waiting())
     }
 }
