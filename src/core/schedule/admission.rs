@@ -246,7 +246,7 @@ impl Admission {
     /// Whether anybody waits for a place.
     #[inline]
     pub fn is_contended(&self) -> bool {
-        self.contended.load(Ordering::Relaxed) && self.here().contended.load(Ordering::Relaxed)
+        self.here().contended.load(Ordering::Relaxed)
     }
 
     /// Nodes that run, and runs that stand in line.
