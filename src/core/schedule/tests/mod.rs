@@ -1,3 +1,5 @@
+mod admission;
+mod admission_model;
 mod close;
 mod durations;
 mod hand_over;
