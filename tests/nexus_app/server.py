@@ -1,11 +1,12 @@
 """A Nexus app with every channel, served as users serve it; run as a script by the tests.
 
-``server.py attached|stock|installed [heartbeat]`` listens on free ports, and prints them.
+``server.py attached|stock|installed [durable]`` listens on free ports, and prints them.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import gc
 import json
@@ -15,6 +16,7 @@ import socket
 import sys
 import threading
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 variant = sys.argv[1]
@@ -25,11 +27,15 @@ if variant == "installed":
     nexus_core.install()
 
 import uvicorn  # noqa: E402
+from kailash.nodes.code.python import PythonCodeNode  # noqa: E402
 from kailash.workflow.builder import WorkflowBuilder  # noqa: E402
+from kailash.workflow.graph import Workflow  # noqa: E402
 from nexus import Nexus  # noqa: E402
 from nexus.transports import WebSocketTransport  # noqa: E402
 
 calls: Counter[str] = Counter({"execute_workflow_async": 0, "execute_async": 0, "stream": 0})
+
+MUCH = 400  # nodes of 100 kB each
 
 runtimes_made: list[Any] = []
 
@@ -54,14 +60,37 @@ def chain() -> Any:
     return builder.build()
 
 
-def slow() -> Any:
-    """A pause, which leaves a mark, and a node that marks that it has begun."""
-    builder = WorkflowBuilder()
-    wait = "import time\ntime.sleep(seconds)\nresult = 1"
-    builder.add_node("PythonCodeNode", "pause", {"code": wait})
-    builder.add_node("PythonCodeNode", "after", {"code": f"import time\nx = data\n{wait}"})
-    builder.add_connection("pause", "result", "after", "data")
-    return builder.build()
+def functions(steps: dict[str, Callable[..., Any]], *, chained: bool = True) -> Any:
+    """A workflow of functions of this module, each after the last or all at once."""
+    built = Workflow("functions", "functions")
+    last = None
+    for name, function in steps.items():
+        built.add_node(name, PythonCodeNode.from_function(function, name=name))
+        if chained and last is not None:
+            built.connect(last, name, {"result": "after"})
+        last = name
+    return built
+
+
+gate = threading.Event()
+done: Counter[str] = Counter()
+
+
+def wait_at_the_gate() -> str:
+    done["waiting"] += 1
+    assert gate.wait(60)
+    done["through"] += 1
+    return "through"
+
+
+def come_after(after: Any = None) -> str:
+    done["after"] += 1
+    return "after"
+
+
+def make_much() -> list[int]:
+    done["much"] += 1
+    return list(range(20_000))
 
 
 def spying_runtime() -> Any:
@@ -76,9 +105,15 @@ def spying_runtime() -> Any:
             calls["execute_async"] += 1
             return await super().execute_async(*args, **kwargs)
 
-        def stream(self, *args: Any, **kwargs: Any) -> Any:
+        async def stream(self, *args: Any, **kwargs: Any) -> Any:
             calls["stream"] += 1
-            return super().stream(*args, **kwargs)
+            done["streams open"] += 1
+            try:
+                async with contextlib.aclosing(super().stream(*args, **kwargs)) as events:
+                    async for event in events:
+                        yield event
+            finally:
+                done["streams open"] -= 1
 
     return Spy()
 
@@ -111,14 +146,15 @@ def free_port() -> int:
 
 
 def main() -> None:
-    if len(sys.argv) > 2:
+    logging.getLogger().setLevel(logging.WARNING)
+    if variant == "attached":
         from nexus_core.nexus_app import event_stream
 
-        event_stream.HEARTBEAT = float(sys.argv[2])
+        event_stream.HEARTBEAT = 0.1  # nobody waits for 15 s
     if variant == "installed":
         remember_runtimes()
     mcp_port, websocket_port = free_port(), free_port()
-    app = Nexus(mcp_port=mcp_port, enable_auth=False, rate_limit=None, enable_durability=False)
+    app = Nexus(mcp_port=mcp_port, enable_auth=False, rate_limit=None, enable_durability="durable" in sys.argv)
     app.add_transport(WebSocketTransport(port=websocket_port))
 
     for name, code in CODES.items():
@@ -137,7 +173,12 @@ def main() -> None:
     for name, code in CODES.items():
         app.register(f"late-{name}", workflow(code))
     app.register("chain", chain())
-    app.register("slow", slow())
+    app.register("gated", functions({"gate": wait_at_the_gate, "after": come_after}))
+    app.register("much", functions({f"much {number}": make_much for number in range(MUCH)}, chained=False))
+
+    @app.handler("odd")
+    def odd(**inputs: Any) -> dict[str, Any]:
+        return {"number": float("nan"), "fine": [1]}
 
     @app.handler("late-greet")
     def greet_later(who: str) -> dict[str, str]:
@@ -161,6 +202,14 @@ def main() -> None:
         found = [found for found in gc.get_objects() if StockLocalRuntime in type(found).__mro__ and found.ref_count]
         return [repr(runtime) for runtime in found if LocalRuntime not in type(runtime).__mro__]
 
+    @app.fastapi_app.get("/done")
+    def told_done() -> dict[str, int]:
+        return dict(done)
+
+    @app.fastapi_app.post("/gate")
+    def open_gate(opened: bool) -> None:
+        (gate.set if opened else gate.clear)()
+
     @app.fastapi_app.post("/own/{name}")
     async def own(name: str, inputs: dict[str, Any]) -> Any:
         return await app._execute_workflow(name, inputs)
@@ -172,7 +221,6 @@ def main() -> None:
 
     listener = listening_socket()
     ports = {"http": listener.getsockname()[1], "mcp": mcp_port, "websocket": websocket_port}
-    logging.getLogger().setLevel(logging.WARNING)
     print(json.dumps(ports), flush=True)
 
     # As gateway.run() does, but on a socket that is bound already.

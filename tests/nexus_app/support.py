@@ -103,6 +103,8 @@ class Server:
         ports = self._process.stdout.readline()
         if not ports:
             self._process.wait(LIMIT)
+            self._reader.join(10)
+            self._process.stdout.close()
             raise AssertionError("the server did not start:\n" + self.log)
         found = json.loads(ports)
         self.http = f"http://127.0.0.1:{found['http']}"
