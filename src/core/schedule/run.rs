@@ -209,16 +209,20 @@ impl Run {
         if !self.settings.durations.has_blocking() {
             return 0;
         }
-        let room = self.settings.limit.saturating_sub(shared.running());
-        shared.ready_blocking().min(room)
+        shared.ready_blocking().min(self.room(shared))
     }
 
-    fn see(&self, shared: &Shared) -> Outlook {
-        let room = if shared.is_paused() {
+    /// How many nodes may start now beside those that run.
+    fn room(&self, shared: &Shared) -> usize {
+        if shared.is_paused() {
             0
         } else {
             self.settings.limit.saturating_sub(shared.running())
-        };
+        }
+    }
+
+    fn see(&self, shared: &Shared) -> Outlook {
+        let room = self.room(shared);
         Outlook {
             ready: shared.ready_for_workers().min(room),
             blocking: shared.ready_blocking().min(room),
@@ -260,7 +264,7 @@ impl Run {
     /// so far.
     pub fn backlog(&self) -> (usize, u64) {
         let shared = self.shared.lock();
-        let room = self.settings.limit.saturating_sub(shared.running());
+        let room = self.room(&shared);
         (shared.ready_for_workers().min(room), shared.takes)
     }
 
