@@ -223,10 +223,16 @@ impl Run {
 
     fn see(&self, shared: &Shared) -> Outlook {
         let room = self.room(shared);
+        // One at a time means in order.
+        let (for_workers, for_caller) = match (self.settings.limit, shared.next_is_pinned()) {
+            (1, true) => (0, room),
+            (1, false) => (room, 0),
+            _ => (room, room),
+        };
         Outlook {
-            ready: shared.ready_for_workers().min(room),
-            blocking: shared.ready_blocking().min(room),
-            pinned: shared.ready_pinned().min(room),
+            ready: shared.ready_for_workers().min(for_workers),
+            blocking: shared.ready_blocking().min(for_workers),
+            pinned: shared.ready_pinned().min(for_caller),
             running: shared.running(),
             settled: shared.is_settled(),
         }

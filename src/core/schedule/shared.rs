@@ -178,8 +178,7 @@ impl Shared {
         if self.paused || self.running.len() >= limit {
             return Take::Wait;
         }
-        let pinned_comes_first = self.ready_pinned.peek() > self.ready.peek();
-        let next = match (is_caller, pinned_comes_first) {
+        let next = match (is_caller, self.next_is_pinned()) {
             (true, true) => self.ready_pinned.pop(),
             // One at a time means in order, so the caller's node is waited for.
             (false, true) if limit == 1 => None,
@@ -195,6 +194,11 @@ impl Shared {
         Take::Node(self.start(entry))
     }
 
+    /// Whether the most urgent ready node is one of the caller's own.
+    pub(super) fn next_is_pinned(&self) -> bool {
+        self.ready_pinned.peek() > self.ready.peek()
+    }
+
     /// Every ready node of the caller's own, at most `limit` with those running.
     pub(super) fn take_pinned(&mut self, limit: usize) -> Vec<u32> {
         std::iter::from_fn(|| self.take_one_pinned(limit)).collect()
@@ -202,7 +206,8 @@ impl Shared {
 
     /// One of them.
     pub(super) fn take_one_pinned(&mut self, limit: usize) -> Option<u32> {
-        if self.paused || self.running.len() >= limit {
+        let waits_its_turn = limit == 1 && !self.next_is_pinned();
+        if self.paused || self.running.len() >= limit || waits_its_turn {
             return None;
         }
         let entry = self.ready_pinned.pop()?;
