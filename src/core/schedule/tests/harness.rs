@@ -38,6 +38,9 @@ pub struct Setup {
     pub hand_over: HandOver,
     /// Another thread stops the run once this many nodes have started.
     pub stop_after_starts: Option<u32>,
+    /// Another thread pauses the run once this many nodes have started, and
+    /// lets it go on a moment later.
+    pub pause_after_starts: Option<u32>,
     /// Whether the caller helps once the run is handed over.
     pub caller_runs: bool,
 }
@@ -61,6 +64,8 @@ pub struct Report {
     pub spans: Vec<Span>,
     /// After `stop` returned.
     pub stopped: Option<u64>,
+    /// After the pause began, and before it ended.
+    pub paused: Option<(u64, u64)>,
     /// What a worker would get now.
     pub left: Take,
 }
@@ -74,6 +79,7 @@ struct Harness {
     over: AtomicU32,
     spans: Mutex<Vec<Span>>,
     stopped: Mutex<Option<u64>>,
+    paused: Mutex<Option<(u64, u64)>>,
 }
 
 /// Runs `setup` to its end; panics when it hangs or a thread panics.
@@ -90,6 +96,7 @@ pub fn drive(setup: Setup) -> Report {
         over: AtomicU32::new(0),
         spans: Mutex::new(Vec::new()),
         stopped: Mutex::new(None),
+        paused: Mutex::new(None),
         setup,
     });
     let mut roles: Vec<fn(&Harness)> = vec![Harness::caller];
@@ -99,6 +106,9 @@ pub fn drive(setup: Setup) -> Report {
     }
     if harness.setup.stop_after_starts.is_some() {
         roles.push(Harness::stop_later);
+    }
+    if harness.setup.pause_after_starts.is_some() {
+        roles.push(Harness::pause_later);
     }
     let (sender, ended) = mpsc::channel();
     for role in &roles {
@@ -121,6 +131,7 @@ pub fn drive(setup: Setup) -> Report {
     Report {
         spans,
         stopped: *harness.stopped.lock(),
+        paused: *harness.paused.lock(),
         left: harness.run.take(Taker::Worker),
     }
 }
@@ -287,6 +298,18 @@ impl Harness {
             self.wait_for_starts(count);
             self.run.stop();
             *self.stopped.lock() = Some(self.now());
+        }
+    }
+
+    fn pause_later(&self) {
+        if let Some(count) = self.setup.pause_after_starts {
+            self.wait_for_starts(count);
+            self.run.set_paused(true);
+            let began = self.now();
+            std::thread::sleep(Duration::from_micros(300));
+            let ends = self.now();
+            self.run.set_paused(false);
+            *self.paused.lock() = Some((began, ends));
         }
     }
 }

@@ -4,6 +4,8 @@ mod close;
 mod durations;
 mod hand_over;
 mod harness;
+mod model;
+mod outlook;
 mod properties;
 mod queue;
 mod random;

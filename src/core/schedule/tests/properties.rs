@@ -36,6 +36,7 @@ fn setups() -> impl Strategy<Value = Setup> {
                 workers,
                 hand_over,
                 stop_after_starts: None,
+                pause_after_starts: None,
                 caller_runs: true,
             },
         )
