@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import builtins
+import io
 import os
+import pkgutil
 import runpy
 import sys
+import zipfile
 from collections.abc import Sequence
+from importlib.machinery import SourceFileLoader
 from importlib.util import find_spec
-from types import TracebackType
+from types import ModuleType, TracebackType
 
 from nexus_core import __version__, install
 
@@ -53,19 +58,34 @@ def _run(program: str, arguments: list[str], is_module: bool) -> int:
         if is_module:
             _put_first(os.getcwd())
             runpy.run_module(program, run_name="__main__", alter_sys=True)
-        else:
-            if os.path.isfile(program):  # a folder or archive is put there by runpy
-                _put_first(os.path.dirname(os.path.realpath(program)))
+        elif os.path.isfile(program) and not zipfile.is_zipfile(program):
+            _put_first(os.path.dirname(os.path.realpath(program)))
+            _run_script(os.path.abspath(program))
+        else:  # a folder or archive, which is put first by runpy
             runpy.run_path(program, run_name="__main__")
     except SystemExit:
         raise
     except BaseException as error:
-        if is_module and isinstance(error, ImportError) and _own_part(error.__traceback__) is None:
-            return _refuse(1, str(error))
+        if isinstance(error, ImportError) and _own_part(error.__traceback__) is None:
+            return _refuse(1, str(error))  # there is nothing to run
         # Left to the interpreter, which knows the exit status, and to the program's own hook.
         _hide_our_frames()
         raise
     return 0
+
+
+def _run_script(path: str) -> None:
+    """As the interpreter runs its script: the module stays, for threads and what is done at exit."""
+    main_module = ModuleType("__main__")
+    names = {"__file__": path, "__builtins__": builtins, "__cached__": None, "__annotations__": {}}
+    vars(main_module).update(names, __loader__=SourceFileLoader("__main__", path))
+    with io.open_code(path) as file:
+        code = pkgutil.read_code(file)
+    if code is None:
+        with io.open_code(path) as file:
+            code = compile(file.read(), path, "exec")
+    sys.modules["__main__"] = main_module
+    exec(code, vars(main_module))
 
 
 def _refuse(status: int, reason: str) -> int:

@@ -95,7 +95,7 @@ def _stand_ins() -> tuple[type, type]:
 
 def _replace_everywhere(replacements: dict[type, type]) -> None:
     for module in _modules():
-        names = vars(module)
+        names = object.__getattribute__(module, "__dict__")  # which loads no lazy module
         for name, value in list(names.items()):
             # By identity: what a module holds may answer any question with code of its own.
             for old, new in replacements.items():
@@ -106,5 +106,5 @@ def _replace_everywhere(replacements: dict[type, type]) -> None:
 def _modules() -> Iterator[ModuleType]:
     for name, module in list(sys.modules.items()):
         # Ours delegate to Kailash's own classes.
-        if isinstance(module, ModuleType) and name.partition(".")[0] != "nexus_core":
+        if issubclass(type(module), ModuleType) and name.partition(".")[0] != "nexus_core":
             yield module

@@ -91,7 +91,9 @@ def test_the_enterprise_route(attached: Server, stock: Server, inputs: Any) -> N
     assert shape(attached.post(path, json={"inputs": inputs})) == shape(stock.post(path, json={"inputs": inputs}))
 
 
-@pytest.mark.parametrize(("method", "params"), [("nothing", {}), ("late-failing", {}), ("late-one", {}), ("late-one", [1])])
+@pytest.mark.parametrize(
+    ("method", "params"), [("nothing", {}), ("late-failing", {}), ("late-one", {}), ("late-one", [1])]
+)
 def test_the_websocket_transport(attached: Server, stock: Server, method: str, params: Any) -> None:
     replies = [call_websocket(server.websocket + "/ws", method, params) for server in (attached, stock)]
     assert replies[0] == replies[1]

@@ -91,7 +91,9 @@ def test_the_headers_keep_everybody_from_buffering(attached: Server) -> None:
 
 def test_an_event_source_passes_inputs_in_the_address(attached: Server) -> None:
     reply = attached.get("/workflows/late-one/stream", params={"inputs": json.dumps({"x": "a b&c"})})
-    assert list(sent_events(iter(reply.text.splitlines())))[-1].data["results"] == {"node": {"result": {"seen": "a b&c"}}}
+    assert list(sent_events(iter(reply.text.splitlines())))[-1].data["results"] == {
+        "node": {"result": {"seen": "a b&c"}}
+    }
 
 
 def test_a_failing_run_ends_with_its_error(attached: Server) -> None:
@@ -230,7 +232,11 @@ def test_a_durable_gateway_does_not_buffer_either(tmp_path: Path) -> None:
         server.post("/gate", params={"opened": "false"})
         with streaming(server, "gated") as events:
             next(events)
-        eventually(lambda: server.get("/done").json()["streams open"] == 0 or server.post("/gate", params={"opened": "true"}).ok)
+        eventually(
+            lambda: (
+                server.get("/done").json()["streams open"] == 0 or server.post("/gate", params={"opened": "true"}).ok
+            )
+        )
         eventually(lambda: server.get("/done").json()["streams open"] == 0)
     assert (server.status, server.output) == (0, "closed\n"), server.log
 
