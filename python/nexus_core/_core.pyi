@@ -89,6 +89,7 @@ class GraphStepper:
     def is_active(self) -> bool: ...
     def __bool__(self) -> bool: ...
 
+def _collection(phase: str, info: dict[str, int]) -> None: ...
 @final
 class Places:
     def __new__(cls, places: int, threads: int) -> Places: ...
@@ -112,6 +113,7 @@ class WorkflowPlan:
         nodes: list[dict[str, Any]],
         dicts: Sequence[tuple[dict[Any, Any], Sequence[Any] | None]],
         classes: Sequence[tuple[type, Sequence[str]]],
+        memory_limit: tuple[dict[str, Any], int] | None,
     ) -> WorkflowPlan: ...
     @property
     def runs(self) -> int: ...
@@ -119,7 +121,7 @@ class WorkflowPlan:
     def start(
         self,
         host: object,
-        settings: dict[str, Any],
+        options: RunOptions,
         parameters: dict[str, Any] | None,
         workflow_context: dict[str, Any],
         service: tuple[Places, LoopMailbox, Callable[[], object], bool] | None = None,
@@ -130,7 +132,42 @@ class WorkflowPlan:
     def __len__(self) -> int: ...
 
 @final
+class RunOptions:
+    def __new__(
+        cls,
+        *,
+        max_concurrency: int,
+        validates_connections: bool = False,
+        detects_content_failures: bool = False,
+        stock_inputs: bool = False,
+        stock_execute: bool = False,
+        logs_nodes: bool = False,
+        observed: bool = False,
+        checks_cancellation: bool = False,
+        guards_memory: bool = False,
+        guards_each_node: bool = False,
+        guards_stretch: bool = False,
+        history: bool = False,
+        trace: bool = False,
+    ) -> RunOptions: ...
+
+@final
+class MemoryLimit:
+    @property
+    def limit(self) -> int: ...
+    @property
+    def in_force(self) -> bool: ...
+    @property
+    def is_shared(self) -> bool: ...
+    def enter_run(self, shared: bool) -> None: ...
+    def enter(self) -> None: ...
+    def leave(self) -> None: ...
+    def rebase(self) -> None: ...
+
+@final
 class WorkflowRun:
+    @property
+    def memory_limit(self) -> MemoryLimit | None: ...
     def drive(
         self,
     ) -> tuple[Literal["finished", "cancelled", "pinned"], list[tuple[int, dict[str, Any]]] | None]: ...

@@ -13,6 +13,7 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(engine::close_workers, module)?)?;
     module.add_class::<engine::Places>()?;
     module.add_class::<engine::LoopMailbox>()?;
+    module.add_function(wrap_pyfunction!(engine::collection, module)?)?;
     task_graph::register(module)?;
     workflow::register(module)?;
     values::register_testing(module)?;

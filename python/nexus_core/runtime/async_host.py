@@ -57,7 +57,7 @@ class AsyncHost(NodeHost):
         metrics: Any,
         follower: Follower | None,
     ) -> None:
-        super().__init__(runtime, workflow, compiled, None, runtime.thread_pool_size)
+        super().__init__(runtime, workflow, compiled, None)
         self.variables = variables
         self.metrics = metrics
         self.follower = follower

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import itertools
 import logging
 import os
@@ -16,16 +17,17 @@ from kailash.runtime.trust.context import TrustVerificationMode, get_runtime_tru
 from kailash.sdk_exceptions import HardTimeLimitExceeded, SoftTimeLimitExceeded
 from kailash.workflow.credentials import get_credential_store
 
-from nexus_core._core import Places
+from nexus_core._core import Places, RunOptions, _collection
 from nexus_core.runtime import stock
 from nexus_core.runtime.async_host import Follower, raised_by_stock
 from nexus_core.runtime.async_run import AsyncRun
 from nexus_core.runtime.compiler import Awaits, CompiledWorkflow, NotNative, compiled
-from nexus_core.runtime.delegation import MethodGuard
+from nexus_core.runtime.delegation import MethodGuard, metrics_are_read
 from nexus_core.runtime.events import RunEvent, RunFailed, RunFinished, RunStarted
 from nexus_core.runtime.explain import DelegationError, Explanation
 from nexus_core.runtime.local import LocalRuntime
 from nexus_core.runtime.log_visibility import is_visible
+from nexus_core.runtime.run_options import run_options
 from nexus_core.runtime.run_stream import EventBuffer
 
 __all__ = ["AsyncLocalRuntime"]
@@ -71,7 +73,11 @@ if hasattr(os, "register_at_fork"):
 
 
 def _new_run_id() -> str:
-    return f"run_{int(time.time() * 1000)}_{_process_mark}{next(_run_numbers):x}"
+    return f"run_{time.time_ns() // 1_000_000}_{_process_mark}{next(_run_numbers):x}"
+
+
+# A collection in the middle of a short run does not make it a long one.
+gc.callbacks.append(_collection)
 
 
 class AsyncLocalRuntime(stock.StockAsyncLocalRuntime, LocalRuntime):
@@ -263,7 +269,7 @@ class AsyncLocalRuntime(stock.StockAsyncLocalRuntime, LocalRuntime):
             workflow,
             plan,
             inputs,
-            self._run_settings(plan, metrics is not None or follower is not None),
+            self._run_options(plan, metrics is not None or follower is not None),
             metrics,
             follower,
             registry,
@@ -295,10 +301,11 @@ class AsyncLocalRuntime(stock.StockAsyncLocalRuntime, LocalRuntime):
         finally:
             run.release()
             seconds = time.perf_counter() - began
-            get_metrics_bridge().record_workflow_execution(
-                getattr(workflow, "name", "") or "", seconds, success=succeeded
-            )
-            get_credential_store().clear()
+            if metrics_are_read():
+                get_metrics_bridge().record_workflow_execution(workflow.name or "", seconds, success=succeeded)
+            credentials = get_credential_store()
+            if credentials._store:
+                credentials.clear()
             if context is not None:
                 await self._finish_context(context, seconds, succeeded)
         if reads_info:
@@ -306,23 +313,17 @@ class AsyncLocalRuntime(stock.StockAsyncLocalRuntime, LocalRuntime):
             _analysis_logger.info(f"Found {self._switches(plan)} SwitchNode instances")
         return results, run_id
 
-    def _run_settings(self, plan: CompiledWorkflow, observed: bool) -> dict[str, Any]:
+    def _run_options(self, plan: CompiledWorkflow, observed: bool) -> RunOptions:
         guarded = plan.guarded_by is not None
-        return {
-            "validates_connections": False,
-            "detects_content_failures": False,
-            "stock_inputs": False,
-            "stock_execute": is_visible(_nodes_logger, logging.DEBUG),
-            "logs_nodes": is_visible(_nodes_logger, logging.INFO),
-            "observed": observed,
-            "checks_cancellation": False,
-            "guards_memory": False,
-            "guards_each_node": guarded and not plan.only_code_on_threads,
-            "guards_stretch": guarded and plan.only_code_on_threads,
-            "max_concurrency": self.max_concurrent_nodes,
-            "history": False,
-            "trace": self._tracing,
-        }
+        return run_options(
+            max_concurrency=self.max_concurrent_nodes,
+            stock_execute=is_visible(_nodes_logger, logging.DEBUG),
+            logs_nodes=is_visible(_nodes_logger, logging.INFO),
+            observed=observed,
+            guards_each_node=guarded and not plan.only_code_on_threads,
+            guards_stretch=guarded and plan.only_code_on_threads,
+            trace=self._tracing,
+        )
 
     @staticmethod
     async def _finish_context(context: Any, seconds: float, succeeded: bool) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from kailash.sdk_exceptions import HardTimeLimitExceeded, SoftTimeLimitExceeded
 
-from nexus_core._core import Places, WorkflowRun
+from nexus_core._core import Places, RunOptions, WorkflowRun
 from nexus_core.runtime.async_host import AsyncHost, Follower
 from nexus_core.runtime.compiler import CompiledWorkflow
 from nexus_core.runtime.mailboxes import mailbox_of
@@ -26,7 +26,7 @@ GRACE_SECONDS = 1.0
 _inside: ContextVar[Places | None] = ContextVar("nexus_core_places", default=None)
 
 
-class AsyncRun:
+class AsyncRun(AsyncHost):
     """A run whose synchronous nodes workers run, and whose asynchronous ones the loop awaits.
 
     Args:
@@ -34,7 +34,7 @@ class AsyncRun:
         workflow: The workflow.
         plan: Its plan.
         variables: What nodes are given: for all of them, and under a node's id for that one.
-        settings: Of the native run.
+        options: Of the native run.
         metrics: See :class:`AsyncHost`.
         follower: See :class:`AsyncHost`.
         registry: The resources that asynchronous nodes are given, or ``None``.
@@ -44,13 +44,9 @@ class AsyncRun:
         "_done",
         "_draining",
         "_expired",
-        "_host",
         "_loop",
         "_over",
-        "_plan",
         "_registry",
-        "_run",
-        "_runtime",
         "_tasks",
         "_timers",
     )
@@ -61,37 +57,41 @@ class AsyncRun:
         workflow: Any,
         plan: CompiledWorkflow,
         variables: dict[str, Any],
-        settings: dict[str, Any],
+        options: RunOptions,
         metrics: Any,
         follower: Follower | None,
         registry: Any,
     ) -> None:
-        self._runtime = runtime
-        self._plan = plan
+        # As the base classes do: a call for each of them would show.
+        self.runtime = runtime
+        self.workflow = workflow
+        self.compiled = plan
+        self.token = None
+        self.variables = variables
+        self.metrics = metrics
+        self.follower = follower
         self._registry = registry
-        self._loop = asyncio.get_running_loop()
-        self._host = AsyncHost(runtime, workflow, plan, variables, metrics, follower)
+        loop = self._loop = asyncio.get_running_loop()
         places: Places = runtime._places
         if places is _inside.get():
             # Inside a node that has a place itself: to wait for another could be for ever.
             places = Places(places.places, places.threads)
         self._done: asyncio.Future[None] | None = None
         self._tasks: set[asyncio.Task[None]] | None = None
-        self._timers: list[asyncio.TimerHandle] = []
+        self._timers: list[asyncio.TimerHandle] | tuple[()] = ()
         self._draining = self._over = False
         self._expired: BaseException | None = None
-        self._run: WorkflowRun = plan.plan.start(
-            self._host,
-            settings,
+        self.run: WorkflowRun = plan.plan.start(
+            self,
+            options,
             variables or None,
             {},
-            (places, mailbox_of(self._loop), self._look, not plan.needs_loop),
+            (places, mailbox_of(loop), self._look, not plan.needs_loop),
         )
-        self._host.run = self._run
 
     def run_here(self) -> dict[str, Any] | None:
         """Runs everything on the loop's own thread; ``None`` if the rest is left to workers."""
-        return self._run.results() if self._run.run_inline() else None
+        return self.run.results() if self.run.run_inline() else None
 
     async def execute(
         self,
@@ -106,22 +106,23 @@ class AsyncRun:
             soft_time_limit: Seconds after which no node starts.
             time_limit: Seconds after which, and :data:`GRACE_SECONDS`, the run fails in any case.
         """
-        run, loop = self._run, self._loop
+        run, loop = self.run, self._loop
         self._done = loop.create_future()
-        run.context().run(_inside.set, self._runtime._places)
+        run.context().run(_inside.set, self.runtime._places)
+        timers = self._timers = []
         if timeout:
-            self._timers.append(loop.call_later(timeout, self._expire, TimeoutError()))
+            timers.append(loop.call_later(timeout, self._expire, TimeoutError()))
         if soft_time_limit is not None:
-            self._timers.append(loop.call_later(soft_time_limit, self._drain, soft_time_limit))
+            timers.append(loop.call_later(soft_time_limit, self._drain, soft_time_limit))
         if time_limit is not None:
             late = HardTimeLimitExceeded(
                 f"workflow exceeded hard time limit (time_limit={time_limit}s + grace_seconds={GRACE_SECONDS}s)"
             )
-            self._timers.append(loop.call_later(time_limit + GRACE_SECONDS, self._expire, late))
+            timers.append(loop.call_later(time_limit + GRACE_SECONDS, self._expire, late))
         try:
-            self._runtime._places.prepare()
-            if self._host.follower is not None:
-                self._host.follower.pauses(self.pause)
+            self.runtime._places.prepare()
+            if self.follower is not None:
+                self.follower.pauses(self.pause)
                 run.hand_over()
             run.begin()
             self._look()
@@ -140,14 +141,13 @@ class AsyncRun:
     def release(self) -> None:
         """Lets go of what refers to one another."""
         self._over = True
-        self._host.run = None  # type: ignore[assignment]
-        self._run = None  # type: ignore[assignment]
+        self.run = None  # type: ignore[assignment]
         self._expired = None
 
     def pause(self, paused: bool) -> None:
         """Lets no node start, or lets the run go on."""
         if not self._over:
-            self._run.set_paused(paused)
+            self.run.set_paused(paused)
 
     # --- on the loop --------------------------------------------------------------------
 
@@ -157,27 +157,27 @@ class AsyncRun:
         if self._over or done is None:
             return
         try:
-            settled, waiting = self._run.poll()
+            settled, waiting = self.run.poll()
         except BaseException as error:
             if not done.done():
                 done.set_exception(error)
             raise
         for index, inputs in waiting:
             self._start(index, inputs)
-        if settled and not done.done() and (not self._draining or self._run.is_idle()):
+        if settled and not done.done() and (not self._draining or self.run.is_idle()):
             done.set_result(None)
 
     def _start(self, index: int, inputs: dict[str, Any]) -> None:
         if self._tasks is None:
             self._tasks = set()
-        context: contextvars.Context = self._run.context().copy()
+        context: contextvars.Context = self.run.context().copy()
         task = self._loop.create_task(self._await_node(index, inputs), context=context)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     async def _await_node(self, index: int, inputs: dict[str, Any]) -> None:
-        node = self._plan.instances[index]
-        run = self._run
+        node = self.compiled.instances[index]
+        run = self.run
         output: Any = None
         failure: BaseException | None = None
         try:
@@ -194,7 +194,7 @@ class AsyncRun:
                 try:
                     await cleanup()
                 except Exception as error:
-                    _logger.warning(f"Error during node '{self._plan.node_ids[index]}' cleanup: {error}")
+                    _logger.warning(f"Error during node '{self.compiled.node_ids[index]}' cleanup: {error}")
             run.finish_pinned(index, output, failure)
             del run
             self._look()
@@ -209,15 +209,15 @@ class AsyncRun:
         if self._done is None or self._done.done():
             return
         self._draining = True
-        self._run.abandon()
+        self.run.abandon()
         late = SoftTimeLimitExceeded(f"workflow exceeded soft time limit (soft_time_limit={seconds}s)")
-        self._timers.append(self._loop.call_later(GRACE_SECONDS, self._expire, late))
+        self._timers = [*self._timers, self._loop.call_later(GRACE_SECONDS, self._expire, late)]
         self._expired = late
         self._look()
 
     async def _abandon(self) -> None:
         """Stops what has not started and cancels what is awaited; synchronous nodes end by themselves."""
-        self._run.abandon()
+        self.run.abandon()
         tasks = list(self._tasks or ())
         for task in tasks:
             task.cancel()

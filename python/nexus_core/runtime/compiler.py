@@ -155,7 +155,12 @@ def _compile(workflow: Any, awaits: Awaits) -> CompiledWorkflow:
     if any(config is not configs[0] for config in configs):
         raise NotNative("its code nodes have different security configurations")
     return CompiledWorkflow(
-        plan=WorkflowPlan(specs, _watched_dicts(workflow, order), _watched_classes(order, instances)),
+        plan=WorkflowPlan(
+            specs,
+            _watched_dicts(workflow, order),
+            _watched_classes(order, instances),
+            _memory_limit(configs[0]) if configs else None,
+        ),
         node_ids=order,
         node_id_set=frozenset(order),
         instances=tuple(instances[node_id] for node_id in order),
@@ -173,6 +178,14 @@ def _compile(workflow: Any, awaits: Awaits) -> CompiledWorkflow:
         cleanup_ids=tuple(n for n in order if hasattr(instances[n], "cleanup")),
         context_nodes=tuple(instances[spec["id"]] for spec in specs if spec["needs_context"]),
     )
+
+
+def _memory_limit(config: Any) -> tuple[dict[str, Any], int]:
+    """Where stock keeps book of memory limits, and the limit in bytes."""
+    limit = config.memory_limit or 0
+    if type(limit) is not int or limit < 0:
+        raise NotNative(f"its memory limit is {limit!r}, which is no number of bytes")
+    return vars(stock.security), limit
 
 
 def _levels(specs: list[dict[str, Any]]) -> Counter[int]:

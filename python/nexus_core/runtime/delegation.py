@@ -12,11 +12,15 @@ from kailash.runtime.trust.context import TrustVerificationMode, get_runtime_tru
 from nexus_core.runtime import stock
 
 try:
+    from opentelemetry.metrics import _internal as _meters
+except ImportError:  # then Kailash's bridge is not enabled, or finds its meters elsewhere
+    _meters = None  # type: ignore[assignment]
+try:
     from opentelemetry import trace
 except ImportError:  # then Kailash's tracer is not enabled either
     trace = None  # type: ignore[assignment]
 
-__all__ = ["MethodGuard", "reasons_to_delegate", "stands_in"]
+__all__ = ["MethodGuard", "metrics_are_read", "reasons_to_delegate", "stands_in"]
 
 
 class MethodGuard:
@@ -81,6 +85,16 @@ _methods = MethodGuard(
 stands_in = _methods.stands_in
 _replaced_methods = _methods.replaced
 
+
+def metrics_are_read() -> bool:
+    """Whether a measurement that Kailash's metrics bridge records would reach anybody.
+
+    Without a provider its instruments record nothing.
+    """
+    return not _NO_METER_NAMED or getattr(_meters, "_METER_PROVIDER", _meters) is not None
+
+
+_NO_METER_NAMED = "OTEL_PYTHON_METER_PROVIDER" not in os.environ
 
 #: The environment can name a provider, which is then made at the first span.
 _NO_PROVIDER_NAMED = "OTEL_PYTHON_TRACER_PROVIDER" not in os.environ

@@ -41,7 +41,7 @@ class RunHost(NodeHost):
         token: Any,
         observer: RunObserver | None,
     ) -> None:
-        super().__init__(runtime, workflow, compiled, token, runtime.max_concurrency)
+        super().__init__(runtime, workflow, compiled, token)
         self.parameters = parameters or {}
         self.context = context
         self.observer = observer

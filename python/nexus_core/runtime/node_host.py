@@ -15,7 +15,6 @@ from kailash.sdk_exceptions import NodeExecutionError, NodeValidationError, Work
 from nexus_core._core import WorkflowRun
 from nexus_core.runtime import stock
 from nexus_core.runtime.compiler import CompiledWorkflow
-from nexus_core.runtime.memory_limit import MemoryLimit
 from nexus_core.runtime.named_functions import call_named_function, without_own_frames
 
 __all__ = ["NodeHost", "caused_by", "while_handling"]
@@ -27,18 +26,14 @@ _security_logger = logging.getLogger("kailash.security")
 class NodeHost:
     """The Python side of one run, as far as it concerns single nodes."""
 
-    __slots__ = ("compiled", "memory_limit", "run", "runtime", "token", "workflow")
+    __slots__ = ("compiled", "run", "runtime", "token", "workflow")
 
-    def __init__(self, runtime: Any, workflow: Any, compiled: CompiledWorkflow, token: Any, together: int) -> None:
+    def __init__(self, runtime: Any, workflow: Any, compiled: CompiledWorkflow, token: Any) -> None:
         self.runtime = runtime
         self.workflow = workflow
         self.compiled = compiled
         self.token = token
         self.run: WorkflowRun = None  # type: ignore[assignment]  # set before the first node
-        guarded_by = compiled.guarded_by
-        self.memory_limit: MemoryLimit | None = None
-        if guarded_by is not None:
-            self.memory_limit = MemoryLimit(guarded_by, max(1, min(together, len(compiled.node_ids))))
 
     def sanitize(self, index: int, values: dict[str, Any]) -> dict[str, Any]:
         """``validate_node_parameters`` with a node's security configuration."""
@@ -49,21 +44,6 @@ class NodeHost:
     def is_cancelled(self) -> bool:
         """Whether the caller's token was cancelled."""
         return bool(self.token.is_cancelled)
-
-    def rebase_memory_limit(self) -> None:
-        """Called between nodes of a run that has gone on for a while."""
-        if self.memory_limit is not None:
-            self.memory_limit.rebase()
-
-    def enter_memory_limit(self) -> None:
-        """Before a code node, in a run that has other nodes too."""
-        if self.memory_limit is not None:
-            self.memory_limit.enter()
-
-    def leave_memory_limit(self) -> None:
-        """After such a node."""
-        if self.memory_limit is not None:
-            self.memory_limit.leave()
 
     # --- what a node logs -----------------------------------------------------------
 
@@ -103,10 +83,11 @@ class NodeHost:
             return self.input_refused(index, timeout)
         assert error is not None
         error.__traceback__ = without_own_frames(error.__traceback__)
-        if isinstance(error, MemoryError) and self.memory_limit is not None and self.memory_limit.in_force:
+        memory_limit = self.run.memory_limit
+        if isinstance(error, MemoryError) and memory_limit is not None and memory_limit.in_force:
             exceeded = security.MemoryLimitError(
                 "Memory limit exceeded: code execution requested more than "
-                f"{self.memory_limit.limit} bytes of additional address space"
+                f"{memory_limit.limit} bytes of additional address space"
             )
             exceeded.__cause__ = exceeded.__context__ = error
             return self.input_refused(index, exceeded)

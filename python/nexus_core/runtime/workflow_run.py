@@ -27,6 +27,7 @@ from nexus_core.runtime.host import RunHost
 from nexus_core.runtime.log_visibility import is_visible
 from nexus_core.runtime.node_contexts import ContextScope, own_context
 from nexus_core.runtime.observers import RunObserver
+from nexus_core.runtime.run_options import run_options
 from nexus_core.runtime.workflow_context import LazySignals, LiveTracker
 
 __all__ = ["NativeRun"]
@@ -260,23 +261,22 @@ class NativeRun:
             self.token,
             self.observer,
         )
-        guarded = host.memory_limit is not None and not own_execute
-        settings = {
-            "validates_connections": runtime.connection_validation != "off",
-            "detects_content_failures": runtime.content_aware_success_detection,
-            "stock_inputs": runtime.debug,
-            "stock_execute": own_execute,
-            "logs_nodes": logs_nodes,
-            "observed": observed,
-            "checks_cancellation": self.token is not None,
-            "guards_memory": guarded and plan.only_code_nodes,
-            "guards_each_node": guarded and not plan.only_code_nodes,
-            "guards_stretch": False,
-            "max_concurrency": runtime.max_concurrency,
-            "history": self._history_id is not None,
-            "trace": runtime._tracing,
-        }
-        run = self._run = host.run = plan.plan.start(host, settings, processed, context)
+        guarded = plan.guarded_by is not None and not own_execute
+        options = run_options(
+            max_concurrency=runtime.max_concurrency,
+            validates_connections=runtime.connection_validation != "off",
+            detects_content_failures=bool(runtime.content_aware_success_detection),
+            stock_inputs=bool(runtime.debug),
+            stock_execute=own_execute,
+            logs_nodes=logs_nodes,
+            observed=observed,
+            checks_cancellation=self.token is not None,
+            guards_memory=guarded and plan.only_code_nodes,
+            guards_each_node=guarded and not plan.only_code_nodes,
+            history=self._history_id is not None,
+            trace=runtime._tracing,
+        )
+        run = self._run = host.run = plan.plan.start(host, options, processed, context)
         if self._tracker is not None:
             self._tracker.follow(run)
         if plan.needs_loop or not plan.only_code_nodes:
@@ -285,9 +285,9 @@ class NativeRun:
         if sharing:
             host.scope = ContextScope(sharing, context)
             run.context().run(host.scope.enter)
-        run_guarded = settings["guards_memory"] and host.memory_limit is not None
-        if run_guarded:
-            host.memory_limit.enter_run(plan.ran_together)  # type: ignore[union-attr]
+        memory_limit = run.memory_limit if guarded and plan.only_code_nodes else None
+        if memory_limit is not None:
+            memory_limit.enter_run(plan.ran_together)
         state = "started"
         try:
             while True:
@@ -301,9 +301,9 @@ class NativeRun:
             host.ended_by(failure)
             raise
         finally:
-            if run_guarded:
-                plan.ran_together |= host.memory_limit.is_shared  # type: ignore[union-attr]
-                host.memory_limit.leave()  # type: ignore[union-attr]
+            if memory_limit is not None:
+                plan.ran_together |= memory_limit.is_shared
+                memory_limit.leave()
             if host.scope is not None:
                 host.scope.leave()
             host.count_validations(state == "finished")

@@ -3,22 +3,26 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
+use crate::core::threads::Spent;
+
 /// Handing a run to a thread and back costs about as much.
-const SHORT_SECONDS: f64 = 0.000_1;
+const SHORT_SECONDS: f64 = 0.000_15;
 
 /// A run that takes this long must not be in anybody's way again.
 const LONG_SECONDS: f64 = 0.001;
 
-/// A run that takes this long has blocked, whatever else the machine was doing.
+/// A run that waits this long has blocked, whatever else the machine was doing.
 const BLOCKED_SECONDS: f64 = 0.02;
 
 /// Short runs in a row that make a habit.
 const HABIT: u32 = 3;
 
-/// How many times more it takes after each long run.
-const PENALTY: u32 = 10;
+/// How many times more it takes after each long run, and how many at the most: a
+/// processor that was taken away looks like work, and must not count for ever.
+const PENALTY: u32 = 2;
+const MOST_NEEDED: u32 = 96;
 
-/// Long runs after which a habit is not believed any more.
+/// Long runs of a graph that waits for something after which it is taken to block.
 const LONG_RUNS: u32 = 3;
 
 /// Learns from how long runs take, all nodes one after the other.
@@ -59,46 +63,58 @@ impl Brevity {
         self.blocks.load(Ordering::Relaxed)
     }
 
-    /// A run took `seconds`. The first one of all is not counted: it warms up.
-    pub fn observe(&self, seconds: f64) {
+    /// A run has ended. The first one of all is not counted: it warms up.
+    pub fn observe(&self, spent: Spent) {
         if self.runs.fetch_add(1, Ordering::Relaxed) == 0 {
             return;
         }
+        let seconds = spent.elapsed.as_secs_f64();
         if seconds < SHORT_SECONDS {
             let row = self.short_in_a_row.load(Ordering::Relaxed);
             self.short_in_a_row
                 .store(row.saturating_add(1), Ordering::Relaxed);
             return;
         }
+        if !(spent.waited || spent.worked) {
+            // It was kept from running, which says nothing of it.
+            return;
+        }
         self.short_in_a_row.store(0, Ordering::Relaxed);
         if seconds < LONG_SECONDS {
             return;
         }
-        let long_runs = self.long_runs.fetch_add(1, Ordering::Relaxed) + 1;
-        if seconds >= BLOCKED_SECONDS || long_runs >= LONG_RUNS {
-            self.blocks.store(true, Ordering::Relaxed);
+        if spent.waited {
+            let long_runs = self.long_runs.fetch_add(1, Ordering::Relaxed) + 1;
+            if seconds >= BLOCKED_SECONDS || long_runs >= LONG_RUNS {
+                self.blocks.store(true, Ordering::Relaxed);
+            }
         }
         let needed = self.needed.load(Ordering::Relaxed);
         self.needed
-            .store(needed.saturating_mul(PENALTY), Ordering::Relaxed);
-    }
-
-    /// A run did not come back in time to be measured.
-    pub fn observe_stuck(&self) {
-        self.observe(LONG_SECONDS);
+            .store((needed * PENALTY).min(MOST_NEEDED), Ordering::Relaxed);
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn after(seconds: &[f64]) -> Brevity {
         let brevity = Brevity::new();
         for &run in seconds {
-            brevity.observe(run);
+            brevity.observe(waited(run));
         }
         brevity
+    }
+
+    fn waited(seconds: f64) -> Spent {
+        Spent {
+            elapsed: Duration::from_secs_f64(seconds),
+            waited: true,
+            worked: false,
+        }
     }
 
     const SHORT: f64 = 0.000_02;
@@ -114,7 +130,7 @@ mod tests {
         let brevity = after(&[SHORT, SHORT, SHORT, SHORT, 0.000_3]);
         assert!(!brevity.is_habit());
         for _ in 0..3 {
-            brevity.observe(SHORT);
+            brevity.observe(waited(SHORT));
         }
         assert!(brevity.is_habit());
     }
@@ -123,7 +139,7 @@ mod tests {
     fn a_run_that_blocked_rules_it_out_for_ever() {
         let brevity = after(&[SHORT, SHORT, SHORT, SHORT, 0.1]);
         for _ in 0..1_000_000 {
-            brevity.observe(SHORT);
+            brevity.observe(waited(SHORT));
         }
         assert!(brevity.is_ruled_out());
         assert!(!brevity.is_habit());
@@ -132,12 +148,12 @@ mod tests {
     #[test]
     fn a_long_run_makes_the_habit_harder_to_believe() {
         let brevity = after(&[SHORT, SHORT, SHORT, SHORT]);
-        brevity.observe_stuck();
-        for _ in 0..29 {
-            brevity.observe(SHORT);
+        brevity.observe(waited(0.001));
+        for _ in 0..5 {
+            brevity.observe(waited(SHORT));
         }
         assert!(!brevity.is_habit());
-        brevity.observe(SHORT);
+        brevity.observe(waited(SHORT));
         assert!(brevity.is_habit());
     }
 
@@ -145,5 +161,34 @@ mod tests {
     fn three_long_runs_rule_it_out() {
         assert!(after(&[SHORT, 0.002, SHORT, 0.002, SHORT, 0.002]).is_ruled_out());
         assert!(!after(&[SHORT, 0.002, SHORT, 0.002, SHORT]).is_ruled_out());
+    }
+
+    #[test]
+    fn a_run_that_was_kept_from_running_does_not_count() {
+        let brevity = after(&[SHORT, SHORT, SHORT, SHORT]);
+        brevity.observe(Spent {
+            elapsed: Duration::from_millis(50),
+            waited: false,
+            worked: false,
+        });
+        assert!(brevity.is_habit());
+    }
+
+    #[test]
+    fn runs_that_compute_for_long_need_ever_more_short_ones_between_them() {
+        let brevity = after(&[SHORT, SHORT, SHORT, SHORT]);
+        for _ in 0..10 {
+            brevity.observe(Spent {
+                elapsed: Duration::from_millis(50),
+                waited: false,
+                worked: true,
+            });
+        }
+        for _ in 1..MOST_NEEDED {
+            brevity.observe(waited(SHORT));
+        }
+        assert!(!brevity.is_habit());
+        brevity.observe(waited(SHORT));
+        assert!(brevity.is_habit());
     }
 }

@@ -3,6 +3,7 @@
 
 mod fork;
 mod pool;
+mod usage;
 mod watcher;
 
 #[cfg(test)]
@@ -10,4 +11,5 @@ mod tests;
 
 pub use fork::{ForkLocal, generation as fork_generation};
 pub use pool::{Job, WorkerPool, pool};
+pub use usage::{Spent, Stretch, paused};
 pub use watcher::{Watched, Watching, coarse_seconds, watch};

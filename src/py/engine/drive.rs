@@ -9,7 +9,7 @@ use pyo3::prelude::*;
 
 use crate::core::locks::Mutex;
 use crate::core::schedule::{Advance, Outcome, Run, Take, Taker};
-use crate::core::threads::{Job, Watched, Watching, fork_generation, pool, watch};
+use crate::core::threads::{Job, Spent, Watched, Watching, fork_generation, pool, watch};
 
 use super::context::RunContext;
 use super::served::{Service, ServiceTerms};
@@ -37,9 +37,8 @@ pub(crate) trait Program: Send + Sync + 'static {
     fn begin_stretch(&self, _py: Python<'_>) {}
     fn end_stretch(&self, _py: Python<'_>) {}
 
-    /// All nodes ran one after the other in so many seconds; `None` when they
-    /// did not, because one of them took long.
-    fn ran_alone(&self, _seconds: Option<f64>) {}
+    /// Nodes ran one after the other: all of them, or until that took long.
+    fn ran_alone(&self, _spent: Spent) {}
 
     /// Whether `between_nodes` does anything.
     const WANTS_TICKS: bool = false;

@@ -1,5 +1,6 @@
 //! Drives a run of the core's scheduler with nodes that need the interpreter.
 
+mod collections;
 mod context;
 mod drive;
 mod hang;
@@ -11,6 +12,7 @@ mod slots;
 mod trace;
 mod workers;
 
+pub(crate) use collections::collection;
 pub(crate) use context::RunContext;
 pub(crate) use drive::{Driven, Execution, Limits, Program, StopReason};
 pub(crate) use hang::{Ask, eval_code, vectorcall};

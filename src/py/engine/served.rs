@@ -13,6 +13,8 @@ use pyo3::prelude::*;
 
 use crate::core::schedule::{Admission, Advance, Applicant, Outcome, Outlook, Place, Take, Taker};
 
+use crate::core::threads::Stretch;
+
 use super::drive::{Execution, Program, StopReason, stuck_seconds};
 use super::mailbox::LoopMailbox;
 use super::recruiter::Recruiter;
@@ -180,16 +182,17 @@ impl<P: Program> Execution<P> {
 
     fn inline_nodes(&self, py: Python<'_>) -> Inline {
         let node_count = self.run.dag().node_count() as u32;
-        let began = Instant::now();
+        let stretch = Stretch::begin();
+        let began = stretch.began();
         let mut elapsed = Duration::ZERO;
         for node in 0..node_count {
             if elapsed > INLINE_LIMIT {
-                self.program.ran_alone(Some(elapsed.as_secs_f64()));
+                self.program.ran_alone(stretch.spent());
                 self.run.hand_over_at_rest();
                 return Inline::Rest;
             }
             let result = self.program.execute(py, node);
-            let ended = began.elapsed();
+            let ended = stretch.elapsed();
             if let Some(trace) = &self.trace {
                 trace.record(py, node, began + elapsed, began + ended);
             }
@@ -201,7 +204,7 @@ impl<P: Program> Execution<P> {
             }
             self.run.advance(node);
         }
-        self.program.ran_alone(Some(elapsed.as_secs_f64()));
+        self.program.ran_alone(stretch.spent());
         Inline::Finished
     }
 
@@ -356,7 +359,7 @@ impl<P: Program> Execution<P> {
 
     fn nodes_alone(&self, py: Python<'_>) -> bool {
         let node_count = self.run.dag().node_count() as u32;
-        let began = Instant::now();
+        let stretch = Stretch::begin();
         let Some(mut node) = self.run.solo_position() else {
             // Handed over before anything has started.
             self.run.hand_over_at_rest();
@@ -373,7 +376,7 @@ impl<P: Program> Execution<P> {
                 self.ticked.store(false, Ordering::Relaxed);
                 self.program.between_nodes(py);
                 if self.is_wanted_elsewhere() {
-                    self.program.ran_alone(None);
+                    self.program.ran_alone(stretch.spent());
                     self.run.hand_over_at_rest();
                     return false;
                 }
@@ -392,7 +395,7 @@ impl<P: Program> Execution<P> {
                 }
             };
             if advance == Advance::HandedOver {
-                self.program.ran_alone(None);
+                self.program.ran_alone(stretch.spent());
                 self.run.finish(node, outcome, stuck_seconds());
                 return true;
             }
@@ -401,7 +404,7 @@ impl<P: Program> Execution<P> {
             }
             node += 1;
         }
-        self.program.ran_alone(Some(began.elapsed().as_secs_f64()));
+        self.program.ran_alone(stretch.spent());
         false
     }
 

@@ -116,7 +116,7 @@ impl CodeBody {
         if !node.plain_edges || node.has_switch_source {
             return Ok(None);
         }
-        let variables = match program.settings.dialect {
+        let variables = match program.dialect {
             Dialect::Local if node.stock_inputs => None,
             Dialect::Local => program.assemble_variables(py, node, fixed)?,
             Dialect::Async => program.variables_for_async(py, node, fixed)?,
@@ -220,7 +220,7 @@ impl CodeBody {
         let py = builtins.py();
         let namespace = self.namespace.bind(py).copy()?;
         namespace.set_item(intern!(py, "__builtins__"), builtins)?;
-        if self.names_context && program.settings.dialect == Dialect::Local {
+        if self.names_context && program.dialect == Dialect::Local {
             let (get, set) = program.context_functions(py)?;
             namespace.set_item(intern!(py, "get_workflow_context"), get)?;
             namespace.set_item(intern!(py, "set_workflow_context"), set)?;

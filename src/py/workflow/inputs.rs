@@ -53,7 +53,7 @@ impl WorkflowProgram {
         py: Python<'py>,
         index: u32,
     ) -> PyResult<Bound<'py, PyDict>> {
-        if self.settings.dialect == Dialect::Async {
+        if self.dialect == Dialect::Async {
             return self.assemble_for_async(py, index);
         }
         let node = &self.plan.nodes[index as usize];

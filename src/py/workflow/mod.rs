@@ -10,7 +10,9 @@ mod code;
 mod function;
 mod history;
 mod inputs;
+mod memory_limit;
 mod node;
+mod options;
 mod outputs;
 mod plan;
 mod program;
@@ -22,5 +24,7 @@ use pyo3::prelude::*;
 
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<plan::WorkflowPlan>()?;
+    module.add_class::<options::RunOptions>()?;
+    module.add_class::<memory_limit::MemoryLimit>()?;
     module.add_class::<run::WorkflowRun>()
 }

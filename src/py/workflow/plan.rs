@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use pyo3::exceptions::{PyKeyError, PyValueError};
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString, PyType};
 
@@ -13,6 +13,7 @@ use crate::core::schedule::{Brevity, LearnedDurations};
 use crate::py::errors::graph_error;
 
 use super::node::{Body, Node};
+use super::options::RunOptions;
 use super::run::{Service, WorkflowRun};
 use super::spare::BuiltinsByTemplate;
 use super::watch::{WatchedClass, WatchedDict};
@@ -27,6 +28,9 @@ pub(super) struct Plan {
     pub(super) ids: Py<PyDict>,
     /// Whether runs are short enough for an event loop's own thread.
     pub(super) brevity: Brevity,
+    /// The variables of `kailash.security`, and the memory limit of code nodes in
+    /// bytes; `None` without such nodes.
+    pub(super) memory_limit: Option<(Py<PyDict>, u64)>,
     /// Runs made with this plan.
     pub(super) runs: AtomicU64,
     dicts: Vec<WatchedDict>,
@@ -46,12 +50,13 @@ type ClassAndMethods<'py> = (Bound<'py, PyType>, Vec<Bound<'py, PyString>>);
 impl WorkflowPlan {
     /// `nodes`: one description a node, in topological order; `dicts`: pairs of
     /// a dict and the keys to watch in it (`None` for all); `classes`: pairs of
-    /// a class and the names of methods to watch.
+    /// a class and the names of methods to watch; `memory_limit`: see `Plan`.
     #[new]
     fn new(
         nodes: &Bound<'_, PyList>,
         dicts: Vec<DictAndKeys<'_>>,
         classes: Vec<ClassAndMethods<'_>>,
+        memory_limit: Option<(Py<PyDict>, u64)>,
     ) -> PyResult<Self> {
         let py = nodes.py();
         let mut known = BuiltinsByTemplate::new();
@@ -88,6 +93,7 @@ impl WorkflowPlan {
             plan: Arc::new(Plan {
                 ids: ids.unbind(),
                 brevity: Brevity::new(),
+                memory_limit,
                 durations: Arc::new(LearnedDurations::new(nodes.len())),
                 dag: Arc::new(dag),
                 nodes,
@@ -120,17 +126,16 @@ impl WorkflowPlan {
         Ok(true)
     }
 
-    /// Prepares a run; `settings` holds the fields of `Settings`, and
-    /// `max_concurrency`, `history` and `trace`. `service`, for a run that
+    /// Prepares a run. `service`, for a run that
     /// nobody's thread waits for: the runtime's places, the loop's mailbox, what
     /// to call there, and whether nodes share context variables.
     #[allow(clippy::too_many_arguments)] // one call from Python
-    #[pyo3(signature = (host, settings, parameters, workflow_context, service=None))]
+    #[pyo3(signature = (host, options, parameters, workflow_context, service=None))]
     fn start(
         &self,
         py: Python<'_>,
         host: Py<PyAny>,
-        settings: &Bound<'_, PyDict>,
+        options: PyRef<'_, RunOptions>,
         parameters: Option<Py<PyDict>>,
         workflow_context: Py<PyDict>,
         service: Option<Service<'_>>,
@@ -140,7 +145,7 @@ impl WorkflowPlan {
             py,
             Arc::clone(&self.plan),
             host,
-            settings,
+            *options,
             parameters,
             workflow_context,
             service,
@@ -194,15 +199,6 @@ impl WorkflowPlan {
             .iter()
             .try_for_each(|class| class.traverse(&visit))
     }
-}
-
-pub(super) fn setting<'py>(
-    settings: &Bound<'py, PyDict>,
-    key: &str,
-) -> PyResult<Bound<'py, PyAny>> {
-    settings
-        .get_item(key)?
-        .ok_or_else(|| PyKeyError::new_err(format!("the run's settings lack {key:?}")))
 }
 
 /// Rows that the run fills and Python hands to the history writer.

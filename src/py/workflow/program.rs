@@ -8,16 +8,19 @@ use std::time::Instant;
 use pyo3::exceptions::{PyBaseException, PyException};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList, PyString};
+use pyo3::types::{PyDict, PyList};
 
 use crate::core::locks::Mutex;
+use crate::core::threads::Spent;
 use crate::py::engine::{Ask, Program, Slots};
 use crate::py::errors::exception;
 use crate::py::values::{StockFunctions, sanitize_parameters};
 
 use super::clock::NodeClock;
 use super::history::{RowStatus, RunRows};
+use super::memory_limit::MemoryLimit;
 use super::node::{Body, Node};
+use super::options::RunOptions;
 use super::outputs::{Kind, may_report_failure};
 use super::plan::Plan;
 
@@ -30,34 +33,12 @@ pub(super) enum Dialect {
     Async,
 }
 
-/// What the runtime's options mean for every node of a run.
-#[allow(clippy::struct_excessive_bools)] // independent options, each asked by its name
-pub(super) struct Settings {
-    pub(super) dialect: Dialect,
-    pub(super) validates_connections: bool,
-    pub(super) detects_content_failures: bool,
-    /// Stock assembles all inputs: somebody reads what it logs meanwhile.
-    pub(super) stock_inputs: bool,
-    /// Nodes run through their own `execute`, for the same reason.
-    pub(super) stock_execute: bool,
-    /// Somebody reads what `Node.execute` logs.
-    pub(super) logs_nodes: bool,
-    /// The host is told of each node's start and end.
-    pub(super) observed: bool,
-    pub(super) checks_cancellation: bool,
-    /// The memory limit of code nodes holds for the whole run, because it has
-    /// no other nodes.
-    pub(super) guards_memory: bool,
-    /// It is put in force around each code node.
-    pub(super) guards_each_node: bool,
-    /// It is put in force for what one worker runs in a row.
-    pub(super) guards_stretch: bool,
-}
-
 pub(super) struct WorkflowProgram {
     pub(super) plan: Arc<Plan>,
     pub(super) host: Py<PyAny>,
-    pub(super) settings: Settings,
+    pub(super) dialect: Dialect,
+    pub(super) settings: RunOptions,
+    pub(super) memory_limit: Option<Py<MemoryLimit>>,
     pub(super) slots: Slots,
     kinds: Box<[AtomicU8]>,
     /// Nobody looks at inputs, and the memory limit holds for the whole run.
@@ -84,7 +65,9 @@ impl WorkflowProgram {
         py: Python<'_>,
         plan: Arc<Plan>,
         host: Py<PyAny>,
-        settings: Settings,
+        dialect: Dialect,
+        settings: RunOptions,
+        memory_limit: Option<Py<MemoryLimit>>,
         results: Py<PyDict>,
         parameters: Option<Py<PyDict>>,
         workflow_context: Py<PyDict>,
@@ -101,7 +84,9 @@ impl WorkflowProgram {
             simple_parameters: false,
             plan,
             host,
+            dialect,
             settings,
+            memory_limit,
             slots: Slots::new(count),
             kinds: (0..count).map(|_| AtomicU8::new(0)).collect(),
             results,
@@ -111,8 +96,7 @@ impl WorkflowProgram {
             context_functions: std::sync::OnceLock::new(),
             workflow_context,
         };
-        program.simple_parameters =
-            program.settings.dialect == Dialect::Async && program.are_simple(py);
+        program.simple_parameters = program.dialect == Dialect::Async && program.are_simple(py);
         program
     }
 
@@ -221,12 +205,12 @@ impl WorkflowProgram {
         {
             return Ok(Ended::Skipped);
         }
-        if self.settings.dialect == Dialect::Async {
+        if self.dialect == Dialect::Async {
             self.tell_started(py, index)?;
         }
         let own_execute = self.settings.stock_execute
             || (self.settings.logs_nodes && matches!(node.body, Body::Function(_)));
-        if self.settings.dialect == Dialect::Local && (node.needs_context || own_execute) {
+        if self.dialect == Dialect::Local && (node.needs_context || own_execute) {
             let context = self.workflow_context.bind(py);
             let host = self.host.bind(py);
             host.ask(intern!(py, "give_context"), (index, context))?;
@@ -235,10 +219,9 @@ impl WorkflowProgram {
             match &node.body {
                 Body::Code(code) => {
                     let outputs = if self.settings.guards_each_node {
-                        let host = self.host.bind(py);
-                        host.ask(intern!(py, "enter_memory_limit"), ())?;
+                        self.enter_memory_limit(py)?;
                         let outputs = code.run(self, node, index, inputs);
-                        host.ask(intern!(py, "leave_memory_limit"), ())?;
+                        self.leave_memory_limit(py)?;
                         outputs?
                     } else {
                         code.run(self, node, index, inputs)?
@@ -272,7 +255,7 @@ impl WorkflowProgram {
     /// Keeps what a node returned and looks for a failure that it reports.
     fn keep_output(&self, py: Python<'_>, index: u32, output: &Bound<'_, PyAny>) -> PyResult<()> {
         let node = &self.plan.nodes[index as usize];
-        if node.has_dependents && self.settings.dialect == Dialect::Local {
+        if node.has_dependents && self.dialect == Dialect::Local {
             self.set_kind(index, Kind::of(output));
         } else {
             self.set_kind(index, Kind::Clean);
@@ -360,7 +343,7 @@ impl WorkflowProgram {
                 Ok(None)
             }
         });
-        if self.settings.observed && is_skipped && self.settings.dialect == Dialect::Async {
+        if self.settings.observed && is_skipped && self.dialect == Dialect::Async {
             let host = self.host.bind(py);
             host.ask(intern!(py, "node_skipped"), (index,))?;
         } else if self.settings.observed {
@@ -408,7 +391,7 @@ impl WorkflowProgram {
     }
 
     fn begin_node(&self, py: Python<'_>, index: u32) -> PyResult<Option<Instant>> {
-        if self.settings.dialect == Dialect::Local {
+        if self.dialect == Dialect::Local {
             self.tell_started(py, index)?;
         }
         Ok((self.rows.is_some() || self.settings.observed).then(Instant::now))
@@ -438,7 +421,7 @@ impl WorkflowProgram {
                 return Ok(None);
             }
         }
-        if self.settings.dialect == Dialect::Local {
+        if self.dialect == Dialect::Local {
             let context = self.workflow_context.bind(py);
             let host = self.host.bind(py);
             host.ask(intern!(py, "give_context"), (index, context))?;
@@ -467,10 +450,16 @@ impl WorkflowProgram {
         PyList::new(py, done.map(|index| &self.plan.nodes[index as usize].id))
     }
 
-    fn tell_host(&self, py: Python<'_>, what: &Bound<'_, PyString>) {
-        if let Err(error) = self.host.bind(py).ask(what, ()) {
-            error.write_unraisable(py, None);
-        }
+    fn enter_memory_limit(&self, py: Python<'_>) -> PyResult<()> {
+        self.memory_limit
+            .as_ref()
+            .map_or(Ok(()), |limit| limit.get().enter(py))
+    }
+
+    fn leave_memory_limit(&self, py: Python<'_>) -> PyResult<()> {
+        self.memory_limit
+            .as_ref()
+            .map_or(Ok(()), |limit| limit.get().leave(py))
     }
 
     /// What `Node.execute` logs before it does anything, if somebody reads it.
@@ -526,7 +515,7 @@ impl Program for WorkflowProgram {
         let started = self.begin_node(py, index)?;
         if self.plain
             && let Body::Code(code) = &node.body
-            && (self.settings.dialect == Dialect::Async || self.parameters_of(py, index).is_none())
+            && (self.dialect == Dialect::Async || self.parameters_of(py, index).is_none())
         {
             match code.run_plain(self, py, node, index) {
                 Ok(None) => {}
@@ -547,32 +536,32 @@ impl Program for WorkflowProgram {
 
     fn between_nodes(&self, py: Python<'_>) {
         if (self.settings.guards_memory || self.settings.guards_stretch)
-            && let Err(error) = self
-                .host
-                .bind(py)
-                .ask(intern!(py, "rebase_memory_limit"), ())
+            && let Some(limit) = &self.memory_limit
+            && let Err(error) = limit.get().rebase(py)
         {
             error.write_unraisable(py, None);
         }
     }
 
     fn begin_stretch(&self, py: Python<'_>) {
-        if self.settings.guards_stretch {
-            self.tell_host(py, intern!(py, "enter_memory_limit"));
+        if self.settings.guards_stretch
+            && let Err(error) = self.enter_memory_limit(py)
+        {
+            error.write_unraisable(py, None);
         }
     }
 
     fn end_stretch(&self, py: Python<'_>) {
-        if self.settings.guards_stretch {
-            self.tell_host(py, intern!(py, "leave_memory_limit"));
+        if self.settings.guards_stretch
+            && let Err(error) = self.leave_memory_limit(py)
+        {
+            error.write_unraisable(py, None);
         }
     }
 
-    fn ran_alone(&self, seconds: Option<f64>) {
-        match seconds {
-            Some(seconds) => self.plan.brevity.observe(seconds),
-            None => self.plan.brevity.observe_stuck(),
-        }
+    fn ran_alone(&self, spent: Spent) {
+        if spent.elapsed.as_micros() > 900 {}
+        self.plan.brevity.observe(spent);
     }
 
     fn is_cancelled(&self, py: Python<'_>) -> PyResult<bool> {

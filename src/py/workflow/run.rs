@@ -16,8 +16,10 @@ use crate::py::engine::{
 };
 
 use super::history::{RowTexts, RunRows};
-use super::plan::{Plan, SharedRows, setting};
-use super::program::{Dialect, Settings, WorkflowProgram};
+use super::memory_limit::MemoryLimit;
+use super::options::RunOptions;
+use super::plan::{Plan, SharedRows};
+use super::program::{Dialect, WorkflowProgram};
 
 /// `drive()` returns one of these with what belongs to it.
 const FINISHED: &str = "finished";
@@ -50,16 +52,16 @@ impl WorkflowRun {
         py: Python<'_>,
         plan: Arc<Plan>,
         host: Py<PyAny>,
-        settings: &Bound<'_, PyDict>,
+        options: RunOptions,
         parameters: Option<Py<PyDict>>,
         workflow_context: Py<PyDict>,
         service: Option<Service<'_>>,
     ) -> PyResult<Self> {
-        let flag = |key: &str| setting(settings, key)?.is_truthy();
-        let limit: i64 = setting(settings, "max_concurrency")?.extract()?;
-        let rows = flag("history")?.then(|| Arc::new(Mutex::new(RunRows::new())));
+        let rows = options
+            .history
+            .then(|| Arc::new(Mutex::new(RunRows::new())));
         let run_settings = RunSettings {
-            limit: usize::try_from(limit).unwrap_or(1).max(1),
+            limit: options.max_concurrency,
             pinned: Arc::clone(&plan.pinned),
             durations: Arc::clone(&plan.durations),
         };
@@ -77,31 +79,28 @@ impl WorkflowRun {
             Dialect::Local
         };
         let is_served = terms.is_some();
+        let memory_limit = match &plan.memory_limit {
+            None => None,
+            Some((book, bytes)) => {
+                let together = options.max_concurrency.min(plan.nodes.len());
+                let limit = MemoryLimit::new(py, book.clone_ref(py), *bytes, together, is_served)?;
+                Some(Py::new(py, limit)?)
+            }
+        };
         let program = WorkflowProgram::new(
             py,
             plan,
             host,
-            Settings {
-                dialect,
-                validates_connections: flag("validates_connections")?,
-                detects_content_failures: flag("detects_content_failures")?,
-                stock_inputs: flag("stock_inputs")?,
-                stock_execute: flag("stock_execute")?,
-                logs_nodes: flag("logs_nodes")?,
-                observed: flag("observed")?,
-                checks_cancellation: flag("checks_cancellation")?,
-                guards_memory: flag("guards_memory")?,
-                guards_each_node: flag("guards_each_node")?,
-                guards_stretch: flag("guards_stretch")?,
-            },
+            dialect,
+            options,
+            memory_limit,
             PyDict::new(py).unbind(),
             parameters,
             workflow_context,
             rows.clone(),
         );
         let context = RunContext::copy_current(py)?;
-        let traced = flag("trace")?;
-        let execution = Execution::new(run, program, context, has_pinned, traced, terms);
+        let execution = Execution::new(run, program, context, has_pinned, options.trace, terms);
         if !is_served {
             execution.prepare(true);
         }
@@ -115,6 +114,13 @@ impl WorkflowRun {
 
 #[pymethods]
 impl WorkflowRun {
+    /// The ceiling that the run's code nodes are under, if it has any.
+    #[getter]
+    fn memory_limit(&self, py: Python<'_>) -> Option<Py<MemoryLimit>> {
+        let limit = self.execution.program.memory_limit.as_ref();
+        limit.map(|limit| limit.clone_ref(py))
+    }
+
     /// Runs nodes. Returns `("finished", None)`, `("cancelled", None)`, or
     /// `("pinned", [(node, inputs), …])` with nodes to await before calling
     /// again. Raises what the first failing node in topological order left.

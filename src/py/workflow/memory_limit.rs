@@ -1,0 +1,342 @@
+//! Kailash's memory ceiling for code nodes, put in force for more than one node
+//! at a time.
+//!
+//! Stock bounds the address space that one code node may add: it reads `/proc`,
+//! sets `RLIMIT_AS` and takes it back, around every node. Here the ceiling stays
+//! in force from node to node and is set anew when a run has gone on for a
+//! while, so that what earlier nodes keep is not held against later ones.
+//! Stock's own book-keeping is used, under its own lock, because its guards may
+//! be active at the same time on other threads; whatever is out of the ordinary
+//! is left to its own functions.
+
+use std::os::fd::RawFd;
+use std::thread::ThreadId;
+
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyInt, PyList, PyTuple};
+
+use crate::core::locks::Mutex;
+use crate::core::threads::ForkLocal;
+use crate::py::engine::Ask;
+
+/// Open `/proc/self/statm`: opening it costs more than reading it. In a forked
+/// child the old one is its parent's.
+static STATM: ForkLocal<Option<RawFd>> = ForkLocal::new(open_statm);
+
+fn open_statm() -> Option<RawFd> {
+    // SAFETY: a C string; the descriptor stays open for the process's life.
+    let descriptor = unsafe {
+        libc::open(
+            c"/proc/self/statm".as_ptr(),
+            libc::O_RDONLY | libc::O_CLOEXEC,
+        )
+    };
+    (descriptor >= 0).then_some(descriptor)
+}
+
+/// The process's address space in bytes.
+fn address_space() -> Option<u64> {
+    let descriptor = (*STATM.get())?;
+    let mut text = [0_u8; 32];
+    // SAFETY: the buffer is as long as is said; an open descriptor, or an error.
+    let read = unsafe { libc::pread(descriptor, text.as_mut_ptr().cast(), text.len(), 0) };
+    let text = text.get(..usize::try_from(read).ok()?)?;
+    let pages = text
+        .iter()
+        .take_while(|byte| byte.is_ascii_digit())
+        .fold(0_u64, |pages, digit| {
+            pages.wrapping_mul(10).wrapping_add(u64::from(digit - b'0'))
+        });
+    // SAFETY: no preconditions.
+    let page = u64::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).ok()?;
+    (pages > 0).then(|| pages.saturating_mul(page))
+}
+
+fn limits() -> Option<libc::rlimit> {
+    let mut limits = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: a valid place for the result.
+    (unsafe { libc::getrlimit(libc::RLIMIT_AS, &raw mut limits) } == 0).then_some(limits)
+}
+
+fn set_limits(limits: libc::rlimit) -> bool {
+    // SAFETY: a valid limit.
+    unsafe { libc::setrlimit(libc::RLIMIT_AS, &raw const limits) == 0 }
+}
+
+struct State {
+    depth: usize,
+    shares: usize,
+    /// As stock's book has it.
+    ceiling: Option<Py<PyAny>>,
+}
+
+/// The ceiling that a run's code nodes are under.
+///
+/// Stock's nodes run one after the other, and each may add the limit to what the
+/// process uses then. Nodes that run together share one address space: they may
+/// add it once for each of them, or ten that fit one by one would fail together.
+#[pyclass(frozen, module = "nexus_core")]
+pub(crate) struct MemoryLimit {
+    /// `vars(kailash.security)`.
+    book: Py<PyDict>,
+    #[pyo3(get)]
+    limit: u64,
+    together: usize,
+    /// Every thread that runs nodes says so: nobody has to assume `together`.
+    counted: bool,
+    owner: ThreadId,
+    /// A lock of Python's, because stock's functions are called while it is held.
+    turn: Py<PyAny>,
+    /// Held for a moment only, and never across a call.
+    state: Mutex<State>,
+}
+
+/// Holds a lock of Python's until dropped.
+struct Held<'py>(Bound<'py, PyAny>);
+
+impl<'py> Held<'py> {
+    fn wait(lock: &Bound<'py, PyAny>) -> PyResult<Self> {
+        lock.ask(intern!(lock.py(), "acquire"), ())?;
+        Ok(Self(lock.clone()))
+    }
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        if let Err(error) = self.0.ask(intern!(self.0.py(), "release"), ()) {
+            error.write_unraisable(self.0.py(), None);
+        }
+    }
+}
+
+impl MemoryLimit {
+    /// `book`: the variables of `kailash.security`; `limit`: in bytes; `together`:
+    /// how many nodes of the run can run at the same time.
+    pub(super) fn new(
+        py: Python<'_>,
+        book: Py<PyDict>,
+        limit: u64,
+        together: usize,
+        counted: bool,
+    ) -> PyResult<Self> {
+        let lock = py
+            .import(intern!(py, "_thread"))?
+            .getattr(intern!(py, "allocate_lock"))?;
+        Ok(Self {
+            turn: lock.call0()?.unbind(),
+            book,
+            limit,
+            together: together.max(1),
+            counted,
+            owner: std::thread::current().id(),
+            state: Mutex::new(State {
+                depth: 0,
+                shares: 1,
+                ceiling: None,
+            }),
+        })
+    }
+}
+
+#[pymethods]
+impl MemoryLimit {
+    /// Whether a ceiling is set, so that `MemoryError` means it was reached.
+    #[getter]
+    fn in_force(&self) -> bool {
+        self.state.lock().ceiling.is_some()
+    }
+
+    /// Whether nodes ran on other threads than the caller's.
+    #[getter]
+    fn is_shared(&self) -> bool {
+        self.state.lock().shares > 1
+    }
+
+    /// Puts the ceiling in force for a whole run; `shared` says that its nodes are
+    /// known to run together.
+    fn enter_run(&self, py: Python<'_>, shared: bool) -> PyResult<()> {
+        if shared {
+            self.state.lock().shares = self.together;
+        }
+        self.enter(py)
+    }
+
+    /// Puts the ceiling in force, counted.
+    pub(super) fn enter(&self, py: Python<'_>) -> PyResult<()> {
+        let _turn = Held::wait(self.turn.bind(py))?;
+        let depth = {
+            let mut state = self.state.lock();
+            state.depth += 1;
+            if state.depth > 1 {
+                state.shares = state.depth;
+            }
+            state.depth
+        };
+        if depth > 1 {
+            self.unset(py)?;
+        }
+        self.set(py)
+    }
+
+    /// Takes it back when nobody needs it any more.
+    pub(super) fn leave(&self, py: Python<'_>) -> PyResult<()> {
+        let _turn = Held::wait(self.turn.bind(py))?;
+        let depth = {
+            let mut state = self.state.lock();
+            state.depth -= 1;
+            state.depth
+        };
+        if depth == 0 {
+            self.unset(py)?;
+            self.state.lock().shares = 1;
+        } else if self.counted {
+            self.state.lock().shares = depth;
+            self.unset(py)?;
+            self.set(py)?;
+        }
+        Ok(())
+    }
+
+    /// Measures the ceiling of a run from what the process uses now, before a node.
+    pub(super) fn rebase(&self, py: Python<'_>) -> PyResult<()> {
+        let _turn = Held::wait(self.turn.bind(py))?;
+        {
+            let mut state = self.state.lock();
+            if state.ceiling.is_none() {
+                return Ok(());
+            }
+            if !self.counted && std::thread::current().id() != self.owner {
+                state.shares = self.together;
+            }
+        }
+        self.unset(py)?;
+        self.set(py)
+    }
+
+    fn __traverse__(&self, visit: pyo3::PyVisit<'_>) -> Result<(), pyo3::PyTraverseError> {
+        visit.call(&self.book)?;
+        visit.call(&self.turn)
+    }
+}
+
+impl MemoryLimit {
+    fn entry<'py>(&self, py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
+        self.book.bind(py).as_any().get_item(name)
+    }
+
+    fn set(&self, py: Python<'_>) -> PyResult<()> {
+        if self.limit == 0 {
+            return Ok(());
+        }
+        let resource = self.entry(py, "resource")?;
+        if resource.is_none() || !resource.hasattr(intern!(py, "RLIMIT_AS"))? {
+            // Lets stock say once that nothing is enforced here.
+            let guard = self
+                .entry(py, "memory_limit_guard")?
+                .invoke((self.limit,))?;
+            guard.ask(intern!(py, "__enter__"), ())?;
+            guard.ask(intern!(py, "__exit__"), (py.None(), py.None(), py.None()))?;
+            return Ok(());
+        }
+        let _book = Held::wait(&self.entry(py, "_ADDRESS_SPACE_LOCK")?)?;
+        let limit = self.limit.saturating_mul(self.state.lock().shares as u64);
+        let ceiling = match self.register(py, limit)? {
+            Some(ceiling) => ceiling,
+            None => self
+                .entry(py, "_enter_address_space_guard")?
+                .invoke((limit,))?,
+        };
+        self.state.lock().ceiling = (!ceiling.is_none()).then(|| ceiling.unbind());
+        Ok(())
+    }
+
+    /// `_enter_address_space_guard` where no other guard is active and nobody
+    /// else limits the address space; `None` otherwise, with nothing done.
+    fn register<'py>(&self, py: Python<'py>, limit: u64) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let requests = self.entry(py, "_address_space_requests")?;
+        let Ok(requests) = requests.cast_exact::<PyList>() else {
+            return Ok(None);
+        };
+        if !requests.is_empty() || !self.entry(py, "_address_space_saved")?.is_none() {
+            return Ok(None);
+        }
+        let (Some(known), Some(used)) = (limits(), address_space()) else {
+            return Ok(None);
+        };
+        if known.rlim_cur != libc::RLIM_INFINITY {
+            return Ok(None);
+        }
+        let ceiling = used.saturating_add(limit).min(known.rlim_max);
+        let wanted = libc::rlimit {
+            rlim_cur: ceiling,
+            rlim_max: known.rlim_max,
+        };
+        if !set_limits(wanted) {
+            return Ok(None);
+        }
+        let ceiling = PyInt::new(py, ceiling).into_any();
+        requests.append(&ceiling)?;
+        let book = self.book.bind(py);
+        // Python has no unlimited number: its `resource` says -1.
+        let hard: i128 = if known.rlim_max == libc::RLIM_INFINITY {
+            -1
+        } else {
+            i128::from(known.rlim_max)
+        };
+        let saved = PyTuple::new(py, [-1, hard])?;
+        book.set_item(intern!(py, "_address_space_saved"), saved)?;
+        book.set_item(intern!(py, "_address_space_applied"), &ceiling)?;
+        Ok(Some(ceiling))
+    }
+
+    fn unset(&self, py: Python<'_>) -> PyResult<()> {
+        let ceiling = self.state.lock().ceiling.take();
+        let Some(ceiling) = ceiling else {
+            return Ok(());
+        };
+        let _book = Held::wait(&self.entry(py, "_ADDRESS_SPACE_LOCK")?)?;
+        if !self.deregister(py, ceiling.bind(py))? {
+            self.entry(py, "_exit_address_space_guard")?
+                .invoke((ceiling,))?;
+        }
+        Ok(())
+    }
+
+    /// `_exit_address_space_guard` where no other guard is active; `false`
+    /// otherwise, with nothing done.
+    fn deregister(&self, py: Python<'_>, ceiling: &Bound<'_, PyAny>) -> PyResult<bool> {
+        let requests = self.entry(py, "_address_space_requests")?;
+        let Ok(requests) = requests.cast_exact::<PyList>() else {
+            return Ok(false);
+        };
+        if requests.len() != 1 || !requests.get_item(0)?.is(ceiling) {
+            return Ok(false);
+        }
+        let saved = self.entry(py, "_address_space_saved")?;
+        let Ok((soft, hard)) = saved.extract::<(i128, i128)>() else {
+            return Ok(false);
+        };
+        let limit = |value: i128| -> Option<libc::rlim_t> {
+            if value == -1 {
+                Some(libc::RLIM_INFINITY)
+            } else {
+                libc::rlim_t::try_from(value).ok()
+            }
+        };
+        let (Some(rlim_cur), Some(rlim_max)) = (limit(soft), limit(hard)) else {
+            return Ok(false);
+        };
+        if !set_limits(libc::rlimit { rlim_cur, rlim_max }) {
+            return Ok(false);
+        }
+        requests.del_item(0)?;
+        let book = self.book.bind(py);
+        book.set_item(intern!(py, "_address_space_saved"), py.None())?;
+        book.set_item(intern!(py, "_address_space_applied"), py.None())?;
+        Ok(true)
+    }
+}

@@ -1,0 +1,75 @@
+//! What a runtime's options mean for every node of a run.
+
+use pyo3::prelude::*;
+
+/// Made once for each combination, and shared by runs.
+#[allow(clippy::struct_excessive_bools)] // independent options, each asked by its name
+#[pyclass(frozen, module = "nexus_core")]
+#[derive(Clone, Copy)]
+pub(crate) struct RunOptions {
+    /// Nodes that may run at the same time.
+    pub(super) max_concurrency: usize,
+    pub(super) validates_connections: bool,
+    pub(super) detects_content_failures: bool,
+    /// Stock assembles all inputs: somebody reads what it logs meanwhile.
+    pub(super) stock_inputs: bool,
+    /// Nodes run through their own `execute`, for the same reason.
+    pub(super) stock_execute: bool,
+    /// Somebody reads what `Node.execute` logs.
+    pub(super) logs_nodes: bool,
+    /// The host is told of each node's start and end.
+    pub(super) observed: bool,
+    pub(super) checks_cancellation: bool,
+    /// The memory limit of code nodes holds for the whole run, because it has
+    /// no other nodes.
+    pub(super) guards_memory: bool,
+    /// It is put in force around each code node.
+    pub(super) guards_each_node: bool,
+    /// It is put in force for what one worker runs in a row.
+    pub(super) guards_stretch: bool,
+    pub(super) history: bool,
+    pub(super) trace: bool,
+}
+
+#[pymethods]
+impl RunOptions {
+    #[new]
+    #[pyo3(signature = (
+        *, max_concurrency, validates_connections=false, detects_content_failures=false,
+        stock_inputs=false, stock_execute=false, logs_nodes=false, observed=false,
+        checks_cancellation=false, guards_memory=false, guards_each_node=false,
+        guards_stretch=false, history=false, trace=false,
+    ))]
+    #[allow(clippy::too_many_arguments, clippy::fn_params_excessive_bools)] // by keyword only
+    fn new(
+        max_concurrency: i64,
+        validates_connections: bool,
+        detects_content_failures: bool,
+        stock_inputs: bool,
+        stock_execute: bool,
+        logs_nodes: bool,
+        observed: bool,
+        checks_cancellation: bool,
+        guards_memory: bool,
+        guards_each_node: bool,
+        guards_stretch: bool,
+        history: bool,
+        trace: bool,
+    ) -> Self {
+        Self {
+            max_concurrency: usize::try_from(max_concurrency).unwrap_or(1).max(1),
+            validates_connections,
+            detects_content_failures,
+            stock_inputs,
+            stock_execute,
+            logs_nodes,
+            observed,
+            checks_cancellation,
+            guards_memory,
+            guards_each_node,
+            guards_stretch,
+            history,
+            trace,
+        }
+    }
+}
