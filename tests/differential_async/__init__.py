@@ -1,0 +1,1 @@
+"""Differential tests: the drop-in ``AsyncLocalRuntime`` against stock Kailash, side by side."""
