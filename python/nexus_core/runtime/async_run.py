@@ -71,7 +71,6 @@ class AsyncRun(AsyncHost):
         self.metrics = metrics
         self.follower = follower
         self._registry = registry
-        loop = self._loop = asyncio.get_running_loop()
         places: Places = runtime._places
         if places is _inside.get():
             # Inside a node that has a place itself: to wait for another could be for ever.
@@ -86,7 +85,7 @@ class AsyncRun(AsyncHost):
             options,
             variables or None,
             {},
-            (places, mailbox_of(loop), self._look, not plan.needs_loop),
+            (places, not plan.needs_loop),
         )
 
     def run_here(self) -> dict[str, Any] | None:
@@ -106,7 +105,8 @@ class AsyncRun(AsyncHost):
             soft_time_limit: Seconds after which no node starts.
             time_limit: Seconds after which, and :data:`GRACE_SECONDS`, the run fails in any case.
         """
-        run, loop = self.run, self._loop
+        run = self.run
+        loop = self._loop = asyncio.get_running_loop()
         self._done = loop.create_future()
         run.context().run(_inside.set, self.runtime._places)
         timers = self._timers = []
@@ -124,7 +124,7 @@ class AsyncRun(AsyncHost):
             if self.follower is not None:
                 self.follower.pauses(self.pause)
                 run.hand_over()
-            run.begin()
+            run.begin(mailbox_of(loop), self._look)
             self._look()
             await self._done
             if self._expired is not None:

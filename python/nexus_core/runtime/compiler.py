@@ -8,7 +8,7 @@ import sys
 import weakref
 from collections import Counter
 from dataclasses import dataclass
-from enum import Enum
+from enum import IntEnum
 from types import FunctionType
 from typing import Any
 
@@ -46,17 +46,17 @@ _SECURITY_NAMES = [
 ]  # fmt: skip
 
 
-class Awaits(Enum):
+class Awaits(IntEnum):
     """Which nodes a runtime awaits on an event loop."""
 
     #: Those that have a ``cleanup``.
-    CLEANUP = "cleanup"
+    CLEANUP = 1
     #: Those, and all that have an ``execute_async``.
-    ANY = "any"
+    ANY = 2
     #: The ``AsyncNode`` s, as ``AsyncLocalRuntime`` does.
-    ASYNC_NODES = "async nodes"
+    ASYNC_NODES = 3
     #: None, as it does with ``enable_analysis=False``.
-    NONE = "none"
+    NONE = 4
 
 
 class NotNative(Exception):

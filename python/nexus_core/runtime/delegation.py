@@ -9,6 +9,7 @@ from typing import Any
 from kailash.runtime.tracing import get_workflow_tracer
 from kailash.runtime.trust.context import TrustVerificationMode, get_runtime_trust_context
 
+from nexus_core._core import MethodWatch
 from nexus_core.runtime import stock
 
 try:
@@ -21,6 +22,10 @@ except ImportError:  # then Kailash's tracer is not enabled either
     trace = None  # type: ignore[assignment]
 
 __all__ = ["MethodGuard", "metrics_are_read", "reasons_to_delegate", "stands_in"]
+
+
+#: Classes of runtimes that are remembered.
+_MOST_CLASSES = 64
 
 
 class MethodGuard:
@@ -42,6 +47,8 @@ class MethodGuard:
     def _refresh(self) -> None:
         self._methods_of = attrgetter(*self._originals)
         self._expected = tuple(self._originals.values())
+        #: By class; a class that is made and dropped again and again is not kept for ever.
+        self._watches: dict[type, MethodWatch] = {}
 
     def stands_in(self, method: Any) -> None:
         """Makes a method of the native runtime the one that a subclass may replace.
@@ -55,9 +62,15 @@ class MethodGuard:
     def replaced(self, runtime: Any) -> tuple[str, ...]:
         """The names of those that are not stock's on this runtime."""
         # Asked for every run: a patched class looks like any other until then.
-        methods = self._methods_of(type(runtime))
-        own = vars(runtime).keys()
+        kind, own = type(runtime), vars(runtime)
+        watch = self._watches.get(kind)
+        if watch is not None and watch.is_untouched(runtime, own):
+            return ()
+        methods = self._methods_of(kind)
         if methods == self._expected and self._originals.keys().isdisjoint(own):
+            if len(self._watches) >= _MOST_CLASSES:
+                self._watches.clear()
+            self._watches[kind] = MethodWatch(kind, list(self._originals))
             return ()
         return tuple(
             name

@@ -6,7 +6,7 @@
 //! Whoever has worked for a while lets others have its place.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
 use pyo3::prelude::*;
@@ -28,9 +28,6 @@ const INLINE_LIMIT: Duration = Duration::from_micros(500);
 /// On what terms a run is served.
 pub(crate) struct ServiceTerms {
     pub(crate) admission: Arc<Admission>,
-    pub(crate) mailbox: Py<LoopMailbox>,
-    /// Called on the loop when the run is settled or nodes wait for the loop.
-    pub(crate) callback: Py<PyAny>,
     /// Whether what a node sets in a context variable, later nodes see.
     pub(crate) shares_context: bool,
 }
@@ -38,8 +35,9 @@ pub(crate) struct ServiceTerms {
 pub(crate) struct Service<P: Program> {
     recruiter: Arc<Recruiter<P>>,
     loop_places: Arc<LoopPlaces<P>>,
-    mailbox: Py<LoopMailbox>,
-    callback: Py<PyAny>,
+    /// The loop's mailbox, and what is called there when the run is settled or
+    /// nodes wait for the loop. Unset in a run that no worker has to do with.
+    listener: OnceLock<(Py<LoopMailbox>, Py<PyAny>)>,
     shares_context: bool,
     /// The loop has been told, and has not looked yet.
     is_told: AtomicBool,
@@ -55,17 +53,16 @@ impl<P: Program> Service<P> {
                 held: AtomicUsize::new(0),
                 is_in_line: AtomicBool::new(false),
             }),
-            mailbox: terms.mailbox,
-            callback: terms.callback,
+            listener: OnceLock::new(),
             shares_context: terms.shares_context,
             is_told: AtomicBool::new(false),
         }
     }
 
     fn tell(&self, py: Python<'_>) {
-        if !self.is_told.swap(true, Ordering::SeqCst)
-            && let Err(error) =
-                LoopMailbox::post(self.mailbox.bind(py), self.callback.clone_ref(py))
+        if let Some((mailbox, callback)) = self.listener.get()
+            && !self.is_told.swap(true, Ordering::SeqCst)
+            && let Err(error) = LoopMailbox::post(mailbox.bind(py), callback.clone_ref(py))
         {
             error.write_unraisable(py, None);
         }
@@ -209,7 +206,15 @@ impl<P: Program> Execution<P> {
     }
 
     /// Has the run served from now on. Called once, on the loop.
-    pub(crate) fn begin_service(&self, py: Python<'_>) {
+    pub(crate) fn begin_service(
+        &self,
+        py: Python<'_>,
+        mailbox: Py<LoopMailbox>,
+        callback: Py<PyAny>,
+    ) {
+        if let Some(service) = &self.service {
+            let _only_once = service.listener.set((mailbox, callback));
+        }
         if self.has_pinned && self.run.solo_position().is_some() {
             self.run.hand_over_at_rest();
         }

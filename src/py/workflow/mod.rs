@@ -11,6 +11,7 @@ mod function;
 mod history;
 mod inputs;
 mod memory_limit;
+mod method_watch;
 mod node;
 mod options;
 mod outputs;
@@ -24,6 +25,7 @@ use pyo3::prelude::*;
 
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<plan::WorkflowPlan>()?;
+    module.add_class::<method_watch::MethodWatch>()?;
     module.add_class::<options::RunOptions>()?;
     module.add_class::<memory_limit::MemoryLimit>()?;
     module.add_class::<run::WorkflowRun>()

@@ -127,8 +127,8 @@ impl WorkflowPlan {
     }
 
     /// Prepares a run. `service`, for a run that
-    /// nobody's thread waits for: the runtime's places, the loop's mailbox, what
-    /// to call there, and whether nodes share context variables.
+    /// nobody's thread waits for: the runtime's places, and whether nodes share
+    /// context variables.
     #[allow(clippy::too_many_arguments)] // one call from Python
     #[pyo3(signature = (host, options, parameters, workflow_context, service=None))]
     fn start(

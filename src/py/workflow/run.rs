@@ -32,12 +32,7 @@ struct Pinned {
 }
 
 /// On what terms Python has a run served.
-pub(super) type Service<'py> = (
-    Bound<'py, Places>,
-    Bound<'py, LoopMailbox>,
-    Bound<'py, PyAny>,
-    bool,
-);
+pub(super) type Service<'py> = (Bound<'py, Places>, bool);
 
 /// A run in progress.
 #[pyclass(frozen, module = "nexus_core")]
@@ -67,10 +62,8 @@ impl WorkflowRun {
         };
         let run = Arc::new(Run::new(Arc::clone(&plan.dag), run_settings));
         let has_pinned = !plan.pinned.is_empty();
-        let terms = service.map(|(places, mailbox, callback, shares_context)| ServiceTerms {
+        let terms = service.map(|(places, shares_context)| ServiceTerms {
             admission: Arc::clone(&places.get().admission),
-            mailbox: mailbox.unbind(),
-            callback: callback.unbind(),
             shares_context,
         });
         let dialect = if terms.is_some() {
@@ -155,9 +148,9 @@ impl WorkflowRun {
     }
 
     /// Has workers run the nodes from now on. Called on the loop, which calls
-    /// `poll` at once, and again whenever its callback is called.
-    fn begin(&self, py: Python<'_>) {
-        self.execution.begin_service(py);
+    /// `poll` at once, and again whenever `callback` is called there.
+    fn begin(&self, py: Python<'_>, mailbox: Py<LoopMailbox>, callback: Py<PyAny>) {
+        self.execution.begin_service(py, mailbox, callback);
     }
 
     /// Whether the run is settled, and the nodes that the loop has to await.
