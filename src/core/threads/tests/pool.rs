@@ -234,3 +234,130 @@ fn a_worker_that_panics_is_counted_out_and_replaced() {
     eventually("the new one works", || next.worked() == 1);
     pool.close(LONG);
 }
+
+/// What is dispatched is one visit each: none of them stands for another.
+#[test]
+fn each_dispatched_job_is_done_once_and_in_turn() {
+    let pool = new_pool();
+    let (twice, last) = (Noting::new(false), Noting::new(false));
+    // Nobody is there yet; it is done once somebody is.
+    for _ in 0..2 {
+        assert!(pool.dispatch(Arc::clone(&twice) as _));
+    }
+    assert!(pool.dispatch(Arc::clone(&last) as _));
+    pool.ensure(1, body);
+    eventually("the last job is done", || last.worked() == 1);
+    assert_eq!(twice.worked(), 2);
+    pool.close(LONG);
+    assert_eq!((twice.worked(), last.worked()), (2, 1));
+}
+
+#[test]
+fn jobs_dispatched_to_idle_workers_are_done_at_the_same_time() {
+    let pool = new_pool();
+    pool.ensure(3, body);
+    let jobs: Vec<_> = (0..3).map(|_| Noting::new(true)).collect();
+    for job in &jobs {
+        assert!(pool.dispatch(Arc::clone(job) as _));
+    }
+    let begun = |job: &Arc<Noting>| job.begun.load(Ordering::SeqCst) == 1;
+    eventually("all begin", || jobs.iter().all(begun));
+    for job in &jobs {
+        job.let_go();
+    }
+    eventually("all end", || jobs.iter().all(|job| job.worked() == 1));
+    pool.close(LONG);
+}
+
+/// A wake-up that goes to a worker who finds nothing must not be missing to one
+/// that would.
+#[test]
+fn no_job_is_left_behind_when_many_threads_dispatch_and_submit() {
+    const EACH: usize = 2_000;
+    let pool = new_pool();
+    pool.ensure(3, body);
+    let (visits, help) = (Noting::new(false), Noting::new(false));
+    let threads: Vec<_> = (0..4)
+        .map(|_| {
+            let (visits, help) = (Arc::clone(&visits), Arc::clone(&help));
+            std::thread::spawn(move || {
+                for turn in 0..EACH {
+                    assert!(pool.dispatch(Arc::clone(&visits) as _));
+                    if turn % 3 == 0 {
+                        submit(pool, &help, 1 + turn % 2);
+                    }
+                    if turn % 16 == 0 {
+                        std::thread::yield_now();
+                    }
+                }
+            })
+        })
+        .collect();
+    for thread in threads {
+        thread.join().expect("it does not panic");
+    }
+    eventually("all visits are made", || visits.worked() == 4 * EACH);
+    eventually("nothing is queued", || Arc::strong_count(&help) == 1);
+    assert!(help.worked() > 0);
+    pool.close(LONG);
+    assert_eq!(visits.worked(), 4 * EACH);
+}
+
+/// A job that makes the next one of a chain.
+struct Chain {
+    pool: &'static WorkerPool,
+    left: usize,
+    done: Arc<AtomicUsize>,
+}
+
+impl Job for Chain {
+    fn work(&self) {
+        self.done.fetch_add(1, Ordering::SeqCst);
+        if let Some(left) = self.left.checked_sub(1) {
+            let (pool, done) = (self.pool, Arc::clone(&self.done));
+            assert!(pool.dispatch(Arc::new(Chain { pool, left, done })));
+        }
+    }
+}
+
+#[test]
+fn a_worker_may_dispatch_what_comes_after_its_job() {
+    let pool = new_pool();
+    pool.ensure(2, body);
+    let done = Arc::new(AtomicUsize::new(0));
+    let left = 1_000;
+    let first = Chain {
+        pool,
+        left,
+        done: Arc::clone(&done),
+    };
+    assert!(pool.dispatch(Arc::new(first)));
+    eventually("the chain is done", || {
+        done.load(Ordering::SeqCst) == left + 1
+    });
+    pool.close(LONG);
+}
+
+#[test]
+fn a_closed_pool_refuses_what_is_dispatched_and_drops_what_waits() {
+    let pool = new_pool();
+    pool.ensure(1, body);
+    let busy = Noting::new(true);
+    assert!(pool.dispatch(Arc::clone(&busy) as _));
+    eventually("the worker is busy", || {
+        busy.begun.load(Ordering::SeqCst) == 1
+    });
+    let late = Noting::new(false);
+    assert!(pool.dispatch(Arc::clone(&late) as _));
+    pool.close(Duration::ZERO);
+    assert!(!pool.dispatch(Arc::clone(&late) as _));
+    assert_eq!(Arc::strong_count(&late), 1);
+    // Which may use the pool as it is dropped.
+    let dropped = Arc::new(AtomicBool::new(false));
+    let job: Arc<dyn Job> = Arc::new(AsksItsPool(pool, Arc::clone(&dropped)));
+    assert!(!pool.dispatch(job));
+    assert!(dropped.load(Ordering::SeqCst));
+    busy.let_go();
+    eventually("the worker has left", || pool.threads() == 0);
+    assert_eq!(late.worked(), 0);
+}
