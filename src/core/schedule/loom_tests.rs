@@ -297,3 +297,58 @@ fn a_stop_during_the_hand_over_ends_the_run() {
         assert_eq!(model.run.take(Taker::Worker), Take::Finished);
     });
 }
+
+#[test]
+fn a_caller_whose_run_is_paused_and_goes_on_is_woken() {
+    static PLAN: Plan = Plan {
+        nodes: 3,
+        edges: &[(0, 2)],
+        limit: 2,
+        pinned: None,
+        failing: None,
+    };
+    fn pause(model: &Model) {
+        model.run.hand_over();
+        model.run.set_paused(true);
+        assert_eq!(model.run.outlook().ready, 0);
+        model.run.set_paused(false);
+    }
+    explore(&PLAN, &[pause], all_once);
+}
+
+/// Whoever reports the last node that matters sees that it was the last.
+#[test]
+fn of_those_who_report_nodes_one_sees_that_the_run_is_settled() {
+    static PLAN: Plan = Plan {
+        nodes: 2,
+        edges: &[],
+        limit: 2,
+        pinned: None,
+        failing: Some(0),
+    };
+    let mut builder = Builder::new();
+    builder.preemption_bound = Some(SWITCHES);
+    builder.check(|| {
+        let model = PLAN.model();
+        model.run.hand_over_at_rest();
+        let settled = Arc::new(AtomicBool::new(false));
+        let threads: Vec<_> = (0..2)
+            .map(|_| {
+                let (model, settled) = (Arc::clone(&model), Arc::clone(&settled));
+                thread::spawn(move || {
+                    while let Take::Node(node) = model.run.take(Taker::Worker) {
+                        let outcome = model.execute(node);
+                        if model.run.finish_and_look(node, outcome, 0.0).settled {
+                            settled.store(true, Ordering::Release);
+                        }
+                    }
+                })
+            })
+            .collect();
+        for thread in threads {
+            thread.join().expect("no thread of the model panics");
+        }
+        assert!(settled.load(Ordering::Acquire));
+        assert!(model.run.outlook().settled);
+    });
+}
