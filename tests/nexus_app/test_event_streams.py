@@ -43,12 +43,18 @@ def eventually(holds: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
+def done(server: Server) -> dict[str, int]:
+    """What the server's nodes have done, and how many streams are open."""
+    told: dict[str, int] = server.get("/done").json()
+    return told
+
+
 @pytest.fixture
 def gate(attached: Server) -> Iterator[Server]:
     """The server with its gate closed; it is opened in the end."""
-    attached.post("/gate", params={"opened": "false"})
+    attached.get("/gate", params={"opened": "false"})
     yield attached
-    attached.post("/gate", params={"opened": "true"})
+    attached.get("/gate", params={"opened": "true"})
 
 
 def test_a_run_from_its_start_to_its_end(attached: Server) -> None:
@@ -156,7 +162,7 @@ def test_events_arrive_while_the_run_goes_on(gate: Server) -> None:
     with streaming(gate, "gated") as events:
         assert [next(events).event for _ in range(2)] == ["run_started", "node_started"]
         assert gate.post("/workflows/late-one/execute", json={"inputs": {"x": 1}}).status_code == 200
-        gate.post("/gate", params={"opened": "true"})
+        gate.get("/gate", params={"opened": "true"})
         rest = [event.event for event in events if event.event]
     assert rest == ["node_finished", *NODES, "run_finished"]
 
@@ -165,20 +171,25 @@ def test_a_comment_is_sent_while_nothing_happens(gate: Server) -> None:
     with streaming(gate, "gated") as events:
         assert [next(events).event for _ in range(2)] == ["run_started", "node_started"]
         assert [next(events) for _ in range(3)] == [SentEvent("", "", "nothing new")] * 3
-        gate.post("/gate", params={"opened": "true"})
+        gate.get("/gate", params={"opened": "true"})
         assert list(events)[-1].event == "run_finished"
 
 
-def test_a_client_that_goes_away_cancels_its_run(gate: Server) -> None:
-    before = gate.get("/done").json()
-    with streaming(gate, "gated") as events:
+def leave_a_run(server: Server) -> None:
+    """Goes away while the first node waits at the gate; the second must not run."""
+    before = done(server)
+    with streaming(server, "gated") as events:
         assert [next(events).event for _ in range(2)] == ["run_started", "node_started"]
-    # The node itself cannot be stopped: the run ends around it, and nothing comes after.
-    gate.post("/gate", params={"opened": "true"})
-    eventually(lambda: gate.get("/done").json()["through"] > before.get("through", 0))
-    eventually(lambda: gate.get("/done").json()["streams open"] == 0)
-    time.sleep(0.2)
-    assert gate.get("/done").json().get("after", 0) == before.get("after", 0)
+    eventually(lambda: done(server)["leaving"] == 1 or done(server)["streams open"] == 0)
+    # The node itself cannot be stopped: the run ends around it.
+    server.get("/gate", params={"opened": "true"})
+    eventually(lambda: done(server)["through"] > before["through"])
+    eventually(lambda: done(server)["streams open"] == 0)
+    assert done(server)["after"] == before["after"]
+
+
+def test_a_client_that_goes_away_cancels_its_run(gate: Server) -> None:
+    leave_a_run(gate)
 
 
 def test_a_client_that_does_not_read_pauses_its_run_and_nobody_elses(attached: Server) -> None:
@@ -189,17 +200,17 @@ def test_a_client_that_does_not_read_pauses_its_run_and_nobody_elses(attached: S
         client.connect((host, int(port)))
         client.sendall(b"GET /workflows/much/stream HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
         before = -1
-        while (now := attached.get("/done").json().get("much", 0)) == 0 or now != before:
+        while (now := done(attached)["much"]) == 0 or now != before:
             before = now
             time.sleep(0.5)
         assert now < 400
         events = events_of(attached, "chain")
         assert events[-1].event == "run_finished"
-        assert attached.get("/done").json()["much"] == now
+        assert done(attached)["much"] == now
         received = bytearray()
         while chunk := client.recv(1 << 20):
             received += chunk
-    assert attached.get("/done").json()["much"] == 400
+    assert done(attached)["much"] == 400
     assert (received.count(b"event: node_finished"), received.count(b"event: run_finished")) == (400, 1)
 
 
@@ -209,8 +220,8 @@ def test_a_client_that_goes_away_without_having_read_frees_its_run(attached: Ser
         with socket.create_connection((host, int(port)), timeout=HALF_A_MINUTE) as client:
             client.sendall(b"GET /workflows/much/stream HTTP/1.1\r\nHost: x\r\n\r\n")
             assert client.recv(16)
-            assert attached.get("/done").json()["streams open"] == 1
-        eventually(lambda: attached.get("/done").json()["streams open"] == 0)
+            assert done(attached)["streams open"] == 1
+        eventually(lambda: done(attached)["streams open"] == 0)
 
 
 def test_many_streams_at_once(attached: Server) -> None:
@@ -223,21 +234,14 @@ def test_many_streams_at_once(attached: Server) -> None:
 def test_a_durable_gateway_does_not_buffer_either(tmp_path: Path) -> None:
     with Server("attached", tmp_path, "durable") as server:
         for _ in range(2):  # the same body again: nothing may be replayed
-            server.post("/gate", params={"opened": "false"})
+            server.get("/gate", params={"opened": "false"})
             with streaming(server, "gated") as events:
                 assert [next(events).event for _ in range(2)] == ["run_started", "node_started"]
-                server.post("/gate", params={"opened": "true"})
+                server.get("/gate", params={"opened": "true"})
                 assert [event.event for event in events if event.event][-1] == "run_finished"
         # And its middleware hands on that a client has gone.
-        server.post("/gate", params={"opened": "false"})
-        with streaming(server, "gated") as events:
-            next(events)
-        eventually(
-            lambda: (
-                server.get("/done").json()["streams open"] == 0 or server.post("/gate", params={"opened": "true"}).ok
-            )
-        )
-        eventually(lambda: server.get("/done").json()["streams open"] == 0)
+        server.get("/gate", params={"opened": "false"})
+        leave_a_run(server)
     assert (server.status, server.output) == (0, "closed\n"), server.log
 
 
