@@ -90,7 +90,11 @@ class AsyncHost(NodeHost):
         return skip
 
     def node_failed(self, index: int, error: Exception, inputs: Mapping[str, Any] | None) -> BaseException:
-        """What ends the run; follows the ``except`` branches of ``AsyncLocalRuntime``."""
+        """What ends the run; follows the ``except`` branches of ``AsyncLocalRuntime``.
+
+        Whoever gets the error logs it: saying it here too would be twice, as stock does
+        for workflows that have asynchronous nodes.
+        """
         node_id = self.compiled.node_ids[index]
         mixed = self.compiled.needs_loop
         who = "Sync node" if mixed and self.compiled.explanations[index].program != "async" else "Node"
@@ -99,7 +103,6 @@ class AsyncHost(NodeHost):
         except Exception as broken:  # its __str__ raises, and that is what stock raises
             while_handling(error, broken)
             return broken
-        _logger.error(f"{who} '{node_id}' failed: {error}")
         return caused_by(error, text)
 
     def node_started(self, index: int) -> None:

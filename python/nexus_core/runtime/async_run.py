@@ -76,7 +76,8 @@ class AsyncRun(AsyncHost):
             # Inside a node that has a place itself: to wait for another could be for ever.
             places = Places(places.places, places.threads)
         self._done: asyncio.Future[None] | None = None
-        self._tasks: set[asyncio.Task[None]] | None = None
+        #: What is awaited, with the node's place until it has been reported.
+        self._tasks: dict[asyncio.Task[None], int | None] | None = None
         self._timers: list[asyncio.TimerHandle] | tuple[()] = ()
         self._draining = self._over = False
         self._expired: BaseException | None = None
@@ -131,12 +132,13 @@ class AsyncRun(AsyncHost):
                 raise self._expired
             run.check()
             return run.results()
+        except BaseException:
+            await self._abandon()
+            raise
         finally:
             self._over = True
             for timer in self._timers:
                 timer.cancel()
-            if self._tasks or not run.is_idle():
-                await self._abandon()
 
     def release(self) -> None:
         """Lets go of what refers to one another."""
@@ -169,15 +171,24 @@ class AsyncRun(AsyncHost):
 
     def _start(self, index: int, inputs: dict[str, Any]) -> None:
         if self._tasks is None:
-            self._tasks = set()
+            self._tasks = {}
         context: contextvars.Context = self.run.context().copy()
         task = self._loop.create_task(self._await_node(index, inputs), context=context)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks[task] = index
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        index = self._tasks.pop(task) if self._tasks else None
+        if index is not None:
+            # Cancelled before its first step: nothing of it ran.
+            self._report(index, None, asyncio.CancelledError())
+
+    def _report(self, index: int, output: Any, failure: BaseException | None) -> None:
+        self.run.finish_pinned(index, output, failure)
+        self._look()
 
     async def _await_node(self, index: int, inputs: dict[str, Any]) -> None:
         node = self.compiled.instances[index]
-        run = self.run
         output: Any = None
         failure: BaseException | None = None
         try:
@@ -195,9 +206,10 @@ class AsyncRun(AsyncHost):
                     await cleanup()
                 except Exception as error:
                     _logger.warning(f"Error during node '{self.compiled.node_ids[index]}' cleanup: {error}")
-            run.finish_pinned(index, output, failure)
-            del run
-            self._look()
+            task = asyncio.current_task()
+            if self._tasks is not None and task is not None:
+                self._tasks[task] = None
+            self._report(index, output, failure)
 
     def _expire(self, error: BaseException) -> None:
         if self._done is not None and not self._done.done():
@@ -217,6 +229,7 @@ class AsyncRun(AsyncHost):
 
     async def _abandon(self) -> None:
         """Stops what has not started and cancels what is awaited; synchronous nodes end by themselves."""
+        self._over = True
         self.run.abandon()
         tasks = list(self._tasks or ())
         for task in tasks:
