@@ -63,7 +63,7 @@ class AsyncDescription(Description):
     """
 
     options: dict[str, Any] = field(default_factory=dict)
-    runs: int = 5
+    runs: int = 6
     parameters: Any = field(default_factory=dict)
     entry: str = "execute_workflow_async"
     one_loop: bool = True

@@ -30,7 +30,7 @@ def chain(*specs: AsyncSpec, mappings: tuple[dict[str, str], ...] = (TO_NODE, FR
 
 
 def _placed(spec: AsyncSpec, inputs: Any, entry: str) -> Iterator[AsyncDescription]:
-    yield AsyncDescription({"n": spec}, [], inputs, entry=entry, runs=2)
+    yield AsyncDescription({"n": spec}, [], inputs, entry=entry, runs=2 if spec.is_async else 6)
     if spec.is_async:
         yield chain(ASYNC_FEED, spec, ASYNC_READER, entry=entry, runs=3)
         yield chain(SYNC_FEED, spec, SYNC_READER, entry=entry, runs=3, options={"enable_analysis": False})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import os
 from typing import Any
 
@@ -10,7 +11,10 @@ from kailash.runtime.async_local import AsyncLocalRuntime as StockAsyncRuntime
 
 DEFAULT_SUBJECT = "nexus_core.runtime:AsyncLocalRuntime"
 
-__all__ = ["DEFAULT_SUBJECT", "StockAsyncRuntime", "load_subject"]
+__all__ = ["DEFAULT_SUBJECT", "PLACES", "StockAsyncRuntime", "load_subject", "placed"]
+
+#: Where a workflow that has proved to be short runs.
+PLACES = ("short runs on the loop", "short runs on workers")
 
 
 def load_subject() -> type[Any]:
@@ -22,3 +26,16 @@ def load_subject() -> type[Any]:
     module, _, attribute = os.environ.get("NEXUS_DIFF_ASYNC_SUBJECT", DEFAULT_SUBJECT).partition(":")
     found: type[Any] = getattr(importlib.import_module(module), attribute)
     return found
+
+
+def placed(subject: type[Any], place: str) -> type[Any]:
+    """Return the class with its default for where short workflows run; stock has no choice."""
+    if "run_short_on_loop" not in inspect.signature(subject).parameters:
+        return subject
+
+    class Placed(subject):  # type: ignore[misc]
+        def __init__(self, **options: Any) -> None:
+            super().__init__(run_short_on_loop=place == PLACES[0], **options)
+
+    Placed.__name__, Placed.__qualname__ = subject.__name__, subject.__qualname__
+    return Placed

@@ -15,7 +15,7 @@ from . import fixed_cases
 from .async_samples import ASYNC_GROUPS
 from .comparison import assert_same_outcome
 from .description import AsyncDescription
-from .subject import load_subject
+from .subject import PLACES, load_subject, placed
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -23,6 +23,11 @@ pytestmark = pytest.mark.timeout(900)
 @pytest.fixture(scope="module")
 def subject() -> type[Any]:
     return load_subject()
+
+
+@pytest.fixture(scope="module", params=PLACES)
+def placed_subject(request: pytest.FixtureRequest) -> type[Any]:
+    return placed(load_subject(), request.param)
 
 
 def assert_all_same(subject: type[Any], cases: Iterable[AsyncDescription]) -> None:
@@ -43,12 +48,12 @@ def test_every_async_code_sample_has_stocks_outcome(subject: type[Any], group: s
 
 
 @pytest.mark.parametrize("group", GROUPS)
-def test_every_sync_code_sample_has_stocks_outcome(subject: type[Any], group: str) -> None:
-    assert_all_same(subject, fixed_cases.sync_code_cases(group))
+def test_every_sync_code_sample_has_stocks_outcome(placed_subject: type[Any], group: str) -> None:
+    assert_all_same(placed_subject, fixed_cases.sync_code_cases(group))
 
 
-def test_every_node_class_has_stocks_outcome(subject: type[Any]) -> None:
-    assert_all_same(subject, fixed_cases.node_cases())
+def test_every_node_class_has_stocks_outcome(placed_subject: type[Any]) -> None:
+    assert_all_same(placed_subject, fixed_cases.node_cases())
 
 
 def test_every_switch_condition_has_stocks_outcome(subject: type[Any]) -> None:

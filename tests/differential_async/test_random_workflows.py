@@ -14,14 +14,14 @@ from hypothesis import assume, given, note
 from .comparison import assert_same_outcome
 from .description import AsyncDescription
 from .strategies import descriptions, routed
-from .subject import load_subject
+from .subject import PLACES, load_subject, placed
 
 pytestmark = pytest.mark.timeout(1800)
 
 
-@pytest.fixture(scope="module")
-def subject() -> type[Any]:
-    return load_subject()
+@pytest.fixture(scope="module", params=PLACES)
+def subject(request: pytest.FixtureRequest) -> type[Any]:
+    return placed(load_subject(), request.param)
 
 
 @given(description=descriptions(plans=("sync",)))
