@@ -100,7 +100,7 @@ docs: $(EXTENSION) ## write the API reference into dist/docs/
 	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps --document-private-items
 	rm -rf dist/docs && mkdir -p dist/docs
 	cp -R $(TARGET)/doc dist/docs/rust
-	$(BIN)/pdoc --docformat google --output-directory dist/docs/python nexus_core nexus_core.runtime
+	$(BIN)/pdoc --docformat google --output-directory dist/docs/python nexus_core nexus_core.runtime nexus_core.nexus_app
 	@echo 'open dist/docs/python/index.html (Python) or dist/docs/rust/_core/index.html (the core)'
 
 lock: ## write the locked requirements anew (UPGRADE=1 for newer versions)

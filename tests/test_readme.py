@@ -32,10 +32,14 @@ def _examples() -> list[Example]:
     ]
 
 
-def test_readme_has_examples_of_both_ways_in() -> None:
-    code = "\n".join(example.code for example in _examples())
-    assert "from nexus_core.runtime import LocalRuntime" in code
-    assert "TaskGraph()" in code
+def test_the_first_screen_shows_the_three_ways_in() -> None:
+    first_screen = [example.code for example in _examples() if example.line < 70]
+    for way in ("from nexus_core.runtime import LocalRuntime", "nexus_core.attach(app)", "nexus_core.install()"):
+        assert sum(way in code for code in first_screen) == 1, way
+
+
+def test_readme_has_an_example_of_the_task_graph() -> None:
+    assert any("TaskGraph()" in example.code for example in _examples())
 
 
 def test_every_python_block_is_found() -> None:
