@@ -349,7 +349,8 @@ def test_run_ids_of_forked_processes_differ(tmp_path: Path) -> None:
         print(runtime.execute(workflow)[1].split("_", 2)[2], flush=True)
         runtime.close()
         if child:
-            os.waitpid(child, 0)
+            _, status = os.waitpid(child, 0)
+            assert status == 0, f"the child ended with {status}"
         """,
         tmp_path,
         timeout=120,
