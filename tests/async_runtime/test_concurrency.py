@@ -216,31 +216,40 @@ def test_run_ids_are_unique_under_concurrency(on_loop: OnLoop) -> None:
 
 
 def test_a_workflow_that_proves_short_comes_to_the_loop_and_one_that_blocks_never_does(on_loop: OnLoop) -> None:
+    async def threads(runtime: AsyncLocalRuntime, workflow: Any, runs: int) -> list[str]:
+        found = []
+        for _ in range(runs):
+            await runtime.execute_workflow_async(workflow, {})
+            found += [thread for _, thread, _, _ in runtime.last_trace()]
+        return found
+
     async def body(runtime: AsyncLocalRuntime) -> None:
-        threads: list[str] = []
-
-        def note(node: Node, seconds: float = 0.0, **_: Any) -> None:
-            threads.append(threading.current_thread().name)
-
-        def sleep(node: Node, **_: Any) -> None:
-            threads.append(threading.current_thread().name)
-            time.sleep(0.03)
-
+        runtime.enable_trace()
         here = threading.main_thread().name
-        short = node_workflow({"n": CallingNode(note)})
-        for _ in range(200):
-            await runtime.execute_workflow_async(short, {})
-        assert threads[0] != here
-        assert here in threads
-        threads.clear()
-        blocking = node_workflow({"n": CallingNode(sleep)})
-        for _ in range(12):
-            await runtime.execute_workflow_async(blocking, {})
-        assert here not in threads
+        short = code_workflow({"n": "result = 1"})
+        found = await threads(runtime, short, 200)
+        assert found[0] != here
+        assert here in found
+        blocking = code_workflow({"n": "import time\ntime.sleep(0.03)\nresult = 1"})
+        assert here not in await threads(runtime, blocking, 12)
         assert "will be taken for short" in str(runtime.explain(blocking))
-        threads.clear()
         runtime.run_short_on_loop = False
-        await runtime.execute_workflow_async(short, {})
-        assert here not in threads
+        assert here not in await threads(runtime, short, 1)
+
+    on_loop(body)
+
+
+def test_nodes_of_the_users_own_classes_never_find_themselves_on_the_loop(on_loop: OnLoop) -> None:
+    def note(node: Node, **_: Any) -> str:
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            return "no loop"
+        return "a loop"
+
+    async def body(runtime: AsyncLocalRuntime) -> None:
+        own = node_workflow({"n": CallingNode(note)})
+        for _ in range(50):
+            assert (await runtime.execute_workflow_async(own, {}))[0] == {"n": {"result": "no loop"}}
 
     on_loop(body)

@@ -247,6 +247,8 @@ def test_many_runs_cancelled_at_any_moment_leave_no_place_taken(on_loop: OnLoop)
             },
             [("a", "t"), ("s", "b")],
         )
+        await runtime.execute_workflow_async(workflow, {})
+        before = threading.active_count()
         for turn in range(40):
             runs = [asyncio.ensure_future(runtime.execute_workflow_async(workflow, {})) for _ in range(8)]
             await asyncio.sleep(turn * 0.0001)
@@ -256,7 +258,7 @@ def test_many_runs_cancelled_at_any_moment_leave_no_place_taken(on_loop: OnLoop)
             for outcome in outcomes[1::2]:
                 assert not isinstance(outcome, BaseException), outcome
             await is_idle(runtime)
-        threads = threading.active_count()
-        assert threads < 12, threading.enumerate()
+        # A worker that is just leaving one run may be missing to the next.
+        assert threading.active_count() <= before + 2, threading.enumerate()
 
     on_loop(body, max_concurrent_nodes=3, thread_pool_size=2)

@@ -46,8 +46,10 @@ class EventStream(StreamingResponse):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Sends the events; also cancels the run when the server does not say that the client is gone."""
         # Tasks of their own: a middleware's cancellation must not reach the clean-up of a run.
-        sender = asyncio.create_task(self._send_all(send))
-        gone = asyncio.create_task(self.listen_for_disconnect(receive))
+        # Of the loop itself: an AsyncPythonCodeNode puts another function in asyncio's place.
+        loop = asyncio.get_running_loop()
+        sender = loop.create_task(self._send_all(send))
+        gone = loop.create_task(self.listen_for_disconnect(receive))
         _ending.add(sender)
         sender.add_done_callback(_ending.discard)
         try:
@@ -64,7 +66,7 @@ class EventStream(StreamingResponse):
         try:
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
             self._last_sent = asyncio.get_running_loop().time()
-            beats = asyncio.create_task(self._send_heartbeats(send))
+            beats = asyncio.get_running_loop().create_task(self._send_heartbeats(send))
             async for frame in self._frames:
                 await self._send(send, frame)
             await send({"type": "http.response.body", "body": b"", "more_body": False})

@@ -13,15 +13,15 @@ from typing import Any
 
 from kailash.runtime._time_limits import _validate_limits
 from kailash.runtime.metrics import get_metrics_bridge
-from kailash.runtime.trust.context import TrustVerificationMode, get_runtime_trust_context
+from kailash.runtime.trust.context import TrustVerificationMode, _runtime_trust_context, get_runtime_trust_context
 from kailash.sdk_exceptions import HardTimeLimitExceeded, SoftTimeLimitExceeded
 from kailash.workflow.credentials import get_credential_store
 
-from nexus_core._core import Places, RunOptions, _collection
+from nexus_core._core import Places, RunOptions, Stamp, _collection
 from nexus_core.runtime import stock
 from nexus_core.runtime.async_host import Follower, raised_by_stock
 from nexus_core.runtime.async_run import AsyncRun
-from nexus_core.runtime.compiler import Awaits, CompiledWorkflow, NotNative, compiled
+from nexus_core.runtime.compiler import Awaits, CompiledWorkflow, NotNative, compiled, known
 from nexus_core.runtime.delegation import MethodGuard, metrics_are_read
 from nexus_core.runtime.events import RunEvent, RunFailed, RunFinished, RunStarted
 from nexus_core.runtime.explain import DelegationError, Explanation
@@ -57,6 +57,22 @@ _methods = MethodGuard(
         "_w1_resume_short_circuit",
     ),
 )
+
+
+class _FastPath:
+    """What a runtime remembers so that short runs on the loop need not ask again.
+
+    Attributes:
+        stamp: Holds as long as no attribute of the runtime has been set.
+        options: Of quiet runs; ``None`` if something about the runtime needs more.
+    """
+
+    __slots__ = ("options", "stamp")
+
+    def __init__(self) -> None:
+        self.stamp = Stamp()
+        self.options: RunOptions | None = None
+
 
 #: Tells apart the runs of one process, and those of different ones.
 _run_numbers = itertools.count()
@@ -147,6 +163,8 @@ class AsyncLocalRuntime(stock.StockAsyncLocalRuntime, LocalRuntime):
         self.thread_pool_size = thread_pool_size
         self.run_short_on_loop = run_short_on_loop
         self._places = Places(max_concurrent_nodes, thread_pool_size)
+        self._fast = _FastPath()
+        self._cleaned_up = False
 
     # --- what users ask about --------------------------------------------------------
 
@@ -170,13 +188,23 @@ class AsyncLocalRuntime(stock.StockAsyncLocalRuntime, LocalRuntime):
             reasons.append("skip_branches prunes the branches of a workflow with switches")
         if plan.needs_loop:
             where = "asynchronous nodes are awaited on the loop, the others run on worker threads"
-        elif self.run_short_on_loop and plan.plan.is_short():
+        elif self.run_short_on_loop and plan.fits_on_loop and plan.plan.is_short():
             where = "it has proved to be short, and runs on the loop's own thread"
         elif plan.plan.has_blocked():
             where = "it runs on worker threads; a run has taken long, so none will be taken for short"
         else:
             where = "it runs on worker threads"
         return Explanation(not reasons, tuple(reasons), plan.explanations, (where,))
+
+    def close(self) -> None:
+        """As Kailash's, without its wait of five seconds for a loop that is not running."""
+        loop = self._persistent_loop
+        if self._ref_count == 1 and not self._cleaned_up and loop and not (loop.is_closed() or loop.is_running()):
+            try:
+                asyncio.get_running_loop()
+            except RuntimeError:
+                loop.run_until_complete(self.cleanup())
+        super().close()
 
     # --- running ----------------------------------------------------------------------
 
@@ -218,8 +246,11 @@ class AsyncLocalRuntime(stock.StockAsyncLocalRuntime, LocalRuntime):
             HardTimeLimitExceeded: After ``time_limit`` and the second of grace.
             DelegationError: If the runtime is strict and Kailash would have to run this.
         """
-        if soft_time_limit is not None or time_limit is not None:
-            _validate_limits(soft_time_limit, time_limit)
+        if context is None and idempotency_key is None and soft_time_limit is None and time_limit is None:
+            short = self._short_plan(workflow, inputs)
+            if short is not None:
+                return await self._execute_native(workflow, short, inputs, None, None, options=self._fast.options)
+        _validate_limits(soft_time_limit, time_limit)
         plan = self._async_plan_for(workflow, inputs, idempotency_key)
         if isinstance(plan, tuple):
             return await self._delegate(
@@ -253,36 +284,32 @@ class AsyncLocalRuntime(stock.StockAsyncLocalRuntime, LocalRuntime):
         soft_time_limit: float | None = None,
         time_limit: float | None = None,
         run_id: str | None = None,
+        options: RunOptions | None = None,
     ) -> tuple[dict[str, Any], str]:
         began = time.perf_counter()
-        self._native_runs += 1
-        run_id = run_id or _new_run_id()
-        registry, metrics = self.resource_registry, None
-        if context is not None:
-            context.variables.update(inputs)
-            inputs, registry, metrics = context.variables, context.resource_registry, context.metrics
-        reads_info = is_visible(_logger, logging.INFO)
-        if reads_info:
-            self._log_plan(plan)
-        run = AsyncRun(
-            self,
-            workflow,
-            plan,
-            inputs,
-            self._run_options(plan, metrics is not None or follower is not None),
-            metrics,
-            follower,
-            registry,
-        )
+        self._counts.native_runs += 1
+        registry, metrics, reads_info = self.resource_registry, None, False
+        if options is None:
+            if context is not None:
+                context.variables.update(inputs)
+                inputs, registry, metrics = context.variables, context.resource_registry, context.metrics
+            else:
+                inputs = dict(inputs)
+            reads_info = is_visible(_logger, logging.INFO)
+            if reads_info:
+                self._log_plan(plan)
+            options = self._run_options(plan, metrics is not None or follower is not None)
+        run = AsyncRun(self, workflow, plan, inputs, options, metrics, follower, registry)
         succeeded = False
         try:
             results = None
             if (
                 self.run_short_on_loop
+                and plan.fits_on_loop
                 and plan.plan.is_short()
-                and not (
-                    plan.needs_loop or follower is not None or soft_time_limit is not None or time_limit is not None
-                )
+                and follower is None
+                and soft_time_limit is None
+                and time_limit is None
             ):
                 results = run.run_here()
             if results is None:
@@ -299,6 +326,8 @@ class AsyncLocalRuntime(stock.StockAsyncLocalRuntime, LocalRuntime):
                 raise
             raise raised from error
         finally:
+            if self._tracing:
+                self._last_trace = run.trace()
             run.release()
             seconds = time.perf_counter() - began
             if metrics_are_read():
@@ -311,7 +340,7 @@ class AsyncLocalRuntime(stock.StockAsyncLocalRuntime, LocalRuntime):
         if reads_info:
             _logger.info(f"Workflow execution completed in {seconds:.2f}s")
             _analysis_logger.info(f"Found {self._switches(plan)} SwitchNode instances")
-        return results, run_id
+        return results, run_id or _new_run_id()
 
     def _run_options(self, plan: CompiledWorkflow, observed: bool) -> RunOptions:
         guarded = plan.guarded_by is not None
@@ -405,6 +434,35 @@ class AsyncLocalRuntime(stock.StockAsyncLocalRuntime, LocalRuntime):
                 task.cancel()
                 await asyncio.wait([task])
 
+    def _short_plan(self, workflow: Any, inputs: Any) -> CompiledWorkflow | None:
+        """The plan of a workflow that may run on the loop's own thread with nobody watching.
+
+        Asks only what can have changed since :meth:`_reasons_to_delegate` last found nothing.
+        """
+        if (
+            self._fast.options is None
+            or not self._fast.stamp.holds(self, self.__dict__)
+            or type(inputs) is not dict
+            or type(workflow) is not stock.Workflow
+            or _runtime_trust_context.get() is not None
+            or self._hook_registry.subscriber_count
+            or _logger.isEnabledFor(logging.INFO)
+            or _nodes_logger.isEnabledFor(logging.INFO)
+        ):
+            return None
+        plan = known(workflow, Awaits.ASYNC_NODES)
+        if plan is None or not (plan.fits_on_loop and plan.plan.is_short()):
+            return None
+        return plan
+
+    def _remember(self) -> None:
+        """Notes that nothing about the runtime has to be delegated."""
+        quiet = self.run_short_on_loop and self.analyzer and not self._tracing
+        self._fast.options = (
+            run_options(max_concurrency=self.max_concurrent_nodes, guards_stretch=True) if quiet else None
+        )
+        self._fast.stamp.renew(self, self.__dict__)
+
     # --- what is native -----------------------------------------------------------------
 
     def _awaits(self) -> Awaits:
@@ -436,6 +494,7 @@ class AsyncLocalRuntime(stock.StockAsyncLocalRuntime, LocalRuntime):
         ordinary = type(workflow) is stock.Workflow and type(inputs) is dict
         replaced = _methods.replaced(self)
         if ordinary and trusted and not (checkpoints or hooks or replaced):
+            self._remember()
             return ()
         features = (
             (type(workflow) is not stock.Workflow, "it is not a built Workflow"),

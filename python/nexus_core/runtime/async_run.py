@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import logging
+from collections.abc import Callable, Coroutine
 from contextvars import ContextVar
 from typing import Any
 
@@ -40,16 +41,7 @@ class AsyncRun(AsyncHost):
         registry: The resources that asynchronous nodes are given, or ``None``.
     """
 
-    __slots__ = (
-        "_done",
-        "_draining",
-        "_expired",
-        "_loop",
-        "_over",
-        "_registry",
-        "_tasks",
-        "_timers",
-    )
+    __slots__ = ("_cleaning", "_done", "_draining", "_expired", "_loop", "_over", "_registry", "_tasks", "_timers")
 
     def __init__(
         self,
@@ -75,12 +67,6 @@ class AsyncRun(AsyncHost):
         if places is _inside.get():
             # Inside a node that has a place itself: to wait for another could be for ever.
             places = Places(places.places, places.threads)
-        self._done: asyncio.Future[None] | None = None
-        #: What is awaited, with the node's place until it has been reported.
-        self._tasks: dict[asyncio.Task[None], int | None] | None = None
-        self._timers: list[asyncio.TimerHandle] | tuple[()] = ()
-        self._draining = self._over = False
-        self._expired: BaseException | None = None
         self.run: WorkflowRun = plan.plan.start(
             self,
             options,
@@ -108,22 +94,19 @@ class AsyncRun(AsyncHost):
         """
         run = self.run
         loop = self._loop = asyncio.get_running_loop()
-        self._done = loop.create_future()
+        self._done: asyncio.Future[None] = loop.create_future()
+        #: What is awaited, with the node's place until it has been reported.
+        self._tasks: dict[asyncio.Task[None], int | None] = {}
+        self._cleaning = 0
+        self._draining = self._over = False
+        self._expired: BaseException | None = None
+        self._timers: list[asyncio.TimerHandle] = []
+        self._arm(timeout, soft_time_limit, time_limit)
         run.context().run(_inside.set, self.runtime._places)
-        timers = self._timers = []
-        if timeout:
-            timers.append(loop.call_later(timeout, self._expire, TimeoutError()))
-        if soft_time_limit is not None:
-            timers.append(loop.call_later(soft_time_limit, self._drain, soft_time_limit))
-        if time_limit is not None:
-            late = HardTimeLimitExceeded(
-                f"workflow exceeded hard time limit (time_limit={time_limit}s + grace_seconds={GRACE_SECONDS}s)"
-            )
-            timers.append(loop.call_later(time_limit + GRACE_SECONDS, self._expire, late))
         try:
             self.runtime._places.prepare()
             if self.follower is not None:
-                self.follower.pauses(self.pause)
+                self.follower.pauses(self._pause)
                 run.hand_over()
             run.begin(mailbox_of(loop), self._look)
             self._look()
@@ -139,25 +122,40 @@ class AsyncRun(AsyncHost):
             self._over = True
             for timer in self._timers:
                 timer.cancel()
+            # A message that is not delivered any more must not keep the loop alive.
+            self._loop = self._done = None  # type: ignore[assignment]
+            self._timers = []
+
+    def trace(self) -> list[tuple[str, str, float, float]]:
+        """When and where nodes ran, if the run was traced."""
+        return self.run.trace()
 
     def release(self) -> None:
         """Lets go of what refers to one another."""
-        self._over = True
         self.run = None  # type: ignore[assignment]
         self._expired = None
 
-    def pause(self, paused: bool) -> None:
-        """Lets no node start, or lets the run go on."""
-        if not self._over:
-            self.run.set_paused(paused)
+    def _arm(self, timeout: float | None, soft_time_limit: float | None, time_limit: float | None) -> None:
+        if timeout:
+            self._after(timeout, self._expire, TimeoutError())
+        if soft_time_limit is not None:
+            self._after(soft_time_limit, self._drain, soft_time_limit)
+        if time_limit is not None:
+            late = HardTimeLimitExceeded(
+                f"workflow exceeded hard time limit (time_limit={time_limit}s + grace_seconds={GRACE_SECONDS}s)"
+            )
+            self._after(time_limit + GRACE_SECONDS, self._expire, late)
+
+    def _after(self, seconds: float, act: Callable[[Any], None], argument: Any) -> None:
+        self._timers.append(self._loop.call_later(seconds, act, argument))
 
     # --- on the loop --------------------------------------------------------------------
 
     def _look(self) -> None:
         """Starts what is to be awaited, and sees whether the run is over."""
-        done = self._done
-        if self._over or done is None:
+        if self._over:
             return
+        done = self._done
         try:
             settled, waiting = self.run.poll()
         except BaseException as error:
@@ -165,20 +163,19 @@ class AsyncRun(AsyncHost):
                 done.set_exception(error)
             raise
         for index, inputs in waiting:
-            self._start(index, inputs)
-        if settled and not done.done() and (not self._draining or self.run.is_idle()):
+            context: contextvars.Context = self.run.context().copy()
+            self._start(self._await_node(index, inputs), index, context)
+        is_drained = not self._draining or self.run.is_idle()
+        if settled and is_drained and not (done.done() or self._cleaning):
             done.set_result(None)
 
-    def _start(self, index: int, inputs: dict[str, Any]) -> None:
-        if self._tasks is None:
-            self._tasks = {}
-        context: contextvars.Context = self.run.context().copy()
-        task = self._loop.create_task(self._await_node(index, inputs), context=context)
+    def _start(self, steps: Coroutine[Any, Any, None], index: int | None, context: contextvars.Context) -> None:
+        task = self._loop.create_task(steps, context=context)
         self._tasks[task] = index
         task.add_done_callback(self._ended)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        index = self._tasks.pop(task) if self._tasks else None
+        index = self._tasks.pop(task)
         if index is not None:
             # Cancelled before its first step: nothing of it ran.
             self._report(index, None, asyncio.CancelledError())
@@ -200,38 +197,63 @@ class AsyncRun(AsyncHost):
             if isinstance(error, (KeyboardInterrupt, SystemExit)):
                 raise
         finally:
-            cleanup = getattr(node, "cleanup", None)
-            if cleanup is not None:
-                try:
-                    await cleanup()
-                except Exception as error:
-                    _logger.warning(f"Error during node '{self.compiled.node_ids[index]}' cleanup: {error}")
+            await self._clean_up(index)
             task = asyncio.current_task()
-            if self._tasks is not None and task is not None:
+            if task is not None:
                 self._tasks[task] = None
             self._report(index, output, failure)
 
+    def should_skip(self, index: int, inputs: dict[str, Any]) -> bool:
+        """As any host's; an awaited node that is skipped is cleaned up, as stock does it."""
+        skip = super().should_skip(index, inputs)
+        if skip and self.compiled.explanations[index].program == "async":
+            self._cleaning += 1
+            self._start(self._clean_up_skipped(index), None, self.run.context().copy())
+        return skip
+
+    async def _clean_up_skipped(self, index: int) -> None:
+        try:
+            await self._clean_up(index)
+        finally:
+            self._cleaning -= 1
+            self._look()
+
+    async def _clean_up(self, index: int) -> None:
+        cleanup = getattr(self.compiled.instances[index], "cleanup", None)
+        if cleanup is not None:
+            try:
+                await cleanup()
+            except Exception as error:
+                _logger.warning(f"Error during node '{self.compiled.node_ids[index]}' cleanup: {error}")
+
+    # --- stopping -----------------------------------------------------------------------
+
+    def _pause(self, paused: bool) -> None:
+        """Lets no node start, or lets the run go on."""
+        if not self._over:
+            self.run.set_paused(paused)
+
     def _expire(self, error: BaseException) -> None:
-        if self._done is not None and not self._done.done():
+        if not self._done.done():
             self._expired = error
             self._done.set_result(None)
 
     def _drain(self, seconds: float) -> None:
         """The soft limit is reached: nothing starts; what runs may end."""
-        if self._done is None or self._done.done():
+        if self._done.done():
             return
         self._draining = True
         self.run.abandon()
         late = SoftTimeLimitExceeded(f"workflow exceeded soft time limit (soft_time_limit={seconds}s)")
-        self._timers = [*self._timers, self._loop.call_later(GRACE_SECONDS, self._expire, late)]
         self._expired = late
+        self._after(GRACE_SECONDS, self._expire, late)
         self._look()
 
     async def _abandon(self) -> None:
         """Stops what has not started and cancels what is awaited; synchronous nodes end by themselves."""
         self._over = True
         self.run.abandon()
-        tasks = list(self._tasks or ())
+        tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
         if tasks:

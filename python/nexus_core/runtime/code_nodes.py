@@ -73,6 +73,7 @@ def code_program(node: Any, shared: dict[int, dict[str, Any]]) -> CodeProgram:
         "builtins_are_live": trusted,
         "static_locals": _static_locals(node.config if own_config is None else own_config),
         "names_context": bool(_CONTEXT_FUNCTIONS & names) or _is_dynamic(names),
+        "names_asyncio": "asyncio" in names or _is_dynamic(names),
         "odd_names": "vars" in names or _is_dynamic(names),
         "function": function,
         "own_config": own_config,

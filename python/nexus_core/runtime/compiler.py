@@ -22,7 +22,7 @@ from nexus_core.runtime.code_nodes import (
 )
 from nexus_core.runtime.explain import NodeExplanation
 
-__all__ = ["Awaits", "CompiledWorkflow", "NotNative", "compiled"]
+__all__ = ["Awaits", "CompiledWorkflow", "NotNative", "compiled", "known"]
 
 #: Keys under which ``_prepare_node_inputs`` looks for parameters of some node
 #: types: with a node of such a name, stock assembles every node's inputs.
@@ -85,6 +85,8 @@ class CompiledWorkflow:
     only_code_nodes: bool
     #: All nodes that are not awaited are code nodes.
     only_code_on_threads: bool
+    #: A loop's own thread may run it: its nodes are code that does not know of loops.
+    fits_on_loop: bool
     #: Nodes at the same distance from the sources, and how many such levels there are.
     widest_level: int
     level_count: int
@@ -98,6 +100,19 @@ class CompiledWorkflow:
 _cache: dict[tuple[int, Awaits], tuple[weakref.ref[Any], CompiledWorkflow]] = {}
 
 
+def known(workflow: Any, awaits: Awaits) -> CompiledWorkflow | None:
+    """The plan of a workflow, if it has one and has not changed since.
+
+    Args:
+        workflow: A built workflow.
+        awaits: Which of its nodes the runtime awaits.
+    """
+    entry = _cache.get((id(workflow), awaits))
+    if entry is not None and entry[0]() is workflow and entry[1].plan.is_current():
+        return entry[1]
+    return None
+
+
 def compiled(workflow: Any, awaits: Awaits) -> CompiledWorkflow:
     """The plan of a workflow, made anew if the workflow has changed since the last one.
 
@@ -108,10 +123,10 @@ def compiled(workflow: Any, awaits: Awaits) -> CompiledWorkflow:
     Raises:
         NotNative: If the native engine cannot run the workflow.
     """
+    current = known(workflow, awaits)
+    if current is not None:
+        return current
     key = (id(workflow), awaits)
-    entry = _cache.get(key)
-    if entry is not None and entry[0]() is workflow and entry[1].plan.is_current():
-        return entry[1]
     fresh = _compile(workflow, awaits)
 
     def forget(_: object, key: tuple[int, Awaits] = key) -> None:
@@ -165,7 +180,7 @@ def _compile(workflow: Any, awaits: Awaits) -> CompiledWorkflow:
         node_id_set=frozenset(order),
         instances=tuple(instances[node_id] for node_id in order),
         explanations=tuple(explanations),
-        runtime_requirements=_runtime_requirements(workflow),
+        runtime_requirements=_runtime_requirements(workflow) if awaits in (Awaits.ANY, Awaits.CLEANUP) else (),
         has_contracts=has_contracts,
         has_switches=any(type(node).__name__ == "SwitchNode" for node in instances.values()),
         shows_context=any(spec["needs_context"] or spec.get("names_context") for spec in specs),
@@ -173,6 +188,7 @@ def _compile(workflow: Any, awaits: Awaits) -> CompiledWorkflow:
         guarded_by=configs[0] if configs else None,
         only_code_nodes=all(kind == "code" for kind in kinds),
         only_code_on_threads=all(kind in ("code", "async") for kind in kinds),
+        fits_on_loop=all(kind == "code" for kind in kinds) and not any(spec.get("names_asyncio") for spec in specs),
         widest_level=max(levels.values(), default=1),
         level_count=len(levels),
         cleanup_ids=tuple(n for n in order if hasattr(instances[n], "cleanup")),
@@ -345,6 +361,15 @@ def _watched_classes(order: tuple[str, ...], instances: dict[str, Any]) -> list[
     return watched
 
 
+def _is_in_nested_config(node: Any, name: str) -> bool:
+    if "config" not in node.config:
+        return False
+    try:
+        return name in node.config["config"]
+    except TypeError as broken:  # as ``Workflow.validate`` finds out, too
+        raise NotNative(f"the config of {type(node).__name__} is {node.config['config']!r}") from broken
+
+
 def _runtime_requirements(workflow: Any) -> tuple[tuple[str, tuple[str, ...]], ...]:
     """What ``Workflow.validate`` would miss unless a run's parameters provide it."""
     required = []
@@ -363,7 +388,7 @@ def _runtime_requirements(workflow: Any) -> tuple[tuple[str, tuple[str, ...]], .
         for name, parameter in parameters.items():
             if not parameter.required or name in connected or name in node.config:
                 continue
-            if "config" in node.config and name in node.config["config"]:
+            if _is_in_nested_config(node, name):
                 continue
             if parameter.default is None:
                 missing.append(name)

@@ -43,6 +43,15 @@ _DEPRECATION = (
 )
 
 
+class _Counts:
+    """Kept apart from the runtime, whose attributes say how it runs workflows."""
+
+    __slots__ = ("native_runs",)
+
+    def __init__(self) -> None:
+        self.native_runs = 0
+
+
 class LocalRuntime(stock.StockLocalRuntime):
     """Kailash's ``LocalRuntime`` with the same results, in parallel and without its overhead.
 
@@ -106,7 +115,7 @@ class LocalRuntime(stock.StockLocalRuntime):
         given = {key: value for key, value in locals().items() if key in _STOCK_ARGUMENTS}
         super().__init__(**given)
         self._strict = strict
-        self._native_runs = 0
+        self._counts = _Counts()
         self._loop_in_use = threading.Lock()
         self._delegated_runs: Counter[str] = Counter()
         self._tracing = False
@@ -144,7 +153,7 @@ class LocalRuntime(stock.StockLocalRuntime):
             ``{"native_runs": int, "delegated_runs": {reason: int}}``.
         """
         return {
-            "native_runs": self._native_runs,
+            "native_runs": self._counts.native_runs,
             "delegated_runs": dict(self._delegated_runs),
         }
 
@@ -334,7 +343,7 @@ class LocalRuntime(stock.StockLocalRuntime):
         except RuntimeError:
             # Inside the handler, as Kailash does: the error is the context of
             # whatever a node raises.
-            self._native_runs += 1
+            self._counts.native_runs += 1
             try:
                 if run.plan.needs_loop:
                     with self._event_loop() as loop:
@@ -378,7 +387,7 @@ class LocalRuntime(stock.StockLocalRuntime):
                 raise DelegationError(plan)
             self._delegated_runs.update(plan)
             return await super()._execute_async(workflow, **kwargs)
-        self._native_runs += 1
+        self._counts.native_runs += 1
         run = NativeRun(
             self,
             workflow,

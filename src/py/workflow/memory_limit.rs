@@ -10,11 +10,12 @@
 //! is left to its own functions.
 
 use std::os::fd::RawFd;
+use std::sync::Arc;
 use std::thread::ThreadId;
 
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyInt, PyList, PyTuple};
+use pyo3::types::{PyDict, PyInt, PyList, PyString, PyTuple};
 
 use crate::core::locks::Mutex;
 use crate::core::threads::ForkLocal;
@@ -67,6 +68,78 @@ fn set_limits(limits: libc::rlimit) -> bool {
     unsafe { libc::setrlimit(libc::RLIMIT_AS, &raw const limits) == 0 }
 }
 
+/// Where stock keeps book of the ceilings that are in force in the process.
+pub(super) struct Book {
+    /// `vars(kailash.security)`.
+    variables: Py<PyDict>,
+    /// Methods of the lock that stock holds while it reads and writes there.
+    acquire: Py<PyAny>,
+    release: Py<PyAny>,
+}
+
+/// Holds the book's lock until dropped.
+struct Open<'py>(Bound<'py, PyAny>);
+
+impl Drop for Open<'_> {
+    fn drop(&mut self) {
+        if let Err(error) = self.0.call0() {
+            error.write_unraisable(self.0.py(), None);
+        }
+    }
+}
+
+impl Book {
+    pub(super) fn new(variables: Bound<'_, PyDict>) -> PyResult<Self> {
+        let py = variables.py();
+        let lock = variables
+            .as_any()
+            .get_item(intern!(py, "_ADDRESS_SPACE_LOCK"))?;
+        Ok(Self {
+            acquire: lock.getattr(intern!(py, "acquire"))?.unbind(),
+            release: lock.getattr(intern!(py, "release"))?.unbind(),
+            variables: variables.unbind(),
+        })
+    }
+
+    fn open<'py>(&self, py: Python<'py>) -> PyResult<Open<'py>> {
+        self.acquire.bind(py).call0()?;
+        Ok(Open(self.release.bind(py).clone()))
+    }
+
+    fn get<'py>(
+        &self,
+        py: Python<'py>,
+        name: &Bound<'py, PyString>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        self.variables.bind(py).as_any().get_item(name)
+    }
+
+    /// The ceilings that guards have asked for, if that is still a list.
+    fn requests<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyList>>> {
+        let requests = self.get(py, intern!(py, "_address_space_requests"))?;
+        Ok(requests.cast_into_exact().ok())
+    }
+
+    /// Notes what the limits were, and what they are now; `None` for nothing in
+    /// force.
+    fn note(
+        &self,
+        py: Python<'_>,
+        saved: Option<Bound<'_, PyTuple>>,
+        applied: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<()> {
+        let variables = self.variables.bind(py);
+        variables.set_item(intern!(py, "_address_space_saved"), saved)?;
+        variables.set_item(intern!(py, "_address_space_applied"), applied)
+    }
+
+    pub(super) fn traverse(&self, visit: &pyo3::PyVisit<'_>) -> Result<(), pyo3::PyTraverseError> {
+        visit.call(&self.variables)?;
+        visit.call(&self.acquire)?;
+        visit.call(&self.release)
+    }
+}
+
 struct State {
     depth: usize,
     shares: usize,
@@ -81,53 +154,22 @@ struct State {
 /// add it once for each of them, or ten that fit one by one would fail together.
 #[pyclass(frozen, module = "nexus_core")]
 pub(crate) struct MemoryLimit {
-    /// `vars(kailash.security)`.
-    book: Py<PyDict>,
+    book: Arc<Book>,
     #[pyo3(get)]
     limit: u64,
     together: usize,
     /// Every thread that runs nodes says so: nobody has to assume `together`.
     counted: bool,
     owner: ThreadId,
-    /// A lock of Python's, because stock's functions are called while it is held.
-    turn: Py<PyAny>,
-    /// Held for a moment only, and never across a call.
+    /// Changes while the book is open only; held for a moment, never across a call.
     state: Mutex<State>,
 }
 
-/// Holds a lock of Python's until dropped.
-struct Held<'py>(Bound<'py, PyAny>);
-
-impl<'py> Held<'py> {
-    fn wait(lock: &Bound<'py, PyAny>) -> PyResult<Self> {
-        lock.ask(intern!(lock.py(), "acquire"), ())?;
-        Ok(Self(lock.clone()))
-    }
-}
-
-impl Drop for Held<'_> {
-    fn drop(&mut self) {
-        if let Err(error) = self.0.ask(intern!(self.0.py(), "release"), ()) {
-            error.write_unraisable(self.0.py(), None);
-        }
-    }
-}
-
 impl MemoryLimit {
-    /// `book`: the variables of `kailash.security`; `limit`: in bytes; `together`:
-    /// how many nodes of the run can run at the same time.
-    pub(super) fn new(
-        py: Python<'_>,
-        book: Py<PyDict>,
-        limit: u64,
-        together: usize,
-        counted: bool,
-    ) -> PyResult<Self> {
-        let lock = py
-            .import(intern!(py, "_thread"))?
-            .getattr(intern!(py, "allocate_lock"))?;
-        Ok(Self {
-            turn: lock.call0()?.unbind(),
+    /// `limit`: in bytes; `together`: how many nodes of the run can run at the
+    /// same time.
+    pub(super) fn new(book: Arc<Book>, limit: u64, together: usize, counted: bool) -> Self {
+        Self {
             book,
             limit,
             together: together.max(1),
@@ -138,7 +180,7 @@ impl MemoryLimit {
                 shares: 1,
                 ceiling: None,
             }),
-        })
+        }
     }
 }
 
@@ -167,7 +209,7 @@ impl MemoryLimit {
 
     /// Puts the ceiling in force, counted.
     pub(super) fn enter(&self, py: Python<'_>) -> PyResult<()> {
-        let _turn = Held::wait(self.turn.bind(py))?;
+        let _open = self.book.open(py)?;
         let depth = {
             let mut state = self.state.lock();
             state.depth += 1;
@@ -184,7 +226,7 @@ impl MemoryLimit {
 
     /// Takes it back when nobody needs it any more.
     pub(super) fn leave(&self, py: Python<'_>) -> PyResult<()> {
-        let _turn = Held::wait(self.turn.bind(py))?;
+        let _open = self.book.open(py)?;
         let depth = {
             let mut state = self.state.lock();
             state.depth -= 1;
@@ -203,7 +245,7 @@ impl MemoryLimit {
 
     /// Measures the ceiling of a run from what the process uses now, before a node.
     pub(super) fn rebase(&self, py: Python<'_>) -> PyResult<()> {
-        let _turn = Held::wait(self.turn.bind(py))?;
+        let _open = self.book.open(py)?;
         {
             let mut state = self.state.lock();
             if state.ceiling.is_none() {
@@ -218,50 +260,56 @@ impl MemoryLimit {
     }
 
     fn __traverse__(&self, visit: pyo3::PyVisit<'_>) -> Result<(), pyo3::PyTraverseError> {
-        visit.call(&self.book)?;
-        visit.call(&self.turn)
+        // A plan that shares the book is not visible to the collector.
+        if Arc::strong_count(&self.book) > 1 {
+            return Ok(());
+        }
+        self.book.traverse(&visit)
     }
 }
 
 impl MemoryLimit {
-    fn entry<'py>(&self, py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
-        self.book.bind(py).as_any().get_item(name)
-    }
-
+    /// With the book open.
     fn set(&self, py: Python<'_>) -> PyResult<()> {
         if self.limit == 0 {
             return Ok(());
         }
-        let resource = self.entry(py, "resource")?;
-        if resource.is_none() || !resource.hasattr(intern!(py, "RLIMIT_AS"))? {
-            // Lets stock say once that nothing is enforced here.
-            let guard = self
-                .entry(py, "memory_limit_guard")?
-                .invoke((self.limit,))?;
-            guard.ask(intern!(py, "__enter__"), ())?;
-            guard.ask(intern!(py, "__exit__"), (py.None(), py.None(), py.None()))?;
-            return Ok(());
-        }
-        let _book = Held::wait(&self.entry(py, "_ADDRESS_SPACE_LOCK")?)?;
         let limit = self.limit.saturating_mul(self.state.lock().shares as u64);
         let ceiling = match self.register(py, limit)? {
             Some(ceiling) => ceiling,
-            None => self
-                .entry(py, "_enter_address_space_guard")?
-                .invoke((limit,))?,
+            None => self.ask_stock(py, limit)?,
         };
         self.state.lock().ceiling = (!ceiling.is_none()).then(|| ceiling.unbind());
         Ok(())
     }
 
+    #[cold]
+    fn ask_stock<'py>(&self, py: Python<'py>, limit: u64) -> PyResult<Bound<'py, PyAny>> {
+        let resource = self.book.get(py, intern!(py, "resource"))?;
+        if !resource.is_none() && resource.hasattr(intern!(py, "RLIMIT_AS"))? {
+            let enter = intern!(py, "_enter_address_space_guard");
+            return self.book.get(py, enter)?.invoke((limit,));
+        }
+        // Stock says once that nothing is enforced here.
+        let say = self
+            .book
+            .get(py, intern!(py, "_log_address_space_unsupported"))?;
+        let reason = if resource.is_none() {
+            "the `resource` module is unavailable"
+        } else {
+            "`resource.RLIMIT_AS` is not defined"
+        };
+        say.invoke((reason,))
+    }
+
     /// `_enter_address_space_guard` where no other guard is active and nobody
     /// else limits the address space; `None` otherwise, with nothing done.
     fn register<'py>(&self, py: Python<'py>, limit: u64) -> PyResult<Option<Bound<'py, PyAny>>> {
-        let requests = self.entry(py, "_address_space_requests")?;
-        let Ok(requests) = requests.cast_exact::<PyList>() else {
+        let Some(requests) = self.book.requests(py)? else {
             return Ok(None);
         };
-        if !requests.is_empty() || !self.entry(py, "_address_space_saved")?.is_none() {
+        let saved = self.book.get(py, intern!(py, "_address_space_saved"))?;
+        if !requests.is_empty() || !saved.is_none() {
             return Ok(None);
         }
         let (Some(known), Some(used)) = (limits(), address_space()) else {
@@ -280,7 +328,6 @@ impl MemoryLimit {
         }
         let ceiling = PyInt::new(py, ceiling).into_any();
         requests.append(&ceiling)?;
-        let book = self.book.bind(py);
         // Python has no unlimited number: its `resource` says -1.
         let hard: i128 = if known.rlim_max == libc::RLIM_INFINITY {
             -1
@@ -288,20 +335,19 @@ impl MemoryLimit {
             i128::from(known.rlim_max)
         };
         let saved = PyTuple::new(py, [-1, hard])?;
-        book.set_item(intern!(py, "_address_space_saved"), saved)?;
-        book.set_item(intern!(py, "_address_space_applied"), &ceiling)?;
+        self.book.note(py, Some(saved), Some(&ceiling))?;
         Ok(Some(ceiling))
     }
 
+    /// With the book open.
     fn unset(&self, py: Python<'_>) -> PyResult<()> {
         let ceiling = self.state.lock().ceiling.take();
         let Some(ceiling) = ceiling else {
             return Ok(());
         };
-        let _book = Held::wait(&self.entry(py, "_ADDRESS_SPACE_LOCK")?)?;
         if !self.deregister(py, ceiling.bind(py))? {
-            self.entry(py, "_exit_address_space_guard")?
-                .invoke((ceiling,))?;
+            let exit = intern!(py, "_exit_address_space_guard");
+            self.book.get(py, exit)?.invoke((ceiling,))?;
         }
         Ok(())
     }
@@ -309,14 +355,13 @@ impl MemoryLimit {
     /// `_exit_address_space_guard` where no other guard is active; `false`
     /// otherwise, with nothing done.
     fn deregister(&self, py: Python<'_>, ceiling: &Bound<'_, PyAny>) -> PyResult<bool> {
-        let requests = self.entry(py, "_address_space_requests")?;
-        let Ok(requests) = requests.cast_exact::<PyList>() else {
+        let Some(requests) = self.book.requests(py)? else {
             return Ok(false);
         };
         if requests.len() != 1 || !requests.get_item(0)?.is(ceiling) {
             return Ok(false);
         }
-        let saved = self.entry(py, "_address_space_saved")?;
+        let saved = self.book.get(py, intern!(py, "_address_space_saved"))?;
         let Ok((soft, hard)) = saved.extract::<(i128, i128)>() else {
             return Ok(false);
         };
@@ -334,9 +379,7 @@ impl MemoryLimit {
             return Ok(false);
         }
         requests.del_item(0)?;
-        let book = self.book.bind(py);
-        book.set_item(intern!(py, "_address_space_saved"), py.None())?;
-        book.set_item(intern!(py, "_address_space_applied"), py.None())?;
+        self.book.note(py, None, None)?;
         Ok(true)
     }
 }

@@ -19,12 +19,14 @@ mod plan;
 mod program;
 mod run;
 mod spare;
+mod stamp;
 mod watch;
 
 use pyo3::prelude::*;
 
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<plan::WorkflowPlan>()?;
+    module.add_class::<stamp::Stamp>()?;
     module.add_class::<method_watch::MethodWatch>()?;
     module.add_class::<options::RunOptions>()?;
     module.add_class::<memory_limit::MemoryLimit>()?;

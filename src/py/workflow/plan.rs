@@ -12,6 +12,7 @@ use crate::core::locks::Mutex;
 use crate::core::schedule::{Brevity, LearnedDurations};
 use crate::py::errors::graph_error;
 
+use super::memory_limit::Book;
 use super::node::{Body, Node};
 use super::options::RunOptions;
 use super::run::{Service, WorkflowRun};
@@ -28,9 +29,9 @@ pub(super) struct Plan {
     pub(super) ids: Py<PyDict>,
     /// Whether runs are short enough for an event loop's own thread.
     pub(super) brevity: Brevity,
-    /// The variables of `kailash.security`, and the memory limit of code nodes in
+    /// Where stock keeps book of memory limits, and the limit of code nodes in
     /// bytes; `None` without such nodes.
-    pub(super) memory_limit: Option<(Py<PyDict>, u64)>,
+    pub(super) memory_limit: Option<(Arc<Book>, u64)>,
     /// Runs made with this plan.
     pub(super) runs: AtomicU64,
     dicts: Vec<WatchedDict>,
@@ -50,13 +51,14 @@ type ClassAndMethods<'py> = (Bound<'py, PyType>, Vec<Bound<'py, PyString>>);
 impl WorkflowPlan {
     /// `nodes`: one description a node, in topological order; `dicts`: pairs of
     /// a dict and the keys to watch in it (`None` for all); `classes`: pairs of
-    /// a class and the names of methods to watch; `memory_limit`: see `Plan`.
+    /// a class and the names of methods to watch; `memory_limit`: the
+    /// variables of `kailash.security`, and the limit in bytes.
     #[new]
     fn new(
         nodes: &Bound<'_, PyList>,
         dicts: Vec<DictAndKeys<'_>>,
         classes: Vec<ClassAndMethods<'_>>,
-        memory_limit: Option<(Py<PyDict>, u64)>,
+        memory_limit: Option<(Bound<'_, PyDict>, u64)>,
     ) -> PyResult<Self> {
         let py = nodes.py();
         let mut known = BuiltinsByTemplate::new();
@@ -93,7 +95,10 @@ impl WorkflowPlan {
             plan: Arc::new(Plan {
                 ids: ids.unbind(),
                 brevity: Brevity::new(),
-                memory_limit,
+                memory_limit: match memory_limit {
+                    None => None,
+                    Some((variables, bytes)) => Some((Arc::new(Book::new(variables)?), bytes)),
+                },
                 durations: Arc::new(LearnedDurations::new(nodes.len())),
                 dag: Arc::new(dag),
                 nodes,
@@ -185,6 +190,11 @@ impl WorkflowPlan {
         // Runs in flight share the plan and are not visible to the collector.
         if Arc::strong_count(&self.plan) > 1 {
             return Ok(());
+        }
+        if let Some((book, _)) = &self.plan.memory_limit
+            && Arc::strong_count(book) == 1
+        {
+            book.traverse(&visit)?;
         }
         self.plan
             .nodes

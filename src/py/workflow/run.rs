@@ -76,7 +76,7 @@ impl WorkflowRun {
             None => None,
             Some((book, bytes)) => {
                 let together = options.max_concurrency.min(plan.nodes.len());
-                let limit = MemoryLimit::new(py, book.clone_ref(py), *bytes, together, is_served)?;
+                let limit = MemoryLimit::new(Arc::clone(book), *bytes, together, is_served);
                 Some(Py::new(py, limit)?)
             }
         };

@@ -114,7 +114,7 @@ pub(super) struct WatchedClass {
     methods: Vec<(Py<PyString>, Option<Py<PyAny>>)>,
 }
 
-fn tag(class: &Bound<'_, PyType>) -> u64 {
+pub(super) fn tag(class: &Bound<'_, PyType>) -> u64 {
     // SAFETY: `class` is a type; the field is plain data.
     let tag = unsafe { (*class.as_type_ptr()).tp_version_tag };
     u64::from(tag)
