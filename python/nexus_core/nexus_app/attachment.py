@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from nexus_core.nexus_app import channels, execution_hook
+from nexus_core.nexus_app.disconnects import forget_clients, notice_clients
 from nexus_core.nexus_app.places import (
     Place,
     app_place,
@@ -91,6 +92,7 @@ class Attachment:
         yield "app and enterprise route", self._attach_app
         yield "workflows over HTTP", self._attach_workflows
         yield "event streams", self._attach_streams
+        yield "clients that go away", self._attach_clients
         yield "MCP tools", self._attach_tools
         yield "WebSocket and MCP transports", self._attach_transports
         yield "CLIChannel and MCPChannel objects", self._attach_channel_objects
@@ -117,6 +119,15 @@ class Attachment:
         self._undo.append(remove)
         for api in self._apis():
             add_stream_routes(api)
+
+    def _attach_clients(self) -> None:
+        def forget() -> None:
+            for api in self._apis():
+                forget_clients(api)
+
+        self._undo.append(forget)
+        for api in self._apis():
+            notice_clients(api)
 
     def _attach_tools(self) -> str | None:
         server = getattr(self._app, "_mcp_server", None)
@@ -182,6 +193,7 @@ class Attachment:
                 def put() -> None:
                     self._swap.put(workflow_place(api))
                     add_stream_routes(api)
+                    notice_clients(api)
 
                 self._later(f"workflow {name!r}", put)
             return outcome

@@ -14,7 +14,7 @@ from typing import Any
 from kailash.runtime._time_limits import _validate_limits
 from kailash.runtime.metrics import get_metrics_bridge
 from kailash.runtime.trust.context import TrustVerificationMode, _runtime_trust_context, get_runtime_trust_context
-from kailash.sdk_exceptions import HardTimeLimitExceeded, SoftTimeLimitExceeded
+from kailash.sdk_exceptions import HardTimeLimitExceeded, SoftTimeLimitExceeded, WorkflowCancelledError
 from kailash.workflow.credentials import get_credential_store
 
 from nexus_core._core import Places, RunOptions, Stamp, _collection
@@ -318,7 +318,7 @@ class AsyncLocalRuntime(stock.StockAsyncLocalRuntime, LocalRuntime):
         except TimeoutError:
             _logger.error(f"Workflow execution timeout after {self.execution_timeout}s")
             raise
-        except (SoftTimeLimitExceeded, HardTimeLimitExceeded):
+        except (SoftTimeLimitExceeded, HardTimeLimitExceeded, WorkflowCancelledError):
             raise
         except Exception as error:
             raised = raised_by_stock(error)
@@ -330,8 +330,9 @@ class AsyncLocalRuntime(stock.StockAsyncLocalRuntime, LocalRuntime):
                 self._last_trace = run.trace()
             run.release()
             seconds = time.perf_counter() - began
-            if metrics_are_read():
-                get_metrics_bridge().record_workflow_execution(workflow.name or "", seconds, success=succeeded)
+            bridge = get_metrics_bridge()
+            if metrics_are_read(bridge):
+                bridge.record_workflow_execution(workflow.name or "", seconds, success=succeeded)
             credentials = get_credential_store()
             if credentials._store:
                 credentials.clear()

@@ -9,10 +9,11 @@ from collections.abc import Callable, Coroutine
 from contextvars import ContextVar
 from typing import Any
 
-from kailash.sdk_exceptions import HardTimeLimitExceeded, SoftTimeLimitExceeded
+from kailash.sdk_exceptions import HardTimeLimitExceeded, SoftTimeLimitExceeded, WorkflowCancelledError
 
 from nexus_core._core import Places, RunOptions, WorkflowRun
 from nexus_core.runtime.async_host import AsyncHost, Follower
+from nexus_core.runtime.clients import Client, client
 from nexus_core.runtime.compiler import CompiledWorkflow
 from nexus_core.runtime.mailboxes import mailbox_of
 
@@ -102,6 +103,12 @@ class AsyncRun(AsyncHost):
         self._expired: BaseException | None = None
         self._timers: list[asyncio.TimerHandle] = []
         self._arm(timeout, soft_time_limit, time_limit)
+        waiting = client.get()
+        listener = None
+        if waiting is not None and not waiting.answered:
+            listener = loop.create_task(self._listen(waiting))
+            # What its nodes run has nothing to do with the client.
+            run.context().run(client.set, None)
         run.context().run(_inside.set, self.runtime._places)
         try:
             self.runtime._places.prepare()
@@ -120,6 +127,8 @@ class AsyncRun(AsyncHost):
             raise
         finally:
             self._over = True
+            if listener is not None:
+                listener.cancel()
             for timer in self._timers:
                 timer.cancel()
             # A message that is not delivered any more must not keep the loop alive.
@@ -232,6 +241,11 @@ class AsyncRun(AsyncHost):
         """Lets no node start, or lets the run go on."""
         if not self._over:
             self.run.set_paused(paused)
+
+    async def _listen(self, waiting: Client) -> None:
+        """Stops the run when its client goes away."""
+        if await waiting.has_left():
+            self._expire(WorkflowCancelledError("Workflow cancelled: the client went away"))
 
     def _expire(self, error: BaseException) -> None:
         if not self._done.done():

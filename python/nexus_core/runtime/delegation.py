@@ -13,10 +13,6 @@ from nexus_core._core import MethodWatch
 from nexus_core.runtime import stock
 
 try:
-    from opentelemetry.metrics import _internal as _meters
-except ImportError:  # then Kailash's bridge is not enabled, or finds its meters elsewhere
-    _meters = None  # type: ignore[assignment]
-try:
     from opentelemetry import trace
 except ImportError:  # then Kailash's tracer is not enabled either
     trace = None  # type: ignore[assignment]
@@ -99,15 +95,18 @@ stands_in = _methods.stands_in
 _replaced_methods = _methods.replaced
 
 
-def metrics_are_read() -> bool:
-    """Whether a measurement that Kailash's metrics bridge records would reach anybody.
+def metrics_are_read(bridge: Any) -> bool:
+    """Whether what Kailash's metrics bridge records reaches anybody.
 
-    Without a provider its instruments record nothing.
+    Until somebody sets a provider, OpenTelemetry's instruments stand in for real ones and
+    record nothing.
+
+    Args:
+        bridge: What ``kailash.runtime.metrics.get_metrics_bridge`` returns.
     """
-    return not _NO_METER_NAMED or getattr(_meters, "_METER_PROVIDER", _meters) is not None
+    counter = bridge._workflow_counter
+    return getattr(counter, "_real_instrument", counter) is not None
 
-
-_NO_METER_NAMED = "OTEL_PYTHON_METER_PROVIDER" not in os.environ
 
 #: The environment can name a provider, which is then made at the first span.
 _NO_PROVIDER_NAMED = "OTEL_PYTHON_TRACER_PROVIDER" not in os.environ
