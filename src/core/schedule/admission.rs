@@ -107,9 +107,10 @@ impl State {
         due.min_by_key(|(turn, _)| *turn).map(|(_, place)| place)
     }
 
-    /// Takes a place, unless none is free or that would overtake somebody.
+    /// Takes a place if one is free. That overtakes nobody: what is given back
+    /// goes at once to whoever waits for it.
     fn take(&mut self, place: Place) -> bool {
-        let free = self.has_room(place) && self.due().is_none();
+        let free = self.has_room(place);
         if free {
             self.occupy(place);
         }
