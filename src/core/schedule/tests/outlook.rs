@@ -2,6 +2,7 @@
 //! its outcome is certain, and what may start while it is paused or not.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -201,16 +202,17 @@ fn a_caller_waits_while_its_run_is_paused_and_is_woken_when_it_goes_on() {
     let run = Arc::new(fresh_run(&built(1, &[]), 1, &[]));
     run.hand_over_at_rest();
     run.set_paused(true);
-    // Returns after its limit, without work.
-    run.wait(true, Duration::from_millis(1));
+    let goes_on = Arc::new(AtomicBool::new(false));
     let other = {
-        let run = Arc::clone(&run);
+        let (run, goes_on) = (Arc::clone(&run), Arc::clone(&goes_on));
         std::thread::spawn(move || {
             std::thread::sleep(Duration::from_millis(20));
+            goes_on.store(true, Ordering::SeqCst);
             run.set_paused(false);
         })
     };
     wait_for_work(&run);
+    assert!(goes_on.load(Ordering::SeqCst), "it waited for nothing");
     other.join().expect("the other thread does not panic");
     assert_eq!(run.take(Taker::Caller), Take::Node(0));
 }
