@@ -71,7 +71,7 @@ def main() -> None:
     restore = uses[options.variant]() or (lambda: None)
 
     # As Nexus's own gateway runs it, but on a port that is known to be free.
-    settings = {"log_level": "warning", "access_log": False} if quiet else {}
+    settings: dict[str, Any] = {"log_level": "warning", "access_log": False} if quiet else {}
     server = uvicorn.Server(uvicorn.Config(app.fastapi_app, **settings))
     listener = socket.create_server(("127.0.0.1", 0))
 
