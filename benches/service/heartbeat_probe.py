@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import json
 import logging
 import time
@@ -16,7 +17,7 @@ from typing import Any
 
 from peers.kailash_runtime import build
 from service.variants import runtime_class
-from workloads import Graph, sleeping, values_of_results
+from workloads import Graph, sleeping
 
 BEAT = 0.005
 SMALL_EVERY = 0.05
@@ -51,6 +52,7 @@ class Observed:
     def __init__(self, runtime: Any, small: Any) -> None:
         self.runtime = runtime
         self.small = small
+        self.check = checker(SMALL)
         self.late: list[float] = []
         self.answered: list[float] = []
         self.asked: list[asyncio.Task[None]] = []
@@ -61,7 +63,7 @@ class Observed:
     async def answer(self, due: float) -> None:
         results, _ = await self.runtime.execute_workflow_async(self.small, {})
         self.answered.append(time.perf_counter() - due)
-        check(SMALL, results)
+        self.check(results)
 
     async def during(self, work: Any) -> dict[str, float]:
         tables = [Timetable(BEAT, self.late.append), Timetable(SMALL_EVERY, self.ask)]
@@ -84,21 +86,53 @@ def quantiles(name: str, values: list[float]) -> dict[str, float]:
     return {f"{name}_count": len(ordered), **found}
 
 
-def check(graph: Graph, results: dict[str, Any]) -> None:
-    if values_of_results(results) != graph.expected():
-        raise AssertionError(f"{graph.title}: wrong results")
+def checker(graph: Graph) -> Callable[[dict[str, Any]], None]:
+    """A function that checks results without making objects, which would only bring forth garbage collections."""
+    expected = graph.expected()
+
+    def check(results: dict[str, Any]) -> None:
+        if len(results) != len(expected) or not all(results[name]["result"] == expected[name] for name in expected):
+            raise AssertionError(f"{graph.title}: wrong results")
+
+    return check
 
 
-async def measure(runtime: Any, seconds: float) -> dict[str, dict[str, float]]:
+class Collections:
+    """How long the garbage collections of a phase took: each stops every thread, whatever the runtime does."""
+
+    def __init__(self) -> None:
+        self.seconds: list[float] = []
+        self.began = 0.0
+
+    def note(self, event: str, info: dict[str, int]) -> None:
+        now = time.perf_counter()
+        if event == "start":
+            self.began = now
+        else:
+            self.seconds.append(now - self.began)
+
+    def __enter__(self) -> Collections:
+        gc.callbacks.append(self.note)
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        gc.callbacks.remove(self.note)
+
+    def figures(self) -> dict[str, float]:
+        return {"collections": sum(self.seconds), "longest_collection": max(self.seconds, default=0.0)}
+
+
+async def measure(runtime: Any, seconds: float, *, freeze: bool) -> dict[str, dict[str, float]]:
     workflows = {graph: build(graph, asynchronous=True) for graph in (SHORT, BLOCKING, SMALL)}
     small = workflows[SMALL]
+    checkers = {graph: checker(graph) for graph in workflows}
     # What the first run of all does once in a process (importing libraries) is the cold start's business.
-    check(SMALL, (await runtime.execute_workflow_async(small, {}))[0])
+    checkers[SMALL]((await runtime.execute_workflow_async(small, {}))[0])
 
     async def run(graph: Graph) -> int:
         results, _ = await runtime.execute_workflow_async(workflows[graph], {})
         # Checking 10,000 results takes longer than a beat.
-        await asyncio.to_thread(check, graph, results)
+        await asyncio.to_thread(checkers[graph], results)
         return 1
 
     async def again(graph: Graph) -> int:
@@ -111,21 +145,29 @@ async def measure(runtime: Any, seconds: float) -> dict[str, dict[str, float]]:
     async def both(what: Callable[[Graph], Any]) -> int:
         return sum(await asyncio.gather(what(SHORT), what(BLOCKING)))
 
-    first = await Observed(runtime, small).during(both(run))
-    later = await Observed(runtime, small).during(both(again))
-    idle = await Observed(runtime, small).during(asyncio.sleep(1, 0))
-    return {"first": first, "later": later, "idle": idle}
+    async def observe(work: Any) -> dict[str, float]:
+        if freeze:
+            gc.collect()
+            gc.freeze()
+        with Collections() as collections:
+            figures = await Observed(runtime, small).during(work)
+        return figures | collections.figures()
+
+    first = await observe(both(run))
+    later = await observe(both(again))
+    return {"first": first, "later": later, "idle": await observe(asyncio.sleep(1, 0))}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("variant", choices=("stock", "ours"))
     parser.add_argument("--seconds", type=float, default=5.0)
+    parser.add_argument("--freeze", action="store_true", help="call gc.freeze() before each phase")
     options = parser.parse_args()
     found = runtime_class(options.variant, "AsyncLocalRuntime")
     logging.getLogger("kailash").setLevel(logging.ERROR)
     runtime = found()
-    print(json.dumps(asyncio.run(measure(runtime, options.seconds))))
+    print(json.dumps(asyncio.run(measure(runtime, options.seconds, freeze=options.freeze))))
     runtime.close()
 
 
