@@ -3,7 +3,13 @@
 pub mod core;
 
 #[cfg(feature = "python")]
+mod allocator;
+#[cfg(feature = "python")]
 mod py;
+
+#[cfg(feature = "python")]
+#[global_allocator]
+static ALLOCATOR: allocator::BeyondTheLimit = allocator::BeyondTheLimit;
 
 #[cfg(feature = "python")]
 #[pyo3::pymodule(gil_used = false)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -27,7 +28,9 @@ ENTRIES: dict[str, Callable[..., Any]] = {
 entries = pytest.mark.parametrize("entry", ENTRIES)
 
 
-def compared(entry: str, make: Callable[[], Any], inputs: Any, **more: Any) -> list[tuple[type, str]] | dict[str, Any]:
+def compared(
+    entry: str, make: Callable[[], Any], inputs: Any, *, any_failing_node: bool = False, **more: Any
+) -> list[tuple[type, str]] | dict[str, Any]:
     """What both runtimes do, which must be the same."""
     seen: list[Any] = []
     for cls in (StockAsyncRuntime, AsyncLocalRuntime):
@@ -40,9 +43,15 @@ def compared(entry: str, make: Callable[[], Any], inputs: Any, **more: Any) -> l
         results, _ = ENTRIES[entry](runtime, code_workflow({"n": "result = 1"}), {})
         assert results == {"n": {"result": 1}}
         runtime.close()
+    if any_failing_node:
+        # Of several, Kailash reports the one that its set of nodes happens to have first.
+        seen = [[(kind, _NODE.sub("Node …", text)) for kind, text in errors] for errors in seen]
     assert seen[0] == seen[1]
     found: list[tuple[type, str]] | dict[str, Any] = seen[0]
     return found
+
+
+_NODE = re.compile(r"(Sync node|Node) '.'")
 
 
 def unmarked_cycle() -> Workflow:
@@ -104,7 +113,7 @@ def test_an_unmarked_cycle_ends_as_it_does_in_kailash(entry: str) -> None:
 @pytest.mark.parametrize("inputs", [None, [], "", "text", 5, [("x", 1)], {"x": 1}, {1: 2}, {"a": 5}], ids=repr)
 @pytest.mark.parametrize("plan", PLANS)
 def test_inputs_of_any_form_are_taken_or_refused_as_in_kailash(entry: str, inputs: Any, plan: str) -> None:
-    compared(entry, lambda: plan_of(plan), inputs)
+    compared(entry, lambda: plan_of(plan), inputs, any_failing_node=inputs == {1: 2} and plan != "sync")
 
 
 @pytest.mark.parametrize("entry", ["execute_workflow_async", "execute"])

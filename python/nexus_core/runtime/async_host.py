@@ -129,7 +129,7 @@ class AsyncHost(NodeHost):
         if self.metrics is not None and self.compiled.needs_loop:
             if error is None:
                 self.metrics.node_durations[self.compiled.node_ids[index]] = seconds
-            else:
+            elif isinstance(error, Exception):
                 self.metrics.error_count += 1
         if self.follower is not None:
             self.follower.ended(index, threading.current_thread().name, output, error, seconds)

@@ -7,6 +7,7 @@ import gc
 import itertools
 import logging
 import os
+import sys
 import time
 from collections.abc import AsyncGenerator, Coroutine
 from typing import Any
@@ -59,6 +60,10 @@ _methods = MethodGuard(
 )
 
 
+#: Seconds for which short runs may keep the loop before everybody else has a turn.
+_LONGEST_ON_LOOP = 0.001
+
+
 class _FastPath:
     """What a runtime remembers so that short runs on the loop need not ask again.
 
@@ -67,11 +72,22 @@ class _FastPath:
         options: Of quiet runs; ``None`` if something about the runtime needs more.
     """
 
-    __slots__ = ("options", "stamp")
+    __slots__ = ("_on_loop", "options", "stamp")
 
     def __init__(self) -> None:
         self.stamp = Stamp()
         self.options: RunOptions | None = None
+        self._on_loop = 0.0
+
+    def spent(self, seconds: float) -> None:
+        """Counts how long runs have kept a loop."""
+        self._on_loop += seconds
+
+    async def let_others_in(self) -> None:
+        """Lets the loop turn once short runs in a row have kept it for long."""
+        if self._on_loop >= _LONGEST_ON_LOOP:
+            self._on_loop = 0.0
+            await asyncio.sleep(0)
 
 
 #: Tells apart the runs of one process, and those of different ones.
@@ -249,6 +265,7 @@ class AsyncLocalRuntime(stock.StockAsyncLocalRuntime, LocalRuntime):
         if context is None and idempotency_key is None and soft_time_limit is None and time_limit is None:
             short = self._short_plan(workflow, inputs)
             if short is not None:
+                await self._fast.let_others_in()
                 return await self._execute_native(workflow, short, inputs, None, None, options=self._fast.options)
         _validate_limits(soft_time_limit, time_limit)
         plan = self._async_plan_for(workflow, inputs, idempotency_key)
@@ -289,12 +306,12 @@ class AsyncLocalRuntime(stock.StockAsyncLocalRuntime, LocalRuntime):
         began = time.perf_counter()
         self._counts.native_runs += 1
         registry, metrics, reads_info = self.resource_registry, None, False
+        if context is None:
+            inputs = dict(inputs)
         if options is None:
             if context is not None:
                 context.variables.update(inputs)
                 inputs, registry, metrics = context.variables, context.resource_registry, context.metrics
-            else:
-                inputs = dict(inputs)
             reads_info = is_visible(_logger, logging.INFO)
             if reads_info:
                 self._log_plan(plan)
@@ -330,6 +347,8 @@ class AsyncLocalRuntime(stock.StockAsyncLocalRuntime, LocalRuntime):
                 self._last_trace = run.trace()
             run.release()
             seconds = time.perf_counter() - began
+            if options is self._fast.options:
+                self._fast.spent(seconds)
             bridge = get_metrics_bridge()
             if metrics_are_read(bridge):
                 bridge.record_workflow_execution(workflow.name or "", seconds, success=succeeded)
@@ -337,7 +356,7 @@ class AsyncLocalRuntime(stock.StockAsyncLocalRuntime, LocalRuntime):
             if credentials._store:
                 credentials.clear()
             if context is not None:
-                await self._finish_context(context, seconds, succeeded)
+                await self._finish_context(context, seconds, succeeded, sys.exc_info()[1])
         if reads_info:
             _logger.info(f"Workflow execution completed in {seconds:.2f}s")
             _analysis_logger.info(f"Found {self._switches(plan)} SwitchNode instances")
@@ -356,10 +375,10 @@ class AsyncLocalRuntime(stock.StockAsyncLocalRuntime, LocalRuntime):
         )
 
     @staticmethod
-    async def _finish_context(context: Any, seconds: float, succeeded: bool) -> None:
+    async def _finish_context(context: Any, seconds: float, succeeded: bool, error: BaseException | None) -> None:
         if succeeded:
             context.metrics.total_duration = seconds
-        else:
+        elif isinstance(error, Exception):
             context.metrics.error_count += 1
         try:
             await context.cleanup()
@@ -415,6 +434,8 @@ class AsyncLocalRuntime(stock.StockAsyncLocalRuntime, LocalRuntime):
         run_id = _new_run_id()
         steps: Coroutine[Any, Any, tuple[dict[str, Any], str]]
         if isinstance(plan, tuple):
+            if self._strict:
+                raise DelegationError(plan)
             events = EventBuffer(run_id, (), buffer)
             steps = self._delegate(plan, workflow, inputs, None)
         else:

@@ -121,6 +121,7 @@ class AsyncRun(AsyncHost):
             if self._expired is not None:
                 raise self._expired
             run.check()
+            run.retire()
             return run.results()
         except BaseException:
             await self._abandon()
@@ -190,7 +191,11 @@ class AsyncRun(AsyncHost):
             self._report(index, None, asyncio.CancelledError())
 
     def _report(self, index: int, output: Any, failure: BaseException | None) -> None:
-        self.run.finish_pinned(index, output, failure)
+        run: WorkflowRun | None = self.run
+        if run is None:
+            # It outlasted the grace; its place is given back with the run.
+            return
+        run.finish_pinned(index, output, failure)
         self._look()
 
     async def _await_node(self, index: int, inputs: dict[str, Any]) -> None:
@@ -271,4 +276,5 @@ class AsyncRun(AsyncHost):
         for task in tasks:
             task.cancel()
         if tasks:
-            await asyncio.gather(*tasks, return_exceptions=True)
+            # One that ignores it, or cleans up for long, is not waited for any longer.
+            await asyncio.wait(tasks, timeout=GRACE_SECONDS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections import deque
 from collections.abc import Callable
@@ -42,6 +43,8 @@ class EventBuffer:
         self._run_id = run_id
         self._node_ids = node_ids
         self._capacity = capacity
+        #: Holds what the buffer knows and what the run was told together.
+        self._lock = threading.Lock()
         self._paused = False
         self._pause: Callable[[bool], None] = _nothing
         self._events: deque[RunEvent] = deque()
@@ -77,10 +80,11 @@ class EventBuffer:
         self._add(NodeSkipped(self._run_id, self.age(), self._node_ids[index]))
 
     def _add(self, event: RunEvent) -> None:
-        self._events.append(event)
-        if len(self._events) >= self._capacity and not self._paused:
-            self._paused = True
-            self._pause(True)
+        with self._lock:
+            self._events.append(event)
+            if len(self._events) >= self._capacity and not self._paused:
+                self._paused = True
+                self._pause(True)
         if not self._told:
             self._told = True
             self._mailbox.post(self._wake)
@@ -111,8 +115,9 @@ class EventBuffer:
                 await self._reader
             finally:
                 self._reader = None
-        event = self._events.popleft()
-        if self._paused and len(self._events) <= self._capacity // 2:
-            self._paused = False
-            self._pause(False)
+        with self._lock:
+            event = self._events.popleft()
+            if self._paused and len(self._events) <= self._capacity // 2:
+                self._paused = False
+                self._pause(False)
         return event

@@ -14,6 +14,9 @@ const LONG_SECONDS: f64 = 0.001;
 /// A run that waits this long has blocked, whatever else the machine was doing.
 const BLOCKED_SECONDS: f64 = 0.02;
 
+/// The same for the first run, which may wait for files to be read.
+const BLOCKED_AT_FIRST_SECONDS: f64 = 0.1;
+
 /// Short runs in a row that make a habit.
 const HABIT: u32 = 3;
 
@@ -24,6 +27,10 @@ const MOST_NEEDED: u32 = 96;
 
 /// Long runs of a graph that waits for something after which it is taken to block.
 const LONG_RUNS: u32 = 3;
+
+/// Short runs in a row after which they are forgotten: whoever waits for the
+/// interpreter's lock seems to wait for something of its own.
+const FORGIVEN_AFTER: u32 = 20;
 
 /// Learns from how long runs take, all nodes one after the other.
 pub struct Brevity {
@@ -63,16 +70,23 @@ impl Brevity {
         self.blocks.load(Ordering::Relaxed)
     }
 
-    /// A run has ended. The first one of all is not counted: it warms up.
+    /// A run has ended. The first one of all warms up; it counts only if it waited
+    /// for longer than that takes.
     pub fn observe(&self, spent: Spent) {
+        let seconds = spent.elapsed.as_secs_f64();
         if self.runs.fetch_add(1, Ordering::Relaxed) == 0 {
+            if spent.waited && seconds >= BLOCKED_AT_FIRST_SECONDS {
+                self.blocks.store(true, Ordering::Relaxed);
+            }
             return;
         }
-        let seconds = spent.elapsed.as_secs_f64();
         if seconds < SHORT_SECONDS {
             let row = self.short_in_a_row.load(Ordering::Relaxed);
             self.short_in_a_row
                 .store(row.saturating_add(1), Ordering::Relaxed);
+            if row == FORGIVEN_AFTER {
+                self.long_runs.store(0, Ordering::Relaxed);
+            }
             return;
         }
         if !(spent.waited || spent.worked) {

@@ -34,7 +34,10 @@ pub(crate) trait Program: Send + Sync + 'static {
 
     /// Before and after a stretch of nodes that one thread runs in a row, in a
     /// run that nobody's thread waits for.
-    fn begin_stretch(&self, _py: Python<'_>) {}
+    /// `end_stretch` is called only after a `begin_stretch` that says `true`.
+    fn begin_stretch(&self, _py: Python<'_>) -> bool {
+        false
+    }
     fn end_stretch(&self, _py: Python<'_>) {}
 
     /// Nodes ran one after the other: all of them, or until that took long.

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use pyo3::exceptions::PyRuntimeError;
+use pyo3::exceptions::{PyException, PyRuntimeError};
 use pyo3::intern;
 use pyo3::prelude::*;
 
@@ -30,11 +30,15 @@ impl LoopMailbox {
             return Ok(());
         }
         let py = slf.py();
-        let deliver = slf.getattr(intern!(py, "deliver"))?;
-        match this.wake.bind(py).invoke((deliver,)) {
+        let woken = slf
+            .getattr(intern!(py, "deliver"))
+            .and_then(|deliver| this.wake.bind(py).invoke((deliver,)));
+        if woken.is_err() {
+            this.is_woken.store(false, Ordering::Release);
+        }
+        match woken {
             Ok(_) => Ok(()),
-            Err(closed) if closed.is_instance_of::<PyRuntimeError>(py) => {
-                this.is_woken.store(false, Ordering::Release);
+            Err(closed) if closed.get_type(py).is(py.get_type::<PyRuntimeError>()) => {
                 let unheard = std::mem::take(&mut *this.waiting.lock());
                 drop(unheard);
                 Ok(())
@@ -63,15 +67,21 @@ impl LoopMailbox {
     }
 
     /// Called on the loop.
-    fn deliver(&self, py: Python<'_>) {
+    fn deliver(&self, py: Python<'_>) -> PyResult<()> {
         // First this: what is posted from now on wakes the loop again.
         self.is_woken.store(false, Ordering::Release);
         let callbacks = std::mem::take(&mut *self.waiting.lock());
+        let mut interruption = Ok(());
         for callback in callbacks {
-            if let Err(error) = callback.bind(py).invoke(()) {
-                error.write_unraisable(py, Some(callback.bind(py)));
+            match callback.bind(py).invoke(()) {
+                Ok(_) => {}
+                Err(error) if error.is_instance_of::<PyException>(py) => {
+                    error.write_unraisable(py, Some(callback.bind(py)));
+                }
+                Err(error) => interruption = Err(error),
             }
         }
+        interruption
     }
 
     fn __traverse__(&self, visit: pyo3::PyVisit<'_>) -> Result<(), pyo3::PyTraverseError> {

@@ -3,6 +3,7 @@
 //! It holds nothing that needs the interpreter, so that the watcher can ask it
 //! too.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
@@ -24,6 +25,8 @@ pub(super) struct Recruiter<P: Program> {
     /// Those of them that have not taken a node yet.
     coming: AtomicUsize,
     is_in_line: AtomicBool,
+    /// No worker comes any more: the interpreter is at its end.
+    is_refused: AtomicBool,
 }
 
 impl<P: Program> Recruiter<P> {
@@ -35,6 +38,7 @@ impl<P: Program> Recruiter<P> {
             assigned: AtomicUsize::new(0),
             coming: AtomicUsize::new(0),
             is_in_line: AtomicBool::new(false),
+            is_refused: AtomicBool::new(false),
         })
     }
 
@@ -46,7 +50,7 @@ impl<P: Program> Recruiter<P> {
     /// Brings workers until `wanted` are on their way; those that find no free
     /// place come one by one as places become free.
     pub(super) fn bring(&self, wanted: usize) {
-        while self.coming.load(Ordering::SeqCst) < wanted {
+        while self.coming.load(Ordering::SeqCst) < wanted && !self.is_refused() {
             if self.is_in_line.swap(true, Ordering::SeqCst) {
                 return;
             }
@@ -69,7 +73,15 @@ impl<P: Program> Recruiter<P> {
             admission: Arc::clone(&self.admission),
             _served: serve_one_more(),
         };
-        pool().dispatch(Arc::new(job));
+        if !pool().dispatch(Arc::new(job)) {
+            self.is_refused.store(true, Ordering::SeqCst);
+            self.arrived();
+            self.leaves();
+        }
+    }
+
+    pub(super) fn is_refused(&self) -> bool {
+        self.is_refused.load(Ordering::SeqCst)
     }
 
     /// A worker has come.
@@ -115,7 +127,12 @@ struct Service<P: Program> {
 impl<P: Program> Job for Service<P> {
     fn work(&self) {
         Python::attach(|py| match self.execution.upgrade() {
-            Some(execution) => execution.serve(py),
+            Some(execution) => {
+                let visit = AssertUnwindSafe(|| execution.serve(py));
+                if std::panic::catch_unwind(visit).is_err() {
+                    execution.broke_down(py);
+                }
+            }
             None => self.admission.give_back(Place::Thread),
         });
     }

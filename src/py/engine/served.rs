@@ -64,6 +64,7 @@ impl<P: Program> Service<P> {
             && !self.is_told.swap(true, Ordering::SeqCst)
             && let Err(error) = LoopMailbox::post(mailbox.bind(py), callback.clone_ref(py))
         {
+            self.is_told.store(false, Ordering::SeqCst);
             error.write_unraisable(py, None);
         }
     }
@@ -120,19 +121,25 @@ impl<P: Program> LoopPlaces<P> {
     }
 }
 
+impl<P: Program> Drop for LoopPlaces<P> {
+    fn drop(&mut self) {
+        self.give_back_unused();
+    }
+}
+
 impl<P: Program> Applicant for LoopPlaces<P> {
     fn admitted(&self, _place: Place) {
         Python::attach(|py| {
+            self.held.fetch_add(1, Ordering::SeqCst);
             self.is_in_line.store(false, Ordering::SeqCst);
             let Some(execution) = self.execution.upgrade() else {
-                self.give_back();
+                self.give_back_unused();
                 return;
             };
             if execution.run.is_stopped() {
-                self.give_back();
+                self.give_back_unused();
                 return;
             }
-            self.held.fetch_add(1, Ordering::SeqCst);
             if let Some(service) = &execution.service {
                 service.tell(py);
             }
@@ -162,17 +169,15 @@ impl<P: Program> Execution<P> {
         if !service.recruiter.admission.try_take(Place::Loop) {
             return Ok(Inline::Rest);
         }
-        let entered = self.context.enter(py);
-        let ended = match &entered {
-            Ok(_) => {
-                self.program.begin_stretch(py);
-                let ended = self.inline_nodes(py);
+        let ended = self.context.enter(py).map(|entered| {
+            let began = self.program.begin_stretch(py);
+            let ended = self.inline_nodes(py);
+            if began {
                 self.program.end_stretch(py);
-                Ok(ended)
             }
-            Err(_) => Ok(Inline::Rest),
-        };
-        drop(entered?);
+            drop(entered);
+            ended
+        });
         service.loop_places.give_back();
         ended
     }
@@ -195,6 +200,7 @@ impl<P: Program> Execution<P> {
             }
             elapsed = ended;
             if let Err(error) = result {
+                self.program.ran_alone(stretch.spent());
                 self.fail(py, node, error);
                 self.run.close_solo(node);
                 return Inline::Failed;
@@ -223,9 +229,35 @@ impl<P: Program> Execution<P> {
 
     /// Whether the outcome is certain.
     pub(crate) fn is_settled(&self) -> bool {
+        if self.abandoned.load(Ordering::Acquire) {
+            return true;
+        }
         match self.run.solo_position() {
-            Some(position) => position as usize >= self.run.dag().node_count(),
-            None => self.run.outlook().settled || self.abandoned.load(Ordering::Acquire),
+            Some(position) => {
+                position as usize >= self.run.dag().node_count()
+                    || self.is_refused()
+                    || (self.run.is_stopped() && !self.has_workers())
+            }
+            None => self.run.outlook().settled || self.is_refused(),
+        }
+    }
+
+    fn has_workers(&self) -> bool {
+        let service = self.service.as_ref();
+        service.is_some_and(|service| service.recruiter.has_workers())
+    }
+
+    /// Whether no worker comes any more, because the interpreter is at its end.
+    pub(crate) fn is_refused(&self) -> bool {
+        let service = self.service.as_ref();
+        service.is_some_and(|service| service.recruiter.is_refused())
+    }
+
+    /// The run is over: it stands in no line any more.
+    pub(crate) fn retire(&self) {
+        if let Some(service) = &self.service {
+            service.recruiter.retire();
+            service.loop_places.retire();
         }
     }
 
@@ -233,7 +265,9 @@ impl<P: Program> Execution<P> {
     pub(crate) fn is_idle(&self) -> bool {
         match self.run.solo_position() {
             // A worker may be inside any node but those that are done.
-            Some(position) => position as usize >= self.run.dag().node_count(),
+            Some(position) => {
+                position as usize >= self.run.dag().node_count() || !self.has_workers()
+            }
             None => self.run.outlook().running == 0,
         }
     }
@@ -259,6 +293,22 @@ impl<P: Program> Execution<P> {
         nodes
     }
 
+    /// Who is called on the loop.
+    pub(crate) fn traverse_listener(
+        &self,
+        visit: &pyo3::PyVisit<'_>,
+    ) -> Result<(), pyo3::PyTraverseError> {
+        let listener = self
+            .service
+            .as_ref()
+            .and_then(|service| service.listener.get());
+        if let Some((mailbox, callback)) = listener {
+            visit.call(mailbox)?;
+            visit.call(callback)?;
+        }
+        Ok(())
+    }
+
     /// The loop has awaited a node.
     pub(crate) fn leave_loop_place(&self) {
         if let Some(service) = &self.service {
@@ -269,10 +319,7 @@ impl<P: Program> Execution<P> {
     /// Nothing starts any more; whoever stands in line for a place leaves it.
     pub(crate) fn abandon_service(&self, reason: StopReason) {
         self.stop(reason);
-        if let Some(service) = &self.service {
-            service.recruiter.retire();
-            service.loop_places.retire();
-        }
+        self.retire();
     }
 
     /// Lets no node start, or lets the run go on.
@@ -290,23 +337,36 @@ impl<P: Program> Execution<P> {
             return;
         };
         if let Some(position) = self.run.solo_position() {
-            if (position as usize) < self.run.dag().node_count() {
-                service.recruiter.bring(1);
+            if (position as usize) < self.run.dag().node_count() && !self.run.is_stopped() {
+                // One alone, until the run is handed over.
+                if !service.recruiter.has_workers() {
+                    service.recruiter.bring(1);
+                }
             } else if !on_loop {
                 service.tell(py);
             }
             return;
         }
-        self.act_on(py, service, self.run.outlook(), on_loop);
+        self.act_on(py, service, self.run.outlook(), on_loop, 0);
     }
 
-    fn act_on(&self, py: Python<'_>, service: &Service<P>, outlook: Outlook, on_loop: bool) {
+    /// `taken` ready nodes the calling worker runs itself.
+    fn act_on(
+        &self,
+        py: Python<'_>,
+        service: &Service<P>,
+        outlook: Outlook,
+        on_loop: bool,
+        taken: usize,
+    ) {
         let is_over = outlook.settled || self.abandoned.load(Ordering::Acquire);
         if !on_loop && (is_over || outlook.pinned > 0) {
             service.tell(py);
         }
         if outlook.blocking > 0 {
-            service.recruiter.bring(outlook.blocking);
+            service
+                .recruiter
+                .bring(outlook.blocking.saturating_sub(taken));
         } else if outlook.ready > 0 && !service.recruiter.has_workers() {
             service.recruiter.bring(1);
         }
@@ -326,12 +386,14 @@ impl<P: Program> Execution<P> {
             let recruiter = Arc::clone(&service.recruiter);
             self.watch_and(parallel, move |workers| recruiter.bring(workers))
         });
-        self.program.begin_stretch(py);
+        let began = self.program.begin_stretch(py);
         let goes_on = !is_alone || self.serve_alone(py);
         if goes_on {
             self.serve_together(py, service);
         }
-        self.program.end_stretch(py);
+        if began {
+            self.program.end_stretch(py);
+        }
         if self.is_forked() {
             // The run, and everybody who waits for it, belong to the parent.
             return;
@@ -346,14 +408,34 @@ impl<P: Program> Execution<P> {
         self.look_after(py, false);
     }
 
+    /// A visit ended in a panic: the run fails, and nobody waits for it for ever.
+    pub(super) fn broke_down(&self, py: Python<'_>) {
+        let Some(service) = &self.service else {
+            return;
+        };
+        let error = pyo3::exceptions::PyRuntimeError::new_err(
+            "the engine broke down while it ran this workflow; please report it with what was logged",
+        );
+        self.fail(py, 0, error);
+        self.abandoned.store(true, Ordering::Release);
+        self.run.stop();
+        service.recruiter.leaves();
+        drop(self.watching.lock().take());
+        service.tell(py);
+    }
+
     /// Nodes in order, while this worker is alone with the run. Whether there is
     /// more to do, together with others.
     fn serve_alone(&self, py: Python<'_>) -> bool {
         let entered = match self.context.enter(py) {
             Ok(entered) => entered,
             Err(error) => {
-                self.fail(py, 0, error);
-                self.run.close_solo(0);
+                let position = self.run.solo_position().unwrap_or(0);
+                self.fail(py, position, error);
+                if self.run.close_solo(position) == Advance::HandedOver {
+                    self.run.hand_over_at_rest();
+                    self.run.stop();
+                }
                 return false;
             }
         };
@@ -392,6 +474,10 @@ impl<P: Program> Execution<P> {
             if let (Some(trace), Some(start)) = (&self.trace, start) {
                 trace.record(py, node, start, Instant::now());
             }
+            if self.is_forked() {
+                // The run belongs to the parent process.
+                return false;
+            }
             let (advance, outcome) = match result {
                 Ok(()) => (self.run.advance(node), Outcome::Done),
                 Err(error) => {
@@ -405,6 +491,7 @@ impl<P: Program> Execution<P> {
                 return true;
             }
             if outcome == Outcome::Failed {
+                self.program.ran_alone(stretch.spent());
                 return false;
             }
             node += 1;
@@ -436,7 +523,7 @@ impl<P: Program> Execution<P> {
                 return;
             }
             let outlook = self.run.finish_and_look(node, outcome, seconds);
-            self.act_on(py, service, outlook, false);
+            self.act_on(py, service, outlook, false, 1);
             held += seconds;
             if held >= QUANTUM {
                 if self.is_wanted_elsewhere() {

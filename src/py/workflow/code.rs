@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use pyo3::exceptions::PyMemoryError;
 use pyo3::ffi;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -147,6 +148,14 @@ impl CodeBody {
                     variables.set_item(intern!(py, "result"), value)
                 }),
         };
+        // Before anything is allocated to tell of it.
+        let exhausted = outcome
+            .as_ref()
+            .is_err_and(|error| error.is_instance_of::<PyMemoryError>(py));
+        let _relief = exhausted.then(|| {
+            variables.clear();
+            program.relieve(py)
+        });
         drop(namespace);
         self.builtins.take_back(builtins);
         let elapsed = program.clock.since(started, self.timeout);

@@ -145,6 +145,8 @@ struct State {
     shares: usize,
     /// As stock's book has it.
     ceiling: Option<Py<PyAny>>,
+    /// It was reached, and has been taken back to tell of that.
+    is_lifted: bool,
 }
 
 /// The ceiling that a run's code nodes are under.
@@ -179,6 +181,7 @@ impl MemoryLimit {
                 depth: 0,
                 shares: 1,
                 ceiling: None,
+                is_lifted: false,
             }),
         }
     }
@@ -189,7 +192,8 @@ impl MemoryLimit {
     /// Whether a ceiling is set, so that `MemoryError` means it was reached.
     #[getter]
     fn in_force(&self) -> bool {
-        self.state.lock().ceiling.is_some()
+        let state = self.state.lock();
+        state.ceiling.is_some() || state.is_lifted
     }
 
     /// Whether nodes ran on other threads than the caller's.
@@ -218,10 +222,15 @@ impl MemoryLimit {
             }
             state.depth
         };
-        if depth > 1 {
-            self.unset(py)?;
+        let entered = if depth > 1 {
+            self.unset(py).and_then(|()| self.set(py))
+        } else {
+            self.set(py)
+        };
+        if entered.is_err() {
+            self.state.lock().depth -= 1;
         }
-        self.set(py)
+        entered
     }
 
     /// Takes it back when nobody needs it any more.
@@ -269,6 +278,29 @@ impl MemoryLimit {
 }
 
 impl MemoryLimit {
+    /// Takes the ceiling back for as long as it takes to tell that it was reached.
+    pub(super) fn lift(&self, py: Python<'_>) -> PyResult<()> {
+        if self.state.lock().ceiling.is_none() {
+            return Ok(());
+        }
+        let _open = self.book.open(py)?;
+        self.unset(py)?;
+        self.state.lock().is_lifted = true;
+        Ok(())
+    }
+
+    /// Puts it in force again.
+    pub(super) fn restore(&self, py: Python<'_>) -> PyResult<()> {
+        if !std::mem::take(&mut self.state.lock().is_lifted) {
+            return Ok(());
+        }
+        let _open = self.book.open(py)?;
+        if self.state.lock().depth > 0 {
+            self.set(py)?;
+        }
+        Ok(())
+    }
+
     /// With the book open.
     fn set(&self, py: Python<'_>) -> PyResult<()> {
         if self.limit == 0 {

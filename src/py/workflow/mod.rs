@@ -13,6 +13,7 @@ mod inputs;
 mod memory_limit;
 mod method_watch;
 mod node;
+mod node_logs;
 mod options;
 mod outputs;
 mod plan;

@@ -450,57 +450,6 @@ impl WorkflowProgram {
         PyList::new(py, done.map(|index| &self.plan.nodes[index as usize].id))
     }
 
-    fn enter_memory_limit(&self, py: Python<'_>) -> PyResult<()> {
-        self.memory_limit
-            .as_ref()
-            .map_or(Ok(()), |limit| limit.get().enter(py))
-    }
-
-    fn leave_memory_limit(&self, py: Python<'_>) -> PyResult<()> {
-        self.memory_limit
-            .as_ref()
-            .map_or(Ok(()), |limit| limit.get().leave(py))
-    }
-
-    /// What `Node.execute` logs before it does anything, if somebody reads it.
-    pub(super) fn log_executing(&self, py: Python<'_>, index: u32) -> PyResult<Option<Instant>> {
-        if !self.settings.logs_nodes {
-            return Ok(None);
-        }
-        let host = self.host.bind(py);
-        host.ask(intern!(py, "log_executing"), (index,))?;
-        Ok(Some(Instant::now()))
-    }
-
-    /// What `validate_node_parameters` logs.
-    pub(super) fn log_validated(
-        &self,
-        py: Python<'_>,
-        index: u32,
-        variables: &Bound<'_, PyDict>,
-    ) -> PyResult<()> {
-        if self.settings.logs_nodes {
-            let host = self.host.bind(py);
-            host.ask(intern!(py, "log_validated"), (index, variables.keys()))?;
-        }
-        Ok(())
-    }
-
-    /// What `Node.execute` logs at its end.
-    pub(super) fn log_executed(
-        &self,
-        py: Python<'_>,
-        index: u32,
-        began: Option<Instant>,
-    ) -> PyResult<()> {
-        if let Some(began) = began {
-            let host = self.host.bind(py);
-            let seconds = began.elapsed().as_secs_f64();
-            host.ask(intern!(py, "log_executed"), (index, seconds))?;
-        }
-        Ok(())
-    }
-
     /// The first node in topological order that has not run.
     pub(super) fn first_pending(&self) -> Option<u32> {
         (0..self.plan.nodes.len() as u32).find(|&index| self.kind(index) == Kind::Pending)
@@ -543,24 +492,26 @@ impl Program for WorkflowProgram {
         }
     }
 
-    fn begin_stretch(&self, py: Python<'_>) {
-        if self.settings.guards_stretch
-            && let Err(error) = self.enter_memory_limit(py)
-        {
-            error.write_unraisable(py, None);
+    fn begin_stretch(&self, py: Python<'_>) -> bool {
+        if !self.settings.guards_stretch {
+            return false;
+        }
+        match self.enter_memory_limit(py) {
+            Ok(()) => true,
+            Err(error) => {
+                error.write_unraisable(py, None);
+                false
+            }
         }
     }
 
     fn end_stretch(&self, py: Python<'_>) {
-        if self.settings.guards_stretch
-            && let Err(error) = self.leave_memory_limit(py)
-        {
+        if let Err(error) = self.leave_memory_limit(py) {
             error.write_unraisable(py, None);
         }
     }
 
     fn ran_alone(&self, spent: Spent) {
-        if spent.elapsed.as_micros() > 900 {}
         self.plan.brevity.observe(spent);
     }
 

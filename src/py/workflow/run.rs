@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use pyo3::exceptions::PySystemError;
+use pyo3::exceptions::{PyRuntimeError, PySystemError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
@@ -105,6 +105,16 @@ impl WorkflowRun {
     }
 }
 
+impl Drop for WorkflowRun {
+    /// Nodes that were awaited and never reported, because their loop is gone.
+    fn drop(&mut self) {
+        let unreported = std::mem::take(&mut *self.pinned.lock());
+        for _ in unreported {
+            self.execution.leave_loop_place();
+        }
+    }
+}
+
 #[pymethods]
 impl WorkflowRun {
     /// The ceiling that the run's code nodes are under, if it has any.
@@ -172,8 +182,16 @@ impl WorkflowRun {
     fn check(&self) -> PyResult<()> {
         match self.execution.take_failure() {
             Some((_, error)) => Err(error),
+            None if self.execution.is_refused() => Err(PyRuntimeError::new_err(
+                "the interpreter is shutting down: no worker runs the rest of this workflow",
+            )),
             None => Ok(()),
         }
+    }
+
+    /// The run is over: it stands in no line any more.
+    fn retire(&self) {
+        self.execution.retire();
     }
 
     /// Nothing starts from now on.
@@ -299,6 +317,7 @@ impl WorkflowRun {
         visit.call(&program.results)?;
         visit.call(&program.workflow_context)?;
         visit.call(&program.parameters)?;
+        self.execution.traverse_listener(&visit)?;
         self.execution.context.traverse(&visit)
     }
 
