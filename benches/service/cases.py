@@ -24,8 +24,9 @@ class Case:
     connections: int
     variants: tuple[str, ...] = ("stock", "ours", "stub")
     logs: str = "warning"
-    seconds: int = 2
-    rounds: int = 2
+    seconds: int = 1
+    rounds: int = 8
+    """Many short turns: a ratio of neighbours is little disturbed by what comes and goes on the machine."""
 
     @property
     def name(self) -> str:
@@ -44,6 +45,10 @@ CASES = (
     Case("guide", 16, variants=("stock", "ours", "ours_32", "stub"), seconds=12, rounds=1),
     Case("one_node", 16, logs="default"),
 )
+
+
+STOCK_ROUNDS = 2
+"""Of the rounds, those in which stock has its turn: it is far off, and no limit is about it."""
 
 
 def case_of(workflow: str, connections: int, logs: str = "warning") -> Case:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from service import load
-from service.cases import CASES, MANY_THREADS, Case, expected_outputs
+from service.cases import CASES, MANY_THREADS, STOCK_ROUNDS, Case, expected_outputs
 from service.figures import Cell, Figures
 from service.processes import Launcher, Started
 
@@ -64,17 +64,19 @@ def in_turns(
     for variant in chosen:
         port = running[variant].said["port"]
         load.check(port, case.workflow, expected, times=3)
-        load.load(folder, port, case.workflow, connections=case.connections, seconds=1 if case.seconds <= 2 else 3)
-    rounds = 1 if quick else case.rounds
+        load.load(folder, port, case.workflow, connections=case.connections, seconds=min(case.seconds, 3))
+    rounds = min(case.rounds, 2) if quick else case.rounds
     for turn in range(rounds):
         order = chosen if (number + turn) % 2 == 0 else list(reversed(chosen))
         for variant in order:
+            if variant == "stock" and turn >= STOCK_ROUNDS:
+                continue
             server = running[variant]
             port = server.said["port"]
             # Also waits for what the last load has left under way.
             load.check(port, case.workflow, expected, times=1)
             before = processor_seconds(server.process.pid)
-            seconds = 2 if variant == "stub" else case.seconds
+            seconds = 1 if variant == "stub" else case.seconds
             measured = load.load(folder, port, case.workflow, connections=case.connections, seconds=seconds)
             after = processor_seconds(server.process.pid)
             load.check(port, case.workflow, expected, times=1)
