@@ -1,0 +1,134 @@
+"""Exhausted memory, slow clean-ups, runs that would keep the loop for themselves."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kailash.nodes.base import Node
+from tests.runtime.support import AwaitingNode, CallingNode, code_workflow, node_workflow, run_python
+
+from nexus_core.runtime import AsyncLocalRuntime
+
+OnLoop = Callable[..., Any]
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the limit needs Linux's /proc")
+def test_a_node_that_fills_the_memory_bit_by_bit_fails_in_kailashs_words_and_the_runtime_goes_on(
+    tmp_path: Path,
+) -> None:
+    done = run_python(
+        """
+        import asyncio
+        from nexus_core.runtime import AsyncLocalRuntime
+
+        filling = code_workflow({"n": "kept = []\\nwhile True:\\n    kept.append([len(kept)])"})
+        ordinary = code_workflow({"n": "result = 1"})
+
+        async def main():
+            async with AsyncLocalRuntime(strict=True) as runtime:
+                for _ in range(2):
+                    try:
+                        await runtime.execute_workflow_async(filling, {})
+                    except Exception as error:
+                        assert "Memory limit exceeded: code execution requested more than 536870912" in str(error)
+                    else:
+                        raise SystemExit("it was not refused")
+                    assert (await runtime.execute_workflow_async(ordinary, {}))[0] == {"n": {"result": 1}}
+                print("ended")
+
+        asyncio.run(main())
+        """,
+        tmp_path,
+    )
+    assert (done.stdout.splitlines()[-1:], done.returncode) == (["ended"], 0), done.stdout + done.stderr
+
+
+def test_short_runs_in_a_row_let_others_have_the_loop(on_loop: OnLoop) -> None:
+    async def body(runtime: AsyncLocalRuntime) -> None:
+        workflow = code_workflow({"n": "result = 1"})
+        turns = 0
+
+        async def count() -> None:
+            nonlocal turns
+            while True:
+                turns += 1
+                await asyncio.sleep(0)
+
+        for _ in range(100):
+            await runtime.execute_workflow_async(workflow, {})
+        other = asyncio.ensure_future(count())
+        await asyncio.sleep(0)
+        before = turns
+        for _ in range(3000):
+            await runtime.execute_workflow_async(workflow, {})
+        other.cancel()
+        await asyncio.gather(other, return_exceptions=True)
+        assert turns - before >= 3
+
+    on_loop(body)
+
+
+def test_a_node_that_cleans_up_for_long_holds_a_cancelled_run_for_no_longer_than_the_grace(on_loop: OnLoop) -> None:
+    async def body(runtime: AsyncLocalRuntime) -> None:
+        began, let_go = asyncio.Event(), asyncio.Event()
+
+        async def awaited(node: Node, **_: Any) -> None:
+            began.set()
+            try:
+                await asyncio.sleep(60)
+            finally:
+                await let_go.wait()
+
+        run = asyncio.ensure_future(runtime.execute_workflow_async(node_workflow({"a": AwaitingNode(awaited)}), {}))
+        await began.wait()
+        run.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await run
+        assert not let_go.is_set()
+        let_go.set()
+        while runtime._places.occupancy() != (0, 0):
+            await asyncio.sleep(0.001)
+        while asyncio.all_tasks() != {asyncio.current_task()}:
+            await asyncio.sleep(0.001)
+
+    on_loop(body)
+
+
+def test_a_run_that_blocks_and_fails_is_known_to_block(on_loop: OnLoop) -> None:
+    async def body(runtime: AsyncLocalRuntime) -> None:
+        code = "import time\nif x:\n    time.sleep(0.05)\n    raise ValueError('late')\nresult = 1"
+        workflow = code_workflow({"n": code})
+        for _ in range(20):
+            await runtime.execute_workflow_async(workflow, {"x": 0})
+        with pytest.raises(Exception, match="late"):
+            await runtime.execute_workflow_async(workflow, {"x": 1})
+        assert "will be taken for short" in str(runtime.explain(workflow))
+
+    on_loop(body)
+
+
+def test_inputs_are_taken_as_they_are_when_the_run_begins(on_loop: OnLoop) -> None:
+    async def body(runtime: AsyncLocalRuntime) -> None:
+        workflow = code_workflow({"n": "result = x"})
+        for _ in range(100):
+            await runtime.execute_workflow_async(workflow, {"x": 0})
+
+        def hold(node: Node, **_: Any) -> None:
+            time.sleep(0.05)
+
+        holding = asyncio.ensure_future(runtime.execute_workflow_async(node_workflow({"h": CallingNode(hold)}), {}))
+        await asyncio.sleep(0.01)
+        inputs = {"x": 1}
+        waiting = asyncio.ensure_future(runtime.execute_workflow_async(workflow, inputs))
+        await asyncio.sleep(0)
+        inputs["x"] = 2
+        assert (await waiting)[0] == {"n": {"result": 1}}
+        await holding
+
+    on_loop(body, max_concurrent_nodes=1, thread_pool_size=1)
