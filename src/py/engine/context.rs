@@ -65,6 +65,29 @@ impl RunContext {
         })
     }
 
+    /// The same for nodes that run away from the caller: what it is handling is
+    /// no context of theirs.
+    pub(crate) fn copy_current_apart(py: Python<'_>) -> PyResult<Self> {
+        let mut context = Self::copy_current(py)?;
+        context.handled = None;
+        Ok(context)
+    }
+
+    /// Whether the calling thread is handling an exception.
+    pub(crate) fn is_handling(_py: Python<'_>) -> bool {
+        // SAFETY: attached; a new reference, or null where nothing is handled.
+        let handled = unsafe { ffi::PyErr_GetHandledException() };
+        if handled.is_null() {
+            return false;
+        }
+        // SAFETY: the reference is ours; `None` stands for nothing.
+        unsafe {
+            let is_exception = handled != ffi::Py_None();
+            ffi::Py_DECREF(handled);
+            is_exception
+        }
+    }
+
     pub(crate) fn object(&self, py: Python<'_>) -> Py<PyAny> {
         self.context.clone_ref(py)
     }

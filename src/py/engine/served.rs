@@ -15,6 +15,7 @@ use crate::core::schedule::{Admission, Advance, Applicant, Outcome, Outlook, Pla
 
 use crate::core::threads::Stretch;
 
+use super::context::RunContext;
 use super::drive::{Execution, Program, StopReason, stuck_seconds};
 use super::mailbox::LoopMailbox;
 use super::recruiter::Recruiter;
@@ -166,7 +167,8 @@ impl<P: Program> Execution<P> {
         let Some(service) = &self.service else {
             return Ok(Inline::Rest);
         };
-        if !service.recruiter.admission.try_take(Place::Loop) {
+        // To errors of nodes here, what is being handled would be their context.
+        if RunContext::is_handling(py) || !service.recruiter.admission.try_take(Place::Loop) {
             return Ok(Inline::Rest);
         }
         let ended = self.context.enter(py).map(|entered| {

@@ -92,7 +92,11 @@ impl WorkflowRun {
             workflow_context,
             rows.clone(),
         );
-        let context = RunContext::copy_current(py)?;
+        let context = if is_served {
+            RunContext::copy_current_apart(py)?
+        } else {
+            RunContext::copy_current(py)?
+        };
         let execution = Execution::new(run, program, context, has_pinned, options.trace, terms);
         if !is_served {
             execution.prepare(true);
