@@ -1,8 +1,9 @@
-"""Exhausted memory, slow clean-ups, runs that would keep the loop for themselves."""
+"""Exhausted memory, loops that are closed too early, slow clean-ups, runs that would keep the loop for themselves."""
 
 from __future__ import annotations
 
 import asyncio
+import gc
 import sys
 import time
 from collections.abc import Callable
@@ -72,6 +73,29 @@ def test_short_runs_in_a_row_let_others_have_the_loop(on_loop: OnLoop) -> None:
         assert turns - before >= 3
 
     on_loop(body)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_loop_that_is_closed_with_a_run_under_way_takes_no_place_with_it() -> None:
+    async def awaited(node: Node, **_: Any) -> None:
+        await asyncio.sleep(60)
+
+    def leave_a_run(runtime: AsyncLocalRuntime) -> None:
+        loop = asyncio.new_event_loop()
+        loop.set_exception_handler(lambda *_: None)
+        left = loop.create_task(runtime.execute_workflow_async(node_workflow({"a": AwaitingNode(awaited)}), {}))
+        loop.run_until_complete(asyncio.sleep(0.02))
+        loop.close()
+        del left
+
+    with AsyncLocalRuntime(strict=True, max_concurrent_nodes=2) as runtime:
+        for _ in range(3):
+            leave_a_run(runtime)
+            for _ in range(3):
+                gc.collect()
+        assert runtime._places.occupancy() == (0, 0)
+        results, _ = asyncio.run(runtime.execute_workflow_async(code_workflow({"n": "result = 1"}), {}))
+        assert results == {"n": {"result": 1}}
 
 
 def test_a_node_that_cleans_up_for_long_holds_a_cancelled_run_for_no_longer_than_the_grace(on_loop: OnLoop) -> None:

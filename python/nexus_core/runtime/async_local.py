@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import itertools
 import logging
@@ -59,6 +60,9 @@ _methods = MethodGuard(
     ),
 )
 
+
+#: Nodes from which on a workflow is read on a thread.
+_LARGE = 100
 
 #: Seconds for which short runs may keep the loop before everybody else has a turn.
 _LONGEST_ON_LOOP = 0.001
@@ -268,6 +272,7 @@ class AsyncLocalRuntime(stock.StockAsyncLocalRuntime, LocalRuntime):
                 await self._fast.let_others_in()
                 return await self._execute_native(workflow, short, inputs, None, None, options=self._fast.options)
         _validate_limits(soft_time_limit, time_limit)
+        await self._read_large(workflow)
         plan = self._async_plan_for(workflow, inputs, idempotency_key)
         if isinstance(plan, tuple):
             return await self._delegate(
@@ -430,6 +435,7 @@ class AsyncLocalRuntime(stock.StockAsyncLocalRuntime, LocalRuntime):
         if buffer < 1:
             raise ValueError(f"buffer is {buffer!r}, and must be at least 1: no event could be kept")
         inputs = {} if inputs is None else inputs
+        await self._read_large(workflow)
         plan = self._async_plan_for(workflow, inputs, None)
         run_id = _new_run_id()
         steps: Coroutine[Any, Any, tuple[dict[str, Any], str]]
@@ -486,6 +492,15 @@ class AsyncLocalRuntime(stock.StockAsyncLocalRuntime, LocalRuntime):
         self._fast.stamp.renew(self, self.__dict__)
 
     # --- what is native -----------------------------------------------------------------
+
+    async def _read_large(self, workflow: Any) -> None:
+        """Reads a workflow whose reading would keep the loop for long, on a thread."""
+        if type(workflow) is not stock.Workflow or len(workflow._node_instances) < _LARGE:
+            return
+        if known(workflow, self._awaits()) is None:
+            # What is wrong with it is found again, and told, by whoever needs the plan.
+            with contextlib.suppress(Exception):
+                await asyncio.to_thread(compiled, workflow, self._awaits())
 
     def _awaits(self) -> Awaits:
         return Awaits.ASYNC_NODES if self.analyzer else Awaits.NONE

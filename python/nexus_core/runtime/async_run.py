@@ -42,7 +42,18 @@ class AsyncRun(AsyncHost):
         registry: The resources that asynchronous nodes are given, or ``None``.
     """
 
-    __slots__ = ("_cleaning", "_done", "_draining", "_expired", "_loop", "_over", "_registry", "_tasks", "_timers")
+    __slots__ = (
+        "_begun",
+        "_cleaning",
+        "_done",
+        "_draining",
+        "_expired",
+        "_loop",
+        "_over",
+        "_registry",
+        "_tasks",
+        "_timers",
+    )
 
     def __init__(
         self,
@@ -96,8 +107,10 @@ class AsyncRun(AsyncHost):
         run = self.run
         loop = self._loop = asyncio.get_running_loop()
         self._done: asyncio.Future[None] = loop.create_future()
-        #: What is awaited, with the node's place until it has been reported.
+        #: What is awaited, with the place of its node in topological order.
         self._tasks: dict[asyncio.Task[None], int | None] = {}
+        #: Nodes whose task has taken its first step.
+        self._begun: set[int] = set()
         self._cleaning = 0
         self._draining = self._over = False
         self._expired: BaseException | None = None
@@ -123,6 +136,11 @@ class AsyncRun(AsyncHost):
             run.check()
             run.retire()
             return run.results()
+        except GeneratorExit:
+            # The loop is gone, and with it whoever could wait for anything.
+            self._over = True
+            run.abandon()
+            raise
         except BaseException:
             await self._abandon()
             raise
@@ -186,7 +204,7 @@ class AsyncRun(AsyncHost):
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         index = self._tasks.pop(task)
-        if index is not None:
+        if index is not None and index not in self._begun:
             # Cancelled before its first step: nothing of it ran.
             self._report(index, None, asyncio.CancelledError())
 
@@ -199,22 +217,27 @@ class AsyncRun(AsyncHost):
         self._look()
 
     async def _await_node(self, index: int, inputs: dict[str, Any]) -> None:
+        self._begun.add(index)
         node = self.compiled.instances[index]
         output: Any = None
         failure: BaseException | None = None
+        is_lost = False
         try:
             if self._registry:
                 inputs["resource_registry"] = self._registry
             output = await node.execute_async(**inputs)
+        except GeneratorExit:
+            # The loop is gone: nobody can wait for a clean-up.
+            self._over = is_lost = True
+            failure = asyncio.CancelledError()
+            raise
         except BaseException as error:
             failure = error
             if isinstance(error, (KeyboardInterrupt, SystemExit)):
                 raise
         finally:
-            await self._clean_up(index)
-            task = asyncio.current_task()
-            if task is not None:
-                self._tasks[task] = None
+            if not is_lost:
+                await self._clean_up(index)
             self._report(index, output, failure)
 
     def should_skip(self, index: int, inputs: dict[str, Any]) -> bool:

@@ -29,9 +29,10 @@ pub struct Stretch {
 pub struct Spent {
     pub elapsed: Duration,
     /// Whether the thread gave its processor up by itself: it slept, or waited for
-    /// something or somebody.
+    /// something or somebody. Not where other threads of the process worked most of
+    /// the time: then it may have waited for a lock that they held.
     pub waited: bool,
-    /// Whether it worked for most of the time. If it did neither, the system had
+    /// Whether it, or the process, worked for most of the time. If it did neither, the system had
     /// other things to do.
     pub worked: bool,
 }
@@ -39,6 +40,7 @@ pub struct Spent {
 struct Usage {
     waits: i64,
     worked: Duration,
+    process: Duration,
 }
 
 impl Usage {
@@ -55,6 +57,7 @@ impl Usage {
         (status == 0).then(|| Self {
             waits: usage.ru_nvcsw,
             worked: duration(usage.ru_utime) + duration(usage.ru_stime),
+            process: process_time(),
         })
     }
 
@@ -62,6 +65,21 @@ impl Usage {
     fn of_this_thread() -> Option<Self> {
         None
     }
+}
+
+/// Processor time of all threads of the process.
+#[cfg(target_os = "linux")]
+fn process_time() -> Duration {
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: a valid place for the result; stays zero where there is no such clock.
+    unsafe { libc::clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, &raw mut time) };
+    Duration::new(
+        time.tv_sec.try_into().unwrap_or(0),
+        time.tv_nsec.try_into().unwrap_or(0),
+    )
 }
 
 impl Stretch {
@@ -98,7 +116,12 @@ impl Stretch {
         let (waited, worked) = after.map_or((true, false), |(before, after)| {
             let worked = after.worked.saturating_sub(before.worked);
             let worked = worked.saturating_sub(paused);
-            (after.waits > before.waits, worked * 2 > elapsed)
+            let process = after.process.saturating_sub(before.process);
+            let is_busy = process.saturating_sub(paused) * 2 > elapsed;
+            (
+                after.waits > before.waits && !is_busy,
+                worked * 2 > elapsed || is_busy,
+            )
         });
         Spent {
             elapsed,
@@ -119,6 +142,33 @@ mod tests {
         let spent = stretch.spent();
         assert!(spent.waited && !spent.worked, "{spent:?}");
         assert!(spent.elapsed >= Duration::from_millis(30));
+    }
+
+    #[test]
+    fn sleeping_beside_a_busy_thread_is_not_told_from_waiting_for_it() {
+        let stop = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let busy = {
+            let stop = std::sync::Arc::clone(&stop);
+            std::thread::spawn(move || {
+                while !stop.load(Ordering::Relaxed) {
+                    std::hint::spin_loop();
+                }
+            })
+        };
+        // Until the other thread is seen to work: a loaded machine may keep it from that.
+        let deadline = Instant::now() + Duration::from_secs(20);
+        let mut spent;
+        loop {
+            let stretch = Stretch::begin();
+            std::thread::sleep(Duration::from_millis(30));
+            spent = stretch.spent();
+            if !spent.waited || Instant::now() > deadline {
+                break;
+            }
+        }
+        stop.store(true, Ordering::Relaxed);
+        assert!(busy.join().is_ok());
+        assert!(!spent.waited && spent.worked, "{spent:?}");
     }
 
     #[test]
