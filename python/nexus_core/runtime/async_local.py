@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-import itertools
 import logging
-import os
 import sys
 import time
 from collections.abc import AsyncGenerator, Coroutine
@@ -19,7 +17,7 @@ from kailash.runtime.trust.context import TrustVerificationMode, _runtime_trust_
 from kailash.sdk_exceptions import HardTimeLimitExceeded, SoftTimeLimitExceeded, WorkflowCancelledError
 from kailash.workflow.credentials import get_credential_store
 
-from nexus_core._core import Places, RunOptions, Stamp, _collection
+from nexus_core._core import Places, RunOptions, _collection
 from nexus_core.runtime import stock
 from nexus_core.runtime.async_host import Follower, raised_by_stock
 from nexus_core.runtime.async_run import AsyncRun
@@ -27,8 +25,10 @@ from nexus_core.runtime.compiler import Awaits, CompiledWorkflow, NotNative, com
 from nexus_core.runtime.delegation import MethodGuard, metrics_are_read
 from nexus_core.runtime.events import RunEvent, RunFailed, RunFinished, RunStarted
 from nexus_core.runtime.explain import DelegationError, Explanation
+from nexus_core.runtime.fast_path import FastPath
 from nexus_core.runtime.local import LocalRuntime
 from nexus_core.runtime.log_visibility import is_visible
+from nexus_core.runtime.run_ids import new_run_id
 from nexus_core.runtime.run_options import run_options
 from nexus_core.runtime.run_stream import EventBuffer
 
@@ -63,54 +63,6 @@ _methods = MethodGuard(
 
 #: Nodes from which on a workflow is read on a thread.
 _LARGE = 100
-
-#: Seconds for which short runs may keep the loop before everybody else has a turn.
-_LONGEST_ON_LOOP = 0.001
-
-
-class _FastPath:
-    """What a runtime remembers so that short runs on the loop need not ask again.
-
-    Attributes:
-        stamp: Holds as long as no attribute of the runtime has been set.
-        options: Of quiet runs; ``None`` if something about the runtime needs more.
-    """
-
-    __slots__ = ("_on_loop", "options", "stamp")
-
-    def __init__(self) -> None:
-        self.stamp = Stamp()
-        self.options: RunOptions | None = None
-        self._on_loop = 0.0
-
-    def spent(self, seconds: float) -> None:
-        """Counts how long runs have kept a loop."""
-        self._on_loop += seconds
-
-    async def let_others_in(self) -> None:
-        """Lets the loop turn once short runs in a row have kept it for long."""
-        if self._on_loop >= _LONGEST_ON_LOOP:
-            self._on_loop = 0.0
-            await asyncio.sleep(0)
-
-
-#: Tells apart the runs of one process, and those of different ones.
-_run_numbers = itertools.count()
-_process_mark = os.urandom(3).hex()
-
-
-def _mark_process() -> None:
-    global _process_mark
-    _process_mark = os.urandom(3).hex()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_mark_process)
-
-
-def _new_run_id() -> str:
-    return f"run_{time.time_ns() // 1_000_000}_{_process_mark}{next(_run_numbers):x}"
-
 
 # A collection in the middle of a short run does not make it a long one.
 gc.callbacks.append(_collection)
@@ -183,7 +135,7 @@ class AsyncLocalRuntime(stock.StockAsyncLocalRuntime, LocalRuntime):
         self.thread_pool_size = thread_pool_size
         self.run_short_on_loop = run_short_on_loop
         self._places = Places(max_concurrent_nodes, thread_pool_size)
-        self._fast = _FastPath()
+        self._fast = FastPath()
         self._cleaned_up = False
 
     # --- what users ask about --------------------------------------------------------
@@ -365,7 +317,7 @@ class AsyncLocalRuntime(stock.StockAsyncLocalRuntime, LocalRuntime):
         if reads_info:
             _logger.info(f"Workflow execution completed in {seconds:.2f}s")
             _analysis_logger.info(f"Found {self._switches(plan)} SwitchNode instances")
-        return results, run_id or _new_run_id()
+        return results, run_id or new_run_id()
 
     def _run_options(self, plan: CompiledWorkflow, observed: bool) -> RunOptions:
         guarded = plan.guarded_by is not None
@@ -437,7 +389,7 @@ class AsyncLocalRuntime(stock.StockAsyncLocalRuntime, LocalRuntime):
         inputs = {} if inputs is None else inputs
         await self._read_large(workflow)
         plan = self._async_plan_for(workflow, inputs, None)
-        run_id = _new_run_id()
+        run_id = new_run_id()
         steps: Coroutine[Any, Any, tuple[dict[str, Any], str]]
         if isinstance(plan, tuple):
             if self._strict:
