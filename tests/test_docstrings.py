@@ -26,7 +26,8 @@ def _members(name: str, obj: Any) -> Iterator[tuple[str, Any]]:
     """An object and, of a class, the public methods and properties of its own."""
     yield name, obj
     if inspect.isclass(obj):
-        for member, value in vars(obj).items():
+        # An extension class lists them in another order in every process.
+        for member, value in sorted(vars(obj).items(), key=lambda item: item[0]):
             if not member.startswith("_") and (inspect.isroutine(value) or inspect.isgetsetdescriptor(value)):
                 yield f"{name}.{member}", value
 

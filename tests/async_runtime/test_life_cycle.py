@@ -346,7 +346,8 @@ def test_run_ids_of_forked_processes_differ(tmp_path: Path) -> None:
         workflow = code_workflow({"n": "result = 1"})
         child = os.fork()
         runtime = AsyncLocalRuntime().mark_externally_managed()
-        print(runtime.execute(workflow)[1].split("_", 2)[2], flush=True)
+        suffix = runtime.execute(workflow)[1].split("_", 2)[2]
+        os.write(1, f"{suffix}\\n".encode())  # at once: print may write the end of the line by itself
         runtime.close()
         if child:
             _, status = os.waitpid(child, 0)

@@ -1,6 +1,6 @@
 //! The loop that runs nodes: alone at first, with workers when that pays.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -9,9 +9,10 @@ use pyo3::prelude::*;
 
 use crate::core::locks::Mutex;
 use crate::core::schedule::{Advance, Outcome, Run, Take, Taker};
-use crate::core::threads::{Job, Spent, Watched, Watching, fork_generation, pool, watch};
+use crate::core::threads::{Job, Spent, Watching, fork_generation, pool, watch};
 
 use super::context::RunContext;
+use super::run_watch::RunWatch;
 use super::served::{Service, ServiceTerms};
 use super::trace::Trace;
 use super::workers::{Crew, grow_workers, is_worker, prepare_workers, reserve_worker};
@@ -118,39 +119,6 @@ impl<P: Program> Job for Help<P> {
                 execution.help(py);
             }
         });
-    }
-}
-
-/// What the watcher holds of a run: nothing that needs the interpreter.
-struct RunWatch {
-    run: Arc<Run>,
-    ticked: Arc<AtomicBool>,
-    last_seen: AtomicU64,
-    may_hand_over: bool,
-    /// Brings as many workers to the run.
-    bring: Box<dyn Fn(usize) + Send + Sync>,
-}
-
-impl Watched for RunWatch {
-    fn tick(&self) {
-        self.ticked.store(true, Ordering::Relaxed);
-        if !self.may_hand_over {
-            return;
-        }
-        if let Some(position) = self.run.solo_position() {
-            // The same node as a tick ago: the caller is stuck in it.
-            let seen = u64::from(position) + 1;
-            if self.last_seen.swap(seen, Ordering::Relaxed) != seen {
-                return;
-            }
-            self.run.hand_over();
-        }
-        let (backlog, takes) = self.run.backlog();
-        let marker = (1 << 40) | takes;
-        let moved = self.last_seen.swap(marker, Ordering::Relaxed) != marker;
-        if backlog > 0 && (!moved || takes == 0) {
-            (self.bring)(backlog);
-        }
     }
 }
 
@@ -272,13 +240,12 @@ impl<P: Program> Execution<P> {
         may_hand_over: bool,
         bring: impl Fn(usize) + Send + Sync + 'static,
     ) -> Watching {
-        watch(Arc::new(RunWatch {
-            run: Arc::clone(&self.run),
-            ticked: Arc::clone(&self.ticked),
-            last_seen: AtomicU64::new(0),
+        watch(Arc::new(RunWatch::new(
+            Arc::clone(&self.run),
+            Arc::clone(&self.ticked),
             may_hand_over,
-            bring: Box::new(bring),
-        }))
+            Box::new(bring),
+        )))
     }
 
     /// The first failure in topological order, if any node failed.

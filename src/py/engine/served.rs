@@ -5,18 +5,19 @@
 //! nodes block, as far as the places that all runs of a runtime share allow.
 //! Whoever has worked for a while lets others have its place.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
 use pyo3::prelude::*;
 
-use crate::core::schedule::{Admission, Advance, Applicant, Outcome, Outlook, Place, Take, Taker};
+use crate::core::schedule::{Admission, Advance, Outcome, Outlook, Place, Take, Taker};
 
 use crate::core::threads::Stretch;
 
 use super::context::RunContext;
 use super::drive::{Execution, Program, StopReason, stuck_seconds};
+use super::loop_places::LoopPlaces;
 use super::mailbox::LoopMailbox;
 use super::recruiter::Recruiter;
 
@@ -48,19 +49,14 @@ impl<P: Program> Service<P> {
     pub(super) fn new(terms: ServiceTerms, execution: &Weak<Execution<P>>) -> Self {
         Self {
             recruiter: Recruiter::new(Weak::clone(execution), Arc::clone(&terms.admission)),
-            loop_places: Arc::new(LoopPlaces {
-                execution: Weak::clone(execution),
-                admission: terms.admission,
-                held: AtomicUsize::new(0),
-                is_in_line: AtomicBool::new(false),
-            }),
+            loop_places: LoopPlaces::new(Weak::clone(execution), terms.admission),
             listener: OnceLock::new(),
             shares_context: terms.shares_context,
             is_told: AtomicBool::new(false),
         }
     }
 
-    fn tell(&self, py: Python<'_>) {
+    pub(super) fn tell(&self, py: Python<'_>) {
         if let Some((mailbox, callback)) = self.listener.get()
             && !self.is_told.swap(true, Ordering::SeqCst)
             && let Err(error) = LoopMailbox::post(mailbox.bind(py), callback.clone_ref(py))
@@ -68,83 +64,6 @@ impl<P: Program> Service<P> {
             self.is_told.store(false, Ordering::SeqCst);
             error.write_unraisable(py, None);
         }
-    }
-}
-
-/// Places for nodes that the loop awaits.
-struct LoopPlaces<P: Program> {
-    execution: Weak<Execution<P>>,
-    admission: Arc<Admission>,
-    /// Places that the run was given and has not used yet.
-    held: AtomicUsize,
-    is_in_line: AtomicBool,
-}
-
-impl<P: Program> LoopPlaces<P> {
-    fn take(self: &Arc<Self>) -> bool {
-        let held = self
-            .held
-            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |held| {
-                held.checked_sub(1)
-            });
-        if held.is_ok() {
-            return true;
-        }
-        if self.is_in_line.swap(true, Ordering::SeqCst) {
-            return false;
-        }
-        let applicant: Arc<dyn Applicant> = Arc::clone(self) as _;
-        let had = self.admission.take_or_wait(Place::Loop, &applicant);
-        if had {
-            self.is_in_line.store(false, Ordering::SeqCst);
-        }
-        had
-    }
-
-    fn give_back(&self) {
-        self.admission.give_back(Place::Loop);
-    }
-
-    fn give_back_unused(&self) {
-        for _ in 0..self.held.swap(0, Ordering::SeqCst) {
-            self.give_back();
-        }
-    }
-
-    fn retire(self: &Arc<Self>) {
-        let applicant: Arc<dyn Applicant> = Arc::clone(self) as _;
-        if self.is_in_line.load(Ordering::SeqCst)
-            && self.admission.leave_line(Place::Loop, &applicant)
-        {
-            self.is_in_line.store(false, Ordering::SeqCst);
-        }
-        self.give_back_unused();
-    }
-}
-
-impl<P: Program> Drop for LoopPlaces<P> {
-    fn drop(&mut self) {
-        self.give_back_unused();
-    }
-}
-
-impl<P: Program> Applicant for LoopPlaces<P> {
-    fn admitted(&self, _place: Place) {
-        Python::attach(|py| {
-            self.held.fetch_add(1, Ordering::SeqCst);
-            self.is_in_line.store(false, Ordering::SeqCst);
-            let Some(execution) = self.execution.upgrade() else {
-                self.give_back_unused();
-                return;
-            };
-            if execution.run.is_stopped() {
-                self.give_back_unused();
-                return;
-            }
-            if let Some(service) = &execution.service {
-                service.tell(py);
-            }
-        });
     }
 }
 

@@ -16,6 +16,7 @@ mod node;
 mod node_logs;
 mod options;
 mod outputs;
+mod pinned;
 mod plan;
 mod program;
 mod run;

@@ -54,7 +54,7 @@ pub(super) struct WorkflowProgram {
 }
 
 /// What a node left behind.
-enum Ended<'py> {
+pub(super) enum Ended<'py> {
     Output(Bound<'py, PyAny>),
     Skipped,
 }
@@ -244,7 +244,7 @@ impl WorkflowProgram {
             .map(Ended::Output)
     }
 
-    fn may_be_skipped(&self, node: &Node) -> bool {
+    pub(super) fn may_be_skipped(&self, node: &Node) -> bool {
         node.has_switch_source
             || node
                 .edges
@@ -315,7 +315,7 @@ impl WorkflowProgram {
     }
 
     /// Ends a node that has been given its inputs, whoever ran it.
-    fn end_node(
+    pub(super) fn end_node(
         &self,
         py: Python<'_>,
         index: u32,
@@ -382,7 +382,7 @@ impl WorkflowProgram {
         }
     }
 
-    fn tell_started(&self, py: Python<'_>, index: u32) -> PyResult<()> {
+    pub(super) fn tell_started(&self, py: Python<'_>, index: u32) -> PyResult<()> {
         if self.settings.observed {
             let host = self.host.bind(py);
             host.ask(intern!(py, "node_started"), (index,))?;
@@ -390,57 +390,11 @@ impl WorkflowProgram {
         Ok(())
     }
 
-    fn begin_node(&self, py: Python<'_>, index: u32) -> PyResult<Option<Instant>> {
+    pub(super) fn begin_node(&self, py: Python<'_>, index: u32) -> PyResult<Option<Instant>> {
         if self.dialect == Dialect::Local {
             self.tell_started(py, index)?;
         }
         Ok((self.rows.is_some() || self.settings.observed).then(Instant::now))
-    }
-
-    /// The inputs of a pinned node, for the caller that awaits it. `None` when
-    /// the node ended without running.
-    pub(super) fn begin_pinned<'py>(
-        &self,
-        py: Python<'py>,
-        index: u32,
-    ) -> PyResult<Option<Bound<'py, PyDict>>> {
-        let node = &self.plan.nodes[index as usize];
-        let started = self.begin_node(py, index)?;
-        let inputs = match self.assemble(py, index) {
-            Ok(inputs) => inputs,
-            Err(error) => {
-                self.end_node(py, index, None, Err(error), started)?;
-                return Ok(None);
-            }
-        };
-        if self.may_be_skipped(node) {
-            let host = self.host.bind(py);
-            let skip = host.ask(intern!(py, "should_skip"), (index, &inputs))?;
-            if skip.is_truthy()? {
-                self.end_node(py, index, Some(&inputs), Ok(Ended::Skipped), started)?;
-                return Ok(None);
-            }
-        }
-        if self.dialect == Dialect::Local {
-            let context = self.workflow_context.bind(py);
-            let host = self.host.bind(py);
-            host.ask(intern!(py, "give_context"), (index, context))?;
-        } else {
-            self.tell_started(py, index)?;
-        }
-        Ok(Some(inputs))
-    }
-
-    pub(super) fn end_pinned(
-        &self,
-        py: Python<'_>,
-        index: u32,
-        inputs: &Bound<'_, PyDict>,
-        outcome: PyResult<Bound<'_, PyAny>>,
-        started: Instant,
-    ) -> PyResult<()> {
-        let ended = outcome.map(Ended::Output);
-        self.end_node(py, index, Some(inputs), ended, Some(started))
     }
 
     /// Node ids whose output is kept, in topological order.
