@@ -15,9 +15,11 @@ from typing import Any
 
 from nexus_core.runtime import stock
 
-__all__ = ["CodeProgram", "NoProgram", "code_program", "function_program", "is_plain_name"]
+__all__ = ["CodeProgram", "NoProgram", "Shared", "code_program", "function_program", "is_plain_name"]
 
 CodeProgram = dict[str, Any]
+#: What the nodes of one plan have in common: a dict each of them would else have of its own.
+Shared = dict[Any, dict[str, Any]]
 
 #: What ``PythonCodeNode.__init__`` takes itself; everything else in a node's
 #: configuration was given by the user for the code.
@@ -30,14 +32,14 @@ class NoProgram(Exception):
     """A node that is left to its own ``execute``; the text says why."""
 
 
-def code_program(node: Any, shared: dict[int, dict[str, Any]]) -> CodeProgram:
+def code_program(node: Any, shared: Shared) -> CodeProgram:
     """The native program of a node with a code string.
 
     Follows ``CodeExecutor.execute_code``.
 
     Args:
         node: A ``PythonCodeNode``.
-        shared: What the nodes of one plan have in common; filled as they are read.
+        shared: Filled as the nodes of a plan are read.
 
     Raises:
         NoProgram: If Kailash has to run the node.
@@ -68,18 +70,18 @@ def code_program(node: Any, shared: dict[int, dict[str, Any]]) -> CodeProgram:
     return {
         "kind": "code",
         "code": code,
-        "namespace": _namespace(executor, names, node),
+        "namespace": _namespace(executor, names, node, shared),
         "builtins": allowed_builtins,
         "builtins_are_live": trusted,
         "static_locals": _static_locals(node.config if own_config is None else own_config),
-        "names_context": bool(_CONTEXT_FUNCTIONS & names) or _is_dynamic(names),
+        "names_context": _sees_context(names),
         "names_asyncio": "asyncio" in names or _is_dynamic(names),
         "odd_names": "vars" in names or _is_dynamic(names),
         "function": function,
         "own_config": own_config,
         "timeout": float(executor.security_config.execution_timeout),
         "default_schema": _has_default_schema(node),
-        "stock": stock.stock_functions(executor.security_config),
+        "stock": _stock_functions(executor.security_config, shared),
     }
 
 
@@ -130,8 +132,32 @@ def _is_dynamic(names: frozenset[str]) -> bool:
     return any("globals" in name or "builtins" in name for name in names)
 
 
-def _namespace(executor: Any, names: frozenset[str], node: Any) -> dict[str, Any]:
+def _sees_context(names: frozenset[str]) -> bool:
+    return bool(_CONTEXT_FUNCTIONS & names) or _is_dynamic(names)
+
+
+def _stock_functions(config: Any, shared: Shared) -> dict[str, Any]:
+    key = ("stock", id(config))
+    if key not in shared:
+        shared[key] = stock.stock_functions(config)
+    return shared[key]
+
+
+def _namespace(executor: Any, names: frozenset[str], node: Any, shared: Shared) -> dict[str, Any]:
     """Modules under the names that the code mentions, and Kailash's helpers."""
+    if _sees_context(names):
+        # Replaced by functions of the run, if that has a context of its own.
+        return _modules_and_helpers(executor, names) | {
+            "get_workflow_context": node.get_workflow_context,
+            "set_workflow_context": node.set_workflow_context,
+        }
+    key = ("namespace", names.intersection(executor.allowed_modules))
+    if key not in shared:
+        shared[key] = _modules_and_helpers(executor, names)
+    return shared[key]
+
+
+def _modules_and_helpers(executor: Any, names: frozenset[str]) -> dict[str, Any]:
     from kailash.utils.data_paths import (
         get_data_path,
         get_input_data_path,
@@ -154,9 +180,6 @@ def _namespace(executor: Any, names: frozenset[str], node: Any) -> dict[str, Any
     namespace["get_input_data_path"] = get_input_data_path
     namespace["get_output_data_path"] = get_output_data_path
     namespace["get_data_path"] = get_data_path
-    # Replaced by functions of the run where the code mentions them.
-    namespace["get_workflow_context"] = node.get_workflow_context
-    namespace["set_workflow_context"] = node.set_workflow_context
     return namespace
 
 

@@ -9,6 +9,7 @@ import weakref
 from collections import Counter
 from dataclasses import dataclass
 from enum import IntEnum
+from operator import itemgetter
 from types import FunctionType
 from typing import Any
 
@@ -16,10 +17,12 @@ from nexus_core._core import WorkflowPlan
 from nexus_core.runtime import stock
 from nexus_core.runtime.code_nodes import (
     NoProgram,
+    Shared,
     code_program,
     function_program,
     is_plain_name,
 )
+from nexus_core.runtime.cycles import CyclePlan, UnknownCycles, read_cycles
 from nexus_core.runtime.explain import NodeExplanation
 
 __all__ = ["Awaits", "CompiledWorkflow", "NotNative", "compiled", "known"]
@@ -93,6 +96,8 @@ class CompiledWorkflow:
     cleanup_ids: tuple[str, ...]
     #: Nodes whose instance is given the workflow context.
     context_nodes: tuple[Any, ...]
+    #: How to go through it, if it has cycles; its nodes are in no order then.
+    cycles: CyclePlan | None = None
     #: Code nodes of an earlier run were seen on other threads than the caller's.
     ran_together: bool = False
 
@@ -139,10 +144,9 @@ def compiled(workflow: Any, awaits: Awaits) -> CompiledWorkflow:
 
 
 def _compile(workflow: Any, awaits: Awaits) -> CompiledWorkflow:
-    if workflow.has_cycles():
-        raise NotNative("the workflow has cycles")
+    cycles = _cycles(workflow, awaits)
     try:
-        order = tuple(workflow.get_execution_order())
+        order = tuple(workflow.graph.nodes() if cycles is not None else workflow.get_execution_order())
     except Exception as refused:
         raise NotNative("the workflow has no execution order") from refused
     instances = workflow._node_instances
@@ -151,17 +155,22 @@ def _compile(workflow: Any, awaits: Awaits) -> CompiledWorkflow:
     if not all(isinstance(node_id, str) for node_id in order):
         raise NotNative("a node's id is not a string")
     places = {node_id: place for place, node_id in enumerate(order)}
+    is_local = awaits in (Awaits.ANY, Awaits.CLEANUP)
     has_contracts = bool(workflow.metadata.get("connection_contracts"))
     reserved = bool(_RESERVED_IDS & places.keys())
     specs, explanations = [], []
-    shared: dict[int, dict[str, Any]] = {}
+    shared: Shared = {}
+    if cycles is not None:
+        # Stock awaits such nodes one by one, on loops of their own.
+        awaits = Awaits.NONE
     for node_id in order:
-        spec, explanation = _describe(workflow, node_id, places, awaits, shared)
+        spec, explanation = _describe(workflow, node_id, places, awaits, shared, in_order=cycles is None)
         spec["stock_inputs"] = spec["stock_inputs"] or has_contracts or reserved
         specs.append(spec)
         explanations.append(explanation)
     kinds = [spec["kind"] for spec in specs]
-    levels = _levels(specs)
+    levels = Counter({0: len(specs)}) if cycles is not None else _levels(specs)
+    cleanup_ids = tuple(n for n in order if hasattr(instances[n], "cleanup"))
     configs = [
         instances[node_id].executor.security_config
         for node_id, kind in zip(order, kinds, strict=True)
@@ -175,25 +184,38 @@ def _compile(workflow: Any, awaits: Awaits) -> CompiledWorkflow:
             _watched_dicts(workflow, order),
             _watched_classes(order, instances),
             _memory_limit(configs[0]) if configs else None,
+            has_cycles=cycles is not None,
         ),
         node_ids=order,
         node_id_set=frozenset(order),
         instances=tuple(instances[node_id] for node_id in order),
         explanations=tuple(explanations),
-        runtime_requirements=_runtime_requirements(workflow) if awaits in (Awaits.ANY, Awaits.CLEANUP) else (),
+        runtime_requirements=_runtime_requirements(workflow) if is_local else (),
         has_contracts=has_contracts,
         has_switches=any(type(node).__name__ == "SwitchNode" for node in instances.values()),
         shows_context=any(spec["needs_context"] or spec.get("names_context") for spec in specs),
-        needs_loop="async" in kinds,
+        needs_loop="async" in kinds or (cycles is not None and bool(cleanup_ids)),
         guarded_by=configs[0] if configs else None,
         only_code_nodes=all(kind == "code" for kind in kinds),
         only_code_on_threads=all(kind in ("code", "async") for kind in kinds),
         fits_on_loop=all(kind == "code" for kind in kinds) and not any(spec.get("names_asyncio") for spec in specs),
         widest_level=max(levels.values(), default=1),
         level_count=len(levels),
-        cleanup_ids=tuple(n for n in order if hasattr(instances[n], "cleanup")),
+        cleanup_ids=cleanup_ids,
         context_nodes=tuple(instances[spec["id"]] for spec in specs if spec["needs_context"]),
+        cycles=cycles,
     )
+
+
+def _cycles(workflow: Any, awaits: Awaits) -> CyclePlan | None:
+    if not workflow.has_cycles():
+        return None
+    if awaits not in (Awaits.ANY, Awaits.CLEANUP):
+        raise NotNative("the workflow has cycles")
+    try:
+        return read_cycles(workflow)
+    except UnknownCycles as refused:
+        raise NotNative(str(refused)) from refused
 
 
 def _memory_limit(config: Any) -> tuple[dict[str, Any], int]:
@@ -208,7 +230,7 @@ def _levels(specs: list[dict[str, Any]]) -> Counter[int]:
     """How many nodes there are at each distance from the sources."""
     depths: list[int] = []
     for spec in specs:
-        depths.append(1 + max((depths[source] for source, _ in spec["edges"]), default=-1))
+        depths.append(1 + max((depths[source] for source, *_ in spec["edges"]), default=-1))
     return Counter(depths)
 
 
@@ -217,7 +239,8 @@ def _describe(
     node_id: str,
     places: dict[str, int],
     awaits: Awaits,
-    shared: dict[int, dict[str, Any]],
+    shared: Shared,
+    in_order: bool,
 ) -> tuple[dict[str, Any], NodeExplanation]:
     node = workflow._node_instances[node_id]
     spec, program, reason = _program(node, awaits, shared)
@@ -225,7 +248,7 @@ def _describe(
     targets: list[str] = []
     switch_source = False
     for source, _, attributes in workflow.graph.in_edges(node_id, data=True):
-        if places.get(source, len(places)) >= places[node_id]:
+        if in_order and places.get(source, len(places)) >= places[node_id]:
             raise NotNative("its execution order is older than its edges")
         mappings = []
         unmapped = unmapped or "mapping" not in attributes
@@ -237,15 +260,18 @@ def _describe(
             mappings.append((source_key, path, target_key))
             targets.append(target_key)
             overriding = overriding or target_key in node.config
-        edges.append((places[source], mappings))
+        leads_back = bool(attributes.get("cycle", False))
+        edges.append((places[source], mappings, leads_back and not attributes.get("synthetic", False), leads_back))
         source_node = workflow._node_instances.get(source)
         switch_source = switch_source or type(source_node).__name__ == "SwitchNode"
+    # What a cycle delivers has the last word.
+    edges.sort(key=itemgetter(3))
     spec.update(
         id=node_id,
         class_name=type(node).__name__,
         instance=node,
         config=node.config,
-        edges=edges,
+        edges=[edge[:3] for edge in edges],
         has_switch_source=switch_source,
         has_dependents=workflow.graph.out_degree(node_id) > 0,
         has_nested_config=isinstance(node.config.get("config"), dict),
@@ -258,7 +284,7 @@ def _describe(
     return spec, NodeExplanation(node_id, type(node).__name__, program, reason)
 
 
-def _program(node: Any, awaits: Awaits, shared: dict[int, dict[str, Any]]) -> tuple[dict[str, Any], str, str | None]:
+def _program(node: Any, awaits: Awaits, shared: Shared) -> tuple[dict[str, Any], str, str | None]:
     """A node's description, the name of its program, and why it has no native one."""
     if not isinstance(node, stock.Node) or type(node.config) is not dict:
         raise NotNative(f"{type(node).__name__} is not an ordinary Kailash node")

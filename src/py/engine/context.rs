@@ -154,6 +154,24 @@ impl RunContext {
         Ok(node())
     }
 
+    /// Runs `node` as a thread of its own would that was given a copy of the
+    /// calling thread's context: what it sets is its own, and nothing is being
+    /// handled.
+    pub(crate) fn run_as_if_elsewhere<R>(py: Python<'_>, node: impl FnOnce() -> R) -> PyResult<R> {
+        // SAFETY: attached; returns a new reference or null with an error set.
+        let own = unsafe { Bound::from_owned_ptr_or_err(py, ffi::PyContext_CopyCurrent())? };
+        let _entered = enter(&own)?;
+        // SAFETY: attached; a new reference, or null where nothing is handled.
+        let handled = unsafe { Bound::from_owned_ptr_or_opt(py, ffi::PyErr_GetHandledException()) };
+        // SAFETY: attached; null stands for nothing.
+        unsafe { ffi::PyErr_SetHandledException(std::ptr::null_mut()) }
+        let result = node();
+        let handled = handled.map_or(std::ptr::null_mut(), |handled| handled.as_ptr());
+        // SAFETY: attached; takes a borrowed exception or null.
+        unsafe { ffi::PyErr_SetHandledException(handled) }
+        Ok(result)
+    }
+
     /// Lets a worker handle what the caller handles, or nothing again.
     fn handle(&self, _py: Python<'_>, begin: bool) {
         if let Some(handled) = &self.handled {

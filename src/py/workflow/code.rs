@@ -121,6 +121,8 @@ impl CodeBody {
             Dialect::Local if node.stock_inputs => None,
             Dialect::Local => program.assemble_variables(py, node, fixed)?,
             Dialect::Async => program.variables_for_async(py, node, fixed)?,
+            // Called with a context too.
+            Dialect::Cyclic => None,
         };
         match variables {
             Some(variables) => self.run_with(program, node, index, &variables).map(Some),

@@ -19,8 +19,10 @@ mod outputs;
 mod pinned;
 mod plan;
 mod program;
+mod round;
 mod run;
 mod spare;
+mod stage;
 mod stamp;
 mod watch;
 
@@ -28,6 +30,8 @@ use pyo3::prelude::*;
 
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<plan::WorkflowPlan>()?;
+    module.add_class::<stage::PlanStage>()?;
+    module.add_class::<round::Round>()?;
     module.add_class::<stamp::Stamp>()?;
     module.add_class::<method_watch::MethodWatch>()?;
     module.add_class::<options::RunOptions>()?;

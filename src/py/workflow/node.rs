@@ -56,6 +56,8 @@ impl Mapping {
 pub(super) struct Edge {
     pub(super) source: u32,
     pub(super) mappings: Vec<Mapping>,
+    /// It leads from one iteration of a cycle to the next.
+    pub(super) is_feedback: bool,
 }
 
 #[allow(clippy::struct_excessive_bools)] // independent facts, each asked by its name
@@ -111,7 +113,8 @@ impl Node {
         };
         let mut edges = Vec::new();
         for edge in required(spec, "edges")?.try_iter()? {
-            let (source, mappings): (u32, Vec<Bound<'_, PyTuple>>) = edge?.extract()?;
+            let (source, mappings, is_feedback): (u32, Vec<Bound<'_, PyTuple>>, bool) =
+                edge?.extract()?;
             let mappings = mappings
                 .iter()
                 .map(|mapping| {
@@ -119,7 +122,11 @@ impl Node {
                     Mapping::new(source_key, path, target_key)
                 })
                 .collect::<PyResult<_>>()?;
-            edges.push(Edge { source, mappings });
+            edges.push(Edge {
+                source,
+                mappings,
+                is_feedback,
+            });
         }
         Ok(Self {
             id: required(spec, "id")?.extract()?,

@@ -7,24 +7,25 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString, PyType};
 
-use crate::core::graph::TaskDag;
 use crate::core::locks::Mutex;
-use crate::core::schedule::{Brevity, LearnedDurations};
+use crate::core::schedule::Brevity;
 use crate::py::errors::graph_error;
 
-use super::memory_limit::Book;
-use super::node::{Body, Node};
+use super::memory_limit::{Book, MemoryLimit};
+use super::node::Node;
 use super::options::RunOptions;
-use super::run::{Service, WorkflowRun};
+use super::round::Round;
+use super::run::{Part, Service, WorkflowRun};
 use super::spare::BuiltinsByTemplate;
+use super::stage::{PlanStage, Stage};
 use super::watch::{WatchedClass, WatchedDict};
 
 pub(super) struct Plan {
-    pub(super) dag: Arc<TaskDag>,
-    /// In topological order.
+    /// In topological order, unless the workflow has cycles.
     pub(super) nodes: Vec<Node>,
-    pub(super) durations: Arc<LearnedDurations>,
-    pub(super) pinned: Arc<[bool]>,
+    /// All nodes; `None` where they cannot run as one graph, because some of
+    /// them form cycles.
+    whole: Option<Arc<Stage>>,
     /// Every node's id.
     pub(super) ids: Py<PyDict>,
     /// Whether runs are short enough for an event loop's own thread.
@@ -52,40 +53,35 @@ impl WorkflowPlan {
     /// `nodes`: one description a node, in topological order; `dicts`: pairs of
     /// a dict and the keys to watch in it (`None` for all); `classes`: pairs of
     /// a class and the names of methods to watch; `memory_limit`: the
-    /// variables of `kailash.security`, and the limit in bytes.
+    /// variables of `kailash.security`, and the limit in bytes; `has_cycles`:
+    /// there is no topological order, and nodes run in stages only.
     #[new]
+    #[pyo3(signature = (nodes, dicts, classes, memory_limit, has_cycles=false))]
     fn new(
         nodes: &Bound<'_, PyList>,
         dicts: Vec<DictAndKeys<'_>>,
         classes: Vec<ClassAndMethods<'_>>,
         memory_limit: Option<(Bound<'_, PyDict>, u64)>,
+        has_cycles: bool,
     ) -> PyResult<Self> {
         let py = nodes.py();
         let mut known = BuiltinsByTemplate::new();
-        let nodes: Vec<Node> = nodes
-            .iter()
-            .map(|spec| Node::from_spec(spec.cast::<PyDict>()?, &mut known))
-            .collect::<PyResult<_>>()?;
-        let mut edges = Vec::new();
-        for (target, node) in nodes.iter().enumerate() {
-            for edge in &node.edges {
-                if edge.source as usize >= target {
-                    return Err(PyValueError::new_err("nodes are not in topological order"));
-                }
-                edges.push((edge.source, target as u32));
-            }
-        }
-        let dag = TaskDag::from_edges(nodes.len(), &edges).map_err(|error| {
-            let names: Vec<_> = nodes.iter().map(|node| node.id.clone_ref(py)).collect();
-            graph_error(py, &error, &names)
+        let nodes: Vec<Node> = letting_others_in(py, nodes.iter(), |spec| {
+            Node::from_spec(spec.cast::<PyDict>()?, &mut known)
         })?;
-        let pinned: Arc<[bool]> = if nodes.iter().any(|n| matches!(n.body, Body::Async)) {
-            nodes
-                .iter()
-                .map(|n| matches!(n.body, Body::Async))
-                .collect()
+        let in_order = nodes.iter().enumerate().all(|(target, node)| {
+            let mut sources = node.edges.iter().map(|edge| edge.source as usize);
+            sources.all(|source| source < target)
+        });
+        let whole = if has_cycles {
+            None
+        } else if in_order {
+            Some(Arc::new(Stage::whole(&nodes).map_err(|error| {
+                let names: Vec<_> = nodes.iter().map(|node| node.id.clone_ref(py)).collect();
+                graph_error(py, &error, &names)
+            })?))
         } else {
-            Arc::from([])
+            return Err(PyValueError::new_err("nodes are not in topological order"));
         };
         let ids = PyDict::new(py);
         for (index, node) in nodes.iter().enumerate() {
@@ -99,15 +95,12 @@ impl WorkflowPlan {
                     None => None,
                     Some((variables, bytes)) => Some((Arc::new(Book::new(variables)?), bytes)),
                 },
-                durations: Arc::new(LearnedDurations::new(nodes.len())),
-                dag: Arc::new(dag),
+                whole,
                 nodes,
-                pinned,
                 runs: AtomicU64::new(0),
-                dicts: dicts
-                    .into_iter()
-                    .map(|(dict, keys)| WatchedDict::new(&dict, keys.as_deref()))
-                    .collect::<PyResult<_>>()?,
+                dicts: letting_others_in(py, dicts.into_iter(), |(dict, keys)| {
+                    WatchedDict::new(&dict, keys.as_deref())
+                })?,
                 classes: classes
                     .into_iter()
                     .map(|(class, names)| WatchedClass::new(&class, &names))
@@ -146,15 +139,109 @@ impl WorkflowPlan {
         service: Option<Service<'_>>,
     ) -> PyResult<WorkflowRun> {
         self.plan.runs.fetch_add(1, Ordering::Relaxed);
+        let stage = self.plan.whole.as_ref().ok_or_else(|| {
+            PyValueError::new_err("the nodes of a workflow with cycles run in stages")
+        })?;
+        let part = Part {
+            stage: Arc::clone(stage),
+            prior: None,
+            round: None,
+            memory_limit: None,
+        };
         WorkflowRun::new(
             py,
             Arc::clone(&self.plan),
+            part,
             host,
             *options.get(),
             parameters,
             workflow_context,
             service,
         )
+    }
+
+    /// Some nodes, by their numbers, in the order that a sequential run has.
+    fn stage(&self, members: Vec<u32>) -> PyResult<PlanStage> {
+        let stage = Stage::of(&self.plan.nodes, members)?;
+        Ok(PlanStage(Arc::new(stage)))
+    }
+
+    /// Prepares a run of a stage's nodes alone. `prior`: outputs by node id of
+    /// nodes that ran before; those of members are looked for nowhere else.
+    #[allow(clippy::too_many_arguments)] // one call from Python
+    #[pyo3(signature = (stage, prior, host, options, parameters, workflow_context, memory_limit=None, service=None))]
+    fn start_stage(
+        &self,
+        py: Python<'_>,
+        stage: &Bound<'_, PlanStage>,
+        prior: Py<PyDict>,
+        host: Py<PyAny>,
+        options: &Bound<'_, RunOptions>,
+        parameters: Option<Py<PyDict>>,
+        workflow_context: Py<PyDict>,
+        memory_limit: Option<Py<MemoryLimit>>,
+        service: Option<Service<'_>>,
+    ) -> PyResult<WorkflowRun> {
+        let part = Part {
+            stage: Arc::clone(&stage.get().0),
+            prior: Some(prior),
+            round: None,
+            memory_limit,
+        };
+        let plan = Arc::clone(&self.plan);
+        WorkflowRun::new(
+            py,
+            plan,
+            part,
+            host,
+            *options.get(),
+            parameters,
+            workflow_context,
+            service,
+        )
+    }
+
+    /// Prepares one round of a stage of a workflow with cycles: an iteration of
+    /// a cycle, or nodes outside of cycles.
+    #[pyo3(signature = (stage, round, host, options, parameters, memory_limit=None))]
+    fn start_round(
+        &self,
+        py: Python<'_>,
+        stage: &Bound<'_, PlanStage>,
+        round: Py<Round>,
+        host: Py<PyAny>,
+        options: &Bound<'_, RunOptions>,
+        parameters: Option<Py<PyDict>>,
+        memory_limit: Option<Py<MemoryLimit>>,
+    ) -> PyResult<WorkflowRun> {
+        let part = Part {
+            stage: Arc::clone(&stage.get().0),
+            prior: None,
+            round: Some(round),
+            memory_limit,
+        };
+        let plan = Arc::clone(&self.plan);
+        let context = PyDict::new(py).unbind();
+        WorkflowRun::new(
+            py,
+            plan,
+            part,
+            host,
+            *options.get(),
+            parameters,
+            context,
+            None,
+        )
+    }
+
+    /// What a run's code nodes are under, for the stages of one run to share:
+    /// `together` of them can run at the same time. `None` without code nodes.
+    fn memory_limit(&self, py: Python<'_>, together: usize) -> PyResult<Option<Py<MemoryLimit>>> {
+        let Some((book, bytes)) = &self.plan.memory_limit else {
+            return Ok(None);
+        };
+        let limit = MemoryLimit::new(Arc::clone(book), *bytes, together, false);
+        Py::new(py, limit).map(Some)
     }
 
     /// Whether a run can be expected to be shorter than a hand-over to a thread.
@@ -174,8 +261,11 @@ impl WorkflowPlan {
 
     fn durations<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let known = PyDict::new(py);
+        let Some(whole) = &self.plan.whole else {
+            return Ok(known);
+        };
         for (index, node) in self.plan.nodes.iter().enumerate() {
-            if let Some(seconds) = self.plan.durations.get(index as u32) {
+            if let Some(seconds) = whole.durations.get(index as u32) {
                 known.set_item(&node.id, f64::from(seconds))?;
             }
         }
@@ -209,6 +299,24 @@ impl WorkflowPlan {
             .iter()
             .try_for_each(|class| class.traverse(&visit))
     }
+}
+
+/// Maps what there may be tens of thousands of, without keeping the interpreter
+/// from other threads meanwhile: one of them may be an event loop's.
+fn letting_others_in<T, R>(
+    py: Python<'_>,
+    items: impl Iterator<Item = T>,
+    mut read: impl FnMut(T) -> PyResult<R>,
+) -> PyResult<Vec<R>> {
+    const AT_A_TIME: usize = 128;
+    let mut found = Vec::with_capacity(items.size_hint().0);
+    for item in items {
+        found.push(read(item)?);
+        if found.len().is_multiple_of(AT_A_TIME) {
+            py.detach(std::thread::yield_now);
+        }
+    }
+    Ok(found)
 }
 
 /// Rows that the run fills and Python hands to the history writer.

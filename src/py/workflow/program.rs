@@ -23,6 +23,8 @@ use super::node::{Body, Node};
 use super::options::RunOptions;
 use super::outputs::{Kind, may_report_failure};
 use super::plan::Plan;
+use super::round::Round;
+use super::stage::Stage;
 
 /// Whose rules a run follows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,10 +33,16 @@ pub(super) enum Dialect {
     Local,
     /// `kailash.runtime.async_local.AsyncLocalRuntime`.
     Async,
+    /// `kailash.workflow.cyclic_runner.CyclicWorkflowExecutor`.
+    Cyclic,
 }
 
 pub(super) struct WorkflowProgram {
     pub(super) plan: Arc<Plan>,
+    /// Which of the plan's nodes run.
+    pub(super) stage: Arc<Stage>,
+    /// For a workflow with cycles.
+    pub(super) round: Option<Py<Round>>,
     pub(super) host: Py<PyAny>,
     pub(super) dialect: Dialect,
     pub(super) settings: RunOptions,
@@ -64,6 +72,7 @@ impl WorkflowProgram {
     pub(super) fn new(
         py: Python<'_>,
         plan: Arc<Plan>,
+        stage: Arc<Stage>,
         host: Py<PyAny>,
         dialect: Dialect,
         settings: RunOptions,
@@ -73,16 +82,22 @@ impl WorkflowProgram {
         workflow_context: Py<PyDict>,
         rows: Option<Arc<Mutex<RunRows>>>,
     ) -> Self {
-        let count = plan.nodes.len();
+        // Those of a stage may look at outputs of any node, those of a round do so by id.
+        let count = match dialect {
+            Dialect::Cyclic => stage.len(),
+            _ => plan.nodes.len(),
+        };
         let unwatched = !(settings.observed
             || settings.stock_inputs
             || settings.stock_execute
             || settings.logs_nodes
             || settings.guards_each_node);
         let mut program = Self {
-            plain: unwatched,
+            plain: unwatched && dialect != Dialect::Cyclic,
             simple_parameters: false,
             plan,
+            stage,
+            round: None,
             host,
             dialect,
             settings,
@@ -100,12 +115,45 @@ impl WorkflowProgram {
         program
     }
 
+    /// Takes over outputs of nodes that ran before, by node id.
+    pub(super) fn know(&self, prior: &Bound<'_, PyDict>) -> PyResult<()> {
+        for (index, node) in (0..).zip(&self.plan.nodes) {
+            let Some(output) = prior.get_item(&node.id)? else {
+                continue;
+            };
+            let kind = if output.is_none() {
+                Kind::Skipped
+            } else {
+                Kind::of(&output)
+            };
+            self.set_kind(index, kind);
+            // SAFETY: no node runs yet.
+            unsafe { self.slots.fill(self.place(index), output.unbind()) };
+        }
+        Ok(())
+    }
+
+    /// Where the output of a node that may run is kept.
+    #[inline]
+    fn place(&self, index: u32) -> u32 {
+        match self.dialect {
+            Dialect::Cyclic => self.stage.position(index).unwrap_or(0),
+            _ => index,
+        }
+    }
+
+    /// The output of a node that has run.
+    pub(super) fn output_of(&self, index: u32) -> Option<&Py<PyAny>> {
+        // SAFETY: asked for nodes that have finished only.
+        unsafe { self.slots.get(self.place(index)) }
+    }
+
     pub(super) fn kind(&self, index: u32) -> Kind {
-        Kind::from_u8(self.kinds[index as usize].load(Ordering::Acquire))
+        Kind::from_u8(self.kinds[self.place(index) as usize].load(Ordering::Acquire))
     }
 
     fn set_kind(&self, index: u32, kind: Kind) {
-        self.kinds[index as usize].store(kind as u8, Ordering::Release);
+        self.kinds[self.place(index) as usize].store(kind as u8, Ordering::Release);
     }
 
     /// The parameters that the caller gave for one node.
@@ -266,7 +314,7 @@ impl WorkflowProgram {
             self.set_kind(index, Kind::Skipped);
         }
         // SAFETY: this thread runs `index`.
-        unsafe { self.slots.fill(index, output.clone().unbind()) };
+        unsafe { self.slots.fill(self.place(index), output.clone().unbind()) };
         self.results.bind(py).set_item(&node.id, output)?;
         if self.settings.stock_inputs {
             let name = intern!(py, "output_seen");
@@ -285,7 +333,7 @@ impl WorkflowProgram {
     fn keep_skip(&self, py: Python<'_>, index: u32) -> PyResult<()> {
         self.set_kind(index, Kind::Skipped);
         // SAFETY: this thread runs `index`.
-        unsafe { self.slots.fill(index, py.None()) };
+        unsafe { self.slots.fill(self.place(index), py.None()) };
         let id = &self.plan.nodes[index as usize].id;
         self.results.bind(py).set_item(id, py.None())
     }
@@ -301,6 +349,9 @@ impl WorkflowProgram {
         // A node that reports a failure has run to its end all the same.
         if self.kind(index) == Kind::Pending {
             self.set_kind(index, Kind::Failed);
+        }
+        if self.dialect == Dialect::Cyclic {
+            return Err(error.clone_ref(py));
         }
         let host = self.host.bind(py);
         let value = exception(py, error);
@@ -391,7 +442,7 @@ impl WorkflowProgram {
     }
 
     pub(super) fn begin_node(&self, py: Python<'_>, index: u32) -> PyResult<Option<Instant>> {
-        if self.dialect == Dialect::Local {
+        if self.dialect != Dialect::Async {
             self.tell_started(py, index)?;
         }
         Ok((self.rows.is_some() || self.settings.observed).then(Instant::now))
@@ -399,23 +450,33 @@ impl WorkflowProgram {
 
     /// Node ids whose output is kept, in topological order.
     pub(super) fn completed<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
-        let done = (0..self.plan.nodes.len() as u32)
+        let done = self
+            .stage
+            .nodes()
             .filter(|&index| matches!(self.kind(index), Kind::Clean | Kind::AskStock));
         PyList::new(py, done.map(|index| &self.plan.nodes[index as usize].id))
     }
 
     /// The first node in topological order that has not run.
     pub(super) fn first_pending(&self) -> Option<u32> {
-        (0..self.plan.nodes.len() as u32).find(|&index| self.kind(index) == Kind::Pending)
+        self.stage
+            .nodes()
+            .find(|&index| self.kind(index) == Kind::Pending)
     }
 }
 
 impl Program for WorkflowProgram {
     const WANTS_TICKS: bool = true;
 
-    fn execute(&self, py: Python<'_>, index: u32) -> PyResult<()> {
+    fn execute(&self, py: Python<'_>, position: u32) -> PyResult<()> {
+        let index = self.stage.node(position);
         let node = &self.plan.nodes[index as usize];
         let started = self.begin_node(py, index)?;
+        if self.dialect == Dialect::Cyclic {
+            let (merged, context) = self.assemble_for_round(py, index)?;
+            let ended = self.run_in_round(py, index, node, &merged, &context);
+            return self.end_node(py, index, Some(&merged), ended, started);
+        }
         if self.plain
             && let Body::Code(code) = &node.body
             && (self.dialect == Dialect::Async || self.parameters_of(py, index).is_none())
@@ -466,7 +527,9 @@ impl Program for WorkflowProgram {
     }
 
     fn ran_alone(&self, spent: Spent) {
-        self.plan.brevity.observe(spent);
+        if self.stage.is_whole() {
+            self.plan.brevity.observe(spent);
+        }
     }
 
     fn is_cancelled(&self, py: Python<'_>) -> PyResult<bool> {

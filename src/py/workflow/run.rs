@@ -20,6 +20,8 @@ use super::memory_limit::MemoryLimit;
 use super::options::RunOptions;
 use super::plan::{Plan, SharedRows};
 use super::program::{Dialect, WorkflowProgram};
+use super::round::Round;
+use super::stage::Stage;
 
 /// `drive()` returns one of these with what belongs to it.
 const FINISHED: &str = "finished";
@@ -29,10 +31,23 @@ const CANCELLED: &str = "cancelled";
 struct Pinned {
     inputs: Py<PyDict>,
     started: Instant,
+    /// In the run's own order.
+    position: u32,
 }
 
 /// On what terms Python has a run served.
 pub(super) type Service<'py> = (Bound<'py, Places>, bool);
+
+/// Which nodes run, and what was there before them.
+pub(super) struct Part {
+    pub(super) stage: Arc<Stage>,
+    /// Outputs of nodes that are not members, by id.
+    pub(super) prior: Option<Py<PyDict>>,
+    /// For a workflow with cycles.
+    pub(super) round: Option<Py<Round>>,
+    /// What the run shares with others; `None` for one of its own.
+    pub(super) memory_limit: Option<Py<MemoryLimit>>,
+}
 
 /// A run in progress.
 #[pyclass(frozen, module = "nexus_core")]
@@ -43,9 +58,11 @@ pub(crate) struct WorkflowRun {
 }
 
 impl WorkflowRun {
+    #[allow(clippy::too_many_arguments)] // of the calls from Python
     pub(super) fn new(
         py: Python<'_>,
         plan: Arc<Plan>,
+        part: Part,
         host: Py<PyAny>,
         options: RunOptions,
         parameters: Option<Py<PyDict>>,
@@ -57,41 +74,53 @@ impl WorkflowRun {
             .then(|| Arc::new(Mutex::new(RunRows::new())));
         let run_settings = RunSettings {
             limit: options.max_concurrency,
-            pinned: Arc::clone(&plan.pinned),
-            durations: Arc::clone(&plan.durations),
+            pinned: Arc::clone(&part.stage.pinned),
+            durations: Arc::clone(&part.stage.durations),
         };
-        let run = Arc::new(Run::new(Arc::clone(&plan.dag), run_settings));
-        let has_pinned = !plan.pinned.is_empty();
+        let run = Arc::new(Run::new(Arc::clone(&part.stage.dag), run_settings));
+        let has_pinned = !part.stage.pinned.is_empty();
         let terms = service.map(|(places, shares_context)| ServiceTerms {
             admission: Arc::clone(&places.get().admission),
             shares_context,
         });
-        let dialect = if terms.is_some() {
+        let dialect = if part.round.is_some() {
+            Dialect::Cyclic
+        } else if terms.is_some() {
             Dialect::Async
         } else {
             Dialect::Local
         };
         let is_served = terms.is_some();
-        let memory_limit = match &plan.memory_limit {
-            None => None,
-            Some((book, bytes)) => {
-                let together = options.max_concurrency.min(plan.nodes.len());
+        let memory_limit = match (part.memory_limit, &plan.memory_limit) {
+            (Some(shared), _) => Some(shared),
+            (None, None) => None,
+            (None, Some((book, bytes))) => {
+                let together = options.max_concurrency.min(part.stage.len());
                 let limit = MemoryLimit::new(Arc::clone(book), *bytes, together, is_served);
                 Some(Py::new(py, limit)?)
             }
         };
-        let program = WorkflowProgram::new(
+        let results = match &part.prior {
+            None => PyDict::new(py),
+            Some(prior) => prior.bind(py).copy()?,
+        };
+        let mut program = WorkflowProgram::new(
             py,
             plan,
+            part.stage,
             host,
             dialect,
             options,
             memory_limit,
-            PyDict::new(py).unbind(),
+            results.unbind(),
             parameters,
             workflow_context,
             rows.clone(),
         );
+        program.round = part.round;
+        if let Some(prior) = part.prior {
+            program.know(prior.bind(py))?;
+        }
         let context = if is_served {
             RunContext::copy_current_apart(py)?
         } else {
@@ -240,21 +269,22 @@ impl WorkflowRun {
         let inputs = pinned.inputs.bind(py);
         let ended = program.end_pinned(py, node, inputs, outcome, pinned.started);
         let seconds = pinned.started.elapsed().as_secs_f32();
-        self.execution.finish_pinned(py, node, seconds, ended.err());
+        self.execution
+            .finish_pinned(py, pinned.position, seconds, ended.err());
         Ok(())
     }
 
     /// Every node's result, in topological order.
     fn results<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let program = &self.execution.program;
-        if self.execution.run.solo_position().is_some() {
+        let has_no_others = program.stage.is_whole() || program.dialect == Dialect::Cyclic;
+        if has_no_others && self.execution.run.solo_position().is_some() {
             return Ok(program.results.bind(py).clone());
         }
         let ordered = PyDict::new(py);
-        for (index, node) in program.plan.nodes.iter().enumerate() {
-            // SAFETY: the run is over.
-            if let Some(value) = unsafe { program.slots.get(index as u32) } {
-                ordered.set_item(&node.id, value)?;
+        for index in program.stage.nodes() {
+            if let Some(value) = program.output_of(index) {
+                ordered.set_item(&program.plan.nodes[index as usize].id, value)?;
             }
         }
         Ok(ordered)
@@ -275,14 +305,15 @@ impl WorkflowRun {
 
     /// `(node, thread, start, end)` for each node, in seconds since the start.
     fn trace<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
-        let nodes = &self.execution.program.plan.nodes;
+        let program = &self.execution.program;
         let spans = self
             .execution
             .trace
             .as_ref()
             .map_or_else(Vec::new, Trace::spans);
         let entries = spans.into_iter().map(|span| {
-            let id = nodes[span.node as usize].id.clone_ref(py);
+            let index = program.stage.node(span.node);
+            let id = program.plan.nodes[index as usize].id.clone_ref(py);
             (id, span.thread, span.start, span.end)
         });
         PyList::new(py, entries)
@@ -321,6 +352,7 @@ impl WorkflowRun {
         visit.call(&program.results)?;
         visit.call(&program.workflow_context)?;
         visit.call(&program.parameters)?;
+        visit.call(&program.round)?;
         self.execution.traverse_listener(&visit)?;
         self.execution.context.traverse(&visit)
     }
@@ -332,18 +364,27 @@ impl WorkflowRun {
 }
 
 impl WorkflowRun {
-    fn begin_pinned<'py>(&self, py: Python<'py>, nodes: &[u32]) -> PyResult<Bound<'py, PyList>> {
+    fn begin_pinned<'py>(
+        &self,
+        py: Python<'py>,
+        positions: &[u32],
+    ) -> PyResult<Bound<'py, PyList>> {
         let waiting = PyList::empty(py);
-        for &node in nodes {
+        for &position in positions {
             let started = Instant::now();
+            let node = self.execution.program.stage.node(position);
             match self.execution.program.begin_pinned(py, node) {
                 Ok(Some(inputs)) => {
                     waiting.append((node, &inputs))?;
-                    let inputs = inputs.unbind();
-                    self.pinned.lock().insert(node, Pinned { inputs, started });
+                    let pinned = Pinned {
+                        inputs: inputs.unbind(),
+                        started,
+                        position,
+                    };
+                    self.pinned.lock().insert(node, pinned);
                 }
-                Ok(None) => self.execution.finish_pinned(py, node, 0.0, None),
-                Err(error) => self.execution.finish_pinned(py, node, 0.0, Some(error)),
+                Ok(None) => self.execution.finish_pinned(py, position, 0.0, None),
+                Err(error) => self.execution.finish_pinned(py, position, 0.0, Some(error)),
             }
         }
         Ok(waiting)
