@@ -19,6 +19,7 @@ _ADDRESS = re.compile(r"0x[0-9a-fA-F]{6,}")
 _UUID = re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b")
 _DURATION = re.compile(r"\b\d+\.\d+(?:e-?\d+)? ?(?:s|ms|seconds|milliseconds)\b")
 _TIMESTAMP = re.compile(r"\b\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d+)?(?:\+\d\d:\d\d)?")
+_ELAPSED = re.compile(r"'(elapsed_time|average_iteration_time)': \d+\.\d+(?:e-?\d+)?")
 _RUNTIME_ID = re.compile(r"\b(?:runtime|run)_[0-9a-f_]{6,}\b")
 
 
@@ -36,6 +37,7 @@ def normalise(text: str) -> str:
         (_ADDRESS, "<address>"),
         (_TIMESTAMP, "<time>"),
         (_DURATION, "<duration>"),
+        (_ELAPSED, r"'\1': <duration>"),
         (_RUNTIME_ID, "<id>"),
     ):
         text = pattern.sub(placeholder, text)

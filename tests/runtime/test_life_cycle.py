@@ -88,15 +88,15 @@ def cyclic() -> Workflow:
 
 def test_a_delegated_run_is_refused_when_strict_and_counted_when_not(runtime: Any) -> None:
     workflow = cyclic()
-    with pytest.raises(DelegationError, match="the workflow has cycles") as caught:
+    with pytest.raises(DelegationError, match="enable_cycles=False leaves a workflow with cycles to Kailash") as caught:
         runtime.execute(workflow)
-    assert caught.value.reasons == runtime.explain(workflow).reasons == ("the workflow has cycles",)
+    assert caught.value.reasons == runtime.explain(workflow).reasons == ("enable_cycles=False leaves a workflow with cycles to Kailash",)
     assert str(runtime.explain(workflow)).startswith("Delegated to Kailash's own runtime:\n  - the workflow has cycles")
     with LocalRuntime(enable_monitoring=False) as lenient:
         results, _ = lenient.execute(workflow)
         assert results["b"] == {"result": 2}
         lenient.execute(code_workflow({"n": "result = 1"}))
-        assert lenient.engine_statistics() == {"native_runs": 1, "delegated_runs": {"the workflow has cycles": 1}}
+        assert lenient.engine_statistics() == {"native_runs": 1, "delegated_runs": {"enable_cycles=False leaves a workflow with cycles to Kailash": 1}}
 
 
 @pytest.mark.parametrize("given", [None, "text", 5])

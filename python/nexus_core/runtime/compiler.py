@@ -194,7 +194,7 @@ def _compile(workflow: Any, awaits: Awaits) -> CompiledWorkflow:
         has_contracts=has_contracts,
         has_switches=any(type(node).__name__ == "SwitchNode" for node in instances.values()),
         shows_context=any(spec["needs_context"] or spec.get("names_context") for spec in specs),
-        needs_loop="async" in kinds or (cycles is not None and bool(cleanup_ids)),
+        needs_loop="async" in kinds,
         guarded_by=configs[0] if configs else None,
         only_code_nodes=all(kind == "code" for kind in kinds),
         only_code_on_threads=all(kind in ("code", "async") for kind in kinds),

@@ -66,9 +66,11 @@ class CyclePlan:
 
     Attributes:
         stages: In order.
+        is_questionable: ``Workflow.validate`` has something to say about the cycles, at every run.
     """
 
     stages: tuple[StageDescription, ...]
+    is_questionable: bool
     _parts: dict[tuple[str, ...], PlanStage] = field(default_factory=dict)
 
     def part(self, plan: WorkflowPlan, places: dict[str, int], nodes: tuple[str, ...]) -> PlanStage:
@@ -113,7 +115,8 @@ def read_cycles(workflow: Any) -> CyclePlan:
         raise UnknownCycles("a method of Kailash's executor of cycles was replaced")
     try:
         dag_edges, _ = workflow.separate_dag_and_cycle_edges()
-        plan = CyclicWorkflowExecutor()._create_execution_plan(workflow, list(dag_edges), workflow.get_cycle_groups())
+        groups = workflow.get_cycle_groups()
+        plan = CyclicWorkflowExecutor()._create_execution_plan(workflow, list(dag_edges), groups)
         stages = tuple(
             StageDescription(group=_group(workflow, stage.cycle_group))
             if stage.is_cycle and stage.cycle_group is not None
@@ -122,7 +125,19 @@ def read_cycles(workflow: Any) -> CyclePlan:
         )
     except Exception as refused:
         raise UnknownCycles(f"its cycles cannot be planned: {refused}") from refused
-    return CyclePlan(stages)
+    return CyclePlan(stages, _is_questionable(groups))
+
+
+def _is_questionable(groups: dict[str, list[tuple[str, str, dict[str, Any]]]]) -> bool:
+    """Whether ``Workflow._validate_cycles`` may warn or raise."""
+    for edges in groups.values():
+        for name in ("max_iterations", "convergence_check", "timeout"):
+            first = edges[0][2].get(name)
+            if isinstance(first, (dict, list, set)) or any(data.get(name) is not first for _, _, data in edges):
+                return True
+        if any(data.get("parent_cycle") for _, _, data in edges):
+            return True
+    return False
 
 
 def _group(workflow: Any, group: Any) -> CycleGroup:

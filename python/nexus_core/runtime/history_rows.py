@@ -14,7 +14,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 #: Stock's words; the runtime uses them too when a run's texts cannot be built.
@@ -92,6 +92,8 @@ class RunRecord:
     error: str | None
     tasks: Sequence[TaskTuple]
     size: int = 0
+    #: Ids of tasks that others refer to, by their place.
+    ids: Mapping[int, str] = field(default_factory=dict)
 
 
 # --- the texts, as stock's save_run/save_task would write them -----------------
@@ -299,7 +301,8 @@ def insert_tasks(conn: sqlite3.Connection, records: Sequence[RunRecord]) -> None
 
 
 def _other_shape(out: list[Any], r: RunRecord, created: str, clock: _Clock, ids: Iterator[str]) -> None:
-    for node, kind, status, start, end, result, error, meta, duration, metrics in r.tasks:
+    for place, task in enumerate(r.tasks):
+        node, kind, status, start, end, result, error, meta, duration, metrics = task
         if status not in _TASK_STATUSES:
             raise sqlite3.IntegrityError(f"CHECK constraint failed: status {status!r}")
         if metrics is None:
@@ -308,7 +311,7 @@ def _other_shape(out: list[Any], r: RunRecord, created: str, clock: _Clock, ids:
             meta = "{}" if duration is None else f'{{"execution_time": {duration!r}}}'
         started = None if start is None else clock.iso(start)
         ended = None if end is None else clock.iso(end)
-        out += (next(ids), r.run_id, created, node, kind, started, ended, result, meta, duration)
+        out += (r.ids.get(place) or next(ids), r.run_id, created, node, kind, started, ended, result, meta, duration)
         out += (status, error, *metrics)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import sys
 import threading
 import time
@@ -28,8 +29,11 @@ from kailash.workflow.credentials import get_credential_store
 
 from nexus_core.runtime import history, stock, validation_counts
 from nexus_core.runtime.compiler import Awaits, CompiledWorkflow, NotNative, compiled
-from nexus_core.runtime.delegation import reasons_to_delegate, stands_in
+from nexus_core.runtime.cycle_host import cycle_logger
+from nexus_core.runtime.cycles import executor_is_stock
+from nexus_core.runtime.delegation import MethodGuard, reasons_to_delegate, stands_in
 from nexus_core.runtime.explain import DelegationError, Explanation
+from nexus_core.runtime.log_visibility import is_visible
 from nexus_core.runtime.workflow_context import LazySignals
 from nexus_core.runtime.workflow_run import NativeRun
 
@@ -333,6 +337,11 @@ class LocalRuntime(stock.StockLocalRuntime):
             plan = compiled(workflow, self._awaits())
         except NotNative as refused:
             return (str(refused),)
+        if plan.cycles is not None:
+            refused = _why_not_cycles(self)
+            if refused is not None:
+                return (refused,)
+            return plan
         if self.conditional_execution == "skip_branches" and plan.has_switches:
             return ("skip_branches prunes the branches of a workflow with switches",)
         return plan
@@ -343,21 +352,23 @@ class LocalRuntime(stock.StockLocalRuntime):
         except RuntimeError:
             # Inside the handler, as Kailash does: the error is the context of
             # whatever a node raises.
-            self._counts.native_runs += 1
-            try:
-                if run.plan.needs_loop:
-                    with self._event_loop() as loop:
-                        return run.execute(loop)
-                if not self._cleanup_registered:
-                    self._ensure_event_loop()
-                return run.execute(None)
-            except Exception as error:
-                failure = error
-            # As an event loop would hand it on.
-            raise failure  # noqa: B904
+            return self._run_here(run)
         # On a thread of its own with a loop of its own, as Kailash does; it comes
         # back to ``_execute_async``.
         return self._execute_sync(**arguments)
+
+    def _run_here(self, run: NativeRun) -> tuple[dict[str, Any], str | None]:
+        self._counts.native_runs += 1
+        try:
+            if run.plan.needs_loop:
+                with self._event_loop() as loop:
+                    return run.execute(loop)
+            loop = self._ensure_event_loop() if run.plan.cycles is not None or not self._cleanup_registered else None
+            return run.execute(loop)
+        except Exception as error:
+            failure = error
+        # As an event loop would hand it on.
+        raise failure
 
     @contextmanager
     def _event_loop(self) -> Iterator[asyncio.AbstractEventLoop]:
@@ -414,6 +425,30 @@ _STOCK_ARGUMENTS = frozenset(
         1 : stock.StockLocalRuntime.__init__.__code__.co_argcount
     ]
 )
+
+
+_cycle_methods = MethodGuard(
+    stock.StockLocalRuntime,
+    (
+        "_execute_cyclic_workflow",
+        "execute_node_with_enterprise_features",
+        "execute_node_with_enterprise_features_sync",
+    ),
+)
+
+
+def _why_not_cycles(runtime: Any) -> str | None:
+    """Why Kailash has to run a workflow with cycles on this runtime; ``None`` if the native engine may."""
+    if not runtime.enable_cycles:
+        return "enable_cycles=False leaves a workflow with cycles to Kailash"
+    if not executor_is_stock(runtime.cyclic_executor):
+        return "its executor of cycles is not Kailash's own"
+    replaced = _cycle_methods.replaced(runtime)
+    if replaced:
+        return f"{replaced[0]} is replaced"
+    if runtime.debug or is_visible(cycle_logger, logging.DEBUG):
+        return "what Kailash's executor of cycles logs in detail is read"
+    return None
 
 
 def _inside_event_loop() -> bool:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -23,6 +24,8 @@ from kailash.tracking.storage.deferred import DeferredStorageBackend
 from nexus_core._core import WorkflowRun
 from nexus_core.runtime import history
 from nexus_core.runtime.compiler import CompiledWorkflow
+from nexus_core.runtime.cycle_tasks import CycleTasks, HistoryTasks, ManagerTasks
+from nexus_core.runtime.cyclic_run import CyclicRun
 from nexus_core.runtime.host import RunHost
 from nexus_core.runtime.log_visibility import is_visible
 from nexus_core.runtime.node_contexts import ContextScope, own_context
@@ -57,9 +60,12 @@ class NativeRun:
     """
 
     __slots__ = (
+        "_cycle_rows",
         "_deferred",
         "_history_id",
         "_host",
+        "_is_driven",
+        "_loop",
         "_manager_id",
         "_parameters",
         "_run",
@@ -99,6 +105,9 @@ class NativeRun:
         self._history_id: str | None = None
         self._manager_id: str | None = None
         self._deferred: DeferredStorageBackend | None = None
+        self._cycle_rows: HistoryTasks | None = None
+        self._is_driven = False
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     def execute(self, loop: asyncio.AbstractEventLoop | None) -> Outcome:
         """Runs to the end on the calling thread.
@@ -109,13 +118,25 @@ class NativeRun:
         steps = self.execute_async()
         if self.plan.needs_loop and loop is not None:
             return loop.run_until_complete(steps)
+        self._loop = loop
+        self._is_driven = True
         try:
-            steps.send(None)
+            request = steps.send(None)
+            while True:
+                failure = None
+                try:
+                    value = request.call()
+                except BaseException as error:
+                    failure = error
+                request = steps.send(value) if failure is None else steps.throw(failure)
         except StopIteration as finished:
             outcome: Outcome = finished.value
             return outcome
-        steps.close()
-        raise RuntimeError("a node has to be awaited, and there is no event loop")
+        finally:
+            steps.close()
+
+    async def _outside(self, call: Callable[[], Any]) -> Any:
+        return await _Request(call) if self._is_driven else call()
 
     async def execute_async(self) -> Outcome:
         """Runs to the end, awaiting nodes where they have to be."""
@@ -133,7 +154,10 @@ class NativeRun:
                 if name in context:
                     signals[name] = context[name]
             self.runtime._workflow_signals[signal_key] = signals
-            results = await self._run_nodes(context, supplied, processed)
+            if self.plan.cycles is None:
+                results = await self._run_nodes(context, supplied, processed)
+            else:
+                results = await self._run_cycles(processed)
             await self._final_cleanup()
             self._end_tracking("completed", None, processed, began)
             return results, self.run_id
@@ -193,7 +217,8 @@ class NativeRun:
             if any(name not in values for name in names):
                 break
         else:
-            if not is_visible(_graph_logger, logging.INFO):
+            questionable = self.plan.cycles is not None and self.plan.cycles.is_questionable
+            if not (questionable or is_visible(_graph_logger, logging.INFO)):
                 return
         self.workflow.validate(runtime_parameters=processed)
 
@@ -321,6 +346,40 @@ class NativeRun:
                 context["_audit_trail"] = self.observer.events
         return results
 
+    async def _run_cycles(self, processed: dict[str, Any] | None) -> dict[str, Any]:
+        runtime, plan = self.runtime, self.plan
+        own_execute = self._needs_own_execute()
+        guarded = plan.guarded_by is not None and not own_execute
+        tasks: CycleTasks | None = None
+        if self._history_id is not None:
+            tasks = self._cycle_rows = HistoryTasks()
+        elif self._manager_id is not None:
+            tasks = ManagerTasks(self.task_manager, self._manager_id, plan)
+        options = run_options(
+            max_concurrency=runtime.max_concurrency,
+            stock_execute=own_execute,
+            logs_nodes=is_visible(_nodes_logger, logging.INFO),
+            observed=self._manager_id is not None,
+            guards_memory=guarded and plan.only_code_nodes,
+            guards_each_node=guarded and not plan.only_code_nodes,
+            history=self._history_id is not None,
+        )
+        together = min(runtime.max_concurrency, len(plan.node_ids))
+        memory_limit = plan.plan.memory_limit(together) if guarded else None
+        run = CyclicRun(runtime, self.workflow, plan, processed, options, self.run_id, memory_limit, tasks)
+        self.run_id = run.run_id
+        # As a task of its own would: what nodes set is not the caller's.
+        context = contextvars.copy_context()
+        context.run(_current_progress_registry.set, runtime._progress_registry)
+        if memory_limit is None or not plan.only_code_nodes:
+            return await self._outside(partial(context.run, run.execute))
+        memory_limit.enter_run(plan.ran_together)
+        try:
+            return await self._outside(partial(context.run, run.execute))
+        finally:
+            plan.ran_together |= memory_limit.is_shared
+            memory_limit.leave()
+
     def _needs_own_execute(self) -> bool:
         """Whether all nodes run through their own ``execute``.
 
@@ -382,7 +441,11 @@ class NativeRun:
     async def _final_cleanup(self) -> None:
         for node_id in self.plan.cleanup_ids:
             try:
-                await self.workflow._node_instances[node_id].cleanup()
+                cleaning = self.workflow._node_instances[node_id].cleanup()
+                if self._is_driven and self._loop is not None:
+                    await self._outside(partial(self._loop.run_until_complete, cleaning))
+                else:
+                    await cleaning
             except Exception as error:
                 self.runtime.logger.warning(f"Error during final cleanup of node {node_id}: {error}")
 
@@ -430,6 +493,9 @@ class NativeRun:
                     history.result_json, history.skipped_metadata_json(None), self._own_metadata()
                 )
             started, size, tasks = rows if rows is not None else (began.timestamp(), 0, [])
+            ids: dict[int, str] = {}
+            if self._cycle_rows is not None:
+                size, tasks, ids = self._cycle_rows.size, self._cycle_rows.rows, self._cycle_rows.ids
             cancelled = status == "cancelled"
             history.history_writer().submit(
                 history.RunRecord(
@@ -443,6 +509,7 @@ class NativeRun:
                     error=None if cancelled else error,
                     tasks=tasks,
                     size=size + len(metadata) + 200 * (len(tasks) + 1),
+                    ids=ids,
                 )
             )
             del started
@@ -459,3 +526,18 @@ class NativeRun:
                 if prefix is not None:
                     own[node_id] = partial(history.task_metadata_json, prefix)
         return own
+
+
+
+class _Request:
+    """Something that is done for a run outside of its coroutine.
+
+    What is being handled outside is the context of exceptions in a coroutine, and cannot be
+    hidden from inside.
+    """
+
+    def __init__(self, call: Callable[[], Any]) -> None:
+        self.call = call
+
+    def __await__(self) -> Generator[_Request, Any, Any]:
+        return (yield self)

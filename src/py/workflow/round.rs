@@ -13,6 +13,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use crate::py::engine::{Ask, RunContext};
+use crate::py::errors::exception;
 
 use super::inputs::look_up;
 use super::node::{Body, Edge, Mapping, Node};
@@ -242,59 +243,60 @@ impl WorkflowProgram {
             host.ask(intern!(py, "skipped_in_round"), (index,))?;
             return Ok(Ended::Skipped);
         }
-        let ended = RunContext::run_as_if_elsewhere(py, || {
-            self.body_in_round(py, index, node, merged, context)
-        })?;
-        if let Err(error) = &ended
-            && error.is_instance_of::<PyException>(py)
-        {
-            let host = self.host.bind(py);
-            let value = crate::py::errors::exception(py, error);
-            host.ask(intern!(py, "failed_in_round"), (index, value))?;
+        let native = RunContext::run_as_if_elsewhere(py, || {
+            let ended = self.native_in_round(py, index, node, merged, context);
+            if let Err(error) = &ended
+                && error.is_instance_of::<PyException>(py)
+            {
+                let host = self.host.bind(py);
+                let name = intern!(py, "failed_in_round");
+                host.ask(name, (index, exception(py, error)))?;
+            }
+            ended
+        })??;
+        if let Some(outputs) = native {
+            return Ok(Ended::Output(outputs));
         }
-        ended
+        let host = self.host.bind(py);
+        let keywords = host.ask(intern!(py, "round_keywords"), (context, merged))?;
+        RunContext::run_as_if_elsewhere(py, || {
+            host.ask(intern!(py, "execute_in_round"), (index, keywords))
+        })?
+        .map(Ended::Output)
     }
 
-    fn body_in_round<'py>(
+    /// A node's native program; `None` where it has none, or where its own
+    /// `execute` has to decide. Nothing has happened then.
+    fn native_in_round<'py>(
         &self,
         py: Python<'py>,
         index: u32,
         node: &Node,
         merged: &Bound<'py, PyDict>,
         context: &Bound<'py, PyDict>,
-    ) -> PyResult<Ended<'py>> {
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
         let name = intern!(py, "context");
         let logs_itself = self.settings.logs_nodes && matches!(node.body, Body::Function(_));
-        let is_native = !(self.settings.stock_execute || logs_itself);
-        if is_native && !merged.contains(name)? {
-            let inputs = PyDict::new(py);
-            inputs.set_item(name, context)?;
-            inputs.update(merged.as_mapping())?;
-            match &node.body {
-                Body::Code(code) => {
-                    if self.settings.guards_each_node {
-                        self.enter_memory_limit(py)?;
-                    }
-                    let outputs = code.run(self, node, index, &inputs);
-                    if self.settings.guards_each_node {
-                        self.leave_memory_limit(py)?;
-                    }
-                    if let Some(outputs) = outputs? {
-                        return Ok(Ended::Output(outputs.into_any()));
-                    }
-                }
-                Body::Function(function) => {
-                    if let Some(outputs) = function.run(self, node, index, &inputs)? {
-                        return Ok(Ended::Output(outputs));
-                    }
-                }
-                Body::Execute | Body::Async => {}
-            }
+        if self.settings.stock_execute || logs_itself || merged.contains(name)? {
+            return Ok(None);
         }
-        self.host
-            .bind(py)
-            .ask(intern!(py, "execute_in_round"), (index, context, merged))
-            .map(Ended::Output)
+        let inputs = PyDict::new(py);
+        inputs.set_item(name, context)?;
+        inputs.update(merged.as_mapping())?;
+        match &node.body {
+            Body::Code(code) => {
+                if self.settings.guards_each_node {
+                    self.enter_memory_limit(py)?;
+                }
+                let outputs = code.run(self, node, index, &inputs);
+                if self.settings.guards_each_node {
+                    self.leave_memory_limit(py)?;
+                }
+                Ok(outputs?.map(Bound::into_any))
+            }
+            Body::Function(function) => function.run(self, node, index, &inputs),
+            Body::Execute | Body::Async => Ok(None),
+        }
     }
 
     /// Whether some edge has delivered something, or would have to a name that
