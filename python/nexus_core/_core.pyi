@@ -154,6 +154,7 @@ class RunOptions:
         stock_inputs: bool = False,
         stock_execute: bool = False,
         logs_nodes: bool = False,
+        logs_skips: bool = False,
         observed: bool = False,
         checks_cancellation: bool = False,
         guards_memory: bool = False,

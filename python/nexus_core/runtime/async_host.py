@@ -86,8 +86,12 @@ class AsyncHost(NodeHost):
         node_id = self.compiled.node_ids[index]
         skip: bool = self.runtime._should_skip_conditional_node(self.workflow, node_id, inputs, self.run.outputs())
         if skip:
-            _logger.info(f"Skipping node {node_id} - all conditional inputs are None")
+            self.skipped(index, inputs)
         return skip
+
+    def skipped(self, index: int, inputs: dict[str, Any]) -> None:
+        """Logs that a node is left out."""
+        _logger.info(f"Skipping node {self.compiled.node_ids[index]} - all conditional inputs are None")
 
     def node_failed(self, index: int, error: Exception, inputs: Mapping[str, Any] | None) -> BaseException:
         """What ends the run; follows the ``except`` branches of ``AsyncLocalRuntime``.

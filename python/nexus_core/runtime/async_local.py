@@ -325,6 +325,7 @@ class AsyncLocalRuntime(stock.StockAsyncLocalRuntime, LocalRuntime):
             max_concurrency=self.max_concurrent_nodes,
             stock_execute=is_visible(_nodes_logger, logging.DEBUG),
             logs_nodes=is_visible(_nodes_logger, logging.INFO),
+            logs_skips=is_visible(_logger, logging.INFO),
             observed=observed,
             guards_each_node=guarded and not plan.only_code_on_threads,
             guards_stretch=guarded and plan.only_code_on_threads,

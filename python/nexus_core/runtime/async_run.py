@@ -240,13 +240,12 @@ class AsyncRun(AsyncHost):
                 await self._clean_up(index)
             self._report(index, output, failure)
 
-    def should_skip(self, index: int, inputs: dict[str, Any]) -> bool:
+    def skipped(self, index: int, inputs: dict[str, Any]) -> None:
         """As any host's; an awaited node that is skipped is cleaned up, as stock does it."""
-        skip = super().should_skip(index, inputs)
-        if skip and self.compiled.explanations[index].program == "async":
+        super().skipped(index, inputs)
+        if self.compiled.explanations[index].program == "async":
             self._cleaning += 1
             self._start(self._clean_up_skipped(index), None, self.run.context().copy())
-        return skip
 
     async def _clean_up_skipped(self, index: int) -> None:
         try:

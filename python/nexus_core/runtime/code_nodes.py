@@ -6,7 +6,6 @@ import builtins
 import functools
 import importlib
 import inspect
-import logging
 import os
 import re
 import sys
@@ -14,6 +13,7 @@ from types import CodeType
 from typing import Any
 
 from nexus_core.runtime import stock
+from nexus_core.runtime.input_validation import validation_program
 
 __all__ = ["CodeProgram", "NoProgram", "Shared", "code_program", "function_program", "is_plain_name"]
 
@@ -244,61 +244,7 @@ def function_program(node: Any, parameters: dict[str, Any]) -> dict[str, Any]:
             (p.name, p.default is not p.empty) for p in listed if p.kind is not inspect.Parameter.VAR_KEYWORD
         ],
         "takes_any_keyword": any_keyword,
-        "declared": _declared(node, parameters),
-        "warn_unknown": _UnknownWarning(node, parameters),
+        "validation": validation_program(node, parameters),
         "default_schema": _has_default_schema(node),
         "stock": stock.stock_functions(node.executor.security_config),
     }
-
-
-def _declared(node: Any, parameters: dict[str, Any]) -> list[tuple[str, Any, bool]] | None:
-    """What validation compares inputs with, if nothing but names and classes matters."""
-    if not node._cache_enabled or node._strict_unknown_params:
-        return None
-    declared: list[tuple[str, Any, bool]] = []
-    for name, parameter in parameters.items():
-        plain = not (parameter.workflow_alias or parameter.auto_map_from or parameter.auto_map_primary)
-        if not plain or (parameter.required and parameter.default is not None):
-            return None
-        if parameter.type is Any:
-            declared.append((name, None, parameter.required))
-        elif isinstance(parameter.type, type):
-            declared.append((name, parameter.type, parameter.required))
-        else:
-            return None
-    return declared
-
-
-class _UnknownWarning:
-    """Logs the warning of ``Node.validate_inputs`` about inputs that are not declared."""
-
-    def __init__(self, node: Any, parameters: dict[str, Any]) -> None:
-        self._node = node
-        self._declared = list(parameters)
-        self._texts: dict[frozenset[str], str] = {}
-
-    def __call__(self, inputs: dict[str, Any]) -> None:
-        special = self._node._SPECIAL_PARAMS
-        unknown = frozenset(
-            key for key in inputs if key not in self._declared and key not in special and not key.startswith("_")
-        )
-        if not unknown:
-            return
-        text = self._texts.get(unknown)
-        if text is None:
-            text = self._texts[unknown] = self._text(unknown)
-        logging.getLogger("kailash.nodes.base").warning("[NODE] %s", text)
-
-    def _text(self, unknown: frozenset[str]) -> str:
-        text = (
-            f"Unknown parameter(s) for {type(self._node).__name__}: {sorted(unknown)}. "
-            f"Valid parameters: {sorted(self._declared)}."
-        )
-        hints = []
-        for name in (key for key in unknown):
-            close = self._node._suggest_parameter_mapping(name, self._declared)
-            if close:
-                hints.append(f"  '{name}' -> did you mean {close}?")
-        if hints:
-            text += " Suggestions:\n" + "\n".join(hints)
-        return text

@@ -24,6 +24,8 @@ from nexus_core.runtime.code_nodes import (
 )
 from nexus_core.runtime.cycles import CyclePlan, UnknownCycles, read_cycles
 from nexus_core.runtime.explain import NodeExplanation
+from nexus_core.runtime.generic_nodes import generic_program
+from nexus_core.runtime.input_validation import VALIDATION_METHODS
 
 __all__ = ["Awaits", "CompiledWorkflow", "NotNative", "compiled", "known"]
 
@@ -34,19 +36,25 @@ _RESERVED_IDS = frozenset({"consumer_timeout_ms", "max_messages", "timeout_ms", 
 _NODE_METHODS = (
     "execute", "execute_async", "run", "validate_inputs", "validate_outputs",
     "get_parameters", "get_output_schema", "_is_json_serializable",
-    "_resolve_parameters", "_validate_resolved_parameters", "cleanup",
+    "cleanup", "id", "_strict_unknown_params", "_SPECIAL_PARAMS",
+    *(name for name in VALIDATION_METHODS if name != "validate_inputs"),
 )  # fmt: skip
 _EXECUTOR_METHODS = ("execute_code", "execute_function", "check_code_safety")
 _INSTANCE_KEYS = [
     "execute", "execute_async", "run", "validate_inputs", "validate_outputs",
     "get_parameters", "get_output_schema", "cleanup", "config",
     "code", "function", "class_type", "process_method", "executor", "sandbox_mode",
-    "_input_schema", "_output_schema", "_cache_enabled",
+    "_input_schema", "_output_schema", "_cache_enabled", "_cached_params", "_strict_unknown_params", "_SPECIAL_PARAMS",
+    "_is_json_serializable", *(name for name in VALIDATION_METHODS if name != "validate_inputs"),
 ]  # fmt: skip
 _SECURITY_NAMES = [
     "sanitize_input", "validate_node_parameters", "validate_file_path",
     "memory_limit_guard", "execution_timeout",
 ]  # fmt: skip
+
+
+#: Keys of a configuration that say nothing of what a node does.
+_INSIGNIFICANT = frozenset({"metadata", "name", "id"})
 
 
 class Awaits(IntEnum):
@@ -261,19 +269,21 @@ def _describe(
             targets.append(target_key)
             overriding = overriding or target_key in node.config
         leads_back = bool(attributes.get("cycle", False))
-        edges.append((places[source], mappings, leads_back and not attributes.get("synthetic", False), leads_back))
-        source_node = workflow._node_instances.get(source)
-        switch_source = switch_source or type(source_node).__name__ == "SwitchNode"
+        feeds_back = leads_back and not attributes.get("synthetic", False)
+        is_switch = type(workflow._node_instances.get(source)).__name__ == "SwitchNode"
+        edges.append((places[source], mappings, feeds_back, is_switch, leads_back))
+        switch_source = switch_source or is_switch
     # What a cycle delivers has the last word.
-    edges.sort(key=itemgetter(3))
+    edges.sort(key=itemgetter(4))
     spec.update(
         id=node_id,
         class_name=type(node).__name__,
         instance=node,
         config=node.config,
-        edges=[edge[:3] for edge in edges],
+        edges=[edge[:4] for edge in edges],
         has_switch_source=switch_source,
         has_dependents=workflow.graph.out_degree(node_id) > 0,
+        is_configured=any(key not in _INSIGNIFICANT and value is not None for key, value in node.config.items()),
         has_nested_config=isinstance(node.config.get("config"), dict),
         edges_override_config=overriding,
         plain_edges=len(set(targets)) == len(targets) and all(map(is_plain_name, targets)),
@@ -297,7 +307,10 @@ def _program(node: Any, awaits: Awaits, shared: Shared) -> tuple[dict[str, Any],
         if awaits is Awaits.ANY and hasattr(node, "execute_async"):
             return {"kind": "async"}, "async", "its execute_async is awaited"
     if type(node) is not stock.PythonCodeNode:
-        return {"kind": "execute"}, "execute", "only PythonCodeNode has native programs"
+        try:
+            return generic_program(node), "run", None
+        except NoProgram as refused:
+            return {"kind": "execute"}, "execute", str(refused)
     if {"execute", "run", "validate_inputs", "validate_outputs"} & vars(node).keys():
         return {"kind": "execute"}, "execute", "a method of the instance was replaced"
     if not _class_is_stock():
@@ -363,6 +376,8 @@ def _watched_dicts(workflow: Any, order: tuple[str, ...]) -> list[tuple[dict[Any
         node = workflow._node_instances[node_id]
         watched.append((vars(node), _INSTANCE_KEYS))
         watched.append((node.config, None))
+        if type(getattr(node, "_cached_params", None)) is dict:
+            watched.append((node._cached_params, None))
         executor: Any = getattr(node, "executor", None)
         if type(executor) is not stock.CodeExecutor:
             continue

@@ -33,7 +33,8 @@ class NodeExplanation:
         node_id: The node's id.
         node_type: The name of its class.
         program: ``"code"``, ``"function"``, ``"class"``, ``"named function"``: the
-            native program for its body; ``"execute"``: its own ``execute`` is called;
+            native program for its body; ``"run"``: its own ``run`` is called, between native
+            checks of inputs and outputs; ``"execute"``: its own ``execute`` is called;
             ``"async"``: it is awaited on the runtime's event loop.
         reason: Why it has no native program, or ``None`` if it has one.
     """

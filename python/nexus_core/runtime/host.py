@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -12,11 +13,14 @@ from kailash.sdk_exceptions import WorkflowExecutionError
 
 from nexus_core.runtime import stock, validation_counts
 from nexus_core.runtime.compiler import CompiledWorkflow
+from nexus_core.runtime.log_visibility import is_visible
 from nexus_core.runtime.node_contexts import ContextScope
 from nexus_core.runtime.node_host import NodeHost, caused_by, while_handling
 from nexus_core.runtime.observers import RunObserver
 
 __all__ = ["RunHost"]
+
+_validation_logger = logging.getLogger("kailash.utils.data_validation")
 
 
 class RunHost(NodeHost):
@@ -107,15 +111,30 @@ class RunHost(NodeHost):
             recorded = recorded | (set(range(len(nodes))) - began)
         validation_counts.count(nodes, self.runtime.connection_validation, recorded or ())
 
+    def sources_left_out(self, sources: list[int]) -> None:
+        """Logs what stock makes of the outputs of nodes that were left out."""
+        if not is_visible(_validation_logger, logging.WARNING):
+            return
+        for index in sources:
+            _validation_logger.warning(
+                f"Node '{self.compiled.node_ids[index]}' output should be a dict, got {type(None)}. "
+                "Wrapping in result key."
+            )
+
     def should_skip(self, index: int, inputs: dict[str, Any]) -> bool:
         """``ConditionalExecutionMixin._should_skip_conditional_node``."""
         node_id = self.compiled.node_ids[index]
         skip: bool = self.runtime._should_skip_conditional_node(self.workflow, node_id, inputs, self.run.outputs())
         if skip:
-            if self.runtime.debug:
-                self.runtime.logger.debug(f"DEBUG: Skipping {node_id} - inputs: {inputs}")
-            self.runtime.logger.info(f"Skipping node {node_id} - all conditional inputs are None")
+            self.skipped(index, inputs)
         return skip
+
+    def skipped(self, index: int, inputs: dict[str, Any]) -> None:
+        """Logs that a node is left out."""
+        node_id = self.compiled.node_ids[index]
+        if self.runtime.debug:
+            self.runtime.logger.debug(f"DEBUG: Skipping {node_id} - inputs: {inputs}")
+        self.runtime.logger.info(f"Skipping node {node_id} - all conditional inputs are None")
 
     # --- context and limits ---------------------------------------------------------
 

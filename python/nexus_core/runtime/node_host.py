@@ -62,6 +62,12 @@ class NodeHost:
         node = self.compiled.instances[index]
         node.logger.info(f"Node {node.id} executed successfully in {seconds:.3f}s")
 
+    # --- a node's own run -----------------------------------------------------------
+
+    def run_with(self, index: int, inputs: Any) -> Any:
+        """Calls ``run`` with what a class's own ``validate_inputs`` has returned."""
+        return self.compiled.instances[index].run(**inputs)
+
     # --- a named function -----------------------------------------------------------
 
     def call_named_function(self, name: str, function: Any, namespace: dict[str, Any], inputs: dict[str, Any]) -> Any:
@@ -137,8 +143,12 @@ class NodeHost:
         if isinstance(error, (NodeValidationError, NodeExecutionError)):
             return error
         node = self.compiled.instances[index]
-        text = f"execution failed: {error}"
-        node.logger.error(f"Node {node.id} {text}", exc_info=error)
+        try:
+            text = f"Node {node.id} execution failed: {error}"
+        except Exception as broken:  # its __str__ raises: stock raises that instead
+            while_handling(error, broken)
+            return broken
+        node.logger.error(text, exc_info=error)
         failed = NodeExecutionError(f"Node '{node.id}' execution failed: {type(error).__name__}: {error}")
         failed.__cause__ = failed.__context__ = error
         return failed

@@ -294,6 +294,7 @@ class NativeRun:
             stock_inputs=bool(runtime.debug),
             stock_execute=own_execute,
             logs_nodes=logs_nodes,
+            logs_skips=info_is_read or bool(runtime.debug),
             observed=observed,
             checks_cancellation=self.token is not None,
             guards_memory=guarded and plan.only_code_nodes,

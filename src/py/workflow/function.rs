@@ -3,10 +3,9 @@
 
 use crate::py::engine::Ask;
 use pyo3::exceptions::PyKeyError;
-use pyo3::ffi;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyFloat, PyList, PyString};
+use pyo3::types::{PyDict, PyString};
 
 use crate::py::values::{StockFunctions, ensure_json_serializable, resolve_templates_copy};
 
@@ -14,17 +13,7 @@ use super::inputs::expand_nested;
 use super::node::Node;
 use super::outputs::all_serializable;
 use super::program::WorkflowProgram;
-
-/// A parameter that the node declares for validation.
-struct Declared {
-    name: Py<PyString>,
-    /// `None` stands for `typing.Any`.
-    class: Option<Py<PyAny>>,
-    required: bool,
-}
-
-/// As Python describes it.
-type Declaration = (Py<PyString>, Option<Py<PyAny>>, bool);
+use super::validation::Validation;
 
 struct Parameter {
     name: Py<PyString>,
@@ -37,10 +26,8 @@ pub(super) struct FunctionBody {
     method: Option<Py<PyString>>,
     parameters: Vec<Parameter>,
     takes_any_keyword: bool,
-    /// What validation knows; `None` where the node's own method validates.
-    declared: Option<Vec<Declared>>,
-    /// Warns of inputs that are not declared, as stock does.
-    warn_unknown: Py<PyAny>,
+    /// `None` where the node's own method validates.
+    validation: Option<Validation>,
     default_schema: bool,
     stock: StockFunctions,
 }
@@ -52,7 +39,7 @@ impl FunctionBody {
                 .ok_or_else(|| PyKeyError::new_err(format!("a function node lacks {key:?}")))
         };
         let parameters: Vec<(Py<PyString>, bool)> = get("parameters")?.extract()?;
-        let declared: Option<Vec<Declaration>> = get("declared")?.extract()?;
+        let validation: Option<Bound<'_, PyDict>> = get("validation")?.extract()?;
         Ok(Self {
             target: get("target")?.unbind(),
             method: get("method")?.extract()?,
@@ -61,17 +48,9 @@ impl FunctionBody {
                 .map(|(name, has_default)| Parameter { name, has_default })
                 .collect(),
             takes_any_keyword: get("takes_any_keyword")?.extract()?,
-            declared: declared.map(|declared| {
-                declared
-                    .into_iter()
-                    .map(|(name, class, required)| Declared {
-                        name,
-                        class,
-                        required,
-                    })
-                    .collect()
-            }),
-            warn_unknown: get("warn_unknown")?.unbind(),
+            validation: validation
+                .map(|spec| Validation::from_spec(&spec))
+                .transpose()?,
             default_schema: get("default_schema")?.extract()?,
             stock: StockFunctions::from_dict(get("stock")?.cast()?)?,
         })
@@ -94,54 +73,13 @@ impl FunctionBody {
         node: &Node,
         merged: &Bound<'py, PyDict>,
     ) -> PyResult<Option<Bound<'py, PyDict>>> {
-        let py = merged.py();
         if self.takes_any_keyword {
             return Ok(can_be_keywords(merged).then(|| merged.clone()));
         }
-        let Some(declared) = &self.declared else {
-            return Ok(None);
-        };
-        // Stock remembers which inputs it resolved, and forgets those that are
-        // not equal to themselves; once it has, only stock knows the outcome.
-        let cache = node
-            .instance
-            .bind(py)
-            .getattr(intern!(py, "_param_cache"))?;
-        if cache.len()? > 0 || !can_be_keywords(merged) {
-            return Ok(None);
+        match &self.validation {
+            Some(validation) => validation.validate(node, merged),
+            None => Ok(None),
         }
-        let validated = PyDict::new(py);
-        let mut used = 0;
-        for parameter in declared {
-            let Some(value) = merged.get_item(&parameter.name)? else {
-                if parameter.required {
-                    return Ok(None);
-                }
-                continue;
-            };
-            used += 1;
-            if !equals_itself(&value) {
-                return Ok(None);
-            }
-            if value.is_none() && !parameter.required {
-                continue;
-            }
-            if let Some(class) = &parameter.class
-                && !value.is_instance(class.bind(py))?
-            {
-                return Ok(None);
-            }
-            validated.set_item(&parameter.name, value)?;
-        }
-        if used < merged.len() {
-            self.warn_unknown.bind(py).invoke((merged,))?;
-        }
-        for special in [intern!(py, "context"), intern!(py, "config")] {
-            if let Some(value) = merged.get_item(special)? {
-                validated.set_item(special, value)?;
-            }
-        }
-        Ok(Some(validated))
     }
 
     /// Runs the node. `Ok(None)` hands the call to the node's own `execute`.
@@ -248,9 +186,8 @@ impl FunctionBody {
 
     pub(super) fn traverse(&self, visit: &pyo3::PyVisit<'_>) -> Result<(), pyo3::PyTraverseError> {
         visit.call(&self.target)?;
-        visit.call(&self.warn_unknown)?;
-        for parameter in self.declared.iter().flatten() {
-            visit.call(&parameter.class)?;
+        if let Some(validation) = &self.validation {
+            validation.traverse(visit)?;
         }
         self.stock.traverse(visit)
     }
@@ -283,24 +220,4 @@ fn can_be_keywords(values: &Bound<'_, PyDict>) -> bool {
                 .is_ok_and(|text| text != "self" && !text.starts_with('_'))
         })
     })
-}
-
-/// Whether `value == value` surely holds, without running code of the user.
-fn equals_itself(value: &Bound<'_, PyAny>) -> bool {
-    use pyo3::types::{PyBool, PyBytes, PyInt, PySet, PyTuple};
-    if let Ok(number) = value.cast_exact::<PyFloat>() {
-        return !number.value().is_nan();
-    }
-    // Containers compare their elements by identity first.
-    value.is_none()
-        || value.is_exact_instance_of::<PyString>()
-        || value.is_exact_instance_of::<PyInt>()
-        || value.is_exact_instance_of::<PyBool>()
-        || value.is_exact_instance_of::<PyDict>()
-        || value.is_exact_instance_of::<PyList>()
-        || value.is_exact_instance_of::<PyTuple>()
-        || value.is_exact_instance_of::<PySet>()
-        || value.is_exact_instance_of::<PyBytes>()
-        // SAFETY: attached; plain look at the type.
-        || unsafe { ffi::PyType_Check(value.as_ptr()) != 0 }
 }

@@ -79,10 +79,22 @@ impl WorkflowProgram {
         let inputs = PyDict::new(py);
         // What the body sanitises is copied there.
         let copied_later = matches!(node.body, Body::Code(_));
+        let mut left_out = Vec::new();
         for edge in &node.edges {
-            if !self.follow(edge, &inputs, copied_later)? {
+            if self.kind(edge.source) == Kind::Skipped && carries_results_alone(edge) {
+                for mapping in &edge.mappings {
+                    if look_up(&inputs, &mapping.target_key).is_none() {
+                        inputs.set_item(&mapping.target_key, py.None())?;
+                    }
+                }
+                left_out.push(edge.source);
+            } else if !self.follow(edge, &inputs, copied_later)? {
                 return Ok(None);
             }
+        }
+        if !left_out.is_empty() {
+            let host = self.host.bind(py);
+            host.ask(intern!(py, "sources_left_out"), (left_out,))?;
         }
         let parameters = self.parameters_of(py, index);
         if let Some(parameters) = &parameters {
@@ -103,6 +115,12 @@ impl WorkflowProgram {
             }
             Body::Function(function) => {
                 if let Some(validated) = function.validate(node, &inputs)? {
+                    return Ok(Some(runtime_part(node, &validated, &inputs)?));
+                }
+                self.ask_node_to_validate(node, index, inputs).map(Some)
+            }
+            Body::Generic(generic) => {
+                if let Some(validated) = generic.validate(node, &inputs)? {
                     return Ok(Some(runtime_part(node, &validated, &inputs)?));
                 }
                 self.ask_node_to_validate(node, index, inputs).map(Some)
@@ -208,6 +226,11 @@ impl WorkflowProgram {
             Err(error) => Err(error),
         }
     }
+}
+
+/// Of a source that was left out stock makes the output `{"result": None}`.
+fn carries_results_alone(edge: &Edge) -> bool {
+    edge.mappings.iter().all(|mapping| mapping.is_result)
 }
 
 /// Whether a call with this key among its keywords reaches a method at all.

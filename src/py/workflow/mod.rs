@@ -8,6 +8,7 @@ mod async_inputs;
 mod clock;
 mod code;
 mod function;
+mod generic;
 mod history;
 mod inputs;
 mod memory_limit;
@@ -22,8 +23,10 @@ mod program;
 mod round;
 mod run;
 mod spare;
+mod skip;
 mod stage;
 mod stamp;
+mod validation;
 mod watch;
 
 use pyo3::prelude::*;

@@ -6,6 +6,7 @@ use pyo3::types::{PyDict, PyString, PyTuple};
 
 use super::code::CodeBody;
 use super::function::FunctionBody;
+use super::generic::GenericBody;
 use super::spare::BuiltinsByTemplate;
 
 /// How a node's body runs.
@@ -14,6 +15,8 @@ pub(super) enum Body {
     Code(CodeBody),
     /// A `PythonCodeNode` made from a function or a class.
     Function(FunctionBody),
+    /// The node's `run`, between the checks of stock's `execute`.
+    Generic(GenericBody),
     /// The node's own `execute`.
     Execute,
     /// Awaited by the caller on its event loop.
@@ -58,6 +61,8 @@ pub(super) struct Edge {
     pub(super) mappings: Vec<Mapping>,
     /// It leads from one iteration of a cycle to the next.
     pub(super) is_feedback: bool,
+    /// The source is a switch.
+    pub(super) is_from_switch: bool,
 }
 
 #[allow(clippy::struct_excessive_bools)] // independent facts, each asked by its name
@@ -71,6 +76,8 @@ pub(super) struct Node {
     /// A source may route its data past this node.
     pub(super) has_switch_source: bool,
     pub(super) has_dependents: bool,
+    /// Its configuration says something, so that it may run without inputs.
+    pub(super) is_configured: bool,
     /// `config["config"]` is a dict whose entries become inputs.
     pub(super) has_nested_config: bool,
     /// The keys that edges deliver also stand in the configuration.
@@ -103,6 +110,7 @@ impl Node {
         let body = match required(spec, "kind")?.extract::<String>()?.as_str() {
             "code" => Body::Code(CodeBody::from_spec(spec, known)?),
             "function" => Body::Function(FunctionBody::from_spec(spec)?),
+            "run" => Body::Generic(GenericBody::from_spec(spec)?),
             "execute" => Body::Execute,
             "async" => Body::Async,
             other => {
@@ -113,7 +121,12 @@ impl Node {
         };
         let mut edges = Vec::new();
         for edge in required(spec, "edges")?.try_iter()? {
-            let (source, mappings, is_feedback): (u32, Vec<Bound<'_, PyTuple>>, bool) =
+            let (source, mappings, is_feedback, is_from_switch): (
+                u32,
+                Vec<Bound<'_, PyTuple>>,
+                bool,
+                bool,
+            ) =
                 edge?.extract()?;
             let mappings = mappings
                 .iter()
@@ -126,6 +139,7 @@ impl Node {
                 source,
                 mappings,
                 is_feedback,
+                is_from_switch,
             });
         }
         Ok(Self {
@@ -137,6 +151,7 @@ impl Node {
             body,
             has_switch_source: flag(spec, "has_switch_source")?,
             has_dependents: flag(spec, "has_dependents")?,
+            is_configured: flag(spec, "is_configured")?,
             has_nested_config: flag(spec, "has_nested_config")?,
             edges_override_config: flag(spec, "edges_override_config")?,
             plain_edges: flag(spec, "plain_edges")?,
@@ -152,6 +167,7 @@ impl Node {
         match &self.body {
             Body::Code(code) => code.traverse(visit),
             Body::Function(function) => function.traverse(visit),
+            Body::Generic(generic) => generic.traverse(visit),
             Body::Execute | Body::Async => Ok(()),
         }
     }

@@ -17,6 +17,8 @@ pub(crate) struct RunOptions {
     pub(super) stock_execute: bool,
     /// Somebody reads what `Node.execute` logs.
     pub(super) logs_nodes: bool,
+    /// Somebody reads what the runtime logs about skipped nodes.
+    pub(super) logs_skips: bool,
     /// The host is told of each node's start and end.
     pub(super) observed: bool,
     pub(super) checks_cancellation: bool,
@@ -36,7 +38,7 @@ impl RunOptions {
     #[new]
     #[pyo3(signature = (
         *, max_concurrency, validates_connections=false, detects_content_failures=false,
-        stock_inputs=false, stock_execute=false, logs_nodes=false, observed=false,
+        stock_inputs=false, stock_execute=false, logs_nodes=false, logs_skips=false, observed=false,
         checks_cancellation=false, guards_memory=false, guards_each_node=false,
         guards_stretch=false, history=false, trace=false,
     ))]
@@ -48,6 +50,7 @@ impl RunOptions {
         stock_inputs: bool,
         stock_execute: bool,
         logs_nodes: bool,
+        logs_skips: bool,
         observed: bool,
         checks_cancellation: bool,
         guards_memory: bool,
@@ -63,6 +66,7 @@ impl RunOptions {
             stock_inputs,
             stock_execute,
             logs_nodes,
+            logs_skips,
             observed,
             checks_cancellation,
             guards_memory,

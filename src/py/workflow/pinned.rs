@@ -27,13 +27,9 @@ impl WorkflowProgram {
                 return Ok(None);
             }
         };
-        if self.may_be_skipped(node) {
-            let host = self.host.bind(py);
-            let skip = host.ask(intern!(py, "should_skip"), (index, &inputs))?;
-            if skip.is_truthy()? {
-                self.end_node(py, index, Some(&inputs), Ok(Ended::Skipped), started)?;
-                return Ok(None);
-            }
+        if self.is_skipped(py, index, node, &inputs)? {
+            self.end_node(py, index, Some(&inputs), Ok(Ended::Skipped), started)?;
+            return Ok(None);
         }
         if self.dialect == Dialect::Local {
             let context = self.workflow_context.bind(py);

@@ -244,13 +244,7 @@ impl WorkflowProgram {
         node: &Node,
         inputs: &Bound<'py, PyDict>,
     ) -> PyResult<Ended<'py>> {
-        if self.may_be_skipped(node)
-            && self
-                .host
-                .bind(py)
-                .ask(intern!(py, "should_skip"), (index, inputs))?
-                .is_truthy()?
-        {
+        if self.is_skipped(py, index, node, inputs)? {
             return Ok(Ended::Skipped);
         }
         if self.dialect == Dialect::Async {
@@ -283,6 +277,11 @@ impl WorkflowProgram {
                         return Ok(Ended::Output(outputs));
                     }
                 }
+                Body::Generic(generic) => {
+                    if let Some(outputs) = generic.run(self, node, index, inputs)? {
+                        return Ok(Ended::Output(outputs));
+                    }
+                }
                 Body::Execute | Body::Async => {}
             }
         }
@@ -290,14 +289,6 @@ impl WorkflowProgram {
             .bind(py)
             .ask_with(intern!(py, "execute"), inputs)
             .map(Ended::Output)
-    }
-
-    pub(super) fn may_be_skipped(&self, node: &Node) -> bool {
-        node.has_switch_source
-            || node
-                .edges
-                .iter()
-                .any(|edge| self.kind(edge.source) == Kind::Skipped)
     }
 
     /// Keeps what a node returned and looks for a failure that it reports.

@@ -1,0 +1,240 @@
+//! A node of any class that has stock's own `execute`: inputs and outputs are checked here,
+//! and its `run` is called in between.
+
+use pyo3::exceptions::PyKeyError;
+use pyo3::ffi;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyString};
+
+use crate::py::engine::Ask;
+use crate::py::values::{StockFunctions, resolve_templates_copy};
+
+use super::inputs::{can_be_keyword, expand_nested, merge};
+use super::node::Node;
+use super::outputs::all_serializable;
+use super::program::WorkflowProgram;
+use super::validation::Validation;
+
+/// An output that the node's schema names.
+struct DeclaredOutput {
+    name: Py<PyString>,
+    /// `None` stands for `typing.Any`.
+    class: Option<Py<PyAny>>,
+    required: bool,
+}
+
+type Declaration = (Py<PyString>, Option<Py<PyAny>>, bool);
+
+pub(super) struct GenericBody {
+    /// `None` where the class validates inputs in a way of its own.
+    validation: Option<Validation>,
+    /// The schema of outputs; `None` where the node's own method checks them.
+    outputs: Option<Vec<DeclaredOutput>>,
+    /// With this input, the node's own `execute` does something else.
+    refuses: Option<Py<PyString>>,
+    /// The context variable that names the node that runs.
+    current_node: Py<PyAny>,
+    stock: StockFunctions,
+}
+
+impl GenericBody {
+    pub(super) fn from_spec(spec: &Bound<'_, PyDict>) -> PyResult<Self> {
+        let get = |key: &str| -> PyResult<Bound<'_, PyAny>> {
+            spec.get_item(key)?
+                .ok_or_else(|| PyKeyError::new_err(format!("a generic node lacks {key:?}")))
+        };
+        let validation: Option<Bound<'_, PyDict>> = get("validation")?.extract()?;
+        let outputs: Option<Vec<Declaration>> = get("outputs")?.extract()?;
+        Ok(Self {
+            validation: validation
+                .map(|spec| Validation::from_spec(&spec))
+                .transpose()?,
+            outputs: outputs.map(|outputs| {
+                outputs
+                    .into_iter()
+                    .map(|(name, class, required)| DeclaredOutput {
+                        name,
+                        class,
+                        required,
+                    })
+                    .collect()
+            }),
+            refuses: get("refuses")?.extract()?,
+            current_node: get("current_node")?.unbind(),
+            stock: StockFunctions::from_dict(get("stock")?.cast()?)?,
+        })
+    }
+
+    /// `validate_inputs` of configuration and `inputs`; `None` where the node's
+    /// own method has to decide. Nothing has happened then.
+    pub(super) fn validate<'py>(
+        &self,
+        node: &Node,
+        inputs: &Bound<'py, PyDict>,
+    ) -> PyResult<Option<Bound<'py, PyDict>>> {
+        match &self.validation {
+            Some(validation) => {
+                let merged = merge(node.config.bind(inputs.py()), inputs)?;
+                validation.validate(node, &merged)
+            }
+            None => Ok(None),
+        }
+    }
+
+    /// Runs the node. `Ok(None)` hands the call to the node's own `execute`;
+    /// nothing has happened then.
+    pub(super) fn run<'py>(
+        &self,
+        program: &WorkflowProgram,
+        node: &Node,
+        index: u32,
+        inputs: &Bound<'py, PyDict>,
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let py = inputs.py();
+        if let Some(name) = &self.refuses
+            && inputs.contains(name)?
+        {
+            return Ok(None);
+        }
+        if !inputs.iter().all(|(key, _)| can_be_keyword(&key)) {
+            return Ok(None);
+        }
+        self.run_between_checks(program, node, index, inputs)
+            .map(Some)
+            .map_err(|error| program.ask_host(py, "execution_failed", index, error))
+    }
+
+    /// What `Node.execute` has inside its `try`.
+    fn run_between_checks<'py>(
+        &self,
+        program: &WorkflowProgram,
+        node: &Node,
+        index: u32,
+        inputs: &Bound<'py, PyDict>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let py = inputs.py();
+        let instance = node.instance.bind(py);
+        let began = program.log_executing(py, index)?;
+        let resolved = node.config.bind(py).copy()?;
+        resolved.update(inputs.as_mapping())?;
+        for (key, value) in resolved.iter() {
+            let new = resolve_templates_copy(&value, inputs, &self.stock)?;
+            if !new.is(&value) {
+                resolved.set_item(key, new)?;
+            }
+        }
+        expand_nested(&resolved, inputs)?;
+        let native = match &self.validation {
+            Some(validation) => validation.validate(node, &resolved)?,
+            None => None,
+        };
+        let validated = match native {
+            Some(validated) => validated.into_any(),
+            None => instance.ask_with(intern!(py, "validate_inputs"), &resolved)?,
+        };
+        let outputs = {
+            let _named = self.name_current(instance)?;
+            match validated.cast_exact::<PyDict>() {
+                Ok(validated) => instance.ask_with(intern!(py, "run"), validated)?,
+                Err(_) => {
+                    let host = program.host.bind(py);
+                    host.ask(intern!(py, "run_with"), (index, validated))?
+                }
+            }
+        };
+        let checked = match self.check(&outputs)? {
+            Some(checked) => checked,
+            None => instance.ask(intern!(py, "validate_outputs"), (outputs,))?,
+        };
+        program.log_executed(py, index, began)?;
+        Ok(checked)
+    }
+
+    /// Names the node for `report_progress` until the guard is dropped.
+    fn name_current<'py>(&self, instance: &Bound<'py, PyAny>) -> PyResult<Named<'py>> {
+        let py = instance.py();
+        let id = instance.getattr(intern!(py, "id"))?;
+        let variable = self.current_node.bind(py).clone();
+        // SAFETY: attached; a context variable and a value. A new reference, or
+        // null with an error set.
+        let token = unsafe {
+            Bound::from_owned_ptr_or_err(
+                py,
+                ffi::PyContextVar_Set(variable.as_ptr(), id.as_ptr()),
+            )?
+        };
+        Ok(Named { variable, token })
+    }
+
+    /// Outputs that are surely as the schema wants them, and JSON. `None` where
+    /// the node's own method has to look.
+    fn check<'py>(&self, outputs: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let (Some(schema), Ok(dict)) = (&self.outputs, outputs.cast_exact::<PyDict>()) else {
+            return Ok(None);
+        };
+        if !all_serializable(dict) {
+            return Ok(None);
+        }
+        if schema.is_empty() {
+            return Ok(Some(outputs.clone()));
+        }
+        let py = outputs.py();
+        let ordered = PyDict::new(py);
+        for output in schema {
+            match dict.get_item(&output.name)? {
+                None if output.required => return Ok(None),
+                None => {}
+                Some(value) if value.is_none() => {
+                    if output.required {
+                        ordered.set_item(&output.name, value)?;
+                    }
+                }
+                Some(value) => {
+                    if let Some(class) = &output.class
+                        && !value.is_instance(class.bind(py))?
+                    {
+                        return Ok(None);
+                    }
+                    ordered.set_item(&output.name, value)?;
+                }
+            }
+        }
+        for (key, value) in dict.iter() {
+            if !ordered.contains(&key)? {
+                ordered.set_item(key, value)?;
+            }
+        }
+        Ok(Some(ordered.into_any()))
+    }
+
+    pub(super) fn traverse(&self, visit: &pyo3::PyVisit<'_>) -> Result<(), pyo3::PyTraverseError> {
+        if let Some(validation) = &self.validation {
+            validation.traverse(visit)?;
+        }
+        for output in self.outputs.iter().flatten() {
+            visit.call(&output.class)?;
+        }
+        visit.call(&self.current_node)?;
+        self.stock.traverse(visit)
+    }
+}
+
+/// Takes the name of the node that runs away when dropped.
+struct Named<'py> {
+    variable: Bound<'py, PyAny>,
+    token: Bound<'py, PyAny>,
+}
+
+impl Drop for Named<'_> {
+    fn drop(&mut self) {
+        let py = self.variable.py();
+        // What the node raised stays as it is.
+        // SAFETY: attached; the token is of this variable, set in this context.
+        let status =
+            unsafe { ffi::PyContextVar_Reset(self.variable.as_ptr(), self.token.as_ptr()) };
+        if status < 0 {
+            PyErr::fetch(py).write_unraisable(py, None);
+        }
+    }
+}
