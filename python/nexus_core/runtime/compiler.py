@@ -24,7 +24,7 @@ from nexus_core.runtime.code_nodes import (
 )
 from nexus_core.runtime.cycles import CyclePlan, UnknownCycles, read_cycles
 from nexus_core.runtime.explain import NodeExplanation
-from nexus_core.runtime.generic_nodes import generic_program
+from nexus_core.runtime.generic_nodes import SWITCH_METHODS, generic_program
 from nexus_core.runtime.input_validation import VALIDATION_METHODS
 
 __all__ = ["Awaits", "CompiledWorkflow", "NotNative", "compiled", "known"]
@@ -36,7 +36,7 @@ _RESERVED_IDS = frozenset({"consumer_timeout_ms", "max_messages", "timeout_ms", 
 _NODE_METHODS = (
     "execute", "execute_async", "run", "validate_inputs", "validate_outputs",
     "get_parameters", "get_output_schema", "_is_json_serializable",
-    "cleanup", "id", "_strict_unknown_params", "_SPECIAL_PARAMS",
+    "cleanup", "id", "_strict_unknown_params", "_SPECIAL_PARAMS", *SWITCH_METHODS[1:],
     *(name for name in VALIDATION_METHODS if name != "validate_inputs"),
 )  # fmt: skip
 _EXECUTOR_METHODS = ("execute_code", "execute_function", "check_code_safety")
@@ -45,7 +45,7 @@ _INSTANCE_KEYS = [
     "get_parameters", "get_output_schema", "cleanup", "config",
     "code", "function", "class_type", "process_method", "executor", "sandbox_mode",
     "_input_schema", "_output_schema", "_cache_enabled", "_cached_params", "_strict_unknown_params", "_SPECIAL_PARAMS",
-    "_is_json_serializable", *(name for name in VALIDATION_METHODS if name != "validate_inputs"),
+    "_is_json_serializable", *SWITCH_METHODS[1:], *(name for name in VALIDATION_METHODS if name != "validate_inputs"),
 ]  # fmt: skip
 _SECURITY_NAMES = [
     "sanitize_input", "validate_node_parameters", "validate_file_path",

@@ -11,7 +11,11 @@ from nexus_core.runtime import stock
 from nexus_core.runtime.code_nodes import NoProgram
 from nexus_core.runtime.input_validation import VALIDATION_METHODS, is_validated_by_stock, validation_program
 
-__all__ = ["generic_program"]
+__all__ = ["SWITCH_METHODS", "generic_program"]
+
+#: What a switch consists of.
+SWITCH_METHODS = ("run", "_evaluate_condition", "_sanitize_case_name", "_handle_list_grouping")
+_SWITCH = {name: getattr(SwitchNode, name, None) for name in SWITCH_METHODS}
 
 #: Of a node's instance: with one of its own, only its ``execute`` knows what it does.
 _OWN = frozenset({"execute", "run", "validate_outputs", "get_output_schema", "_is_json_serializable", "id"}).union(
@@ -55,6 +59,9 @@ def generic_program(node: Any) -> dict[str, Any]:
         "outputs": _schema(node),
         "refuses": refuses,
         "current_node": _current_node_id,
+        "is_switch": kind is SwitchNode
+        and all(getattr(kind, name, None) is method for name, method in _SWITCH.items())
+        and vars(node).keys().isdisjoint(SWITCH_METHODS),
         "stock": stock.stock_functions(None),
     }
 

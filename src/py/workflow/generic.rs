@@ -14,6 +14,7 @@ use super::inputs::{can_be_keyword, expand_nested, merge};
 use super::node::Node;
 use super::outputs::all_serializable;
 use super::program::WorkflowProgram;
+use super::switch::SwitchBody;
 use super::validation::Validation;
 
 /// An output that the node's schema names.
@@ -35,6 +36,8 @@ pub(super) struct GenericBody {
     refuses: Option<Py<PyString>>,
     /// The context variable that names the node that runs.
     current_node: Py<PyAny>,
+    /// The node is one of Kailash's own switches.
+    switch: Option<SwitchBody>,
     stock: StockFunctions,
 }
 
@@ -62,6 +65,9 @@ impl GenericBody {
             }),
             refuses: get("refuses")?.extract()?,
             current_node: get("current_node")?.unbind(),
+            switch: get("is_switch")?
+                .is_truthy()?
+                .then(SwitchBody::new),
             stock: StockFunctions::from_dict(get("stock")?.cast()?)?,
         })
     }
@@ -133,7 +139,13 @@ impl GenericBody {
             Some(validated) => validated.into_any(),
             None => instance.ask_with(intern!(py, "validate_inputs"), &resolved)?,
         };
-        let outputs = {
+        let routed = match (&self.switch, validated.cast_exact::<PyDict>()) {
+            (Some(switch), Ok(validated)) => switch.run(instance, validated)?,
+            _ => None,
+        };
+        let outputs = if let Some(routed) = routed {
+            routed
+        } else {
             let _named = self.name_current(instance)?;
             match validated.cast_exact::<PyDict>() {
                 Ok(validated) => instance.ask_with(intern!(py, "run"), validated)?,

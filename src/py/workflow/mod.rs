@@ -26,6 +26,7 @@ mod spare;
 mod skip;
 mod stage;
 mod stamp;
+mod switch;
 mod validation;
 mod watch;
 
