@@ -432,7 +432,7 @@ class AsyncLocalRuntime(stock.StockAsyncLocalRuntime, LocalRuntime):
         ):
             return None
         plan = known(workflow, Awaits.ASYNC_NODES)
-        if plan is None or not (plan.fits_on_loop and plan.plan.is_short()):
+        if plan is None or not (plan.fits_on_loop and plan.only_code_on_threads and plan.plan.is_short()):
             return None
         return plan
 

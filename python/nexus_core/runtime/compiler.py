@@ -96,7 +96,7 @@ class CompiledWorkflow:
     only_code_nodes: bool
     #: All nodes that are not awaited are code nodes.
     only_code_on_threads: bool
-    #: A loop's own thread may run it: its nodes are code that does not know of loops.
+    #: A loop's own thread may run it: its nodes are code, or Kailash's own, that does not know of loops.
     fits_on_loop: bool
     #: Nodes at the same distance from the sources, and how many such levels there are.
     widest_level: int
@@ -206,7 +206,8 @@ def _compile(workflow: Any, awaits: Awaits) -> CompiledWorkflow:
         guarded_by=configs[0] if configs else None,
         only_code_nodes=all(kind == "code" for kind in kinds),
         only_code_on_threads=all(kind in ("code", "async") for kind in kinds),
-        fits_on_loop=all(kind == "code" for kind in kinds) and not any(spec.get("names_asyncio") for spec in specs),
+        fits_on_loop=all(spec["kind"] == "code" or spec.get("knows_no_loop") for spec in specs)
+        and not any(spec.get("names_asyncio") for spec in specs),
         widest_level=max(levels.values(), default=1),
         level_count=len(levels),
         cleanup_ids=cleanup_ids,
