@@ -65,9 +65,7 @@ impl GenericBody {
             }),
             refuses: get("refuses")?.extract()?,
             current_node: get("current_node")?.unbind(),
-            switch: get("is_switch")?
-                .is_truthy()?
-                .then(SwitchBody::new),
+            switch: get("is_switch")?.is_truthy()?.then(SwitchBody::new),
             stock: StockFunctions::from_dict(get("stock")?.cast()?)?,
         })
     }
@@ -171,10 +169,7 @@ impl GenericBody {
         // SAFETY: attached; a context variable and a value. A new reference, or
         // null with an error set.
         let token = unsafe {
-            Bound::from_owned_ptr_or_err(
-                py,
-                ffi::PyContextVar_Set(variable.as_ptr(), id.as_ptr()),
-            )?
+            Bound::from_owned_ptr_or_err(py, ffi::PyContextVar_Set(variable.as_ptr(), id.as_ptr()))?
         };
         Ok(Named { variable, token })
     }

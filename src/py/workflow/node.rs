@@ -126,8 +126,7 @@ impl Node {
                 Vec<Bound<'_, PyTuple>>,
                 bool,
                 bool,
-            ) =
-                edge?.extract()?;
+            ) = edge?.extract()?;
             let mappings = mappings
                 .iter()
                 .map(|mapping| {

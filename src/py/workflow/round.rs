@@ -295,6 +295,7 @@ impl WorkflowProgram {
                 Ok(outputs?.map(Bound::into_any))
             }
             Body::Function(function) => function.run(self, node, index, &inputs),
+            Body::Generic(generic) => generic.run(self, node, index, &inputs),
             Body::Execute | Body::Async => Ok(None),
         }
     }

@@ -130,7 +130,11 @@ impl SwitchBody {
         if let Some(known) = self.known.lock().clone()
             && known.prefix == prefix
             && known.cases.len() == cases.len()
-            && known.cases.iter().zip(cases.iter()).all(|(known, case)| known.is(&case))
+            && known
+                .cases
+                .iter()
+                .zip(cases.iter())
+                .all(|(known, case)| known.is(&case))
         {
             return Ok(known);
         }
@@ -140,7 +144,10 @@ impl SwitchBody {
             names: Vec::with_capacity(cases.len()),
         };
         for case in cases.iter() {
-            let text = case.str()?.to_str()?.replace([' ', '-', '.', ':', '/'], "_");
+            let text = case
+                .str()?
+                .to_str()?
+                .replace([' ', '-', '.', ':', '/'], "_");
             made.names
                 .push(PyString::new(py, &format!("{prefix}{text}")).unbind());
             made.cases.push(case.unbind());
@@ -150,7 +157,6 @@ impl SwitchBody {
         drop(before);
         Ok(made)
     }
-
 }
 
 /// One output for yes, one for no.
@@ -160,7 +166,9 @@ fn route<'py>(
 ) -> PyResult<Option<Bound<'py, PyDict>>> {
     let py = inputs.py();
     let none = py.None().into_bound(py);
-    let value = inputs.get_item(intern!(py, "value"))?.unwrap_or_else(|| none.clone());
+    let value = inputs
+        .get_item(intern!(py, "value"))?
+        .unwrap_or_else(|| none.clone());
     let comparable = (is_scalar(&value) && is_plain(&terms.checked))
         || (is_plain(&value) && is_scalar(&terms.checked))
         || matches!(terms.operator, Operator::IsNull(_));
@@ -170,7 +178,11 @@ fn route<'py>(
     let Some(holds) = holds(terms, &value) else {
         return Ok(None);
     };
-    let (yes, no) = if holds { (&terms.input, &none) } else { (&none, &terms.input) };
+    let (yes, no) = if holds {
+        (&terms.input, &none)
+    } else {
+        (&none, &terms.input)
+    };
     let result = PyDict::new(py);
     result.set_item(intern!(py, "true_output"), yes)?;
     result.set_item(intern!(py, "false_output"), no)?;

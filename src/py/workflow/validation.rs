@@ -259,11 +259,7 @@ impl Validation {
     }
 
     /// Warns of inputs that nothing has used; `false` where they are refused.
-    fn report_unknown(
-        &self,
-        inputs: &Bound<'_, PyDict>,
-        used: &[&Py<PyString>],
-    ) -> PyResult<bool> {
+    fn report_unknown(&self, inputs: &Bound<'_, PyDict>, used: &[&Py<PyString>]) -> PyResult<bool> {
         let py = inputs.py();
         let unknown = PyList::empty(py);
         for (key, _) in inputs.iter() {
