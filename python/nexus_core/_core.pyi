@@ -127,9 +127,25 @@ class WorkflowPlan:
         workflow_context: dict[str, Any],
         service: tuple[Places, bool] | None = None,
     ) -> WorkflowRun: ...
+    def stage(self, members: list[int]) -> PlanStage: ...
+    def start_stage(
+        self,
+        stage: PlanStage,
+        prior: dict[str, Any],
+        host: object,
+        options: RunOptions,
+        parameters: dict[str, Any] | None,
+        workflow_context: dict[str, Any],
+        memory_limit: MemoryLimit | None = None,
+        service: tuple[Places, bool] | None = None,
+    ) -> WorkflowRun: ...
     def is_short(self) -> bool: ...
     def has_blocked(self) -> bool: ...
     def durations(self) -> dict[str, float]: ...
+    def __len__(self) -> int: ...
+
+@final
+class PlanStage:
     def __len__(self) -> int: ...
 
 @final
@@ -155,6 +171,8 @@ class RunOptions:
         stock_execute: bool = False,
         logs_nodes: bool = False,
         logs_skips: bool = False,
+        never_skips: bool = False,
+        completes_input_data: bool = False,
         observed: bool = False,
         checks_cancellation: bool = False,
         guards_memory: bool = False,

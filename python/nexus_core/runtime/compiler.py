@@ -15,6 +15,7 @@ from typing import Any
 
 from nexus_core._core import WorkflowPlan
 from nexus_core.runtime import stock
+from nexus_core.runtime.branches import BranchPlan, NotPrunable
 from nexus_core.runtime.code_nodes import (
     NoProgram,
     Shared,
@@ -106,6 +107,8 @@ class CompiledWorkflow:
     context_nodes: tuple[Any, ...]
     #: How to go through it, if it has cycles; its nodes are in no order then.
     cycles: CyclePlan | None = None
+    #: What its branches depend on, once a run has pruned them; or why Kailash has to.
+    branches: BranchPlan | NotPrunable | None = None
     #: Code nodes of an earlier run were seen on other threads than the caller's.
     ran_together: bool = False
 
@@ -200,7 +203,7 @@ def _compile(workflow: Any, awaits: Awaits) -> CompiledWorkflow:
         explanations=tuple(explanations),
         runtime_requirements=_runtime_requirements(workflow) if is_local else (),
         has_contracts=has_contracts,
-        has_switches=any(type(node).__name__ == "SwitchNode" for node in instances.values()),
+        has_switches=any(isinstance(node, stock.SwitchNode) for node in instances.values()),
         shows_context=any(spec["needs_context"] or spec.get("names_context") for spec in specs),
         needs_loop="async" in kinds,
         guarded_by=configs[0] if configs else None,

@@ -34,6 +34,7 @@ from nexus_core.runtime.cycles import executor_is_stock
 from nexus_core.runtime.delegation import MethodGuard, reasons_to_delegate, stands_in
 from nexus_core.runtime.explain import DelegationError, Explanation
 from nexus_core.runtime.log_visibility import is_visible
+from nexus_core.runtime.pruning import PRUNING_NOTE, is_pruned, reasons_not_to_prune
 from nexus_core.runtime.workflow_context import LazySignals
 from nexus_core.runtime.workflow_run import NativeRun
 
@@ -144,6 +145,9 @@ class LocalRuntime(stock.StockLocalRuntime):
         except Exception as broken:
             return Explanation(False, (*reasons, f"it cannot be read: {broken!r}"))
         notes = []
+        if is_pruned(self, plan):
+            reasons = (*reasons, *reasons_not_to_prune(self, workflow, plan))
+            notes.append(PRUNING_NOTE)
         if self.max_concurrency == 1:
             notes.append("max_concurrency=1: nodes run one after the other")
         if self.enable_monitoring:
@@ -342,8 +346,8 @@ class LocalRuntime(stock.StockLocalRuntime):
             if refused is not None:
                 return (refused,)
             return plan
-        if self.conditional_execution == "skip_branches" and plan.has_switches:
-            return ("skip_branches prunes the branches of a workflow with switches",)
+        if self.conditional_execution == "skip_branches" and is_pruned(self, plan):
+            return reasons_not_to_prune(self, workflow, plan) or plan
         return plan
 
     def _run_here_or_on_bridge(self, run: NativeRun, arguments: dict[str, Any]) -> tuple[dict[str, Any], str | None]:

@@ -16,6 +16,7 @@ from kailash.nodes.base import Node, NodeParameter
 from kailash.nodes.base_async import AsyncNode
 from kailash.nodes.code import python as code_module
 from kailash.nodes.code.python import CodeExecutor, FunctionWrapper, PythonCodeNode
+from kailash.nodes.logic.operations import SwitchNode
 from kailash.runtime import local as local_module
 from kailash.runtime.async_local import AsyncLocalRuntime as StockAsyncLocalRuntime
 from kailash.runtime.local import (
@@ -39,6 +40,7 @@ __all__ = [
     "PythonCodeNode",
     "StockAsyncLocalRuntime",
     "StockLocalRuntime",
+    "SwitchNode",
     "Workflow",
     "code_frame",
     "code_module",

@@ -30,6 +30,8 @@ from nexus_core.runtime.host import RunHost
 from nexus_core.runtime.log_visibility import is_visible
 from nexus_core.runtime.node_contexts import ContextScope, own_context
 from nexus_core.runtime.observers import RunObserver
+from nexus_core.runtime.pruned_run import PrunedRun
+from nexus_core.runtime.pruning import is_pruned
 from nexus_core.runtime.run_options import run_options
 from nexus_core.runtime.workflow_context import LazySignals, LiveTracker
 
@@ -154,10 +156,7 @@ class NativeRun:
                 if name in context:
                     signals[name] = context[name]
             self.runtime._workflow_signals[signal_key] = signals
-            if self.plan.cycles is None:
-                results = await self._run_nodes(context, supplied, processed)
-            else:
-                results = await self._run_cycles(processed)
+            results = await self._results(context, supplied, processed)
             await self._final_cleanup()
             self._end_tracking("completed", None, processed, began)
             return results, self.run_id
@@ -347,6 +346,26 @@ class NativeRun:
                 context["_audit_trail"] = self.observer.events
         return results
 
+    async def _results(
+        self, context: dict[str, Any], supplied: bool, processed: dict[str, Any] | None
+    ) -> dict[str, Any]:
+        if self.plan.cycles is not None:
+            return await self._run_cycles(processed)
+        if is_pruned(self.runtime, self.plan):
+            run = PrunedRun(self.runtime, self.workflow, self.plan, processed, context, self._needs_own_execute())
+            results = await run.execute(self._drive)
+            if results is not None:
+                return results
+        return await self._run_nodes(context, supplied, processed)
+
+    async def _drive(self, run: WorkflowRun) -> None:
+        """Drives one phase of a pruned run to its end."""
+        while True:
+            state, waiting = run.drive()
+            if state == "finished":
+                return
+            await self._await_nodes(run, waiting or [], cleans_up=False)
+
     async def _run_cycles(self, processed: dict[str, Any] | None) -> dict[str, Any]:
         runtime, plan = self.runtime, self.plan
         own_execute = self._needs_own_execute()
@@ -404,13 +423,17 @@ class NativeRun:
             cancelled_at_node=node_id,
         )
 
-    async def _await_nodes(self, run: WorkflowRun, waiting: list[tuple[int, dict[str, Any]]]) -> None:
+    async def _await_nodes(
+        self, run: WorkflowRun, waiting: list[tuple[int, dict[str, Any]]], *, cleans_up: bool = True
+    ) -> None:
         """Awaits nodes together, in the run's own context."""
         if len(waiting) == 1:
             index, inputs = waiting[0]
-            await self._in_context(run, partial(self._await_node, run, index, inputs))
+            await self._in_context(run, partial(self._await_node, run, index, inputs, cleans_up))
             return
-        tasks = [self._in_context(run, partial(self._await_node, run, index, inputs)) for index, inputs in waiting]
+        tasks = [
+            self._in_context(run, partial(self._await_node, run, index, inputs, cleans_up)) for index, inputs in waiting
+        ]
         await asyncio.gather(*tasks)
 
     @staticmethod
@@ -418,7 +441,7 @@ class NativeRun:
         task: asyncio.Task[None] = asyncio.get_running_loop().create_task(start(), context=run.context())
         return task
 
-    async def _await_node(self, run: WorkflowRun, index: int, inputs: dict[str, Any]) -> None:
+    async def _await_node(self, run: WorkflowRun, index: int, inputs: dict[str, Any], cleans_up: bool) -> None:
         node = self.plan.instances[index]
         output: Any = None
         failure: BaseException | None = None
@@ -431,7 +454,7 @@ class NativeRun:
             failure = error
         run.finish_pinned(index, output, failure)
         del run  # as in ``_run_nodes``
-        if hasattr(node, "cleanup"):
+        if cleans_up and hasattr(node, "cleanup"):
             self.runtime._snapshot_async_sql_pool_keys()
             try:
                 await node.cleanup()

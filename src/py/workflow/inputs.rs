@@ -57,16 +57,26 @@ impl WorkflowProgram {
             return self.assemble_for_async(py, index);
         }
         let node = &self.plan.nodes[index as usize];
-        if !(node.stock_inputs || self.settings.stock_inputs)
-            && let Some(inputs) = self.assemble_native(py, node, index)?
+        let native = if node.stock_inputs || self.settings.stock_inputs {
+            None
+        } else {
+            self.assemble_native(py, node, index)?
+        };
+        let inputs = match native {
+            Some(inputs) => inputs,
+            None => self
+                .host
+                .bind(py)
+                .ask(intern!(py, "prepare_inputs"), (index,))?
+                .cast_into::<PyDict>()?,
+        };
+        if self.settings.completes_input_data
+            && node.expects_input_data
+            && !inputs.contains(intern!(py, "input_data"))?
         {
-            return Ok(inputs);
+            inputs.set_item(intern!(py, "input_data"), py.None())?;
         }
-        self.host
-            .bind(py)
-            .ask(intern!(py, "prepare_inputs"), (index,))?
-            .cast_into::<PyDict>()
-            .map_err(Into::into)
+        Ok(inputs)
     }
 
     /// `None` where stock has to decide, or to warn; nothing has happened then.
@@ -88,6 +98,8 @@ impl WorkflowProgram {
                     }
                 }
                 left_out.push(edge.source);
+            } else if self.is_absent(edge) {
+                // Stock looks for it among outputs, and passes over it.
             } else if !self.follow(edge, &inputs, copied_later)? {
                 return Ok(None);
             }
@@ -160,6 +172,11 @@ impl WorkflowProgram {
             }
         }
         Ok(Some(variables))
+    }
+
+    /// Whether the source has no part in this run, and had none in an earlier one.
+    fn is_absent(&self, edge: &Edge) -> bool {
+        self.stage.position(edge.source).is_none() && self.kind(edge.source) == Kind::Pending
     }
 
     fn follow(

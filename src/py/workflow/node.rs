@@ -31,6 +31,8 @@ pub(super) struct Mapping {
     pub(super) target_key: Py<PyString>,
     /// Whether the key is `result`.
     pub(super) is_result: bool,
+    /// Whether the input is `input_data`.
+    pub(super) delivers_input_data: bool,
     /// What follows `result.` in a dotted key.
     pub(super) after_result: Option<Py<PyString>>,
 }
@@ -46,7 +48,12 @@ impl Mapping {
         let after_result = text
             .strip_prefix("result.")
             .map(|rest| PyString::new(source_key.py(), rest).unbind());
+        let delivers_input_data = target_key
+            .bind(source_key.py())
+            .to_str()
+            .is_ok_and(|target| target == "input_data");
         Ok(Self {
+            delivers_input_data,
             source_key: source_key.unbind(),
             path,
             target_key,
@@ -78,6 +85,8 @@ pub(super) struct Node {
     pub(super) has_dependents: bool,
     /// Its configuration says something, so that it may run without inputs.
     pub(super) is_configured: bool,
+    /// An edge leads to `input_data`.
+    pub(super) expects_input_data: bool,
     /// `config["config"]` is a dict whose entries become inputs.
     pub(super) has_nested_config: bool,
     /// The keys that edges deliver also stand in the configuration.
@@ -146,6 +155,10 @@ impl Node {
             class_name: required(spec, "class_name")?.extract()?,
             instance: required(spec, "instance")?.unbind(),
             config: required(spec, "config")?.extract()?,
+            expects_input_data: edges
+                .iter()
+                .flat_map(|edge| &edge.mappings)
+                .any(|mapping| mapping.delivers_input_data),
             edges,
             body,
             has_switch_source: flag(spec, "has_switch_source")?,

@@ -19,6 +19,10 @@ pub(crate) struct RunOptions {
     pub(super) logs_nodes: bool,
     /// Somebody reads what the runtime logs about skipped nodes.
     pub(super) logs_skips: bool,
+    /// Every node runs, whatever switches have sent elsewhere.
+    pub(super) never_skips: bool,
+    /// Where an edge to `input_data` delivers nothing, the input is `None`.
+    pub(super) completes_input_data: bool,
     /// The host is told of each node's start and end.
     pub(super) observed: bool,
     pub(super) checks_cancellation: bool,
@@ -38,7 +42,8 @@ impl RunOptions {
     #[new]
     #[pyo3(signature = (
         *, max_concurrency, validates_connections=false, detects_content_failures=false,
-        stock_inputs=false, stock_execute=false, logs_nodes=false, logs_skips=false, observed=false,
+        stock_inputs=false, stock_execute=false, logs_nodes=false, logs_skips=false,
+        never_skips=false, completes_input_data=false, observed=false,
         checks_cancellation=false, guards_memory=false, guards_each_node=false,
         guards_stretch=false, history=false, trace=false,
     ))]
@@ -51,6 +56,8 @@ impl RunOptions {
         stock_execute: bool,
         logs_nodes: bool,
         logs_skips: bool,
+        never_skips: bool,
+        completes_input_data: bool,
         observed: bool,
         checks_cancellation: bool,
         guards_memory: bool,
@@ -67,6 +74,8 @@ impl RunOptions {
             stock_execute,
             logs_nodes,
             logs_skips,
+            never_skips,
+            completes_input_data,
             observed,
             checks_cancellation,
             guards_memory,

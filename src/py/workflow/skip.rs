@@ -21,6 +21,9 @@ impl WorkflowProgram {
         node: &Node,
         inputs: &Bound<'_, PyDict>,
     ) -> PyResult<bool> {
+        if self.settings.never_skips {
+            return Ok(false);
+        }
         let may_be = node.has_switch_source
             || node
                 .edges

@@ -1,0 +1,107 @@
+"""A native run whose switches decide which nodes run at all."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from kailash.runtime.progress import _current_progress_registry
+
+from nexus_core._core import RunOptions, WorkflowRun
+from nexus_core.runtime.branch_run import BranchesRefused, BranchHost, run_branches
+from nexus_core.runtime.compiler import CompiledWorkflow
+from nexus_core.runtime.log_visibility import is_visible
+from nexus_core.runtime.node_contexts import ContextScope
+from nexus_core.runtime.run_options import run_options
+
+__all__ = ["PrunedRun"]
+
+_nodes_logger = logging.getLogger("kailash.nodes")
+
+
+class PrunedRun:
+    """A run in ``skip_branches`` mode.
+
+    Kailash keeps no record of single nodes then, and does not look at cancellation.
+
+    Args:
+        runtime: The runtime.
+        workflow: The workflow.
+        plan: Its plan.
+        parameters: By node id.
+        context: The run's workflow context.
+        own_execute: Whether nodes run through their own ``execute``.
+        stock_inputs: Whether Kailash assembles all inputs.
+        token: Looked at before each node; ``None`` for none.
+    """
+
+    __slots__ = ("_host", "_own_execute", "_stock_inputs", "_token")
+
+    def __init__(
+        self,
+        runtime: Any,
+        workflow: Any,
+        plan: CompiledWorkflow,
+        parameters: dict[str, Any] | None,
+        context: dict[str, Any],
+        own_execute: bool,
+        stock_inputs: bool = False,
+        token: Any = None,
+    ) -> None:
+        self._host = BranchHost(runtime, workflow, plan, parameters, context, token)
+        self._own_execute = own_execute
+        self._stock_inputs = stock_inputs
+        self._token = token
+
+    async def execute(self, drive: Callable[[WorkflowRun], Awaitable[None]]) -> dict[str, Any] | None:
+        """Runs to the end.
+
+        Args:
+            drive: Drives one phase to its end.
+
+        Returns:
+            The results; ``None`` if the workflow is to run as any other.
+        """
+        host = self._host
+        runtime, plan = host.runtime, host.compiled
+        logs_nodes = is_visible(_nodes_logger, logging.INFO)
+        sharing = plan.instances if self._own_execute or logs_nodes else plan.context_nodes
+        spans: list[tuple[str, str, float, float]] = []
+
+        def options(is_first: bool) -> RunOptions:
+            return run_options(
+                max_concurrency=runtime.max_concurrency,
+                validates_connections=runtime.connection_validation != "off",
+                stock_inputs=self._stock_inputs,
+                stock_execute=self._own_execute,
+                logs_nodes=logs_nodes,
+                never_skips=True,
+                completes_input_data=is_first,
+                checks_cancellation=self._token is not None,
+                guards_each_node=plan.guarded_by is not None and not self._own_execute,
+                trace=runtime._tracing,
+            )
+
+        async def drive_phase(run: WorkflowRun) -> None:
+            run.context().run(_current_progress_registry.set, runtime._progress_registry)
+            if host.scope is not None:
+                run.context().run(host.scope.enter)
+            try:
+                await drive(run)
+            finally:
+                if runtime._tracing:
+                    spans.extend(run.trace())
+
+        if sharing:
+            host.scope = ContextScope(sharing, host.context)
+        try:
+            return await run_branches(host, options, drive_phase)
+        except BranchesRefused:
+            return None
+        finally:
+            if host.scope is not None:
+                host.scope.leave()
+            if runtime._tracing:
+                runtime._last_trace = spans
+            host.run = None  # type: ignore[assignment]
