@@ -1,0 +1,42 @@
+"""Branches that switches decide on have the same outcome on the drop-in runtime as on stock, in both modes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+pytest.importorskip("hypothesis")
+pytest.importorskip("kailash")
+
+from hypothesis import assume, given, note
+
+from .branching import branching
+from .comparison import assert_same_logs, assert_same_outcome
+from .description import Description
+from .subject import load_subject
+
+pytestmark = pytest.mark.timeout(1800)
+
+
+@pytest.fixture(scope="module")
+def subject() -> type[Any]:
+    return load_subject()
+
+
+@given(description=branching())
+def test_any_pruned_workflow_has_stocks_outcome(subject: type[Any], description: Description) -> None:
+    note(repr(description))
+    assume(assert_same_outcome(subject, description))
+
+
+@given(description=branching(("route_data",), cases=True))
+def test_any_routed_workflow_has_stocks_outcome(subject: type[Any], description: Description) -> None:
+    note(repr(description))
+    assume(assert_same_outcome(subject, description))
+
+
+@given(description=branching(("route_data", "skip_branches")))
+def test_branches_are_logged_as_stock_does(subject: type[Any], description: Description) -> None:
+    note(repr(description))
+    assume(assert_same_logs(subject, description))
