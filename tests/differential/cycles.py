@@ -120,7 +120,7 @@ _BODIES = [
     adds(1),
     adds(2),
     NodeSpec("code", f"{_READ}result = {{'value': seen, 'list': [seen, None, 1.5]}}"),
-    NodeSpec("code", f"{_READ}value = seen\nother = [1, None]"),
+    NodeSpec("code", f"{_READ}value = seen\nother = [1, None]\ncontext = sorted(context)"),
     NodeSpec("code", f"{_READ}result = (context.get('cycle') or {{}}).get('iteration', 'none')"),
     NodeSpec("code", f"{_READ}result = sorted(context), sorted(context.get('cycle', {{}}))"),
     NodeSpec("custom", "KeepsState"),
