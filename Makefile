@@ -24,10 +24,11 @@ BENCH_DEPENDENCIES := $(VENV)/.installed-bench
 EXTENSION := $(VENV)/.built-extension
 WHEEL := dist/.built-wheel
 
-.PHONY: help demo test test-rust test-loom test-python test-scheduled bench lint lint-rust lint-python deny wheel docs format lock clean
+.PHONY: help demo test test-rust test-loom test-python test-scheduled bench lint lint-rust lint-python deny wheel docs \
+    docs-compatibility format lock clean
 
 help: ## show this list
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 28
 
 ## Running
 
@@ -96,12 +97,15 @@ format: $(DEPENDENCIES) ## reformat the sources
 wheel: $(WHEEL) ## build a release wheel into dist/
 	@ls dist/*.whl
 
-docs: $(EXTENSION) ## write the API reference into dist/docs/
+docs: $(EXTENSION) docs-compatibility ## write the API reference into dist/docs/
 	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps --document-private-items
 	rm -rf dist/docs && mkdir -p dist/docs
 	cp -R $(TARGET)/doc dist/docs/rust
 	$(BIN)/pdoc --docformat google --output-directory dist/docs/python nexus_core nexus_core.runtime nexus_core.nexus_app
 	@echo 'open dist/docs/python/index.html (Python) or dist/docs/rust/_core/index.html (the core)'
+
+docs-compatibility: $(DEPENDENCIES) ## write docs/compatibility.md from its table
+	$(PY) scripts/compatibility.py
 
 lock: ## write the locked requirements anew (UPGRADE=1 for newer versions)
 	scripts/lock.sh

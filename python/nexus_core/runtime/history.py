@@ -136,9 +136,10 @@ def _behind_barrier(name: str, method: Any) -> Any:
 
     @functools.wraps(method)
     def waits(self: Any, *args: Any, **kwargs: Any) -> Any:
-        if opens:  # only then the path is known
-            method(self, *args, **kwargs)
-            _barrier(self)
+        if opens:
+            with history_queue.opening:
+                method(self, *args, **kwargs)
+            _barrier(self)  # only now the path is known
             return None
         _barrier(self)
         return method(self, *args, **kwargs)

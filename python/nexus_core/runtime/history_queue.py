@@ -48,6 +48,10 @@ _RECORD_ERRORS = (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.Data
 
 
 registry = threading.RLock()
+
+#: Held while a database is opened: two of this process that make its tables at once would
+#: both want to say which version they are.
+opening = threading.RLock()
 served: list[HistoryWriter] = []
 
 
@@ -450,8 +454,8 @@ def after_fork_in_parent() -> None:
 
 
 def after_fork_in_child() -> None:
-    global registry, worker
-    registry = threading.RLock()
+    global opening, registry, worker
+    registry, opening = threading.RLock(), threading.RLock()
     worker = Worker()
     for writer in served:
         writer._forget()

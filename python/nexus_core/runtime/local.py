@@ -144,6 +144,9 @@ class LocalRuntime(stock.StockLocalRuntime):
             return Explanation(False, (*reasons, str(refused)))
         except Exception as broken:
             return Explanation(False, (*reasons, f"it cannot be read: {broken!r}"))
+        asked = self._plan_for(workflow, None, None, None)
+        if isinstance(asked, tuple):
+            reasons = asked
         notes = []
         if is_pruned(self, plan):
             reasons = (*reasons, *reasons_not_to_prune(self, workflow, plan))

@@ -291,6 +291,28 @@ def test_a_run_is_visible_as_soon_as_it_is_submitted(home: Path) -> None:
 
 
 @pytest.mark.usefixtures("barrier")
+def test_a_new_database_may_be_opened_while_the_thread_makes_it(tmp_path: Path) -> None:
+    failures: list[Exception] = []
+
+    def opens(path: Path, start: threading.Barrier) -> None:
+        start.wait(20)
+        try:
+            SQLiteStorage(str(path)).close()
+        except Exception as error:
+            failures.append(error)
+
+    for number in range(20):
+        start = threading.Barrier(4)
+        path = tmp_path / f"{number}.db"
+        threads = [threading.Thread(target=opens, args=(path, start)) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+    assert not failures
+
+
+@pytest.mark.usefixtures("barrier")
 def test_installing_the_barrier_twice_changes_nothing(home: Path) -> None:
     once = {name: getattr(SQLiteStorage, name) for name in history._BEHIND_BARRIER}
     history.install_read_barrier()
