@@ -24,7 +24,7 @@ BENCH_DEPENDENCIES := $(VENV)/.installed-bench
 EXTENSION := $(VENV)/.built-extension
 WHEEL := dist/.built-wheel
 
-.PHONY: help demo test test-rust test-loom test-python test-scheduled bench lint lint-rust lint-python deny wheel docs \
+.PHONY: help demo test test-rust test-loom test-python test-scheduled compat bench lint lint-rust lint-python deny wheel docs \
     docs-compatibility format lock clean
 
 help: ## show this list
@@ -65,6 +65,9 @@ test-python: $(EXTENSION) $(WHEEL) ## run the Python tests, the README and the w
 
 test-scheduled: $(EXTENSION) ## compare with stock on thousands of random workflows (takes long)
 	NEXUS_HYPOTHESIS_PROFILE=scheduled $(PY) -m pytest -n 2 --timeout 3600 tests/differential
+
+compat: $(EXTENSION) ## run Kailash's own tests on our runtimes (KAILASH_SRC=clone COMPAT_DIR=harness)
+	$(PY) scripts/upstream_suite.py
 
 lint: lint-rust lint-python deny ## run every static check
 
