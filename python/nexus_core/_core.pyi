@@ -115,6 +115,7 @@ class WorkflowPlan:
         dicts: Sequence[tuple[dict[Any, Any], Sequence[Any] | None]],
         classes: Sequence[tuple[type, Sequence[str]]],
         memory_limit: tuple[dict[str, Any], int] | None,
+        has_cycles: bool = False,
     ) -> WorkflowPlan: ...
     @property
     def runs(self) -> int: ...
@@ -128,6 +129,16 @@ class WorkflowPlan:
         service: tuple[Places, bool] | None = None,
     ) -> WorkflowRun: ...
     def stage(self, members: list[int]) -> PlanStage: ...
+    def start_round(
+        self,
+        stage: PlanStage,
+        round: Round,
+        host: object,
+        options: RunOptions,
+        parameters: dict[str, Any] | None,
+        memory_limit: MemoryLimit | None = None,
+    ) -> WorkflowRun: ...
+    def memory_limit(self, together: int) -> MemoryLimit | None: ...
     def start_stage(
         self,
         stage: PlanStage,
@@ -143,6 +154,17 @@ class WorkflowPlan:
     def has_blocked(self) -> bool: ...
     def durations(self) -> dict[str, float]: ...
     def __len__(self) -> int: ...
+
+@final
+class Round:
+    def __new__(
+        cls,
+        state: dict[str, Any],
+        previous: dict[str, Any] | None,
+        workflow_id: object,
+        run_id: object,
+        cycle: tuple[str, int, float, dict[str, Any]] | None = None,
+    ) -> Round: ...
 
 @final
 class PlanStage:

@@ -59,15 +59,14 @@ class Cycle:
     name: str | None = "loop"
 
 
-@dataclass
-class CyclicDescription(Description):
-    """A description with edges that lead back."""
+class WithCycles:
+    """What a description with edges that lead back has beside others."""
 
-    cycles: list[Cycle] = field(default_factory=list)
+    cycles: list[Cycle]
 
     def build(self) -> Workflow:
         """Build the workflow with node instances of its own."""
-        workflow = super().build()
+        workflow: Workflow = super().build()  # type: ignore[misc]  # of the description that this is mixed with
         for cycle in self.cycles:
             builder = workflow.create_cycle(cycle.name) if cycle.name is not None else workflow.create_cycle()
             builder.connect(cycle.source, cycle.target, mapping=dict(cycle.mapping))
@@ -85,6 +84,13 @@ class CyclicDescription(Description):
                 attributes = workflow.graph._edge_attrs[cycle.source, cycle.target]
                 attributes["convergence_check"] = CALLBACKS.get(check, check) if isinstance(check, str) else check
         return workflow
+
+
+@dataclass
+class CyclicDescription(WithCycles, Description):
+    """A description with edges that lead back."""
+
+    cycles: list[Cycle] = field(default_factory=list)
 
 
 def adds(amount: int, *, keeps: str = "") -> NodeSpec:

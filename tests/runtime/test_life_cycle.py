@@ -86,17 +86,19 @@ def cyclic() -> Workflow:
     return workflow
 
 
-def test_a_delegated_run_is_refused_when_strict_and_counted_when_not(runtime: Any) -> None:
+def test_a_delegated_run_is_refused_when_strict_and_counted_when_not() -> None:
     workflow = cyclic()
-    with pytest.raises(DelegationError, match="enable_cycles=False leaves a workflow with cycles to Kailash") as caught:
-        runtime.execute(workflow)
-    assert caught.value.reasons == runtime.explain(workflow).reasons == ("enable_cycles=False leaves a workflow with cycles to Kailash",)
-    assert str(runtime.explain(workflow)).startswith("Delegated to Kailash's own runtime:\n  - the workflow has cycles")
-    with LocalRuntime(enable_monitoring=False) as lenient:
+    reason = "enable_cycles=False leaves a workflow with cycles to Kailash"
+    with LocalRuntime(enable_monitoring=False, enable_cycles=False, strict=True) as strict:
+        with pytest.raises(DelegationError, match=reason) as caught:
+            strict.execute(workflow)
+        assert caught.value.reasons == strict.explain(workflow).reasons == (reason,)
+        assert str(strict.explain(workflow)).startswith(f"Delegated to Kailash's own runtime:\n  - {reason}")
+    with LocalRuntime(enable_monitoring=False, enable_cycles=False) as lenient:
         results, _ = lenient.execute(workflow)
         assert results["b"] == {"result": 2}
         lenient.execute(code_workflow({"n": "result = 1"}))
-        assert lenient.engine_statistics() == {"native_runs": 1, "delegated_runs": {"enable_cycles=False leaves a workflow with cycles to Kailash": 1}}
+        assert lenient.engine_statistics() == {"native_runs": 1, "delegated_runs": {reason: 1}}
 
 
 @pytest.mark.parametrize("given", [None, "text", 5])

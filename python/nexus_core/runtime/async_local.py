@@ -166,7 +166,10 @@ class AsyncLocalRuntime(stock.StockAsyncLocalRuntime, LocalRuntime):
             where = "it runs on worker threads; a run has taken long, so none will be taken for short"
         else:
             where = "it runs on worker threads"
-        return Explanation(not reasons, tuple(reasons), plan.explanations, (where,))
+        notes = [where]
+        if plan.one_pass:
+            notes.append("it has cycles, of which one pass is made, as by Kailash's AsyncLocalRuntime")
+        return Explanation(not reasons, tuple(reasons), plan.explanations, tuple(notes))
 
     def close(self) -> None:
         """As Kailash's, without its wait of five seconds for a loop that is not running."""

@@ -201,9 +201,7 @@ async def _second_phase(
     return run.results()
 
 
-def _as_stock_plans(
-    host: BranchHost, switch_results: dict[str, Any], results: dict[str, Any]
-) -> tuple[int, ...]:
+def _as_stock_plans(host: BranchHost, switch_results: dict[str, Any], results: dict[str, Any]) -> tuple[int, ...]:
     """The remaining nodes, where some switch has no result."""
     planned = set(DynamicExecutionPlanner(host.workflow).create_execution_plan(switch_results))
     again = {

@@ -203,9 +203,7 @@ def _closures(graph: Any, node_ids: tuple[str, ...], places: dict[str, int], swi
     return closures
 
 
-def _layers(
-    workflow: Any, layers: list[list[str]], places: dict[str, int]
-) -> tuple[list[int], frozenset[int]]:
+def _layers(workflow: Any, layers: list[list[str]], places: dict[str, int]) -> tuple[list[int], frozenset[int]]:
     """Nodes in the order in which ``HierarchicalSwitchExecutor`` runs them."""
     executor = HierarchicalSwitchExecutor(workflow)
     order: list[str] = []

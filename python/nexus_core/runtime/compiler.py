@@ -107,6 +107,8 @@ class CompiledWorkflow:
     context_nodes: tuple[Any, ...]
     #: How to go through it, if it has cycles; its nodes are in no order then.
     cycles: CyclePlan | None = None
+    #: It has cycles, and one pass is made of them.
+    one_pass: bool = False
     #: What its branches depend on, once a run has pruned them; or why Kailash has to.
     branches: BranchPlan | NotPrunable | None = None
     #: Code nodes of an earlier run were seen on other threads than the caller's.
@@ -155,7 +157,8 @@ def compiled(workflow: Any, awaits: Awaits) -> CompiledWorkflow:
 
 
 def _compile(workflow: Any, awaits: Awaits) -> CompiledWorkflow:
-    cycles = _cycles(workflow, awaits)
+    kind_of_order = _order(workflow, awaits)
+    cycles = _cycles(workflow, kind_of_order)
     try:
         order = tuple(workflow.graph.nodes() if cycles is not None else workflow.get_execution_order())
     except Exception as refused:
@@ -175,7 +178,7 @@ def _compile(workflow: Any, awaits: Awaits) -> CompiledWorkflow:
         # Stock awaits such nodes one by one, on loops of their own.
         awaits = Awaits.NONE
     for node_id in order:
-        spec, explanation = _describe(workflow, node_id, places, awaits, shared, in_order=cycles is None)
+        spec, explanation = _describe(workflow, node_id, places, awaits, shared, kind_of_order)
         spec["stock_inputs"] = spec["stock_inputs"] or has_contracts or reserved
         specs.append(spec)
         explanations.append(explanation)
@@ -216,14 +219,34 @@ def _compile(workflow: Any, awaits: Awaits) -> CompiledWorkflow:
         cleanup_ids=cleanup_ids,
         context_nodes=tuple(instances[spec["id"]] for spec in specs if spec["needs_context"]),
         cycles=cycles,
+        one_pass=kind_of_order is _Order.ONE_PASS,
     )
 
 
-def _cycles(workflow: Any, awaits: Awaits) -> CyclePlan | None:
+class _Order(IntEnum):
+    """In which order nodes are described."""
+
+    #: Every node comes after its sources.
+    TOPOLOGICAL = 1
+    #: There are cycles, of which one pass is made, as ``AsyncLocalRuntime`` does.
+    ONE_PASS = 2
+    #: There are cycles, and no order.
+    CYCLIC = 3
+
+
+def _order(workflow: Any, awaits: Awaits) -> _Order:
     if not workflow.has_cycles():
+        return _Order.TOPOLOGICAL
+    if awaits in (Awaits.ANY, Awaits.CLEANUP):
+        return _Order.CYCLIC
+    if any(isinstance(node, stock.AsyncNode) for node in workflow._node_instances.values()):
+        raise NotNative("the workflow has cycles, and nodes to await")
+    return _Order.ONE_PASS
+
+
+def _cycles(workflow: Any, order: _Order) -> CyclePlan | None:
+    if order is not _Order.CYCLIC:
         return None
-    if awaits not in (Awaits.ANY, Awaits.CLEANUP):
-        raise NotNative("the workflow has cycles")
     try:
         return read_cycles(workflow)
     except UnknownCycles as refused:
@@ -252,7 +275,7 @@ def _describe(
     places: dict[str, int],
     awaits: Awaits,
     shared: Shared,
-    in_order: bool,
+    order: _Order,
 ) -> tuple[dict[str, Any], NodeExplanation]:
     node = workflow._node_instances[node_id]
     spec, program, reason = _program(node, awaits, shared)
@@ -260,8 +283,14 @@ def _describe(
     targets: list[str] = []
     switch_source = False
     for source, _, attributes in workflow.graph.in_edges(node_id, data=True):
-        if in_order and places.get(source, len(places)) >= places[node_id]:
-            raise NotNative("its execution order is older than its edges")
+        is_switch = type(workflow._node_instances.get(source)).__name__ == "SwitchNode"
+        if order is not _Order.CYCLIC and places.get(source, len(places)) >= places[node_id]:
+            if order is _Order.TOPOLOGICAL:
+                raise NotNative("its execution order is older than its edges")
+            if is_switch:
+                raise NotNative("a switch leads back in its cycles")
+            # In the one pass that is made, the source comes too late.
+            continue
         mappings = []
         unmapped = unmapped or "mapping" not in attributes
         for source_key, target_key in attributes.get("mapping", {}).items():
@@ -274,11 +303,11 @@ def _describe(
             overriding = overriding or target_key in node.config
         leads_back = bool(attributes.get("cycle", False))
         feeds_back = leads_back and not attributes.get("synthetic", False)
-        is_switch = type(workflow._node_instances.get(source)).__name__ == "SwitchNode"
         edges.append((places[source], mappings, feeds_back, is_switch, leads_back))
         switch_source = switch_source or is_switch
-    # What a cycle delivers has the last word.
-    edges.sort(key=itemgetter(4))
+    if order is _Order.CYCLIC:
+        # What a cycle delivers has the last word.
+        edges.sort(key=itemgetter(4))
     spec.update(
         id=node_id,
         class_name=type(node).__name__,

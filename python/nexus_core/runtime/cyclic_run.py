@@ -119,9 +119,7 @@ class CyclicRun:
             group = stages[0].group
             if group is None:
                 for offset, stage in enumerate(stages):
-                    self._say(
-                        "Executing stage %s: is_cycle=%s, nodes=%s", number + offset, False, list(stage.nodes)
-                    )
+                    self._say("Executing stage %s: is_cycle=%s, nodes=%s", number + offset, False, list(stage.nodes))
                 nodes = tuple(node_id for stage in stages for node_id in stage.nodes)
                 results.update(self._once(nodes))
                 pending.difference_update(nodes)
@@ -267,35 +265,32 @@ class CyclicRun:
 
     @contextmanager
     def _monitored(self, cycle_id: str, limits: dict[str, Any]) -> Iterator[CycleMonitor]:
-        """Stock's monitor, unless another run on the same runtime has it now: each has its own then."""
+        """A monitor of this run's own, which the runtime's manager knows unless it knows another run's."""
         manager = self._runtime.cyclic_executor.safety_manager
-        if cycle_id not in manager.active_cycles:
-            monitor = manager.start_monitoring(cycle_id, **limits)
-            try:
-                yield monitor
-            finally:
-                manager.stop_monitoring(cycle_id)
-            return
-        own = {
-            "max_iterations": limits["max_iterations"],
-            "timeout": manager.global_timeout if limits["timeout"] is None else limits["timeout"],
-            "memory_limit": manager.global_memory_limit if limits["memory_limit"] is None else limits["memory_limit"],
-        }
-        monitor = CycleMonitor(cycle_id=cycle_id, **own)
+        timeout, memory = limits["timeout"], limits["memory_limit"]
+        monitor = CycleMonitor(
+            cycle_id=cycle_id,
+            max_iterations=limits["max_iterations"],
+            timeout=manager.global_timeout if timeout is None else timeout,
+            memory_limit=manager.global_memory_limit if memory is None else memory,
+        )
+        with manager._lock:
+            is_known = manager.active_cycles.setdefault(cycle_id, monitor) is monitor
         monitor.start()
         try:
             yield monitor
         finally:
             monitor.stop()
+            if is_known:
+                with manager._lock:
+                    manager.active_cycles.pop(cycle_id, None)
 
     def _leave(self, group: CycleGroup, left: dict[str, Any], at_limit: bool, naturally: bool) -> None:
         """What nodes after the cycle see of it: the last iteration, and what a switch in it lets out."""
         for node_id in group.exits:
             if node_id in left:
                 self._outputs[node_id] = left[node_id]
-        self._say(
-            "Processing exit nodes: %s, natural_termination_detected: %s", set(group.exits), naturally
-        )
+        self._say("Processing exit nodes: %s, natural_termination_detected: %s", set(group.exits), naturally)
         for node_id in group.exits:
             node = self._workflow.get_node(node_id)
             if not node or type(node).__name__ != "SwitchNode" or node_id not in left:

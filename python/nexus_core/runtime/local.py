@@ -148,6 +148,10 @@ class LocalRuntime(stock.StockLocalRuntime):
         if isinstance(asked, tuple):
             reasons = asked
         notes = []
+        if plan.cycles is not None:
+            notes.append("cycles: one iteration after the other; independent nodes of an iteration run together")
+            without = _why_not_cycles(self)
+            reasons = (*reasons, without) if without is not None else reasons
         if is_pruned(self, plan):
             reasons = (*reasons, *reasons_not_to_prune(self, workflow, plan))
             notes.append(PRUNING_NOTE)
@@ -345,10 +349,8 @@ class LocalRuntime(stock.StockLocalRuntime):
         except NotNative as refused:
             return (str(refused),)
         if plan.cycles is not None:
-            refused = _why_not_cycles(self)
-            if refused is not None:
-                return (refused,)
-            return plan
+            without = _why_not_cycles(self)
+            return plan if without is None else (without,)
         if self.conditional_execution == "skip_branches" and is_pruned(self, plan):
             return reasons_not_to_prune(self, workflow, plan) or plan
         return plan
@@ -370,8 +372,8 @@ class LocalRuntime(stock.StockLocalRuntime):
             if run.plan.needs_loop:
                 with self._event_loop() as loop:
                     return run.execute(loop)
-            loop = self._ensure_event_loop() if run.plan.cycles is not None or not self._cleanup_registered else None
-            return run.execute(loop)
+            own = self._ensure_event_loop() if run.plan.cycles is not None or not self._cleanup_registered else None
+            return run.execute(own)
         except Exception as error:
             failure = error
         # As an event loop would hand it on.

@@ -552,7 +552,6 @@ class NativeRun:
         return own
 
 
-
 class _Request:
     """Something that is done for a run outside of its coroutine.
 

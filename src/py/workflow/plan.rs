@@ -203,6 +203,7 @@ impl WorkflowPlan {
 
     /// Prepares one round of a stage of a workflow with cycles: an iteration of
     /// a cycle, or nodes outside of cycles.
+    #[allow(clippy::too_many_arguments)] // one call from Python
     #[pyo3(signature = (stage, round, host, options, parameters, memory_limit=None))]
     fn start_round(
         &self,
