@@ -11,8 +11,10 @@ import pytest
 
 pytest.importorskip("kailash")
 
+from kailash.nodes.base import Node, NodeParameter
 from kailash.nodes.code.python import PythonCodeNode
 from kailash.runtime.local import LocalRuntime as StockLocalRuntime
+from kailash.sdk_exceptions import RuntimeExecutionError
 from kailash.tracking import TaskManager
 from kailash.tracking.storage.database import SQLiteStorage
 from kailash.tracking.storage.deferred import DeferredStorageBackend
@@ -186,6 +188,30 @@ def test_a_replaced_way_to_execute_nodes_is_used() -> None:
     with Counting(enable_monitoring=False) as runtime:
         assert runtime.execute(counting())[0]["end"] == {"result": 3}
         assert Counting.calls == 8
+
+
+class Refuses(Node):
+    """A node with an ``execute`` of its own, which fails."""
+
+    def get_parameters(self) -> dict[str, NodeParameter]:
+        return {}
+
+    def run(self, **inputs: Any) -> dict[str, Any]:
+        raise AssertionError("execute comes first")
+
+    def execute(self, **inputs: Any) -> dict[str, Any]:
+        raise RuntimeError("not today")
+
+
+def test_a_runtime_error_of_a_node_is_reported_as_it_is() -> None:
+    workflow = Workflow("refusing", "refusing")
+    workflow.add_node("a", Refuses())
+    workflow.create_cycle("loop").connect("a", "a", mapping={"result": "x"}).max_iterations(2).build()
+    with (
+        LocalRuntime(enable_monitoring=False) as runtime,
+        pytest.raises(RuntimeExecutionError, match="Cycle execution failed: Execution failed: not today"),
+    ):
+        runtime.execute(workflow)
 
 
 def test_the_async_runtime_makes_one_pass_and_says_so() -> None:
