@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from control_flow import ASYNC, LOCAL
 from ratios import Ratio
 from service.cases import DEFAULT_THREADS, MANY_THREADS, case_of, thread_bound
 from service.cold_start import RUNTIMES
@@ -34,6 +35,7 @@ def check(session: Session, groups: Sequence[str]) -> list[Check]:
     """The lines that these groups are about, measured or not."""
     lines = {
         "overhead": (code_nodes, callables),
+        "control_flow": (deciding,),
         "history": (history,),
         "blocking": (blocking,),
         "compile": (compiling,),
@@ -75,6 +77,16 @@ def code_nodes(session: Session) -> Iterator[Check]:
         yield judge("PythonCodeNode ÷ kailash-enterprise", workload, "< 0.5×", enterprise, lambda r: r < 0.5)
         stock = session.ratio(Key("overhead", workload, "stock_full"), ours)
         yield judge("stock with libraries ÷ PythonCodeNode", workload, "≥ 200×", stock, lambda r: r >= 200)
+
+
+def deciding(session: Session) -> Iterator[Check]:
+    for workloads, ours, stock in (
+        (LOCAL, "nexus_core_code", "stock_full"),
+        (ASYNC, "nexus_core_async", "stock_async"),
+    ):
+        for workload in workloads:
+            keys = (Key("control_flow", workload.name, peer) for peer in (stock, ours))
+            yield judge("stock with libraries ÷ ours", workload.name, "≥ 50×", session.ratio(*keys), at_least(50))
 
 
 def history(session: Session) -> Iterator[Check]:

@@ -15,6 +15,7 @@ Row = Sequence[str]
 
 OVERHEAD_HEAD = ("peer", "µs a node", "÷ native floor", "÷ our LocalRuntime", "÷ our TaskGraph")
 BLOCKING_HEAD = ("peer", "median", "÷ bound", "first run")
+CONTROL_FLOW_HEAD = ("peer, workload", "ms a run", "µs a node", "stock ÷ it")
 HISTORY_HEAD = ("peer, workload", "history off", "history on", "on ÷ off")
 COMPILE_HEAD = ("peer", "ms", "µs a node")
 BUDGET_HEAD = ("budget", "workload", "limit", "measured, median (lowest–highest pass)", "")
@@ -35,6 +36,20 @@ def overhead_rows(session: Session, workload: str, nodes: int) -> Iterator[Row]:
             number(seconds / nodes * 1e6),
             *("–" if ratio is None else number(ratio.median) for ratio in ratios),
         )
+
+
+def control_flow_rows(session: Session) -> Iterator[Row]:
+    for workload, info in session.workloads("control_flow").items():
+        found = {
+            peer: seconds
+            for peer in PEERS
+            if (seconds := session.seconds(Key("control_flow", workload, peer))) is not None
+        }
+        for peer, seconds in sorted(found.items(), key=lambda item: item[1]):
+            stock = "stock_full" if "stock_full" in found else "stock_async"
+            ratio = session.ratio(Key("control_flow", workload, stock), Key("control_flow", workload, peer))
+            figures = (f"{seconds * 1e3:,.2f}", number(seconds / info["nodes"] * 1e6))
+            yield (f"{PEERS[peer].title}, {info['title']}", *figures, "–" if ratio is None else number(ratio.median))
 
 
 def blocking_rows(session: Session, workload: str, bound: float) -> Iterator[Row]:
@@ -112,6 +127,8 @@ def terminal(session: Session, checks: Sequence[Check]) -> str:
     for workload, info in session.workloads("blocking").items():
         rows = list(blocking_rows(session, workload, info["bound"]))
         parts.append(f"{info['title']}: bound {info['bound']:.4f} s\n{terminal_table(BLOCKING_HEAD, rows)}")
+    if rows := list(control_flow_rows(session)):
+        parts.append(f"switches and cycles\n{terminal_table(CONTROL_FLOW_HEAD, rows)}")
     if rows := list(history_rows(session)):
         parts.append(f"run history, µs of CPU time a node\n{terminal_table(HISTORY_HEAD, rows)}")
     for workload, info in session.workloads("compile").items():
@@ -144,7 +161,12 @@ def markdown(
     lines += ["![µs a node, by peer](benchmarks.svg)", ""]
     lines += ["## Budgets", "", f"{summary(checks)}.", "", *markdown_table(BUDGET_HEAD, list(budget_rows(checks))), ""]
     lines += [f"Not part of this run: {', '.join(ELSEWHERE)}.", ""]
-    lines += [*overhead_section(session), *history_section(session), *blocking_section(session)]
+    lines += [
+        *overhead_section(session),
+        *control_flow_section(session),
+        *history_section(session),
+        *blocking_section(session),
+    ]
     lines += [*compile_section(session), *tables.markdown(session.figures, markdown_table), *gaps(session)]
     lines += [*versions(environments, machine, build), *REPRODUCE]
     return "\n".join(lines) + "\n"
@@ -180,6 +202,20 @@ def overhead_section(session: Session) -> Iterator[str]:
         yield ""
         yield from markdown_table(OVERHEAD_HEAD, list(overhead_rows(session, workload, info["nodes"])))
         yield ""
+
+
+def control_flow_section(session: Session) -> Iterator[str]:
+    yield "## Switches and cycles"
+    yield ""
+    yield (
+        "The nodes next to nothing again, so that deciding what runs is what is measured. A switch lets one branch "
+        "through: in *route_data* the other nodes are looked at and skipped, in *skip_branches* they are pruned (which Kailash "
+        "does for up to 100 nodes, and for switches with two branches). The cycle is ended by its convergence expression. Nodes count as "
+        "often as they run or are skipped; run history is off."
+    )
+    yield ""
+    yield from markdown_table(CONTROL_FLOW_HEAD, list(control_flow_rows(session)))
+    yield ""
 
 
 def history_section(session: Session) -> Iterator[str]:
@@ -255,7 +291,7 @@ REPRODUCE = (
     "```",
     "make bench                                        # everything; writes this page and the plot",
     ".venv/bin/python benches/run.py --quick           # a first impression; prints only",
-    ".venv/bin/python benches/run.py --only overhead   # or history, blocking, compile, http, heartbeat, cold_start",
+    ".venv/bin/python benches/run.py --only overhead   # or control_flow, history, blocking, compile, http, heartbeat, cold_start",
     "```",
     "",
     "The peers' environments are made under `.cache/bench-envs/` from `benches/requirements-*.txt`. The floor needs a C "

@@ -26,6 +26,7 @@ from session import EXECUTORS, GROUPS, Session, measure
 
 SUBJECT_NEEDS = {
     "overhead": "from nexus_core import TaskGraph\nfrom nexus_core.runtime import LocalRuntime",
+    "control_flow": "from nexus_core.runtime import AsyncLocalRuntime, LocalRuntime",
     "history": "from nexus_core.runtime import LocalRuntime",
     "blocking": "from nexus_core import TaskGraph\nfrom nexus_core.runtime import AsyncLocalRuntime, LocalRuntime",
     "compile": "from nexus_core import TaskGraph",

@@ -19,7 +19,7 @@ from peers import PEERS
 from ratios import Ratio, spread
 from service.figures import Figures
 
-EXECUTORS = ("overhead", "history", "blocking", "compile")
+EXECUTORS = ("overhead", "control_flow", "history", "blocking", "compile")
 """Groups in which peers run the same graphs; each has a file for pytest-benchmark."""
 GROUPS = (*EXECUTORS, *service.GROUPS)
 PASS_TIMEOUT = 1_800

@@ -71,6 +71,10 @@ PEERS = {
             workloads=_SEQUENTIAL,
         ),
         Peer(
+            "stock_async", "stock AsyncLocalRuntime, libraries installed", "kailash_runtime", "full", "code", slow=True,
+            workloads=("control_flow",),
+        ),
+        Peer(
             "stock_slim", "stock LocalRuntime, no libraries", "kailash_runtime", "slim", "code", slow=True,
             workloads=_SHORT,
         ),

@@ -35,7 +35,7 @@ def build(graph: Graph, *, asynchronous: bool = False) -> Any:
 def runtime_class(peer: Peer) -> Any:
     """The class the peer stands for; whatever it lacks is said here."""
     ours = peer.key.startswith("nexus_core")
-    name = "AsyncLocalRuntime" if peer.key == "nexus_core_async" else "LocalRuntime"
+    name = "AsyncLocalRuntime" if peer.key in ("nexus_core_async", "stock_async") else "LocalRuntime"
     module = "nexus_core.runtime" if ours else "kailash.runtime"
     try:
         importlib.import_module("kailash.runtime")
