@@ -46,8 +46,8 @@ def _replaced(runtime: Any) -> None:
 #: As on ``LocalRuntime``, also where they are without effect; run by ``execute_workflow_async``.
 _SHARED = {
     name: Case(case.options, workflow=case.workflow)
-    for name, case in local_cases.CASES.items()
-    if name in local_cases.OPTIONS
+    for name, case in local_cases.OPTIONS.items()
+    if not name.startswith("enable_cycles")
 }
 
 _OWN: dict[str, Case] = {

@@ -170,7 +170,8 @@ def _thread_of(node: Any) -> str:
 
 OPTIONS: dict[str, Case] = {
     "debug": Case(lambda: {"debug": True}),
-    "enable_cycles": Case(lambda: {"enable_cycles": True}, workflow=cyclic),
+    "enable_cycles=True": Case(lambda: {"enable_cycles": True}, workflow=cyclic),
+    "enable_cycles=False": Case(lambda: {"enable_cycles": False}, workflow=cyclic),
     "enable_async": Case(lambda: {"enable_async": True}, workflow=awaited),
     "max_concurrency": Case(lambda: {"max_concurrency": 1}, workflow=lambda: calling(_thread_of)),
     "enable_monitoring": Case(lambda: {"enable_monitoring": True}, seen=_history_row),

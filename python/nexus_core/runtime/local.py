@@ -145,15 +145,11 @@ class LocalRuntime(stock.StockLocalRuntime):
         except Exception as broken:
             return Explanation(False, (*reasons, f"it cannot be read: {broken!r}"))
         asked = self._plan_for(workflow, None, None, None)
-        if isinstance(asked, tuple):
-            reasons = asked
+        reasons = asked if isinstance(asked, tuple) else ()
         notes = []
         if plan.cycles is not None:
             notes.append("cycles: one iteration after the other; independent nodes of an iteration run together")
-            without = _why_not_cycles(self)
-            reasons = (*reasons, without) if without is not None else reasons
         if is_pruned(self, plan):
-            reasons = (*reasons, *reasons_not_to_prune(self, workflow, plan))
             notes.append(PRUNING_NOTE)
         if self.max_concurrency == 1:
             notes.append("max_concurrency=1: nodes run one after the other")
