@@ -130,7 +130,6 @@ def _is_ordinary(runtime: Any, workflow: Any, parameters: Any, idempotency_key: 
         type(workflow) is stock.Workflow
         and (parameters is None or (type(parameters) is dict and "workflow_context" not in parameters))
         and idempotency_key is None
-        and not search_attributes
         and not (
             runtime.enable_security
             or runtime.enable_audit
@@ -185,8 +184,6 @@ def reasons_to_delegate(
             reasons.append("it resumes from an execution tracker")
     if idempotency_key is not None:
         reasons.append("idempotency keys and checkpoints are Kailash's")
-    if search_attributes and runtime.enable_monitoring:
-        reasons.append("search attributes are stored by Kailash")
     features = (
         (runtime.enable_security and runtime.user_context, "access control is Kailash's"),
         (runtime.enable_audit, "audit logging is Kailash's"),

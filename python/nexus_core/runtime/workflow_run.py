@@ -231,6 +231,9 @@ class NativeRun:
             if runtime.enable_monitoring:
                 if workflow.name:
                     self.run_id = self._history_id = str(uuid4())
+                    if self._search_attributes:
+                        # Kailash's buffered history has no place for them.
+                        _manager_logger.warning("Storage backend does not support search attributes")
                 else:
                     runtime.logger.warning("Failed to create task run: Workflow name is required")
             return
