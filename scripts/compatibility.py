@@ -131,7 +131,7 @@ def _versions() -> str:
     assert spec is not None and spec.loader is not None
     module = util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    said: str = module.tested_versions()
+    said: str = module.range_in_words()
     return said
 
 

@@ -14,6 +14,7 @@ import nexus_core
 from nexus_core.errors import AttachError, NexusCoreError
 from nexus_core.runtime import AsyncLocalRuntime, LocalRuntime
 from nexus_core.runtime.stock import StockAsyncLocalRuntime, StockLocalRuntime
+from nexus_core.versions import TESTED_RANGE
 
 from .apps import api, gateway, make_app, one_node, routes
 
@@ -205,8 +206,7 @@ def test_a_tool_that_keeps_its_runtime_out_of_sight(app: Nexus) -> None:
 def test_an_untested_version_is_tried_and_named(
     app: Nexus, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    from nexus_core.nexus_app import report
-
-    monkeypatch.setitem(report.TESTED_VERSIONS, "kailash-nexus", ("1.0",))
+    pytest.importorskip("kailash_mcp")
+    monkeypatch.setitem(TESTED_RANGE, "kailash-mcp", ("1.0", "1.1"))
     assert not nexus_core.attach(app).failures
-    assert "attached with kailash-nexus 2.16.0, which is tested with 1.0" in caplog.text
+    assert "attached with kailash-mcp 0.6.0; tested is kailash-mcp 1.0 to 1.1" in caplog.text

@@ -7,8 +7,9 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from nexus_core.errors import AttachError
-from nexus_core.nexus_app.report import TESTED_VERSIONS, AttachReport, untested
+from nexus_core.nexus_app.report import AttachReport
 from nexus_core.nexus_app.runtimes import checked_runtime, made_runtime
+from nexus_core.versions import range_in_words, untested
 
 if TYPE_CHECKING:
     from nexus_core.nexus_app.attachment import Attachment
@@ -33,9 +34,9 @@ def attach(app: Any, runtime: Any = None, **options: Any) -> AttachReport:
     that streams what happens in a run as server-sent events: ``POST /workflows/{name}/stream``,
     and ``GET /workflows/{name}/stream?inputs={...}`` for an ``EventSource``.
 
-    Tested with kailash 2.65.0, kailash-nexus 2.16.0 and kailash-mcp 0.6.0. Other versions are
-    tried, with a warning in the log of ``nexus_core.attach``. A channel that cannot be attached
-    goes on as it was, and is named in that log and in the report.
+    Other versions of Kailash, Nexus and kailash-mcp than those of ``nexus_core.versions`` are
+    tried, with a warning. A channel that cannot be attached goes on as it was, and is named in
+    the log of ``nexus_core.attach`` and in the report.
 
     Closing the app, or ``detach``, closes a runtime that ``attach`` has made. A given one stays
     the caller's to close, before or after the app. Results are those that Kailash gives when the
@@ -78,9 +79,9 @@ def attach(app: Any, runtime: Any = None, **options: Any) -> AttachReport:
             if owned:
                 runtime.release()
             raise
-        for package, number in untested(report.versions).items():
-            tested = ", ".join(TESTED_VERSIONS[package])
-            _log.warning("attached with %s %s, which is tested with %s", package, number, tested)
+        # Of the others the runtime has warned.
+        for package, number in untested("kailash-mcp").items():
+            _log.warning("attached with %s %s; tested is %s", package, number, range_in_words(package))
         _log.info("%s", report)
         return report
 

@@ -17,8 +17,9 @@ from nexus_core.nexus_app.places import (
     transport_places,
     workflow_place,
 )
-from nexus_core.nexus_app.report import AttachReport, ChannelProblem, installed_versions
+from nexus_core.nexus_app.report import AttachReport, ChannelProblem
 from nexus_core.nexus_app.swapping import Swap
+from nexus_core.versions import installed_versions
 
 __all__ = ["PLUGIN_NAME", "Attachment"]
 

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-__all__ = ["TESTED_VERSIONS", "AttachReport", "ChannelProblem", "installed_versions", "untested"]
-
-#: The versions that the tests of ``attach`` run with, by package.
-TESTED_VERSIONS = {"kailash": ("2.65.0",), "kailash-nexus": ("2.16.0",), "kailash-mcp": ("0.6.0",)}
+__all__ = ["AttachReport", "ChannelProblem"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,20 +52,3 @@ class AttachReport:
         lines += [f"  NOT attached: {problem}" for problem in self.failures]
         shown = ", ".join(f"{name} {number or 'not installed'}" for name, number in self.versions.items())
         return "\n".join([*lines, f"  with {shown}"])
-
-
-def installed_versions() -> dict[str, str | None]:
-    """The versions of the packages that ``attach`` depends on."""
-    return {name: _version(name) for name in TESTED_VERSIONS}
-
-
-def untested(versions: dict[str, str | None]) -> dict[str, str]:
-    """Those of the versions that the tests do not run with."""
-    return {name: number for name, number in versions.items() if number and number not in TESTED_VERSIONS[name]}
-
-
-def _version(name: str) -> str | None:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return None

@@ -26,11 +26,13 @@ from nexus_core.runtime.delegation import MethodGuard, metrics_are_read
 from nexus_core.runtime.events import RunEvent, RunFailed, RunFinished, RunStarted
 from nexus_core.runtime.explain import DelegationError, Explanation
 from nexus_core.runtime.fast_path import FastPath
+from nexus_core.runtime.known_sources import ASYNC_RUNTIME, reasons_not_known
 from nexus_core.runtime.local import LocalRuntime
 from nexus_core.runtime.log_visibility import is_visible
 from nexus_core.runtime.run_ids import new_run_id
 from nexus_core.runtime.run_options import run_options
 from nexus_core.runtime.run_stream import EventBuffer
+from nexus_core.versions import warn_once
 
 __all__ = ["AsyncLocalRuntime"]
 
@@ -60,6 +62,9 @@ _methods = MethodGuard(
     ),
 )
 
+
+#: Why every run is left to a Kailash that the engine does not recognise.
+_NOT_KNOWN = reasons_not_known(ASYNC_RUNTIME)
 
 #: Nodes from which on a workflow is read on a thread.
 _LARGE = 100
@@ -120,6 +125,7 @@ class AsyncLocalRuntime(stock.StockAsyncLocalRuntime, LocalRuntime):
         run_short_on_loop: bool = True,
         **kwargs: Any,
     ) -> None:
+        warn_once()
         for name, value in (("max_concurrent_nodes", max_concurrent_nodes), ("thread_pool_size", thread_pool_size)):
             if value < 1:
                 raise ValueError(f"{name} is {value!r}, and must be at least 1: no node could run")
@@ -486,7 +492,7 @@ class AsyncLocalRuntime(stock.StockAsyncLocalRuntime, LocalRuntime):
         hooks = self._hook_registry.subscriber_count > 0
         ordinary = type(workflow) is stock.Workflow and type(inputs) is dict
         replaced = _methods.replaced(self)
-        if ordinary and trusted and not (checkpoints or hooks or replaced):
+        if ordinary and trusted and not (checkpoints or hooks or replaced or _NOT_KNOWN):
             self._remember()
             return ()
         features = (
@@ -496,4 +502,5 @@ class AsyncLocalRuntime(stock.StockAsyncLocalRuntime, LocalRuntime):
             (hooks, "node completion hooks are Kailash's"),
             (not trusted, "trust verification is Kailash's"),
         )
-        return (*(reason for applies, reason in features if applies), *(f"{name} is replaced" for name in replaced))
+        found = (reason for applies, reason in features if applies)
+        return (*_NOT_KNOWN, *found, *(f"{name} is replaced" for name in replaced))

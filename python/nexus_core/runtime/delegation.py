@@ -11,6 +11,7 @@ from kailash.runtime.trust.context import TrustVerificationMode, get_runtime_tru
 
 from nexus_core._core import MethodWatch
 from nexus_core.runtime import stock
+from nexus_core.runtime.known_sources import LOCAL_RUNTIME, reasons_not_known
 
 try:
     from opentelemetry import trace
@@ -95,6 +96,10 @@ stands_in = _methods.stands_in
 _replaced_methods = _methods.replaced
 
 
+#: Why every run is left to a Kailash that the engine does not recognise.
+_NOT_KNOWN = reasons_not_known(LOCAL_RUNTIME)
+
+
 def metrics_are_read(bridge: Any) -> bool:
     """Whether what Kailash's metrics bridge records reaches anybody.
 
@@ -171,9 +176,9 @@ def reasons_to_delegate(
     Returns:
         Reasons, one sentence each.
     """
-    if _is_ordinary(runtime, workflow, parameters, idempotency_key, search_attributes):
+    if not _NOT_KNOWN and _is_ordinary(runtime, workflow, parameters, idempotency_key, search_attributes):
         return ()
-    reasons: list[str] = []
+    reasons = list(_NOT_KNOWN)
     if type(workflow) is not stock.Workflow:
         reasons.append("it is not a built Workflow")
     if parameters is not None and type(parameters) is not dict:

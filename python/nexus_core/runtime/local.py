@@ -37,6 +37,7 @@ from nexus_core.runtime.log_visibility import is_visible
 from nexus_core.runtime.pruning import PRUNING_NOTE, is_pruned, reasons_not_to_prune
 from nexus_core.runtime.workflow_context import LazySignals
 from nexus_core.runtime.workflow_run import NativeRun
+from nexus_core.versions import warn_once
 
 __all__ = ["LocalRuntime"]
 
@@ -116,9 +117,12 @@ class LocalRuntime(stock.StockLocalRuntime):
         sync_bridge_timeout: float | None = None,
         *,
         strict: bool = False,
+        **kwargs: Any,
     ) -> None:
         given = {key: value for key, value in locals().items() if key in _STOCK_ARGUMENTS}
-        super().__init__(**given)
+        warn_once()
+        # Those of another version of Kailash's; it refuses what it does not know.
+        super().__init__(**given, **kwargs)
         self._strict = strict
         self._counts = _Counts()
         self._loop_in_use = threading.Lock()
