@@ -111,4 +111,5 @@ ELSEWHERE = {
     "strict": "test_refusals.py",
     "run_short_on_loop": "test_concurrency.py",
     "OpenTelemetry spans, when a tracer provider is set": "test_spans.py",
+    "OpenTelemetry metrics, when a meter provider is set": "test_spans.py",
 }

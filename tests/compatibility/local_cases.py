@@ -246,4 +246,5 @@ ELSEWHERE = {
     "node_id": "test_methods.py",
     "inputs": "test_methods.py",
     "OpenTelemetry spans, when a tracer provider is set": "test_spans.py",
+    "OpenTelemetry metrics, when a meter provider is set": "test_spans.py",
 }

@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from operator import attrgetter
 from typing import Any
 
-from kailash.runtime.tracing import get_workflow_tracer
 from kailash.runtime.trust.context import TrustVerificationMode, get_runtime_trust_context
 
 from nexus_core._core import MethodWatch
 from nexus_core.runtime import stock
 from nexus_core.runtime.known_sources import LOCAL_RUNTIME, reasons_not_known
-
-try:
-    from opentelemetry import trace
-except ImportError:  # then Kailash's tracer is not enabled either
-    trace = None  # type: ignore[assignment]
 
 __all__ = ["MethodGuard", "metrics_are_read", "reasons_to_delegate", "stands_in"]
 
@@ -113,22 +106,6 @@ def metrics_are_read(bridge: Any) -> bool:
     return getattr(counter, "_real_instrument", counter) is not None
 
 
-#: The environment can name a provider, which is then made at the first span.
-_NO_PROVIDER_NAMED = "OTEL_PYTHON_TRACER_PROVIDER" not in os.environ
-
-
-def _spans_are_recorded() -> bool:
-    """Whether a span that Kailash starts would reach anybody.
-
-    With the OpenTelemetry API alone, or no provider set, spans record nothing.
-    """
-    if _NO_PROVIDER_NAMED and getattr(trace, "_TRACER_PROVIDER", trace) is None:
-        return False
-    if not get_workflow_tracer().enabled:
-        return False
-    return not isinstance(trace.get_tracer_provider(), (trace.ProxyTracerProvider, trace.NoOpTracerProvider))
-
-
 def _is_ordinary(runtime: Any, workflow: Any, parameters: Any, idempotency_key: Any, search_attributes: Any) -> bool:
     """The usual case in one look: nothing that Kailash would have to do."""
     return (
@@ -152,7 +129,6 @@ def _is_ordinary(runtime: Any, workflow: Any, parameters: Any, idempotency_key: 
         and runtime._trust_context is None
         and get_runtime_trust_context() is None
         and runtime._hook_registry.subscriber_count == 0
-        and not _spans_are_recorded()
         and not _replaced_methods(runtime)
     )
 
@@ -210,7 +186,6 @@ def reasons_to_delegate(
         (runtime._hook_registry.subscriber_count > 0, "node completion hooks are Kailash's"),
         (runtime._checkpoint_after_each_node, "checkpoints are Kailash's"),
         (runtime._enable_performance_monitoring, "performance monitoring is Kailash's"),
-        (_spans_are_recorded(), "OpenTelemetry spans are Kailash's"),
     )
     reasons.extend(reason for applies, reason in features if applies)
     reasons.extend(f"{name} is replaced" for name in _replaced_methods(runtime))

@@ -1,4 +1,4 @@
-"""What stock records of every node for whoever looks: a task manager, an audit trail.
+"""What stock records of every node for whoever looks: a task manager, an audit trail, a tracer.
 
 Made only for runs that somebody looks at.
 """
@@ -17,6 +17,7 @@ from kailash.tracking.models import TaskMetrics
 
 from nexus_core.runtime import stock
 from nexus_core.runtime.compiler import CompiledWorkflow
+from nexus_core.runtime.spans import RunSpans
 
 __all__ = ["RunObserver"]
 
@@ -37,6 +38,7 @@ class RunObserver:
         task_manager: Who is told of runs and tasks, or ``None``.
         run_id: The task manager's id of the run, or ``None``.
         audited: Whether audit events are kept.
+        spans: The run's OpenTelemetry spans, or ``None``.
     """
 
     def __init__(
@@ -47,6 +49,7 @@ class RunObserver:
         task_manager: Any,
         run_id: str | None,
         audited: bool,
+        spans: RunSpans | None = None,
     ) -> None:
         self._runtime = runtime
         self._workflow = workflow
@@ -55,6 +58,7 @@ class RunObserver:
         self._manager_of_events = task_manager
         self._run_id = run_id
         self._audited = audited
+        self._spans = spans
         self._tasks: dict[int, Any] = {}
         # Nodes end on several threads; a task manager expects one caller at a time.
         self._lock = threading.Lock()
@@ -77,8 +81,14 @@ class RunObserver:
         """Before a node."""
         node_id = self._compiled.node_ids[index]
         self._runtime.logger.info("Executing node: %s", node_id)
+        self._start_task(index)
+        if self._spans is not None:
+            self._spans.started(index)
+
+    def _start_task(self, index: int) -> None:
         if self._task_manager is None:
             return
+        node_id = self._compiled.node_ids[index]
         node = self._compiled.instances[index]
         with self._lock:
             try:
@@ -151,8 +161,12 @@ class RunObserver:
                 outputs=_safe_serialize(output),
                 duration_ms=seconds * 1000,
             )
+        if self._spans is not None:
+            self._spans.completed(index, seconds)
 
     def _node_failed(self, index: int, inputs: Mapping[str, Any] | None, error: BaseException) -> None:
+        if self._spans is not None and isinstance(error, Exception):
+            self._spans.failed(index, error)
         node_id = self._compiled.node_ids[index]
         self._failed.append(index)
         if self._audited:
@@ -189,6 +203,8 @@ class RunObserver:
                 nodes_skipped=len(self._compiled.node_ids) - self._completed,
             )
         self._save_events()
+        if self._spans is not None:
+            self._spans.finished(failed)
 
     def _save_events(self) -> None:
         storage = getattr(self._manager_of_events, "storage", None)

@@ -33,6 +33,7 @@ from nexus_core.runtime.observers import RunObserver
 from nexus_core.runtime.pruned_run import PrunedRun
 from nexus_core.runtime.pruning import is_pruned
 from nexus_core.runtime.run_options import run_options
+from nexus_core.runtime.spans import RunSpans, spans_are_recorded
 from nexus_core.runtime.workflow_context import LazySignals, LiveTracker
 
 __all__ = ["NativeRun"]
@@ -269,7 +270,8 @@ class NativeRun:
             mode = "route_data" if runtime.conditional_execution == "route_data" else "standard"
             runtime.logger.info(f"Standard DAG workflow detected, using unified enterprise execution ({mode} mode)")
             runtime.logger.info("Execution order: %s", plan.node_ids)
-        observed = supplied or self.task_manager is not None or info_is_read
+        spans = RunSpans(self.workflow, plan, self.run_id) if spans_are_recorded() else None
+        observed = supplied or self.task_manager is not None or info_is_read or spans is not None
         if observed:
             self.observer = RunObserver(
                 runtime,
@@ -278,6 +280,7 @@ class NativeRun:
                 self.task_manager,
                 self._manager_id,
                 audited=supplied or self.task_manager is not None,
+                spans=spans,
             )
         host = self._host = RunHost(
             runtime,
