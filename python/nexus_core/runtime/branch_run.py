@@ -17,7 +17,7 @@ from nexus_core.runtime.branches import BranchPlan
 from nexus_core.runtime.compiler import CompiledWorkflow
 from nexus_core.runtime.host import RunHost
 
-__all__ = ["BranchHost", "BranchesRefused", "run_branches"]
+__all__ = ["BranchHost", "run_branches"]
 
 _layers_logger = logging.getLogger("kailash.runtime.hierarchical_switch_executor")
 
@@ -25,14 +25,10 @@ _layers_logger = logging.getLogger("kailash.runtime.hierarchical_switch_executor
 Drive = Callable[[WorkflowRun], Awaitable[None]]
 
 
-class BranchesRefused(Exception):
-    """Stock would not prune the run, and would begin again."""
-
-
 class BranchHost(RunHost):
     """The Python side of the nodes of one phase."""
 
-    __slots__ = ("_enders", "_keep")
+    __slots__ = ("_enders", "_keep", "refusal")
 
     def __init__(
         self,
@@ -46,6 +42,8 @@ class BranchHost(RunHost):
         super().__init__(runtime, workflow, compiled, parameters, context, token, None)
         self._keep: Callable[[int, Exception], dict[str, Any] | BaseException] = self._keep_and_go_on
         self._enders: set[int] = set()
+        #: Why the workflow is not pruned, what is wrong in short, and how many nodes have run.
+        self.refusal: tuple[ValueError, str, int] | None = None
 
     def node_failed(
         self, index: int, error: Exception, inputs: Mapping[str, Any] | None
@@ -55,6 +53,12 @@ class BranchHost(RunHost):
         if isinstance(kept, BaseException):
             self._enders.add(index)
         return kept
+
+    def refuse(self, what: str, why: str, completed: int = 0) -> ValueError:
+        """The error with which stock stops pruning the workflow, before it runs it as any other."""
+        error = ValueError(f"{what}: {why}")
+        self.refusal = error, why, completed
+        return error
 
     def begin_first(self) -> None:
         """The nodes that come now decide, or lead to those that do."""
@@ -136,23 +140,23 @@ async def run_branches(host: BranchHost, options: Callable[[bool], RunOptions], 
         Results by node id: the first phase's nodes, then the others that ran.
 
     Raises:
-        BranchesRefused: If Kailash would fall back to running the workflow again.
+        ValueError: If Kailash would refuse to prune it; the host then knows as ``refusal``.
     """
     runtime, workflow, branches = host.runtime, host.workflow, host.branches
     if branches.is_too_large:
         runtime.logger.warning("Workflow too large for conditional execution optimization")
-        raise _refused(host, "Conditional execution prerequisites not met", "Prerequisites validation failed", {})
+        raise host.refuse("Conditional execution prerequisites not met", "Prerequisites validation failed")
     results = await _first_phase(host, options(not branches.is_layered), drive)
     switch_results = {switch: results[switch] for _, switch in branches.switches if switch in results}
     if not runtime._validate_switch_results(switch_results):
-        raise _refused(host, "Switch results validation failed", "Invalid switch results detected", {})
+        raise host.refuse("Switch results validation failed", "Invalid switch results detected")
     if len(switch_results) == len(branches.switches):
         members = branches.remaining(switch_results)
     else:
         members = _as_stock_plans(host, switch_results, results)
     results.update(await _second_phase(host, members, results, options(False), drive))
     if not runtime._validate_conditional_execution_results(results, workflow):
-        raise _refused(host, "Conditional execution results invalid", "Results validation failed", results)
+        raise host.refuse("Conditional execution results invalid", "Results validation failed", len(results))
     return results
 
 
@@ -217,21 +221,3 @@ def _as_stock_plans(host: BranchHost, switch_results: dict[str, Any], results: d
         for place, node_id in enumerate(host.compiled.node_ids)
         if node_id in planned and (node_id not in results or node_id in again)
     )
-
-
-def _refused(host: BranchHost, what: str, why: str, results: dict[str, Any]) -> BranchesRefused:
-    """Logs what stock logs before it begins again."""
-    runtime, workflow = host.runtime, host.workflow
-    error = ValueError(f"{what}: {why}")
-    runtime.logger.error(f"Error in conditional execution approach: {error}")
-    runtime.logger.warning(f"Fallback reason: {why}")
-    counts = {
-        "nodes_completed": len(results),
-        "total_nodes": len(host.compiled.node_ids),
-        "fallback_reason": why,
-    }
-    runtime._log_conditional_execution_failure(workflow, error, counts)
-    runtime.logger.warning("Falling back to normal execution approach due to conditional execution failure")
-    refused = BranchesRefused(str(error))
-    refused.__cause__ = error
-    return refused

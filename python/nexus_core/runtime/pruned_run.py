@@ -9,7 +9,7 @@ from typing import Any
 from kailash.runtime.progress import _current_progress_registry
 
 from nexus_core._core import RunOptions, WorkflowRun
-from nexus_core.runtime.branch_run import BranchesRefused, BranchHost, run_branches
+from nexus_core.runtime.branch_run import BranchHost, run_branches
 from nexus_core.runtime.compiler import CompiledWorkflow
 from nexus_core.runtime.log_visibility import is_visible
 from nexus_core.runtime.node_contexts import ContextScope
@@ -54,15 +54,57 @@ class PrunedRun:
         self._stock_inputs = stock_inputs
         self._token = token
 
-    async def execute(self, drive: Callable[[WorkflowRun], Awaitable[None]]) -> dict[str, Any] | None:
+    def is_refusal(self, error: Exception) -> bool:
+        """Whether this says that Kailash would not prune the workflow."""
+        return self._host.refusal is not None and error is self._host.refusal[0]
+
+    async def execute(
+        self,
+        drive: Callable[[WorkflowRun], Awaitable[None]],
+        begin_again: Callable[[], Awaitable[dict[str, Any]]],
+    ) -> dict[str, Any]:
         """Runs to the end.
 
         Args:
             drive: Drives one phase to its end.
+            begin_again: Runs the workflow as any other, for one that Kailash would not prune.
+                Kailash begins again by the same way until Python's recursion limit ends that.
 
         Returns:
-            The results; ``None`` if the workflow is to run as any other.
+            The results.
+
+        Raises:
+            ValueError: If the workflow is not pruned, and fails as any other; see :meth:`is_refusal`.
         """
+        try:
+            return await self._prune(drive)
+        except Exception as error:
+            if not self.is_refusal(error):
+                raise
+            logger = self._host.runtime.logger
+            self._log_refusal(error)
+            try:
+                return await begin_again()
+            except Exception as failure:
+                logger.error(f"Fallback execution also failed: {failure}")
+                raise error from failure
+
+    def _log_refusal(self, error: Exception) -> None:
+        host = self._host
+        runtime = host.runtime
+        assert host.refusal is not None
+        _, why, completed = host.refusal
+        runtime.logger.error(f"Error in conditional execution approach: {error}")
+        runtime.logger.warning(f"Fallback reason: {why}")
+        counts = {
+            "nodes_completed": completed,
+            "total_nodes": len(host.compiled.node_ids),
+            "fallback_reason": why,
+        }
+        runtime._log_conditional_execution_failure(host.workflow, error, counts)
+        runtime.logger.warning("Falling back to normal execution approach due to conditional execution failure")
+
+    async def _prune(self, drive: Callable[[WorkflowRun], Awaitable[None]]) -> dict[str, Any]:
         host = self._host
         runtime, plan = host.runtime, host.compiled
         logs_nodes = is_visible(_nodes_logger, logging.INFO)
@@ -97,8 +139,6 @@ class PrunedRun:
             host.scope = ContextScope(sharing, host.context)
         try:
             return await run_branches(host, options, drive_phase)
-        except BranchesRefused:
-            return None
         finally:
             if host.scope is not None:
                 host.scope.leave()

@@ -60,6 +60,7 @@ class NativeRun:
         parameters: As given to ``execute``.
         token: Cancellation token, or ``None``.
         search_attributes: As given to ``execute``.
+        prunes: Whether the runtime's mode says whether it is pruned.
     """
 
     __slots__ = (
@@ -71,6 +72,7 @@ class NativeRun:
         "_loop",
         "_manager_id",
         "_parameters",
+        "_prunes",
         "_run",
         "_search_attributes",
         "_tracker",
@@ -92,8 +94,10 @@ class NativeRun:
         parameters: dict[str, Any] | None,
         token: Any,
         search_attributes: dict[str, Any] | None,
+        prunes: bool = True,
     ) -> None:
         self.runtime = runtime
+        self._prunes = prunes
         self.workflow = workflow
         self.plan = plan
         self.task_manager = task_manager
@@ -357,12 +361,22 @@ class NativeRun:
     ) -> dict[str, Any]:
         if self.plan.cycles is not None:
             return await self._run_cycles(processed)
-        if is_pruned(self.runtime, self.plan):
-            run = PrunedRun(self.runtime, self.workflow, self.plan, processed, context, self._needs_own_execute())
-            results = await run.execute(self._drive)
-            if results is not None:
-                return results
-        return await self._run_nodes(context, supplied, processed)
+        if not (self._prunes and is_pruned(self.runtime, self.plan)):
+            return await self._run_nodes(context, supplied, processed)
+        run = PrunedRun(self.runtime, self.workflow, self.plan, processed, context, self._needs_own_execute())
+        try:
+            return await run.execute(self._drive, partial(self._begin_again, processed))
+        except ValueError as error:
+            if not run.is_refusal(error):
+                raise
+            self.runtime.logger.warning(f"Conditional execution failed, falling back to standard execution: {error}")
+            return await self._run_nodes(context, supplied, processed)
+
+    async def _begin_again(self, processed: dict[str, Any] | None) -> dict[str, Any]:
+        run = NativeRun(
+            self.runtime, self.workflow, self.plan, self.task_manager, processed or {}, None, None, prunes=False
+        )
+        return (await run.execute_async())[0]
 
     async def _drive(self, run: WorkflowRun) -> None:
         """Drives one phase of a pruned run to its end."""
