@@ -32,9 +32,13 @@ class GuardedStock(StockRuntime):
 
     _depth = 0
 
+    def falls_back_again(self) -> BaseException:
+        """Return what stands for the endless rest."""
+        return EndlessFallbackError()
+
     async def _execute_conditional_approach(self, *args: Any, **kwargs: Any) -> Any:
         if self._depth:
-            raise EndlessFallbackError
+            raise self.falls_back_again()
         self._depth += 1
         try:
             return await super()._execute_conditional_approach(*args, **kwargs)
@@ -42,9 +46,17 @@ class GuardedStock(StockRuntime):
             self._depth -= 1
 
 
+class ShortenedStock(GuardedStock):
+    """Stock as it behaves in the end, when Python's recursion limit has stopped its fallback."""
+
+    def falls_back_again(self) -> BaseException:
+        return RecursionError("maximum recursion depth exceeded")
+
+
 # Messages and ``repr`` name the class in places.
-GuardedStock.__name__ = StockRuntime.__name__
-GuardedStock.__qualname__ = StockRuntime.__qualname__
+for _stock in (GuardedStock, ShortenedStock):
+    _stock.__name__ = StockRuntime.__name__
+    _stock.__qualname__ = StockRuntime.__qualname__
 
 
 def run_id_form(run_id: object) -> str:

@@ -12,7 +12,7 @@ pytest.importorskip("kailash")
 from hypothesis import assume, given, note
 
 from .branching import branching
-from .comparison import assert_same_logs, assert_same_outcome
+from .comparison import assert_same_logs, assert_same_outcome, assert_same_results_in_the_end
 from .description import Description
 from .subject import load_subject
 
@@ -28,6 +28,12 @@ def subject() -> type[Any]:
 def test_any_pruned_workflow_has_stocks_outcome(subject: type[Any], description: Description) -> None:
     note(repr(description))
     assume(assert_same_outcome(subject, description))
+
+
+@given(description=branching(cases=True))
+def test_any_workflow_that_is_not_pruned_has_stocks_outcome(subject: type[Any], description: Description) -> None:
+    note(repr(description))
+    assume(assert_same_results_in_the_end(subject, description))
 
 
 @given(description=branching(("route_data",), cases=True))

@@ -34,7 +34,7 @@ from nexus_core.runtime.cycles import executor_is_stock
 from nexus_core.runtime.delegation import MethodGuard, reasons_to_delegate, stands_in
 from nexus_core.runtime.explain import DelegationError, Explanation
 from nexus_core.runtime.log_visibility import is_visible
-from nexus_core.runtime.pruning import PRUNING_NOTE, is_pruned, reasons_not_to_prune
+from nexus_core.runtime.pruning import PRUNING_NOTE, PruningOnce, is_pruned, reasons_not_to_prune
 from nexus_core.runtime.workflow_context import LazySignals
 from nexus_core.runtime.workflow_run import NativeRun
 from nexus_core.versions import warn_once
@@ -58,7 +58,7 @@ class _Counts:
         self.native_runs = 0
 
 
-class LocalRuntime(stock.StockLocalRuntime):
+class LocalRuntime(PruningOnce):
     """Kailash's ``LocalRuntime`` with the same results, in parallel and without its overhead.
 
     Follows ``kailash.runtime.local.LocalRuntime``: same constructor, same ``execute``.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextvars import ContextVar
 from typing import Any
 
 from nexus_core.runtime import stock
@@ -11,7 +12,7 @@ from nexus_core.runtime.compiler import CompiledWorkflow
 from nexus_core.runtime.delegation import MethodGuard
 from nexus_core.runtime.log_visibility import is_visible
 
-__all__ = ["PRUNING_NOTE", "is_pruned", "reasons_not_to_prune"]
+__all__ = ["PRUNING_NOTE", "PruningOnce", "is_pruned", "reasons_not_to_prune"]
 
 PRUNING_NOTE = "skip_branches: the switches run first, then what they have decided for"
 
@@ -46,6 +47,35 @@ _analysis_loggers = tuple(
         "kailash.runtime.hierarchical_switch_executor",
     )
 )
+
+
+#: The runtime and the workflow whose branches Kailash is pruning around here.
+_inside: ContextVar[tuple[Any, Any] | None] = ContextVar("nexus_core_pruning", default=None)
+
+
+class PruningOnce(stock.StockLocalRuntime):
+    """Keeps Kailash's fallback to unpruned execution from falling back into itself.
+
+    It does so until Python's recursion limit stops it, and runs the workflow unpruned then.
+    """
+
+    async def _execute_conditional_approach(
+        self, workflow: Any, inputs: dict[str, Any] | None = None, **kwargs: Any
+    ) -> dict[str, dict[str, Any]]:
+        outer = _inside.get()
+        if outer is not None and outer[0] is self and outer[1] is workflow:
+            raise RecursionError("the fallback to unpruned execution would prune again")
+        token = _inside.set((self, workflow))
+        try:
+            results: dict[str, dict[str, Any]] = await super()._execute_conditional_approach(
+                workflow, inputs, **kwargs
+            )
+            return results
+        finally:
+            _inside.reset(token)
+
+
+_methods.stands_in(PruningOnce._execute_conditional_approach)
 
 
 def is_pruned(runtime: Any, plan: CompiledWorkflow) -> bool:
