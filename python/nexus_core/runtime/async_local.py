@@ -20,6 +20,7 @@ from kailash.workflow.credentials import get_credential_store
 from nexus_core._core import Places, RunOptions, _collection
 from nexus_core.runtime import stock
 from nexus_core.runtime.async_host import Follower, raised_by_stock
+from nexus_core.runtime.async_pruned_run import AsyncPrunedRun
 from nexus_core.runtime.async_run import AsyncRun
 from nexus_core.runtime.compiler import Awaits, CompiledWorkflow, NotNative, compiled, known
 from nexus_core.runtime.delegation import MethodGuard, metrics_are_read
@@ -29,6 +30,7 @@ from nexus_core.runtime.fast_path import FastPath
 from nexus_core.runtime.known_sources import ASYNC_RUNTIME, reasons_not_known
 from nexus_core.runtime.local import LocalRuntime
 from nexus_core.runtime.log_visibility import is_visible
+from nexus_core.runtime.pruning import PRUNING_NOTE, is_pruned, reasons_not_to_prune
 from nexus_core.runtime.run_ids import new_run_id
 from nexus_core.runtime.run_options import run_options
 from nexus_core.runtime.run_stream import EventBuffer
@@ -162,8 +164,11 @@ class AsyncLocalRuntime(stock.StockAsyncLocalRuntime, LocalRuntime):
             return Explanation(False, (*reasons, str(refused)))
         except Exception as broken:
             return Explanation(False, (*reasons, f"it cannot be read: {broken!r}"))
-        if plan.has_switches and self.conditional_execution == "skip_branches":
-            reasons.append("skip_branches prunes the branches of a workflow with switches")
+        pruned = self._plan_to_prune(workflow, plan)
+        if isinstance(pruned, tuple):
+            reasons.extend(pruned)
+        elif pruned is not None:
+            return Explanation(not reasons, tuple(reasons), pruned.explanations, (PRUNING_NOTE,))
         if plan.needs_loop:
             where = "asynchronous nodes are awaited on the loop, the others run on worker threads"
         elif self.run_short_on_loop and plan.fits_on_loop and plan.plan.is_short():
@@ -272,6 +277,7 @@ class AsyncLocalRuntime(stock.StockAsyncLocalRuntime, LocalRuntime):
         began = time.perf_counter()
         self._counts.native_runs += 1
         registry, metrics, reads_info = self.resource_registry, None, False
+        given = inputs
         if context is None:
             inputs = dict(inputs)
         if options is None:
@@ -282,7 +288,11 @@ class AsyncLocalRuntime(stock.StockAsyncLocalRuntime, LocalRuntime):
             if reads_info:
                 self._log_plan(plan)
             options = self._run_options(plan, metrics is not None or follower is not None)
-        run = AsyncRun(self, workflow, plan, inputs, options, metrics, follower, registry)
+        run: AsyncRun | AsyncPrunedRun = (
+            AsyncPrunedRun(self, workflow, plan, given)
+            if is_pruned(self, plan)
+            else AsyncRun(self, workflow, plan, inputs, options, metrics, follower, registry)
+        )
         succeeded = False
         try:
             results = None
@@ -478,9 +488,17 @@ class AsyncLocalRuntime(stock.StockAsyncLocalRuntime, LocalRuntime):
             plan = compiled(workflow, self._awaits())
         except NotNative as refused:
             return (str(refused),)
-        if plan.has_switches and self.conditional_execution == "skip_branches":
-            return ("skip_branches prunes the branches of a workflow with switches",)
-        return plan
+        return self._plan_to_prune(workflow, plan) or plan
+
+    def _plan_to_prune(self, workflow: Any, plan: CompiledWorkflow) -> CompiledWorkflow | tuple[str, ...] | None:
+        """How a workflow runs whose branches are pruned, as ``LocalRuntime``'s are; why not; ``None`` for others."""
+        if not is_pruned(self, plan):
+            return None
+        try:
+            local = compiled(workflow, LocalRuntime._awaits(self))
+        except NotNative as refused:
+            return (str(refused),)
+        return reasons_not_to_prune(self, workflow, local) or local
 
     def _reasons_to_delegate(self, workflow: Any, inputs: Any, idempotency_key: str | None) -> tuple[str, ...]:
         trusted = (

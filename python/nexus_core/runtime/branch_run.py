@@ -28,7 +28,7 @@ Drive = Callable[[WorkflowRun], Awaitable[None]]
 class BranchHost(RunHost):
     """The Python side of the nodes of one phase."""
 
-    __slots__ = ("_enders", "_keep", "refusal")
+    __slots__ = ("_enders", "_keep", "has_own_contexts", "refusal")
 
     def __init__(
         self,
@@ -42,6 +42,8 @@ class BranchHost(RunHost):
         super().__init__(runtime, workflow, compiled, parameters, context, token, None)
         self._keep: Callable[[int, Exception], dict[str, Any] | BaseException] = self._keep_and_go_on
         self._enders: set[int] = set()
+        #: Each phase has a workflow context of its own.
+        self.has_own_contexts = False
         #: Why the workflow is not pruned, what is wrong in short, and how many nodes have run.
         self.refusal: tuple[ValueError, str, int] | None = None
 
@@ -69,6 +71,10 @@ class BranchHost(RunHost):
         """The nodes that come now are what the switches have decided for."""
         self._keep = self._keep_or_stop
         self._enders = set()
+        if self.has_own_contexts:
+            self.context = {}
+            if self.scope is not None:
+                self.scope.context = self.context
 
     def results_before_end(self, members: tuple[int, ...]) -> dict[str, Any]:
         """Results of the nodes that stock would have run before the one that ended the phase."""

@@ -34,9 +34,11 @@ class PrunedRun:
         own_execute: Whether nodes run through their own ``execute``.
         stock_inputs: Whether Kailash assembles all inputs.
         token: Looked at before each node; ``None`` for none.
+        is_awaited: Whether it is a run of ``AsyncLocalRuntime``, which shows nodes no progress
+            registry, and each phase a workflow context of its own.
     """
 
-    __slots__ = ("_host", "_own_execute", "_stock_inputs", "_token")
+    __slots__ = ("_host", "_is_awaited", "_own_execute", "_stock_inputs", "_token")
 
     def __init__(
         self,
@@ -48,11 +50,13 @@ class PrunedRun:
         own_execute: bool,
         stock_inputs: bool = False,
         token: Any = None,
+        is_awaited: bool = False,
     ) -> None:
         self._host = BranchHost(runtime, workflow, plan, parameters, context, token)
         self._own_execute = own_execute
         self._stock_inputs = stock_inputs
         self._token = token
+        self._is_awaited = self._host.has_own_contexts = is_awaited
 
     def is_refusal(self, error: Exception) -> bool:
         """Whether this says that Kailash would not prune the workflow."""
@@ -126,7 +130,8 @@ class PrunedRun:
             )
 
         async def drive_phase(run: WorkflowRun) -> None:
-            run.context().run(_current_progress_registry.set, runtime._progress_registry)
+            if not self._is_awaited:
+                run.context().run(_current_progress_registry.set, runtime._progress_registry)
             if host.scope is not None:
                 run.context().run(host.scope.enter)
             try:

@@ -39,6 +39,7 @@ _methods = MethodGuard(
         {"_validate_switch_results", "_validate_conditional_execution_results", "_log_conditional_execution_failure"}
     ),
 )
+_async_logger = logging.getLogger("kailash.runtime.async_local")
 _analysis_loggers = tuple(
     logging.getLogger(name)
     for name in (
@@ -64,7 +65,7 @@ class PruningOnce(stock.StockLocalRuntime):
     ) -> dict[str, dict[str, Any]]:
         outer = _inside.get()
         if outer is not None and outer[0] is self and outer[1] is workflow:
-            raise RecursionError("the fallback to unpruned execution would prune again")
+            raise RecursionError("maximum recursion depth exceeded")
         token = _inside.set((self, workflow))
         try:
             results: dict[str, dict[str, Any]] = await super()._execute_conditional_approach(
@@ -85,7 +86,7 @@ def is_pruned(runtime: Any, plan: CompiledWorkflow) -> bool:
         runtime: The runtime.
         plan: The workflow's plan.
     """
-    return runtime.conditional_execution == "skip_branches" and plan.has_switches and plan.cycles is None
+    return runtime.conditional_execution == "skip_branches" and plan.has_switches and not (plan.cycles or plan.one_pass)
 
 
 def reasons_not_to_prune(runtime: Any, workflow: Any, plan: CompiledWorkflow) -> tuple[str, ...]:
@@ -99,7 +100,7 @@ def reasons_not_to_prune(runtime: Any, workflow: Any, plan: CompiledWorkflow) ->
     reasons = [f"{name} is replaced" for name in _methods.replaced(runtime)]
     if not analysis_is_stock():
         reasons.append("what branches are analysed with is replaced")
-    if runtime.debug or is_visible(runtime.logger, logging.INFO):
+    if runtime.debug or any(is_visible(logger, logging.INFO) for logger in (runtime.logger, _async_logger)):
         reasons.append("what the runtime logs while it prunes branches is read")
     elif any(is_visible(logger, logging.INFO) for logger in _analysis_loggers):
         reasons.append("what the analysis of branches logs is read")
