@@ -172,6 +172,8 @@ def _comparable(value: Any) -> Any:
     """Results with exceptions as text."""
     if isinstance(value, dict):
         return {key: _comparable(item) for key, item in value.items()}
+    if hasattr(value, "total_attempts"):  # of Kailash's retry engine, with times
+        return _comparable(value.value), value.total_attempts
     return _chain(value) if isinstance(value, BaseException) else value
 
 

@@ -234,7 +234,16 @@ _ARGUMENTS: dict[str, Case] = {
 _SITUATIONS: dict[str, Case] = {
     "a workflow context that brings an `execution_tracker` (a resume)": Case(call=_with_tracker),
     "node completion hooks (`on_node_complete`)": Case(prepare=hooked, seen=heard),
-    "performance monitoring (`set_performance_monitoring`)": Case(prepare=_observed, seen=_report),
+    "performance monitoring (`set_performance_monitoring`), of a run whose branches are not pruned": Case(
+        prepare=_observed, seen=_report
+    ),
+    "performance monitoring, of a run whose branches are pruned": Case(
+        lambda: {"conditional_execution": "skip_branches"}, workflow=switch, prepare=_observed, seen=_report
+    ),
+    "a workflow with cycles, with a retry policy or circuit breaker": Case(
+        lambda: {"retry_policy_config": {"max_attempts": 2}}, workflow=cyclic
+    ),
+    "a workflow with cycles, with `resource_limits`": Case(lambda: {"resource_limits": dict(_LIMITS)}, workflow=cyclic),
     "a runtime some of whose internal methods a subclass or a test has replaced": Case(prepare=_replaced),
 }
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from . import async_cases, local_cases, table
@@ -59,3 +61,27 @@ def test_explain_says_of_an_option_what_the_table_says(row: Row) -> None:
     if not by_call:
         assert explained.native is (row.how != "delegated")
         assert bool(explained.reasons) is (row.how == "delegated")
+
+
+@pytest.mark.parametrize("row", [row for row in SHOWN if row.how == "delegated"], ids=str)
+@pytest.mark.parametrize("monitored", [True, False])
+def test_explain_says_what_a_delegated_run_costs(row: Row, monitored: bool) -> None:
+    case = case_of(row)
+    outcome = run(
+        row.runtime, dataclasses.replace(case, options=lambda: {**case.options(), "enable_monitoring": monitored}), True
+    )
+    if outcome.explained.native:
+        assert case.call()  # what explain is not told
+        return
+    notes = " ".join(outcome.explained.notes)
+    assert "one after the other" in notes
+    assert ("run history is written before execute returns" in notes) is (monitored and row.runtime == "LocalRuntime")
+    assert "in the background" not in notes
+    assert all(f"Note: {note}" in str(outcome.explained) for note in outcome.explained.notes)
+
+
+def test_explain_does_not_say_that_parallelism_is_lost_where_none_was_asked_for() -> None:
+    case = Case(lambda: {"enable_audit": True, "max_concurrency": 1})
+    explained = run("LocalRuntime", case, ours=True).explained
+    assert not explained.native
+    assert "one after the other" not in str(explained)

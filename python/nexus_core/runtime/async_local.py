@@ -68,6 +68,13 @@ _methods = MethodGuard(
 #: Why every run is left to a Kailash that the engine does not recognise.
 _NOT_KNOWN = reasons_not_known(ASYNC_RUNTIME)
 
+#: What a user does not get in a delegated run.
+_LOST = (
+    "delegated: no node has a native program",
+    "delegated: synchronous nodes run one after the other, or level by level beside asynchronous ones",
+    "delegated: time limits are looked at when the workflow has ended",
+)
+
 #: Nodes from which on a workflow is read on a thread.
 _LARGE = 100
 
@@ -161,14 +168,16 @@ class AsyncLocalRuntime(stock.StockAsyncLocalRuntime, LocalRuntime):
         try:
             plan = compiled(workflow, self._awaits())
         except NotNative as refused:
-            return Explanation(False, (*reasons, str(refused)))
+            return Explanation(False, (*reasons, str(refused)), notes=_LOST)
         except Exception as broken:
             return Explanation(False, (*reasons, f"it cannot be read: {broken!r}"))
         pruned = self._plan_to_prune(workflow, plan)
         if isinstance(pruned, tuple):
             reasons.extend(pruned)
-        elif pruned is not None:
-            return Explanation(not reasons, tuple(reasons), pruned.explanations, (PRUNING_NOTE,))
+        if reasons:
+            return Explanation(False, tuple(reasons), plan.explanations, _LOST)
+        if pruned is not None and not isinstance(pruned, tuple):
+            return Explanation(True, (), pruned.explanations, (PRUNING_NOTE,))
         if plan.needs_loop:
             where = "asynchronous nodes are awaited on the loop, the others run on worker threads"
         elif self.run_short_on_loop and plan.fits_on_loop and plan.plan.is_short():

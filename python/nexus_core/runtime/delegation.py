@@ -11,7 +11,7 @@ from nexus_core._core import MethodWatch
 from nexus_core.runtime import stock
 from nexus_core.runtime.known_sources import LOCAL_RUNTIME, reasons_not_known
 
-__all__ = ["MethodGuard", "metrics_are_read", "reasons_to_delegate", "stands_in"]
+__all__ = ["MethodGuard", "metrics_are_read", "notes_on_delegation", "reasons_to_delegate", "stands_in"]
 
 
 #: Classes of runtimes that are remembered.
@@ -117,13 +117,7 @@ def _is_ordinary(runtime: Any, workflow: Any, parameters: Any, idempotency_key: 
             or runtime.enable_audit
             or runtime.enable_resource_limits
             or runtime._checkpoint_after_each_node
-            or runtime._persistent_mode
-            or runtime._enable_performance_monitoring
         )
-        and runtime._resource_enforcer is None
-        and runtime._retry_policy_engine is None
-        and runtime._circuit_breaker is None
-        and runtime.secret_provider is None
         and runtime._audit_generator is None
         and runtime._trust_verification_mode is TrustVerificationMode.DISABLED
         and runtime._trust_context is None
@@ -169,13 +163,6 @@ def reasons_to_delegate(
         (runtime.enable_security and runtime.user_context, "access control is Kailash's"),
         (runtime.enable_audit, "audit logging is Kailash's"),
         (runtime.enable_resource_limits, "resource limits are enforced by Kailash"),
-        (runtime._resource_enforcer is not None, "resource limits are enforced by Kailash"),
-        (
-            runtime._retry_policy_engine is not None or runtime._circuit_breaker is not None,
-            "retry policies and circuit breakers are Kailash's",
-        ),
-        (runtime.secret_provider is not None, "secrets are injected by Kailash"),
-        (runtime._persistent_mode, "persistent mode is Kailash's"),
         (runtime._audit_generator is not None, "its audit generator is Kailash's"),
         (
             runtime._trust_verification_mode != TrustVerificationMode.DISABLED
@@ -185,8 +172,24 @@ def reasons_to_delegate(
         ),
         (runtime._hook_registry.subscriber_count > 0, "node completion hooks are Kailash's"),
         (runtime._checkpoint_after_each_node, "checkpoints are Kailash's"),
-        (runtime._enable_performance_monitoring, "performance monitoring is Kailash's"),
     )
     reasons.extend(reason for applies, reason in features if applies)
     reasons.extend(f"{name} is replaced" for name in _replaced_methods(runtime))
     return tuple(dict.fromkeys(reasons))
+
+
+def notes_on_delegation(runtime: Any) -> tuple[str, ...]:
+    """What a user who asked for it does not get in a delegated run of ``LocalRuntime``.
+
+    Args:
+        runtime: The runtime.
+
+    Returns:
+        Notes, one sentence each.
+    """
+    lost = ["delegated: no node has a native program"]
+    if runtime.max_concurrency != 1:
+        lost.append("delegated: nodes run one after the other, whatever max_concurrency is")
+    if runtime.enable_monitoring:
+        lost.append("delegated: run history is written before execute returns")
+    return tuple(lost)

@@ -31,7 +31,7 @@ from nexus_core.runtime import history, stock, validation_counts
 from nexus_core.runtime.compiler import Awaits, CompiledWorkflow, NotNative, compiled
 from nexus_core.runtime.cycle_host import cycle_logger
 from nexus_core.runtime.cycles import executor_is_stock
-from nexus_core.runtime.delegation import MethodGuard, reasons_to_delegate, stands_in
+from nexus_core.runtime.delegation import MethodGuard, notes_on_delegation, reasons_to_delegate, stands_in
 from nexus_core.runtime.explain import DelegationError, Explanation
 from nexus_core.runtime.log_visibility import is_visible
 from nexus_core.runtime.pruning import PRUNING_NOTE, PruningOnce, is_pruned, reasons_not_to_prune
@@ -145,11 +145,12 @@ class LocalRuntime(PruningOnce):
         try:
             plan = compiled(workflow, self._awaits())
         except NotNative as refused:
-            return Explanation(False, (*reasons, str(refused)))
+            return Explanation(False, (*reasons, str(refused)), notes=notes_on_delegation(self))
         except Exception as broken:
             return Explanation(False, (*reasons, f"it cannot be read: {broken!r}"))
         asked = self._plan_for(workflow, None, None, None)
-        reasons = asked if isinstance(asked, tuple) else ()
+        if isinstance(asked, tuple):
+            return Explanation(False, asked, plan.explanations, notes_on_delegation(self))
         notes = []
         if plan.cycles is not None:
             notes.append("cycles: one iteration after the other; independent nodes of an iteration run together")
@@ -159,7 +160,7 @@ class LocalRuntime(PruningOnce):
             notes.append("max_concurrency=1: nodes run one after the other")
         if self.enable_monitoring:
             notes.append("run history is written in the background")
-        return Explanation(not reasons, tuple(reasons), plan.explanations, tuple(notes))
+        return Explanation(True, (), plan.explanations, tuple(notes))
 
     def engine_statistics(self) -> dict[str, Any]:
         """How many runs were native, and why others were delegated.
@@ -452,6 +453,10 @@ def _why_not_cycles(runtime: Any) -> str | None:
         return "enable_cycles=False leaves a workflow with cycles to Kailash"
     if not executor_is_stock(runtime.cyclic_executor):
         return "its executor of cycles is not Kailash's own"
+    if runtime._retry_policy_engine is not None or runtime._circuit_breaker is not None:
+        return "retry policies and circuit breakers of nodes in cycles are Kailash's"
+    if runtime._resource_enforcer is not None:
+        return "resource limits of nodes in cycles are enforced by Kailash"
     replaced = _cycle_methods.replaced(runtime)
     if replaced:
         return f"{replaced[0]} is replaced"

@@ -98,6 +98,8 @@ def reasons_not_to_prune(runtime: Any, workflow: Any, plan: CompiledWorkflow) ->
         plan: Its plan.
     """
     reasons = [f"{name} is replaced" for name in _methods.replaced(runtime)]
+    if runtime._enable_performance_monitoring:
+        reasons.append("performance monitoring of pruned runs is Kailash's")
     if not analysis_is_stock():
         reasons.append("what branches are analysed with is replaced")
     if runtime.debug or any(is_visible(logger, logging.INFO) for logger in (runtime.logger, _async_logger)):
