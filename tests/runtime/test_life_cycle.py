@@ -57,12 +57,12 @@ def test_explain_names_the_program_of_every_node(runtime: Any) -> None:
         "class": "class",
         "code": "code",
         "named": "named function",
-        "other": "execute",
+        "other": "run",
         "awaited": "async",
         "refused": "execute",
     }
     reasons = {node.node_id: node.reason for node in explanation.nodes if not node.native}
-    assert sorted(reasons) == ["awaited", "other", "refused"]
+    assert sorted(reasons) == ["awaited", "refused"]
     assert all(reasons.values())
     text = str(explanation)
     assert text.startswith("Runs on the native engine.\n")
