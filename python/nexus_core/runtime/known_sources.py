@@ -21,7 +21,7 @@ from nexus_core.versions import untested
 
 __all__ = ["ASYNC_RUNTIME", "FUNCTIONS", "LOCAL_RUNTIME", "NODES", "current_digests", "digest", "reasons_not_known"]
 
-#: What the engine does instead of Kailash when nodes run, on either runtime.
+#: What the engine does instead of Kailash when nodes run and branches are pruned, on either runtime.
 NODES = {
     "kailash.nodes.base": (
         "Node.execute",
@@ -44,6 +44,10 @@ NODES = {
         "FunctionWrapper._ensure_json_serializable",
         "ClassWrapper.execute",
     ),
+    "kailash.runtime.mixins.conditional_execution": ("ConditionalExecutionMixin",),
+    "kailash.analysis.conditional_branch_analyzer": ("ConditionalBranchAnalyzer",),
+    "kailash.planning.dynamic_execution_planner": ("DynamicExecutionPlanner",),
+    "kailash.runtime.hierarchical_switch_executor": ("HierarchicalSwitchExecutor",),
     "kailash.nodes.logic.operations": ("SwitchNode.run", "MergeNode.run"),
     "kailash.security": (
         "sanitize_input",
@@ -74,10 +78,6 @@ LOCAL_RUNTIME = {
     ),
     "kailash.runtime.mixins.cycle_execution": ("CycleExecutionMixin",),
     "kailash.workflow.cyclic_runner": ("CyclicWorkflowExecutor",),
-    "kailash.runtime.mixins.conditional_execution": ("ConditionalExecutionMixin",),
-    "kailash.analysis.conditional_branch_analyzer": ("ConditionalBranchAnalyzer",),
-    "kailash.planning.dynamic_execution_planner": ("DynamicExecutionPlanner",),
-    "kailash.runtime.hierarchical_switch_executor": ("HierarchicalSwitchExecutor",),
     "kailash.tracking.storage.deferred": ("DeferredStorageBackend.flush_to_sqlite",),
     "kailash.tracking.storage.database": (
         "SQLiteStorage._initialize_schema",
