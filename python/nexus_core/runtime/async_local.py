@@ -462,7 +462,7 @@ class AsyncLocalRuntime(stock.StockAsyncLocalRuntime, LocalRuntime):
         plan = known(workflow, Awaits.ASYNC_NODES)
         if plan is None or not (plan.fits_on_loop and plan.only_code_on_threads and plan.plan.is_short()):
             return None
-        return plan
+        return None if is_pruned(self, plan) else plan
 
     def _remember(self) -> None:
         """Notes that nothing about the runtime has to be delegated."""

@@ -7,7 +7,10 @@ of ``LocalRuntime``.
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import logging
+from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any
 
 from kailash.sdk_exceptions import HardTimeLimitExceeded, SoftTimeLimitExceeded
@@ -28,15 +31,6 @@ class _Expired(BaseException):
     """Ends a phase whatever it would survive."""
 
 
-class _Stop:
-    """What the engine looks at before each node."""
-
-    __slots__ = ("is_cancelled",)
-
-    def __init__(self) -> None:
-        self.is_cancelled = False
-
-
 class AsyncPrunedRun:
     """A run of which switches decide; synchronous nodes run on a thread of the runtime's pool.
 
@@ -47,14 +41,15 @@ class AsyncPrunedRun:
         inputs: As given by the caller.
     """
 
-    __slots__ = ("_expiry", "_inputs", "_plan", "_runtime", "_stop", "_workflow")
+    __slots__ = ("_expiry", "_inputs", "_is_stopped", "_phase", "_plan", "_runtime", "_workflow")
 
     def __init__(self, runtime: Any, workflow: Any, plan: CompiledWorkflow, inputs: dict[str, Any]) -> None:
         self._runtime = runtime
         self._workflow = workflow
         self._plan = plan
         self._inputs = inputs
-        self._stop = _Stop()
+        self._is_stopped = False
+        self._phase: WorkflowRun | None = None
 
     async def execute(
         self, timeout: float | None, soft_time_limit: float | None = None, time_limit: float | None = None
@@ -91,12 +86,15 @@ class AsyncPrunedRun:
             {},
             is_visible(_nodes_logger, logging.DEBUG),
             stock_inputs=not self._is_by_node(),
-            token=self._stop,
             is_awaited=True,
         )
         try:
-            results = await run.execute(self._drive, self._begin_again)
-            if self._stop.is_cancelled:
+            if self._plan.needs_loop:
+                results = await run.execute(self._drive, self._begin_again)
+            else:
+                # At one go: nothing has to be awaited in between.
+                results = await self._on_thread(partial(_to_end, run.execute(self._drive_here, self._begin_again)))
+            if self._is_stopped:
                 raise _Expired
         except _Expired:
             raise (self._expiry.result() if self._expiry.done() else late) from None
@@ -110,22 +108,42 @@ class AsyncPrunedRun:
         return all(key in self._plan.node_id_set and type(value) is dict for key, value in self._inputs.items())
 
     def _start_nothing(self) -> None:
-        self._stop.is_cancelled = True
+        self._is_stopped = True
+        if self._phase is not None:
+            self._phase.abandon()
+
+    def _begin(self, phase: WorkflowRun) -> None:
+        """A phase begins, unless nothing is to start any more; both are looked at by whoever comes second."""
+        self._phase = phase
+        if self._is_stopped:
+            raise _Expired
 
     def _expire(self, error: BaseException) -> None:
         self._start_nothing()
         if not self._expiry.done():
             self._expiry.set_result(error)
 
+    async def _on_thread(self, act: Callable[[], Any]) -> Any:
+        """What a call on a thread of the runtime's pool returns, unless time is up before."""
+        context = contextvars.copy_context()
+        step = asyncio.get_running_loop().run_in_executor(self._runtime.thread_pool, context.run, act)
+        step.add_done_callback(_look_at)
+        await asyncio.wait({step, self._expiry}, return_when=asyncio.FIRST_COMPLETED)
+        if self._expiry.done():
+            raise _Expired
+        return await step
+
+    async def _drive_here(self, run: WorkflowRun) -> None:
+        self._begin(run)
+        state, _ = run.drive()
+        if state == "cancelled":
+            raise _Expired
+
     async def _drive(self, run: WorkflowRun) -> None:
         loop = asyncio.get_running_loop()
+        self._begin(run)
         while True:
-            step = loop.run_in_executor(self._runtime.thread_pool, run.drive)
-            step.add_done_callback(_look_at)
-            await asyncio.wait({step, self._expiry}, return_when=asyncio.FIRST_COMPLETED)
-            if self._expiry.done():
-                raise _Expired
-            state, waiting = await step
+            state, waiting = await self._on_thread(run.drive)
             if state == "finished":
                 return
             if state == "cancelled":
@@ -176,7 +194,18 @@ class AsyncPrunedRun:
 
     def release(self) -> None:
         """Lets go of what refers to one another."""
-        self._stop.is_cancelled = True
+        self._phase = None
+
+
+def _to_end(steps: Coroutine[Any, Any, dict[str, Any]]) -> dict[str, Any]:
+    """What a coroutine returns that awaits nothing."""
+    try:
+        steps.send(None)
+    except StopIteration as finished:
+        results: dict[str, Any] = finished.value
+        return results
+    steps.close()
+    raise RuntimeError("a node has to be awaited, and there is no event loop")
 
 
 def _look_at(step: asyncio.Future[Any]) -> None:

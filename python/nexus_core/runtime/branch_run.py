@@ -11,7 +11,7 @@ from typing import Any
 
 from kailash.planning import DynamicExecutionPlanner
 
-from nexus_core._core import RunOptions, WorkflowRun
+from nexus_core._core import MemoryLimit, RunOptions, WorkflowRun
 from nexus_core.runtime import validation_counts
 from nexus_core.runtime.branches import BranchPlan
 from nexus_core.runtime.compiler import CompiledWorkflow
@@ -28,7 +28,7 @@ Drive = Callable[[WorkflowRun], Awaitable[None]]
 class BranchHost(RunHost):
     """The Python side of the nodes of one phase."""
 
-    __slots__ = ("_enders", "_keep", "has_own_contexts", "refusal")
+    __slots__ = ("_enders", "_keep", "has_own_contexts", "memory_limit", "refusal")
 
     def __init__(
         self,
@@ -37,11 +37,12 @@ class BranchHost(RunHost):
         compiled: CompiledWorkflow,
         parameters: dict[str, Any] | None,
         context: dict[str, Any],
-        token: Any,
     ) -> None:
-        super().__init__(runtime, workflow, compiled, parameters, context, token, None)
+        super().__init__(runtime, workflow, compiled, parameters, context, None, None)
         self._keep: Callable[[int, Exception], dict[str, Any] | BaseException] = self._keep_and_go_on
         self._enders: set[int] = set()
+        #: What the code nodes of both phases are under, if that is one for all of them.
+        self.memory_limit: MemoryLimit | None = None
         #: Each phase has a workflow context of its own.
         self.has_own_contexts = False
         #: Why the workflow is not pruned, what is wrong in short, and how many nodes have run.
@@ -130,6 +131,21 @@ class BranchHost(RunHost):
         return known
 
 
+def _are_valid(switch_results: dict[str, Any]) -> bool:
+    """Whether stock would surely accept them, and log nothing."""
+    return all(
+        type(result) is dict and "true_output" in result and "failed" not in result
+        for result in switch_results.values()
+    )
+
+
+def _are_unsuspicious(results: dict[str, Any], workflow: Any) -> bool:
+    """The same for all results together."""
+    if not len(workflow.graph.nodes) * 0.3 <= len(results):
+        return False
+    return all(type(result) is dict and "failed" not in result for result in results.values())
+
+
 def _record(error: Exception) -> dict[str, Any]:
     return {"error": str(error), "error_type": type(error).__name__, "failed": True}
 
@@ -153,15 +169,15 @@ async def run_branches(host: BranchHost, options: Callable[[bool], RunOptions], 
         runtime.logger.warning("Workflow too large for conditional execution optimization")
         raise host.refuse("Conditional execution prerequisites not met", "Prerequisites validation failed")
     results = await _first_phase(host, options(not branches.is_layered), drive)
-    switch_results = {switch: results[switch] for _, switch in branches.switches if switch in results}
-    if not runtime._validate_switch_results(switch_results):
+    switch_results = {s.node_id: results[s.node_id] for s in branches.switches if s.node_id in results}
+    if not (_are_valid(switch_results) or runtime._validate_switch_results(switch_results)):
         raise host.refuse("Switch results validation failed", "Invalid switch results detected")
     if len(switch_results) == len(branches.switches):
         members = branches.remaining(switch_results)
     else:
         members = _as_stock_plans(host, switch_results, results)
     results.update(await _second_phase(host, members, results, options(False), drive))
-    if not runtime._validate_conditional_execution_results(results, workflow):
+    if not (_are_unsuspicious(results, workflow) or runtime._validate_conditional_execution_results(results, workflow)):
         raise host.refuse("Conditional execution results invalid", "Results validation failed", len(results))
     return results
 
@@ -170,7 +186,7 @@ async def _first_phase(host: BranchHost, options: RunOptions, drive: Drive) -> d
     branches = host.branches
     host.begin_first()
     run = host.run = branches.plan.start_stage(
-        branches.first_stage, {}, host, options, host.parameters or None, host.context
+        branches.first_stage, {}, host, options, host.parameters or None, host.context, host.memory_limit
     )
     try:
         await drive(run)
@@ -199,6 +215,7 @@ async def _second_phase(
         options,
         host.parameters or None,
         host.context,
+        host.memory_limit,
     )
     host.run = run
     try:

@@ -53,33 +53,49 @@ def analysis_is_stock() -> bool:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Switch:
+    """A switch and what depends on it. Sets of nodes are sets of bits, by places in the plan.
+
+    Attributes:
+        node_id: Its id.
+        bit: It alone.
+        sources: The nodes that lead to it.
+        outputs: Its outputs that lead anywhere, and the nodes that each leads to.
+    """
+
+    node_id: str
+    bit: int
+    sources: int
+    outputs: tuple[tuple[str, int], ...]
+
+
 @dataclass(slots=True)
 class BranchPlan:
     """How a workflow with switches runs in two phases. Nodes go by their places in the plan.
 
     Attributes:
-        switches: Places and ids of the switches.
+        plan: Of the workflow.
+        switches: In the order in which Kailash finds them.
         is_too_large: Kailash does not prune it, and so runs it as any other workflow.
         is_layered: Switches run in layers, in an order of its own.
         first: Nodes that run before the switches have decided, and those after that.
         first_stage: Those as a stage of the plan.
+        done: Those as a set of bits.
         in_layers: With layers, the switches that run as such, not as what others depend on.
-        outputs: For each switch, its outputs that lead anywhere, and the nodes that each
-            leads to, as a set of bits.
         always: Nodes that run whatever the switches decide, as a set of bits.
-        feeding: For each switch, whether a node leads to it.
     """
 
     plan: WorkflowPlan
-    switches: tuple[tuple[int, str], ...]
+    switches: tuple[Switch, ...]
     is_too_large: bool
     is_layered: bool
     first: tuple[int, ...]
     first_stage: PlanStage
+    done: int
     in_layers: frozenset[int]
-    outputs: dict[str, tuple[tuple[str, int], ...]]
     always: int
-    sources: dict[str, int]
+    _members: dict[tuple[int, int], tuple[int, ...]] = field(default_factory=dict)
     _stages: dict[tuple[int, ...], PlanStage] = field(default_factory=dict)
 
     def remaining(self, results: Mapping[str, Any]) -> tuple[int, ...]:
@@ -92,21 +108,27 @@ class BranchPlan:
             Their places, in order.
         """
         reachable = self.always
-        for switch, outputs in self.outputs.items():
-            result = results[switch]
-            for name, leads_to in outputs:
-                if result.get(name) is not None:
+        undecided = []
+        for switch in self.switches:
+            result = results[switch.node_id].get
+            for name, leads_to in switch.outputs:
+                if result(name) is not None:
                     reachable |= leads_to
-        again = set()
-        for place, switch in self.switches:
-            result = results[switch]
-            undecided = result.get("true_output") is None and result.get("false_output") is None
-            if undecided and self.sources[switch] & reachable:
-                again.add(place)
-        done = frozenset(self.first)
-        return tuple(
-            place for place in range(len(self.plan)) if reachable >> place & 1 and (place not in done or place in again)
-        )
+            if result("true_output") is None and result("false_output") is None:
+                undecided.append(switch)
+        again = 0
+        for switch in undecided:
+            if switch.sources & reachable:
+                again |= switch.bit
+        known = self._members.get((reachable, again))
+        if known is None:
+            wanted = reachable & ~self.done | again
+            if len(self._members) >= _MOST_OUTCOMES:
+                self._members.clear()
+            known = self._members[reachable, again] = tuple(
+                place for place in range(len(self.plan)) if wanted >> place & 1
+            )
+        return known
 
     def stage(self, members: tuple[int, ...]) -> PlanStage:
         """The nodes at these places as a stage of the plan."""
@@ -157,26 +179,26 @@ def read_branches(workflow: Any, plan: WorkflowPlan, node_ids: tuple[str, ...], 
     closures = _closures(graph, node_ids, places, set(switches))
     planner = DynamicExecutionPlanner(workflow)
     always = sum(1 << places[n] for n in planner._get_always_reachable_nodes(set(switches)) | set(switches))
-    outputs: dict[str, tuple[tuple[str, int], ...]] = {}
+    found = []
     for switch, branches in analyzer._build_branch_map().items():
-        leads_to = []
+        outputs = []
         for name, targets in branches.items():
-            bits = 0
+            leads_to = 0
             for target in targets:
-                bits |= closures[target]
-            leads_to.append((name, bits))
-        outputs[switch] = tuple(leads_to)
+                leads_to |= closures[target]
+            outputs.append((name, leads_to))
+        sources = sum(1 << places[source] for source in set(graph.predecessors(switch)))
+        found.append(Switch(switch, 1 << places[switch], sources, tuple(outputs)))
     return BranchPlan(
         plan=plan,
-        switches=tuple((places[switch], switch) for switch in switches),
+        switches=tuple(found),
         is_too_large=len(graph.nodes) > _MOST_NODES,
         is_layered=is_layered,
         first=tuple(first),
         first_stage=plan.stage(list(first)),
+        done=sum(1 << place for place in first),
         in_layers=in_layers,
-        outputs=outputs,
         always=always,
-        sources={switch: sum(1 << places[n] for n in set(graph.predecessors(switch))) for switch in switches},
     )
 
 

@@ -210,9 +210,9 @@ def _compile(workflow: Any, awaits: Awaits) -> CompiledWorkflow:
         shows_context=any(spec["needs_context"] or spec.get("names_context") for spec in specs),
         needs_loop="async" in kinds,
         guarded_by=configs[0] if configs else None,
-        only_code_nodes=all(kind == "code" for kind in kinds),
-        only_code_on_threads=all(kind in ("code", "async") for kind in kinds),
-        fits_on_loop=all(spec["kind"] == "code" or spec.get("knows_no_loop") for spec in specs)
+        only_code_nodes=all(spec["kind"] == "code" or spec.get("needs_no_memory") for spec in specs),
+        only_code_on_threads=all(spec["kind"] in ("code", "async") or spec.get("needs_no_memory") for spec in specs),
+        fits_on_loop=all(spec["kind"] == "code" or spec.get("is_self_contained") for spec in specs)
         and not any(spec.get("names_asyncio") for spec in specs),
         widest_level=max(levels.values(), default=1),
         level_count=len(levels),
@@ -322,7 +322,7 @@ def _describe(
         plain_edges=len(set(targets)) == len(targets) and all(map(is_plain_name, targets)),
         stock_inputs=odd or "self" in targets,
         stock_async_inputs=odd or unmapped,
-        needs_context=spec["kind"] not in ("code", "function"),
+        needs_context=not (spec["kind"] in ("code", "function") or spec.get("is_self_contained")),
     )
     return spec, NodeExplanation(node_id, type(node).__name__, program, reason)
 

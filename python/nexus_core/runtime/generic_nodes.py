@@ -59,7 +59,8 @@ def generic_program(node: Any) -> dict[str, Any]:
         "outputs": _schema(node),
         "refuses": refuses,
         "current_node": _current_node_id,
-        "knows_no_loop": kind in (SwitchNode, MergeNode),
+        "is_self_contained": kind in (SwitchNode, MergeNode),
+        "needs_no_memory": kind is SwitchNode,
         "is_switch": kind is SwitchNode
         and all(getattr(kind, name, None) is method for name, method in _SWITCH.items())
         and vars(node).keys().isdisjoint(SWITCH_METHODS),

@@ -33,12 +33,11 @@ class PrunedRun:
         context: The run's workflow context.
         own_execute: Whether nodes run through their own ``execute``.
         stock_inputs: Whether Kailash assembles all inputs.
-        token: Looked at before each node; ``None`` for none.
         is_awaited: Whether it is a run of ``AsyncLocalRuntime``, which shows nodes no progress
             registry, and each phase a workflow context of its own.
     """
 
-    __slots__ = ("_host", "_is_awaited", "_own_execute", "_stock_inputs", "_token")
+    __slots__ = ("_host", "_is_awaited", "_own_execute", "_stock_inputs")
 
     def __init__(
         self,
@@ -49,13 +48,11 @@ class PrunedRun:
         context: dict[str, Any],
         own_execute: bool,
         stock_inputs: bool = False,
-        token: Any = None,
         is_awaited: bool = False,
     ) -> None:
-        self._host = BranchHost(runtime, workflow, plan, parameters, context, token)
+        self._host = BranchHost(runtime, workflow, plan, parameters, context)
         self._own_execute = own_execute
         self._stock_inputs = stock_inputs
-        self._token = token
         self._is_awaited = self._host.has_own_contexts = is_awaited
 
     def is_refusal(self, error: Exception) -> bool:
@@ -114,6 +111,7 @@ class PrunedRun:
         logs_nodes = is_visible(_nodes_logger, logging.INFO)
         sharing = plan.instances if self._own_execute or logs_nodes else plan.context_nodes
         spans: list[tuple[str, str, float, float]] = []
+        guarded = plan.guarded_by is not None and not self._own_execute
 
         def options(is_first: bool) -> RunOptions:
             return run_options(
@@ -124,8 +122,8 @@ class PrunedRun:
                 logs_nodes=logs_nodes,
                 never_skips=True,
                 completes_input_data=is_first,
-                checks_cancellation=self._token is not None,
-                guards_each_node=plan.guarded_by is not None and not self._own_execute,
+                guards_memory=guarded and plan.only_code_nodes,
+                guards_each_node=guarded and not plan.only_code_nodes,
                 trace=runtime._tracing,
             )
 
@@ -142,9 +140,17 @@ class PrunedRun:
 
         if sharing:
             host.scope = ContextScope(sharing, host.context)
+        if guarded and plan.only_code_nodes:
+            host.memory_limit = plan.plan.memory_limit(min(runtime.max_concurrency, len(plan.node_ids)))
+        memory_limit = host.memory_limit
+        if memory_limit is not None:
+            memory_limit.enter_run(plan.ran_together)
         try:
             return await run_branches(host, options, drive_phase)
         finally:
+            if memory_limit is not None:
+                plan.ran_together |= memory_limit.is_shared
+                memory_limit.leave()
             if host.scope is not None:
                 host.scope.leave()
             if runtime._tracing:
