@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import logging
 from typing import Any
 
 import pytest
@@ -40,6 +42,13 @@ def test_any_workflow_that_is_not_pruned_has_stocks_outcome(subject: type[Any], 
 def test_any_routed_workflow_has_stocks_outcome(subject: type[Any], description: Description) -> None:
     note(repr(description))
     assume(assert_same_outcome(subject, description))
+
+
+@given(description=branching(("route_data", "skip_branches")))
+def test_the_pruning_of_branches_is_told_as_stock_does(subject: type[Any], description: Description) -> None:
+    note(repr(description))
+    description = dataclasses.replace(description, options={**description.options, "debug": False})
+    assume(assert_same_logs(subject, description, logging.INFO))
 
 
 @given(description=branching(("route_data", "skip_branches")))

@@ -31,6 +31,7 @@ from nexus_core.runtime.known_sources import ASYNC_RUNTIME, reasons_not_known
 from nexus_core.runtime.local import LocalRuntime
 from nexus_core.runtime.log_visibility import is_visible
 from nexus_core.runtime.pruning import PRUNING_NOTE, is_pruned, reasons_not_to_prune
+from nexus_core.runtime.pruning_log import log_beginning
 from nexus_core.runtime.run_ids import new_run_id
 from nexus_core.runtime.run_options import run_options
 from nexus_core.runtime.run_stream import EventBuffer
@@ -344,7 +345,7 @@ class AsyncLocalRuntime(stock.StockAsyncLocalRuntime, LocalRuntime):
                 await self._finish_context(context, seconds, succeeded, sys.exc_info()[1])
         if reads_info:
             _logger.info(f"Workflow execution completed in {seconds:.2f}s")
-            _analysis_logger.info(f"Found {self._switches(plan)} SwitchNode instances")
+            _analysis_logger.info(f"Found {plan.switch_count} SwitchNode instances")
         return results, run_id or new_run_id()
 
     def _run_options(self, plan: CompiledWorkflow, observed: bool) -> RunOptions:
@@ -371,12 +372,11 @@ class AsyncLocalRuntime(stock.StockAsyncLocalRuntime, LocalRuntime):
         except Exception as error:
             _logger.warning(f"Error during context cleanup: {error}")
 
-    @staticmethod
-    def _switches(plan: CompiledWorkflow) -> int:
-        return sum(node.node_type == "SwitchNode" for node in plan.explanations)
-
     def _log_plan(self, plan: CompiledWorkflow) -> None:
-        _analysis_logger.info(f"Found {self._switches(plan)} SwitchNode instances")
+        if is_pruned(self, plan):
+            log_beginning(self, plan.switch_count, is_awaited=True)
+            return
+        _analysis_logger.info(f"Found {plan.switch_count} SwitchNode instances")
         if self.analyzer:
             _logger.info(f"Execution plan: {plan.widest_level} max concurrent, {plan.level_count} levels")
 

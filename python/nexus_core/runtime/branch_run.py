@@ -16,6 +16,7 @@ from nexus_core.runtime import validation_counts
 from nexus_core.runtime.branches import BranchPlan
 from nexus_core.runtime.compiler import CompiledWorkflow
 from nexus_core.runtime.host import RunHost
+from nexus_core.runtime.pruning_log import PruningLog
 
 __all__ = ["BranchHost", "run_branches"]
 
@@ -165,24 +166,32 @@ async def run_branches(host: BranchHost, options: Callable[[bool], RunOptions], 
         ValueError: If Kailash would refuse to prune it; the host then knows as ``refusal``.
     """
     runtime, workflow, branches = host.runtime, host.workflow, host.branches
+    log = PruningLog(runtime, workflow, branches)
+    log.begins()
     if branches.is_too_large:
         runtime.logger.warning("Workflow too large for conditional execution optimization")
         raise host.refuse("Conditional execution prerequisites not met", "Prerequisites validation failed")
-    results = await _first_phase(host, options(not branches.is_layered), drive)
+    log.first_phase_begins()
+    results = await _first_phase(host, options(not branches.is_layered), drive, log)
+    log.has_results()
     switch_results = {s.node_id: results[s.node_id] for s in branches.switches if s.node_id in results}
     if not (_are_valid(switch_results) or runtime._validate_switch_results(switch_results)):
         raise host.refuse("Switch results validation failed", "Invalid switch results detected")
+    log.second_phase_begins()
     if len(switch_results) == len(branches.switches):
-        members = branches.remaining(switch_results)
+        members, reached, reachable = branches.remaining(switch_results)
+        log.planned(reached, reachable)
     else:
         members = _as_stock_plans(host, switch_results, results)
-    results.update(await _second_phase(host, members, results, options(False), drive))
+    log.remaining(len(members))
+    results.update(await _second_phase(host, members, results, options(False), drive, log))
     if not (_are_unsuspicious(results, workflow) or runtime._validate_conditional_execution_results(results, workflow)):
         raise host.refuse("Conditional execution results invalid", "Results validation failed", len(results))
+    log.ended(results)
     return results
 
 
-async def _first_phase(host: BranchHost, options: RunOptions, drive: Drive) -> dict[str, Any]:
+async def _first_phase(host: BranchHost, options: RunOptions, drive: Drive, log: PruningLog) -> dict[str, Any]:
     branches = host.branches
     host.begin_first()
     run = host.run = branches.plan.start_stage(
@@ -195,13 +204,21 @@ async def _first_phase(host: BranchHost, options: RunOptions, drive: Drive) -> d
         return {} if branches.is_layered else host.results_before_end(branches.first)
     finally:
         host.count_phase(branches.first)
-    return run.results()
+    results = run.results()
+    log.first_phase_ended(results)
+    return results
 
 
 async def _second_phase(
-    host: BranchHost, members: tuple[int, ...], before: dict[str, Any], options: RunOptions, drive: Drive
+    host: BranchHost,
+    members: tuple[int, ...],
+    before: dict[str, Any],
+    options: RunOptions,
+    drive: Drive,
+    log: PruningLog,
 ) -> dict[str, Any]:
     if not members:
+        log.second_phase_ended(0)
         return {}
     branches = host.branches
     host.begin_second()
@@ -225,7 +242,9 @@ async def _second_phase(
         return host.results_before_end(members)
     finally:
         host.count_phase(members)
-    return run.results()
+    results = run.results()
+    log.second_phase_ended(len(results))
+    return results
 
 
 def _as_stock_plans(host: BranchHost, switch_results: dict[str, Any], results: dict[str, Any]) -> tuple[int, ...]:

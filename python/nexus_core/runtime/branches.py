@@ -83,6 +83,8 @@ class BranchPlan:
         first_stage: Those as a stage of the plan.
         done: Those as a set of bits.
         in_layers: With layers, the switches that run as such, not as what others depend on.
+        layers: With layers, how many switches each has.
+        decided: The switches as a set of bits.
         always: Nodes that run whatever the switches decide, as a set of bits.
     """
 
@@ -94,29 +96,33 @@ class BranchPlan:
     first_stage: PlanStage
     done: int
     in_layers: frozenset[int]
+    layers: tuple[int, ...]
+    decided: int
     always: int
     _members: dict[tuple[int, int], tuple[int, ...]] = field(default_factory=dict)
     _stages: dict[tuple[int, ...], PlanStage] = field(default_factory=dict)
 
-    def remaining(self, results: Mapping[str, Any]) -> tuple[int, ...]:
+    def remaining(self, results: Mapping[str, Any]) -> tuple[tuple[int, ...], int, int]:
         """The nodes that run after the switches, some of them again.
 
         Args:
             results: Of all switches, by node id.
 
         Returns:
-            Their places, in order.
+            Their places, in order; then, as sets of bits, the nodes that the switches lead to, and all that
+            run in either phase.
         """
-        reachable = self.always
+        reached = self.decided
         undecided = []
         for switch in self.switches:
             result = results[switch.node_id].get
             for name, leads_to in switch.outputs:
                 if result(name) is not None:
-                    reachable |= leads_to
+                    reached |= leads_to
             if result("true_output") is None and result("false_output") is None:
                 undecided.append(switch)
         again = 0
+        reachable = reached | self.always
         for switch in undecided:
             if switch.sources & reachable:
                 again |= switch.bit
@@ -128,7 +134,7 @@ class BranchPlan:
             known = self._members[reachable, again] = tuple(
                 place for place in range(len(self.plan)) if wanted >> place & 1
             )
-        return known
+        return known, reached, reachable
 
     def stage(self, members: tuple[int, ...]) -> PlanStage:
         """The nodes at these places as a stage of the plan."""
@@ -198,6 +204,8 @@ def read_branches(workflow: Any, plan: WorkflowPlan, node_ids: tuple[str, ...], 
         first_stage=plan.stage(list(first)),
         done=sum(1 << place for place in first),
         in_layers=in_layers,
+        layers=tuple(map(len, hierarchy["execution_layers"])) if is_layered else (),
+        decided=sum(1 << places[switch] for switch in switches),
         always=always,
     )
 

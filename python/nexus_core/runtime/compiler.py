@@ -87,7 +87,7 @@ class CompiledWorkflow:
     #: ``(node_id, parameter names)`` that only a run's parameters can provide.
     runtime_requirements: tuple[tuple[str, tuple[str, ...]], ...]
     has_contracts: bool
-    has_switches: bool
+    switch_count: int
     #: Some node can look at the workflow context.
     shows_context: bool
     #: Some node is awaited on the event loop.
@@ -206,7 +206,7 @@ def _compile(workflow: Any, awaits: Awaits) -> CompiledWorkflow:
         explanations=tuple(explanations),
         runtime_requirements=_runtime_requirements(workflow) if is_local else (),
         has_contracts=has_contracts,
-        has_switches=any(isinstance(node, stock.SwitchNode) for node in instances.values()),
+        switch_count=sum(isinstance(node, stock.SwitchNode) for node in instances.values()),
         shows_context=any(spec["needs_context"] or spec.get("names_context") for spec in specs),
         needs_loop="async" in kinds,
         guarded_by=configs[0] if configs else None,

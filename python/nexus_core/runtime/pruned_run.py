@@ -13,6 +13,7 @@ from nexus_core.runtime.branch_run import BranchHost, run_branches
 from nexus_core.runtime.compiler import CompiledWorkflow
 from nexus_core.runtime.log_visibility import is_visible
 from nexus_core.runtime.node_contexts import ContextScope
+from nexus_core.runtime.pruning_log import PruningLog
 from nexus_core.runtime.run_options import run_options
 
 __all__ = ["PrunedRun"]
@@ -82,15 +83,17 @@ class PrunedRun:
         except Exception as error:
             if not self.is_refusal(error):
                 raise
-            logger = self._host.runtime.logger
-            self._log_refusal(error)
+            host = self._host
+            why = self._log_refusal(error)
             try:
-                return await begin_again()
+                results = await begin_again()
+                PruningLog(host.runtime, host.workflow, host.branches).began_again(why)
+                return results
             except Exception as failure:
-                logger.error(f"Fallback execution also failed: {failure}")
+                host.runtime.logger.error(f"Fallback execution also failed: {failure}")
                 raise error from failure
 
-    def _log_refusal(self, error: Exception) -> None:
+    def _log_refusal(self, error: Exception) -> str:
         host = self._host
         runtime = host.runtime
         assert host.refusal is not None
@@ -104,6 +107,7 @@ class PrunedRun:
         }
         runtime._log_conditional_execution_failure(host.workflow, error, counts)
         runtime.logger.warning("Falling back to normal execution approach due to conditional execution failure")
+        return why
 
     async def _prune(self, drive: Callable[[WorkflowRun], Awaitable[None]]) -> dict[str, Any]:
         host = self._host

@@ -39,10 +39,10 @@ _methods = MethodGuard(
         {"_validate_switch_results", "_validate_conditional_execution_results", "_log_conditional_execution_failure"}
     ),
 )
-_async_logger = logging.getLogger("kailash.runtime.async_local")
-_analysis_loggers = tuple(
+_loggers = tuple(
     logging.getLogger(name)
     for name in (
+        "kailash.runtime.async_local",
         "kailash.analysis.conditional_branch_analyzer",
         "kailash.planning.dynamic_execution_planner",
         "kailash.runtime.hierarchical_switch_executor",
@@ -86,7 +86,7 @@ def is_pruned(runtime: Any, plan: CompiledWorkflow) -> bool:
         runtime: The runtime.
         plan: The workflow's plan.
     """
-    return runtime.conditional_execution == "skip_branches" and plan.has_switches and not (plan.cycles or plan.one_pass)
+    return runtime.conditional_execution == "skip_branches" and plan.switch_count > 0 and not (plan.cycles or plan.one_pass)
 
 
 def reasons_not_to_prune(runtime: Any, workflow: Any, plan: CompiledWorkflow) -> tuple[str, ...]:
@@ -102,10 +102,8 @@ def reasons_not_to_prune(runtime: Any, workflow: Any, plan: CompiledWorkflow) ->
         reasons.append("performance monitoring of pruned runs is Kailash's")
     if not analysis_is_stock():
         reasons.append("what branches are analysed with is replaced")
-    if runtime.debug or any(is_visible(logger, logging.INFO) for logger in (runtime.logger, _async_logger)):
-        reasons.append("what the runtime logs while it prunes branches is read")
-    elif any(is_visible(logger, logging.INFO) for logger in _analysis_loggers):
-        reasons.append("what the analysis of branches logs is read")
+    if runtime.debug or any(is_visible(logger, logging.DEBUG) for logger in (runtime.logger, *_loggers)):
+        reasons.append("somebody reads every detail that is logged while branches are pruned")
     branches = _branches_of(workflow, plan)
     if isinstance(branches, NotPrunable):
         reasons.append(str(branches))

@@ -32,6 +32,7 @@ from nexus_core.runtime.node_contexts import ContextScope, own_context
 from nexus_core.runtime.observers import RunObserver
 from nexus_core.runtime.pruned_run import PrunedRun
 from nexus_core.runtime.pruning import is_pruned
+from nexus_core.runtime.pruning_log import log_beginning
 from nexus_core.runtime.run_options import run_options
 from nexus_core.runtime.spans import RunSpans, spans_are_recorded
 from nexus_core.runtime.workflow_context import LazySignals, LiveTracker
@@ -363,6 +364,7 @@ class NativeRun:
             return await self._run_cycles(processed)
         if not (self._prunes and is_pruned(self.runtime, self.plan)):
             return await self._run_nodes(context, supplied, processed)
+        log_beginning(self.runtime, self.plan.switch_count)
         run = PrunedRun(self.runtime, self.workflow, self.plan, processed, context, self._needs_own_execute())
         try:
             return await run.execute(self._drive, partial(self._begin_again, processed))
