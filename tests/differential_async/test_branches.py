@@ -11,12 +11,13 @@ import pytest
 pytest.importorskip("hypothesis")
 pytest.importorskip("kailash")
 
+from hypothesis import assume, given, note
+
 from differential.branching import branching
 from differential.comparison import build_or_none
 from differential.description import Description
 from differential.observe import EndlessFallbackError, quiet
 from differential.snapshot import Picture, Snapshot, first_difference
-from hypothesis import assume, given, note
 
 from .subject import StockAsyncRuntime, load_subject
 

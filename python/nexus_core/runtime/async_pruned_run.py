@@ -178,9 +178,7 @@ class AsyncPrunedRun:
             run.finish_pinned(index, output, failure)
 
     async def _begin_again(self) -> dict[str, Any]:
-        run = NativeRun(
-            self._runtime, self._workflow, self._plan, None, self._inputs, None, None, prunes=False
-        )
+        run = NativeRun(self._runtime, self._workflow, self._plan, None, self._inputs, None, None, prunes=False)
         return (await run.execute_async())[0]
 
     def run_here(self) -> dict[str, Any] | None:

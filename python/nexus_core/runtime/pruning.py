@@ -68,9 +68,7 @@ class PruningOnce(stock.StockLocalRuntime):
             raise RecursionError("maximum recursion depth exceeded")
         token = _inside.set((self, workflow))
         try:
-            results: dict[str, dict[str, Any]] = await super()._execute_conditional_approach(
-                workflow, inputs, **kwargs
-            )
+            results: dict[str, dict[str, Any]] = await super()._execute_conditional_approach(workflow, inputs, **kwargs)
             return results
         finally:
             _inside.reset(token)
@@ -86,7 +84,11 @@ def is_pruned(runtime: Any, plan: CompiledWorkflow) -> bool:
         runtime: The runtime.
         plan: The workflow's plan.
     """
-    return runtime.conditional_execution == "skip_branches" and plan.switch_count > 0 and not (plan.cycles or plan.one_pass)
+    return (
+        runtime.conditional_execution == "skip_branches"
+        and plan.switch_count > 0
+        and not (plan.cycles or plan.one_pass)
+    )
 
 
 def reasons_not_to_prune(runtime: Any, workflow: Any, plan: CompiledWorkflow) -> tuple[str, ...]:

@@ -145,12 +145,11 @@ impl GenericBody {
             routed
         } else {
             let _named = self.name_current(instance)?;
-            match validated.cast_exact::<PyDict>() {
-                Ok(validated) => instance.ask_with(intern!(py, "run"), validated)?,
-                Err(_) => {
-                    let host = program.host.bind(py);
-                    host.ask(intern!(py, "run_with"), (index, validated))?
-                }
+            if let Ok(validated) = validated.cast_exact::<PyDict>() {
+                instance.ask_with(intern!(py, "run"), validated)?
+            } else {
+                let host = program.host.bind(py);
+                host.ask(intern!(py, "run_with"), (index, validated))?
             }
         };
         let checked = match self.check(&outputs)? {
@@ -192,11 +191,8 @@ impl GenericBody {
             match dict.get_item(&output.name)? {
                 None if output.required => return Ok(None),
                 None => {}
-                Some(value) if value.is_none() => {
-                    if output.required {
-                        ordered.set_item(&output.name, value)?;
-                    }
-                }
+                Some(value) if value.is_none() && !output.required => {}
+                Some(value) if value.is_none() => ordered.set_item(&output.name, value)?,
                 Some(value) => {
                     if let Some(class) = &output.class
                         && !value.is_instance(class.bind(py))?

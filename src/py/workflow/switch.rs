@@ -304,5 +304,8 @@ fn flag(inputs: &Bound<'_, PyDict>, name: &str) -> PyResult<Option<bool>> {
     let Some(value) = inputs.get_item(name)? else {
         return Ok(Some(true));
     };
-    Ok(value.cast_exact::<PyBool>().ok().map(|flag| flag.is_true()))
+    Ok(value
+        .cast_exact::<PyBool>()
+        .ok()
+        .map(PyBoolMethods::is_true))
 }

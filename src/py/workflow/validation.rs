@@ -138,7 +138,7 @@ impl Validation {
     ) -> PyResult<Option<Vec<Option<Py<PyString>>>>> {
         let py = inputs.py();
         if !self.remembers {
-            return self.direct(inputs, false);
+            return Ok(self.direct(inputs, false));
         }
         let Some(pattern) = self.pattern(inputs) else {
             return Ok(None);
@@ -153,7 +153,7 @@ impl Validation {
         if let Some(mapping) = known.get_item(&pattern)? {
             return self.remembered(&mapping, inputs);
         }
-        let Some(sources) = self.direct(inputs, true)? else {
+        let Some(sources) = self.direct(inputs, true) else {
             return Ok(None);
         };
         let largest: usize = node
@@ -179,32 +179,28 @@ impl Validation {
         &self,
         inputs: &Bound<'_, PyDict>,
         compares: bool,
-    ) -> PyResult<Option<Vec<Option<Py<PyString>>>>> {
+    ) -> Option<Vec<Option<Py<PyString>>>> {
         let py = inputs.py();
         let mut sources = Vec::with_capacity(self.declared.len());
         let mut taken = 0;
         let mut without = 0;
         for parameter in &self.declared {
-            match look_up(inputs, &parameter.name) {
-                Some(value) => {
-                    if compares && !equals_itself(&value) {
-                        return Ok(None);
-                    }
-                    taken += 1;
-                    sources.push(Some(parameter.name.clone_ref(py)));
+            if let Some(value) = look_up(inputs, &parameter.name) {
+                if compares && !equals_itself(&value) {
+                    return None;
                 }
-                None => {
-                    for alias in &parameter.aliases {
-                        if look_up(inputs, alias).is_some() {
-                            return Ok(None);
-                        }
-                    }
-                    without += usize::from(parameter.is_primary);
-                    sources.push(None);
-                }
+                taken += 1;
+                sources.push(Some(parameter.name.clone_ref(py)));
+                continue;
             }
+            let mut aliases = parameter.aliases.iter();
+            if aliases.any(|alias| look_up(inputs, alias).is_some()) {
+                return None;
+            }
+            without += usize::from(parameter.is_primary);
+            sources.push(None);
         }
-        Ok((without != 1 || taken == inputs.len()).then_some(sources))
+        (without != 1 || taken == inputs.len()).then_some(sources)
     }
 
     fn remembered(
