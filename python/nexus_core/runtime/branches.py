@@ -186,15 +186,13 @@ def read_branches(workflow: Any, plan: WorkflowPlan, node_ids: tuple[str, ...], 
     planner = DynamicExecutionPlanner(workflow)
     always = sum(1 << places[n] for n in planner._get_always_reachable_nodes(set(switches)) | set(switches))
     found = []
-    for switch, branches in analyzer._build_branch_map().items():
-        outputs = []
-        for name, targets in branches.items():
-            leads_to = 0
-            for target in targets:
-                leads_to |= closures[target]
-            outputs.append((name, leads_to))
+    for switch in switches:
+        outputs: dict[str, int] = {}
+        for _, target, data in graph.out_edges(switch, data=True):
+            for name in data.get("mapping", {}):
+                outputs[name] = outputs.get(name, 0) | closures[target]
         sources = sum(1 << places[source] for source in set(graph.predecessors(switch)))
-        found.append(Switch(switch, 1 << places[switch], sources, tuple(outputs)))
+        found.append(Switch(switch, 1 << places[switch], sources, tuple(outputs.items())))
     return BranchPlan(
         plan=plan,
         switches=tuple(found),
