@@ -62,12 +62,17 @@ class AsyncHost(NodeHost):
         self.metrics = metrics
         self.follower = follower
 
+    @property
+    def is_mixed(self) -> bool:
+        """Whether the run takes stock's way of workflows that have asynchronous nodes."""
+        return self.compiled.needs_loop
+
     def prepare_inputs(self, index: int) -> dict[str, Any]:
         """``AsyncLocalRuntime._prepare_async_node_inputs``, or the one for workflows without async nodes."""
         node_id = self.compiled.node_ids[index]
         outputs = self.run.outputs()
         inputs: dict[str, Any]
-        if not self.compiled.needs_loop:
+        if not self.is_mixed:
             inputs = self.runtime._prepare_sync_node_inputs(self.workflow, node_id, outputs, self.variables)
             return inputs
         steps = self.runtime._prepare_async_node_inputs(
@@ -100,8 +105,7 @@ class AsyncHost(NodeHost):
         for workflows that have asynchronous nodes.
         """
         node_id = self.compiled.node_ids[index]
-        mixed = self.compiled.needs_loop
-        who = "Sync node" if mixed and self.compiled.explanations[index].program != "async" else "Node"
+        who = "Sync node" if self.is_mixed and self.compiled.explanations[index].program != "async" else "Node"
         try:
             text = f"{who} '{node_id}' execution failed: {error}"
         except Exception as broken:  # its __str__ raises, and that is what stock raises
@@ -116,7 +120,7 @@ class AsyncHost(NodeHost):
 
     def node_skipped(self, index: int) -> None:
         """A node was left out, if anybody watches."""
-        if self.metrics is not None and self.compiled.needs_loop:
+        if self.metrics is not None and self.is_mixed:
             self.metrics.node_durations[self.compiled.node_ids[index]] = 0.0
         if self.follower is not None:
             self.follower.skipped(index)
@@ -130,7 +134,7 @@ class AsyncHost(NodeHost):
         seconds: float,
     ) -> None:
         """After a node, if anybody watches."""
-        if self.metrics is not None and self.compiled.needs_loop:
+        if self.metrics is not None and self.is_mixed:
             if error is None:
                 self.metrics.node_durations[self.compiled.node_ids[index]] = seconds
             elif isinstance(error, Exception):

@@ -24,6 +24,8 @@ from nexus_core.runtime.async_pruned_run import AsyncPrunedRun
 from nexus_core.runtime.async_run import AsyncRun
 from nexus_core.runtime.compiler import Awaits, CompiledWorkflow, NotNative, compiled, known
 from nexus_core.runtime.delegation import MethodGuard, metrics_are_read
+from nexus_core.runtime.durability import Durability, begin_async, how_it_is_durable
+from nexus_core.runtime.durable_async_run import DurableAsyncRun
 from nexus_core.runtime.events import RunEvent, RunFailed, RunFinished, RunStarted
 from nexus_core.runtime.explain import DelegationError, Explanation
 from nexus_core.runtime.fast_path import FastPath
@@ -165,7 +167,7 @@ class AsyncLocalRuntime(stock.StockAsyncLocalRuntime, LocalRuntime):
         Returns:
             The explanation; ``print`` shows it as text.
         """
-        reasons = list(self._reasons_to_delegate(workflow, {}, None))
+        reasons = list(self._reasons_to_delegate(workflow, {}))
         try:
             plan = compiled(workflow, self._awaits())
         except NotNative as refused:
@@ -190,6 +192,7 @@ class AsyncLocalRuntime(stock.StockAsyncLocalRuntime, LocalRuntime):
         notes = [where]
         if plan.one_pass:
             notes.append("it has cycles, of which one pass is made, as by Kailash's AsyncLocalRuntime")
+        notes.extend(how_it_is_durable(self))
         return Explanation(not reasons, tuple(reasons), plan.explanations, tuple(notes))
 
     def close(self) -> None:
@@ -225,8 +228,9 @@ class AsyncLocalRuntime(stock.StockAsyncLocalRuntime, LocalRuntime):
             workflow: A built workflow.
             inputs: For all nodes; under a node's id, for that one alone.
             context: Kailash's ``ExecutionContext``, to be filled.
-            idempotency_key: Delegated to Kailash.
-            force_resume_with_drift: Delegated to Kailash.
+            idempotency_key: Names the run: with a checkpoint store, nodes that an earlier
+                run under this key has completed are not run again.
+            force_resume_with_drift: Whether to go on although the workflow's shape has changed.
             soft_time_limit: Seconds after which no node starts; what is running then may
                 take another second.
             time_limit: Seconds after which, and one more, the run fails in any case.
@@ -237,6 +241,7 @@ class AsyncLocalRuntime(stock.StockAsyncLocalRuntime, LocalRuntime):
         Raises:
             WorkflowExecutionError: If a node fails; the cause is its error. Of several, the
                 first in topological order is reported.
+            WorkflowShapeDriftError: If the checkpoint is of a workflow of another shape.
             TimeoutError: After ``execution_timeout``.
             SoftTimeLimitExceeded: After ``soft_time_limit``.
             HardTimeLimitExceeded: After ``time_limit`` and the second of grace.
@@ -261,7 +266,17 @@ class AsyncLocalRuntime(stock.StockAsyncLocalRuntime, LocalRuntime):
                 soft_time_limit=soft_time_limit,
                 time_limit=time_limit,
             )
-        return await self._execute_native(workflow, plan, inputs, context, None, soft_time_limit, time_limit)
+        return await self._execute_native(
+            workflow,
+            plan,
+            inputs,
+            context,
+            None,
+            soft_time_limit,
+            time_limit,
+            idempotency_key=idempotency_key,
+            force_resume_with_drift=force_resume_with_drift,
+        )
 
     async def _delegate(
         self, reasons: tuple[str, ...], workflow: Any, inputs: Any, context: Any, **options: Any
@@ -283,25 +298,37 @@ class AsyncLocalRuntime(stock.StockAsyncLocalRuntime, LocalRuntime):
         time_limit: float | None = None,
         run_id: str | None = None,
         options: RunOptions | None = None,
+        idempotency_key: str | None = None,
+        force_resume_with_drift: bool = False,
     ) -> tuple[dict[str, Any], str]:
         began = time.perf_counter()
         self._counts.native_runs += 1
         registry, metrics, reads_info = self.resource_registry, None, False
         given = inputs
+        durability: Durability | None = None
         if context is None:
             inputs = dict(inputs)
         if options is None:
             if context is not None:
                 context.variables.update(inputs)
+            if self._is_durable(idempotency_key):
+                run_id = run_id or new_run_id()
+                durability = await begin_async(
+                    self, workflow, plan, inputs, context, run_id, idempotency_key, force_resume_with_drift, _logger
+                )
+            if context is not None:
                 inputs, registry, metrics = context.variables, context.resource_registry, context.metrics
             reads_info = is_visible(_logger, logging.INFO)
             if reads_info:
                 self._log_plan(plan)
-            options = self._run_options(plan, metrics is not None or follower is not None)
+            options = self._run_options(plan, metrics is not None or follower is not None, durability)
         run: AsyncRun | AsyncPrunedRun = (
+            # Of a run that is pruned Kailash saves and tells nothing.
             AsyncPrunedRun(self, workflow, plan, given)
             if is_pruned(self, plan)
             else AsyncRun(self, workflow, plan, inputs, options, metrics, follower, registry)
+            if durability is None
+            else DurableAsyncRun(self, workflow, plan, inputs, options, metrics, follower, registry, durability)
         )
         succeeded = False
         try:
@@ -313,6 +340,7 @@ class AsyncLocalRuntime(stock.StockAsyncLocalRuntime, LocalRuntime):
                 and follower is None
                 and soft_time_limit is None
                 and time_limit is None
+                and durability is None
             ):
                 results = run.run_here()
             if results is None:
@@ -348,7 +376,7 @@ class AsyncLocalRuntime(stock.StockAsyncLocalRuntime, LocalRuntime):
             _analysis_logger.info(f"Found {plan.switch_count} SwitchNode instances")
         return results, run_id or new_run_id()
 
-    def _run_options(self, plan: CompiledWorkflow, observed: bool) -> RunOptions:
+    def _run_options(self, plan: CompiledWorkflow, observed: bool, durability: Durability | None) -> RunOptions:
         guarded = plan.guarded_by is not None
         return run_options(
             max_concurrency=self.max_concurrent_nodes,
@@ -359,6 +387,8 @@ class AsyncLocalRuntime(stock.StockAsyncLocalRuntime, LocalRuntime):
             guards_each_node=guarded and not plan.only_code_on_threads,
             guards_stretch=guarded and plan.only_code_on_threads,
             trace=self._tracing,
+            tracks=durability is not None,
+            confirms=durability is not None and durability.confirms,
         )
 
     @staticmethod
@@ -490,13 +520,15 @@ class AsyncLocalRuntime(stock.StockAsyncLocalRuntime, LocalRuntime):
         self, workflow: Any, inputs: Any, idempotency_key: str | None
     ) -> CompiledWorkflow | tuple[str, ...]:
         """The plan to run, or why Kailash has to run the workflow."""
-        reasons = self._reasons_to_delegate(workflow, inputs, idempotency_key)
+        reasons = self._reasons_to_delegate(workflow, inputs)
         if reasons:
             return reasons
         try:
             plan = compiled(workflow, self._awaits())
         except NotNative as refused:
             return (str(refused),)
+        if not plan.node_ids and self._is_durable(idempotency_key):
+            return ("Kailash has words of its own for a durable run of no nodes",)
         return self._plan_to_prune(workflow, plan) or plan
 
     def _plan_to_prune(self, workflow: Any, plan: CompiledWorkflow) -> CompiledWorkflow | tuple[str, ...] | None:
@@ -509,24 +541,27 @@ class AsyncLocalRuntime(stock.StockAsyncLocalRuntime, LocalRuntime):
             return (str(refused),)
         return reasons_not_to_prune(self, workflow, local) or local
 
-    def _reasons_to_delegate(self, workflow: Any, inputs: Any, idempotency_key: str | None) -> tuple[str, ...]:
+    def _is_durable(self, idempotency_key: str | None) -> bool:
+        """Whether stock would go node by node, to record, save or tell what they do."""
+        return bool(
+            idempotency_key is not None or self._checkpoint_after_each_node or self._hook_registry.subscriber_count
+        )
+
+    def _reasons_to_delegate(self, workflow: Any, inputs: Any) -> tuple[str, ...]:
         trusted = (
             self._trust_verification_mode is TrustVerificationMode.DISABLED
             and self._trust_context is None
             and get_runtime_trust_context() is None
         )
-        checkpoints = idempotency_key is not None or self._checkpoint_after_each_node
-        hooks = self._hook_registry.subscriber_count > 0
         ordinary = type(workflow) is stock.Workflow and type(inputs) is dict
         replaced = _methods.replaced(self)
-        if ordinary and trusted and not (checkpoints or hooks or replaced or _NOT_KNOWN):
-            self._remember()
+        if ordinary and trusted and not (replaced or _NOT_KNOWN):
+            if not self._checkpoint_after_each_node:
+                self._remember()
             return ()
         features = (
             (type(workflow) is not stock.Workflow, "it is not a built Workflow"),
             (type(inputs) is not dict, "its inputs are not a dict"),
-            (checkpoints, "idempotency keys and checkpoints are Kailash's"),
-            (hooks, "node completion hooks are Kailash's"),
             (not trusted, "trust verification is Kailash's"),
         )
         found = (reason for applies, reason in features if applies)

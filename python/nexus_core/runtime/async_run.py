@@ -17,7 +17,7 @@ from nexus_core.runtime.clients import Client, client
 from nexus_core.runtime.compiler import CompiledWorkflow
 from nexus_core.runtime.mailboxes import mailbox_of
 
-__all__ = ["GRACE_SECONDS", "AsyncRun"]
+__all__ = ["GRACE_SECONDS", "AsyncRun", "places_for"]
 
 _logger = logging.getLogger("kailash.runtime.async_local")
 
@@ -26,6 +26,15 @@ GRACE_SECONDS = 1.0
 
 #: The places of the runtime inside one of whose nodes the current context is.
 _inside: ContextVar[Places | None] = ContextVar("nexus_core_places", default=None)
+
+
+def places_for(runtime: Any) -> Places:
+    """The places of a run of this runtime that begins in the current context."""
+    places: Places = runtime._places
+    if places is _inside.get():
+        # Inside a node that has a place itself: to wait for another could be for ever.
+        return Places(places.places, places.threads)
+    return places
 
 
 class AsyncRun(AsyncHost):
@@ -77,8 +86,7 @@ class AsyncRun(AsyncHost):
         self._registry = registry
         places: Places = runtime._places
         if places is _inside.get():
-            # Inside a node that has a place itself: to wait for another could be for ever.
-            places = Places(places.places, places.threads)
+            places = places_for(runtime)
         self.run: WorkflowRun = plan.plan.start(
             self,
             options,
@@ -197,10 +205,13 @@ class AsyncRun(AsyncHost):
         if settled and is_drained and not (done.done() or self._cleaning):
             done.set_result(None)
 
-    def _start(self, steps: Coroutine[Any, Any, None], index: int | None, context: contextvars.Context) -> None:
+    def _start(
+        self, steps: Coroutine[Any, Any, None], index: int | None, context: contextvars.Context
+    ) -> asyncio.Task[None]:
         task = self._loop.create_task(steps, context=context)
         self._tasks[task] = index
         task.add_done_callback(self._ended)
+        return task
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         index = self._tasks.pop(task)
@@ -218,14 +229,13 @@ class AsyncRun(AsyncHost):
 
     async def _await_node(self, index: int, inputs: dict[str, Any]) -> None:
         self._begun.add(index)
-        node = self.compiled.instances[index]
         output: Any = None
         failure: BaseException | None = None
         is_lost = False
         try:
             if self._registry:
                 inputs["resource_registry"] = self._registry
-            output = await node.execute_async(**inputs)
+            output = await self._executed(index, inputs)
         except GeneratorExit:
             # The loop is gone: nobody can wait for a clean-up.
             self._over = is_lost = True
@@ -239,6 +249,9 @@ class AsyncRun(AsyncHost):
             if not is_lost:
                 await self._clean_up(index)
             self._report(index, output, failure)
+
+    def _executed(self, index: int, inputs: dict[str, Any]) -> Coroutine[Any, Any, Any]:
+        return self.compiled.instances[index].execute_async(**inputs)
 
     def skipped(self, index: int, inputs: dict[str, Any]) -> None:
         """As any host's; an awaited node that is skipped is cleaned up, as stock does it."""

@@ -113,6 +113,8 @@ class CompiledWorkflow:
     branches: BranchPlan | NotPrunable | None = None
     #: Code nodes of an earlier run were seen on other threads than the caller's.
     ran_together: bool = False
+    #: Stock's fingerprint of the workflow, once somebody has asked for it.
+    fingerprint: str | None = None
 
 
 _cache: dict[tuple[int, Awaits], tuple[weakref.ref[Any], CompiledWorkflow]] = {}

@@ -106,23 +106,20 @@ def metrics_are_read(bridge: Any) -> bool:
     return getattr(counter, "_real_instrument", counter) is not None
 
 
-def _is_ordinary(runtime: Any, workflow: Any, parameters: Any, idempotency_key: Any, search_attributes: Any) -> bool:
+def _is_ordinary(runtime: Any, workflow: Any, parameters: Any) -> bool:
     """The usual case in one look: nothing that Kailash would have to do."""
     return (
         type(workflow) is stock.Workflow
-        and (parameters is None or (type(parameters) is dict and "workflow_context" not in parameters))
-        and idempotency_key is None
+        and (parameters is None or type(parameters) is dict)
         and not (
             runtime.enable_security
             or runtime.enable_audit
             or runtime.enable_resource_limits
-            or runtime._checkpoint_after_each_node
         )
         and runtime._audit_generator is None
         and runtime._trust_verification_mode is TrustVerificationMode.DISABLED
         and runtime._trust_context is None
         and get_runtime_trust_context() is None
-        and runtime._hook_registry.subscriber_count == 0
         and not _replaced_methods(runtime)
     )
 
@@ -131,8 +128,6 @@ def reasons_to_delegate(
     runtime: Any,
     workflow: Any,
     parameters: Any = None,
-    idempotency_key: str | None = None,
-    search_attributes: Any = None,
 ) -> tuple[str, ...]:
     """Why Kailash has to run this; empty if the native engine may.
 
@@ -140,25 +135,17 @@ def reasons_to_delegate(
         runtime: The runtime.
         workflow: What is to run.
         parameters: The run's parameters.
-        idempotency_key: The run's key.
-        search_attributes: What the run is indexed under.
 
     Returns:
         Reasons, one sentence each.
     """
-    if not _NOT_KNOWN and _is_ordinary(runtime, workflow, parameters, idempotency_key, search_attributes):
+    if not _NOT_KNOWN and _is_ordinary(runtime, workflow, parameters):
         return ()
     reasons = list(_NOT_KNOWN)
     if type(workflow) is not stock.Workflow:
         reasons.append("it is not a built Workflow")
     if parameters is not None and type(parameters) is not dict:
         reasons.append("its parameters are not a dict")
-    elif parameters:
-        context = parameters.get("workflow_context")
-        if isinstance(context, dict) and context.get("execution_tracker") is not None:
-            reasons.append("it resumes from an execution tracker")
-    if idempotency_key is not None:
-        reasons.append("idempotency keys and checkpoints are Kailash's")
     features = (
         (runtime.enable_security and runtime.user_context, "access control is Kailash's"),
         (runtime.enable_audit, "audit logging is Kailash's"),
@@ -170,8 +157,6 @@ def reasons_to_delegate(
             or get_runtime_trust_context() is not None,
             "trust verification is Kailash's",
         ),
-        (runtime._hook_registry.subscriber_count > 0, "node completion hooks are Kailash's"),
-        (runtime._checkpoint_after_each_node, "checkpoints are Kailash's"),
     )
     reasons.extend(reason for applies, reason in features if applies)
     reasons.extend(f"{name} is replaced" for name in _replaced_methods(runtime))

@@ -32,6 +32,8 @@ from nexus_core.runtime.compiler import Awaits, CompiledWorkflow, NotNative, com
 from nexus_core.runtime.cycle_host import cycle_logger
 from nexus_core.runtime.cycles import executor_is_stock
 from nexus_core.runtime.delegation import MethodGuard, notes_on_delegation, reasons_to_delegate, stands_in
+from nexus_core.runtime.durability import how_it_is_durable
+from nexus_core.runtime.durable_local_run import resumption_for
 from nexus_core.runtime.explain import DelegationError, Explanation
 from nexus_core.runtime.log_visibility import is_visible
 from nexus_core.runtime.pruning import PRUNING_NOTE, PruningOnce, is_pruned, reasons_not_to_prune
@@ -148,7 +150,7 @@ class LocalRuntime(PruningOnce):
             return Explanation(False, (*reasons, str(refused)), notes=notes_on_delegation(self))
         except Exception as broken:
             return Explanation(False, (*reasons, f"it cannot be read: {broken!r}"))
-        asked = self._plan_for(workflow, None, None, None)
+        asked = self._plan_for(workflow, None)
         if isinstance(asked, tuple):
             return Explanation(False, asked, plan.explanations, notes_on_delegation(self))
         notes = []
@@ -160,6 +162,7 @@ class LocalRuntime(PruningOnce):
             notes.append("max_concurrency=1: nodes run one after the other")
         if self.enable_monitoring:
             notes.append("run history is written in the background")
+        notes.extend(how_it_is_durable(self))
         return Explanation(True, (), plan.explanations, tuple(notes))
 
     def engine_statistics(self) -> dict[str, Any]:
@@ -242,8 +245,9 @@ class LocalRuntime(PruningOnce):
             parameters: By node id, for the workflow as a whole, or both.
             cancellation_token: Looked at between nodes.
             search_attributes: Indexed with the run.
-            idempotency_key: Delegated to Kailash.
-            force_resume_with_drift: Delegated to Kailash.
+            idempotency_key: Names the run: with a checkpoint store, nodes that an earlier
+                run under this key has completed are not run again.
+            force_resume_with_drift: Whether to go on although the workflow's shape has changed.
             soft_time_limit: Seconds after which no node starts.
             time_limit: Seconds after which the run fails in any case.
             **kwargs: Ignored, as Kailash does.
@@ -255,12 +259,13 @@ class LocalRuntime(PruningOnce):
             RuntimeExecutionError: As Kailash does; the cause is the node's error.
             WorkflowValidationError: If the workflow or its parameters are invalid.
             WorkflowCancelledError: If the token was cancelled.
+            WorkflowShapeDriftError: If the checkpoint is of a workflow of another shape.
             DelegationError: If the runtime is strict and Kailash would have to run this.
         """
         _validate_limits(soft_time_limit, time_limit)
         if not (self._is_context_managed or self._cleanup_registered or self._externally_managed):
             warnings.warn(_DEPRECATION, DeprecationWarning, stacklevel=2)
-        plan = self._plan_for(workflow, parameters, idempotency_key, search_attributes)
+        plan = self._plan_for(workflow, parameters)
         if isinstance(plan, tuple):
             if self._strict:
                 raise DelegationError(plan)
@@ -285,7 +290,7 @@ class LocalRuntime(PruningOnce):
         try:
             run = NativeRun(
                 self, workflow, plan, task_manager, parameters, cancellation_token,
-                search_attributes,
+                search_attributes, resumption=resumption_for(self, idempotency_key, force_resume_with_drift),
             )  # fmt: skip
             try:
                 outcome = self._run_here_or_on_bridge(
@@ -296,6 +301,8 @@ class LocalRuntime(PruningOnce):
                         "parameters": parameters,
                         "cancellation_token": cancellation_token,
                         "search_attributes": search_attributes,
+                        "idempotency_key": idempotency_key,
+                        "force_resume_with_drift": force_resume_with_drift,
                     },
                 )
             except WorkflowCancelledError as error:
@@ -338,11 +345,9 @@ class LocalRuntime(PruningOnce):
         self,
         workflow: Any,
         parameters: Any,
-        idempotency_key: str | None,
-        search_attributes: Any,
     ) -> CompiledWorkflow | tuple[str, ...]:
         """The plan to run, or why Kailash has to run the workflow."""
-        reasons = reasons_to_delegate(self, workflow, parameters, idempotency_key, search_attributes)
+        reasons = reasons_to_delegate(self, workflow, parameters)
         if reasons:
             return reasons
         try:
@@ -370,7 +375,7 @@ class LocalRuntime(PruningOnce):
     def _run_here(self, run: NativeRun) -> tuple[dict[str, Any], str | None]:
         self._counts.native_runs += 1
         try:
-            if run.plan.needs_loop:
+            if run.needs_loop:
                 with self._event_loop() as loop:
                     return run.execute(loop)
             own = self._ensure_event_loop() if run.plan.cycles is not None or not self._cleanup_registered else None
@@ -393,16 +398,7 @@ class LocalRuntime(PruningOnce):
                 yield runner.get_loop()
 
     async def _execute_async(self, workflow: Any, **kwargs: Any) -> tuple[dict[str, Any], str | None]:
-        plan: CompiledWorkflow | tuple[str, ...]
-        if kwargs.get("execution_tracker") is not None:
-            plan = ("it resumes from an execution tracker",)
-        else:
-            plan = self._plan_for(
-                workflow,
-                kwargs.get("parameters"),
-                kwargs.get("idempotency_key"),
-                kwargs.get("search_attributes"),
-            )
+        plan = self._plan_for(workflow, kwargs.get("parameters"))
         if isinstance(plan, tuple):
             if self._strict:
                 raise DelegationError(plan)
@@ -417,6 +413,12 @@ class LocalRuntime(PruningOnce):
             kwargs.get("parameters"),
             kwargs.get("cancellation_token"),
             kwargs.get("search_attributes"),
+            resumption=resumption_for(
+                self,
+                kwargs.get("idempotency_key"),
+                bool(kwargs.get("force_resume_with_drift", False)),
+                kwargs.get("execution_tracker"),
+            ),
         )
         return await run.execute_async()
 

@@ -105,6 +105,11 @@ class RunObserver:
             except Exception as refused:
                 self._runtime.logger.warning(f"Failed to create task for node '{node_id}': {refused}")
 
+    def replayed(self) -> None:
+        """A node was completed by an earlier run: it counts, and leaves no event of its own."""
+        with self._lock:
+            self._completed += 1
+
     def reported_failure(self, index: int, error: BaseException) -> None:
         """A node's output says that it failed; stock notes that before it raises."""
         with self._lock:

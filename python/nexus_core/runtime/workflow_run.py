@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import logging
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Coroutine, Generator
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -21,11 +21,13 @@ from kailash.sdk_exceptions import (
 from kailash.tracking import TaskManager
 from kailash.tracking.storage.deferred import DeferredStorageBackend
 
-from nexus_core._core import WorkflowRun
+from nexus_core._core import Places, WorkflowRun
 from nexus_core.runtime import history
 from nexus_core.runtime.compiler import CompiledWorkflow
 from nexus_core.runtime.cycle_tasks import CycleTasks, HistoryTasks, ManagerTasks
 from nexus_core.runtime.cyclic_run import CyclicRun
+from nexus_core.runtime.durability import Durability
+from nexus_core.runtime.durable_local_run import LoopDriver, Resumption, TrackedHost, run_on
 from nexus_core.runtime.host import RunHost
 from nexus_core.runtime.log_visibility import is_visible
 from nexus_core.runtime.node_contexts import ContextScope, own_context
@@ -62,11 +64,13 @@ class NativeRun:
         token: Cancellation token, or ``None``.
         search_attributes: As given to ``execute``.
         prunes: Whether the runtime's mode says whether it is pruned.
+        resumption: How the run is durable, or ``None``.
     """
 
     __slots__ = (
         "_cycle_rows",
         "_deferred",
+        "_durability",
         "_history_id",
         "_host",
         "_is_driven",
@@ -74,9 +78,11 @@ class NativeRun:
         "_manager_id",
         "_parameters",
         "_prunes",
+        "_resumption",
         "_run",
         "_search_attributes",
         "_tracker",
+        "needs_loop",
         "observer",
         "plan",
         "run_id",
@@ -96,6 +102,7 @@ class NativeRun:
         token: Any,
         search_attributes: dict[str, Any] | None,
         prunes: bool = True,
+        resumption: Resumption | None = None,
     ) -> None:
         self.runtime = runtime
         self._prunes = prunes
@@ -116,16 +123,19 @@ class NativeRun:
         self._cycle_rows: HistoryTasks | None = None
         self._is_driven = False
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._durability: Durability | None = None
+        self._resumption = resumption
+        self.needs_loop = plan.needs_loop or (resumption is not None and resumption.needs_loop)
 
     def execute(self, loop: asyncio.AbstractEventLoop | None) -> Outcome:
         """Runs to the end on the calling thread.
 
         Args:
-            loop: Where nodes are awaited; only needed by a plan that awaits any.
+            loop: Where nodes are awaited and confirmed; only needed by a run that does so.
         """
         steps = self.execute_async()
-        if self.plan.needs_loop and loop is not None:
-            return loop.run_until_complete(steps)
+        if self.needs_loop and loop is not None:
+            return run_on(loop, steps)
         self._loop = loop
         self._is_driven = True
         try:
@@ -151,13 +161,15 @@ class NativeRun:
         signal_key: str | None = None
         processed: dict[str, Any] | None = None
         began = datetime.now(UTC)
+        if self._resumption is not None:
+            self._durability = await self._resumption.load(self.runtime, self.workflow, self.plan, self._parameters)
         try:
             context, supplied = self._workflow_context()
             processed = self._processed_parameters()
             self._validate(processed)
             self._begin_tracking(processed)
             signal_key = self.run_id or getattr(self.workflow, "workflow_id", None) or str(id(self.workflow))
-            signals = LazySignals(asyncio.get_running_loop() if self.plan.needs_loop else None)
+            signals = LazySignals(asyncio.get_running_loop() if self.needs_loop else None)
             for name in ("signal_channel", "query_registry"):
                 if name in context:
                     signals[name] = context[name]
@@ -201,11 +213,19 @@ class NativeRun:
             if not supplied:
                 context = {}
         self.runtime._current_workflow_context = context
+        if self._resumption is None and supplied and context.get("execution_tracker") is not None:
+            self._resumption = Resumption(None, False, None, False)
+        tracker = None
+        if self._resumption is not None:
+            self._durability = self._resumption.track(self._durability, self.runtime, self.workflow, self.plan, context)
+            tracker = self._durability.tracker
         if supplied or self.plan.shows_context:
             signals = LazySignals()
             context["signal_channel"] = signals["signal_channel"]
             context["query_registry"] = signals["query_registry"]
-            self._tracker = context["execution_tracker"] = LiveTracker()
+            if tracker is None:
+                tracker = self._tracker = LiveTracker()
+            context["execution_tracker"] = tracker
         return context, supplied
 
     def _processed_parameters(self) -> dict[str, Any] | None:
@@ -287,7 +307,10 @@ class NativeRun:
                 audited=supplied or self.task_manager is not None,
                 spans=spans,
             )
-        host = self._host = RunHost(
+        durability = self._durability
+        tracks = durability is not None and durability.tracker is not None
+        confirms = durability is not None and durability.confirms
+        host = self._host = (TrackedHost if tracks else RunHost)(
             runtime,
             self.workflow,
             plan,
@@ -296,7 +319,11 @@ class NativeRun:
             self.token,
             self.observer,
         )
+        if isinstance(host, TrackedHost) and durability is not None:
+            host.durability = durability
         guarded = plan.guarded_by is not None and not own_execute
+        guards_run = guarded and plan.only_code_nodes and not confirms
+        guards_stretch = guarded and plan.only_code_on_threads and confirms
         options = run_options(
             max_concurrency=runtime.max_concurrency,
             validates_connections=runtime.connection_validation != "off",
@@ -307,12 +334,21 @@ class NativeRun:
             logs_skips=info_is_read or bool(runtime.debug),
             observed=observed,
             checks_cancellation=self.token is not None,
-            guards_memory=guarded and plan.only_code_nodes,
-            guards_each_node=guarded and not plan.only_code_nodes,
+            guards_memory=guards_run,
+            guards_stretch=guards_stretch,
+            guards_each_node=guarded and not (guards_run or guards_stretch),
             history=self._history_id is not None,
             trace=runtime._tracing,
+            tracks=tracks,
+            confirms=confirms,
+            as_local=confirms,
         )
-        run = self._run = host.run = plan.plan.start(host, options, processed, context)
+        places = None
+        if confirms:
+            places = Places(options.max_concurrency, options.max_concurrency)
+        run = self._run = host.run = plan.plan.start(
+            host, options, processed, context, None if places is None else (places, True)
+        )
         if self._tracker is not None:
             self._tracker.follow(run)
         if plan.needs_loop or not plan.only_code_nodes:
@@ -321,18 +357,20 @@ class NativeRun:
         if sharing:
             host.scope = ContextScope(sharing, context)
             run.context().run(host.scope.enter)
-        memory_limit = run.memory_limit if guarded and plan.only_code_nodes else None
+        memory_limit = run.memory_limit if guards_run else None
         if memory_limit is not None:
             memory_limit.enter_run(plan.ran_together)
         state = "started"
         try:
-            while True:
-                state, waiting = run.drive()
-                if state == "finished":
-                    break
+            if places is not None and durability is not None:
+                durability.run_id = self.run_id
+                state = await LoopDriver(run, durability, self._await_to_confirm, places).drive()
+            while state != "finished":
                 if state == "cancelled":
                     raise self._cancelled(run)
-                await self._await_nodes(run, waiting or [])
+                state, waiting = run.drive()
+                if state == "pinned":
+                    await self._await_nodes(run, waiting or [])
         except WorkflowExecutionError as failure:
             host.ended_by(failure)
             raise
@@ -464,19 +502,41 @@ class NativeRun:
         return task
 
     async def _await_node(self, run: WorkflowRun, index: int, inputs: dict[str, Any], cleans_up: bool) -> None:
-        node = self.plan.instances[index]
         output: Any = None
         failure: BaseException | None = None
         try:
-            if self.runtime.enable_async and hasattr(node, "execute_async"):
-                output = await node.execute_async(**inputs)
-            else:
-                output = node.execute(**inputs)
+            output = await self._execute_awaited(index, inputs)
+            if self._durability is not None and self._durability.tracker is not None:
+                self._durability.record(index, output)
         except Exception as error:
             failure = error
         run.finish_pinned(index, output, failure)
         del run  # as in ``_run_nodes``
-        if cleans_up and hasattr(node, "cleanup"):
+        if cleans_up:
+            await self._clean_up(index, failure)
+
+    async def _await_to_confirm(
+        self, index: int, inputs: dict[str, Any], ran: Callable[[Any], Coroutine[Any, Any, None]]
+    ) -> tuple[Any, BaseException | None]:
+        output: Any = None
+        failure: BaseException | None = None
+        try:
+            output = await self._execute_awaited(index, inputs)
+            await ran(output)
+        except Exception as error:
+            failure = error
+        await self._clean_up(index, failure)
+        return output, failure
+
+    async def _execute_awaited(self, index: int, inputs: dict[str, Any]) -> Any:
+        node = self.plan.instances[index]
+        if self.runtime.enable_async and hasattr(node, "execute_async"):
+            return await node.execute_async(**inputs)
+        return node.execute(**inputs)
+
+    async def _clean_up(self, index: int, failure: BaseException | None) -> None:
+        node = self.plan.instances[index]
+        if hasattr(node, "cleanup"):
             self.runtime._snapshot_async_sql_pool_keys()
             try:
                 await node.cleanup()

@@ -47,6 +47,17 @@ pub(crate) trait Program: Send + Sync + 'static {
     /// Whether `between_nodes` does anything.
     const WANTS_TICKS: bool = false;
 
+    /// Whether nodes that have run may be left unconfirmed: they are finished,
+    /// and release those that wait for them, when somebody confirms them.
+    fn confirms(&self) -> bool {
+        false
+    }
+
+    /// Whether this node, which has just run, is one of them.
+    fn is_unconfirmed(&self, _node: u32) -> bool {
+        false
+    }
+
     /// Called now and then between nodes while a run lasts longer than a tick.
     fn between_nodes(&self, _py: Python<'_>) {}
 
@@ -101,7 +112,7 @@ pub(crate) struct Execution<P: Program> {
     /// A node ended with an exception that must not wait for others, such as
     /// `KeyboardInterrupt`.
     pub(super) abandoned: AtomicBool,
-    pub(super) has_pinned: bool,
+    pub(crate) has_pinned: bool,
     /// What workers are asked to do for this run.
     help: Arc<dyn Job>,
     crew: Crew,
@@ -272,7 +283,7 @@ impl<P: Program> Execution<P> {
         }
     }
 
-    fn ended(&self) -> Driven {
+    pub(crate) fn ended(&self) -> Driven {
         match *self.stop_reason.lock() {
             None => Driven::Finished,
             Some(reason) => Driven::Stopped(reason),
@@ -446,12 +457,7 @@ impl<P: Program> Execution<P> {
         seconds: f32,
         error: Option<PyErr>,
     ) {
-        let outcome = if let Some(error) = error {
-            self.fail(py, node, error);
-            Outcome::Failed
-        } else {
-            Outcome::Done
-        };
+        let outcome = self.outcome(py, node, error);
         if self.service.is_some() {
             // Called on the loop, which looks afterwards.
             self.run.finish_and_look(node, outcome, seconds);
@@ -459,6 +465,16 @@ impl<P: Program> Execution<P> {
             self.look_after(py, true);
         } else {
             self.run.finish(node, outcome, seconds);
+        }
+    }
+
+    pub(super) fn outcome(&self, py: Python<'_>, node: u32, error: Option<PyErr>) -> Outcome {
+        match error {
+            None => Outcome::Done,
+            Some(error) => {
+                self.fail(py, node, error);
+                Outcome::Failed
+            }
         }
     }
 

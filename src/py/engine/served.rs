@@ -142,7 +142,8 @@ impl<P: Program> Execution<P> {
         if let Some(service) = &self.service {
             let _only_once = service.listener.set((mailbox, callback));
         }
-        if self.has_pinned && self.run.solo_position().is_some() {
+        let needs_loop = self.has_pinned || self.program.confirms();
+        if needs_loop && self.run.solo_position().is_some() {
             self.run.hand_over_at_rest();
         }
         self.look_after(py, true);
@@ -159,7 +160,12 @@ impl<P: Program> Execution<P> {
                     || self.is_refused()
                     || (self.run.is_stopped() && !self.has_workers())
             }
-            None => self.run.outlook().settled || self.is_refused(),
+            None => {
+                let outlook = self.run.outlook();
+                // What has run beside a failure is confirmed before it is told.
+                let is_over = outlook.settled && (!self.program.confirms() || outlook.running == 0);
+                is_over || self.is_refused()
+            }
         }
     }
 
@@ -424,7 +430,7 @@ impl<P: Program> Execution<P> {
     /// Ready nodes, until there is none or others are to have this worker's place.
     fn serve_together(&self, py: Python<'_>, service: &Service<P>) {
         let mut held = 0.0;
-        while let Take::Node(node) = self.run.take(Taker::Worker) {
+        while let Take::Node(node) = self.take_unless_cancelled(py) {
             // This node may block; those that are ready do not wait for it.
             let blocking = self.run.outlook().blocking;
             if blocking > 0 {
@@ -443,8 +449,12 @@ impl<P: Program> Execution<P> {
             if self.is_forked() {
                 return;
             }
-            let outlook = self.run.finish_and_look(node, outcome, seconds);
-            self.act_on(py, service, outlook, false, 1);
+            if self.program.is_unconfirmed(node) {
+                service.tell(py);
+            } else {
+                let outlook = self.run.finish_and_look(node, outcome, seconds);
+                self.act_on(py, service, outlook, false, 1);
+            }
             held += seconds;
             if held >= QUANTUM {
                 if self.is_wanted_elsewhere() {
@@ -454,6 +464,34 @@ impl<P: Program> Execution<P> {
                 let_others_in(py);
             }
         }
+    }
+
+    fn take_unless_cancelled(&self, py: Python<'_>) -> Take {
+        self.heed_cancellation(py);
+        self.run.take(Taker::Worker)
+    }
+
+    /// Lets nothing start any more if the caller wants no more of it.
+    pub(crate) fn heed_cancellation(&self, py: Python<'_>) {
+        if !self.program.can_be_cancelled() || self.run.is_stopped() {
+            return;
+        }
+        match self.program.is_cancelled(py) {
+            Ok(false) => {}
+            Ok(true) => self.stop(StopReason::Cancelled),
+            Err(error) => {
+                self.fail(py, 0, error);
+                self.run.stop();
+            }
+        }
+    }
+
+    /// Reports a node that a worker has run, and that is confirmed now, or has
+    /// failed because it could not be. Called on the loop, which looks afterwards.
+    pub(crate) fn confirm(&self, py: Python<'_>, node: u32, seconds: f32, error: Option<PyErr>) {
+        let outcome = self.outcome(py, node, error);
+        self.run.finish_and_look(node, outcome, seconds);
+        self.look_after(py, true);
     }
 
     /// Whether other runs wait for a place.

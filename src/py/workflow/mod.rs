@@ -7,6 +7,7 @@
 mod async_inputs;
 mod clock;
 mod code;
+mod confirmations;
 mod function;
 mod generic;
 mod history;

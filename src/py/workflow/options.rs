@@ -8,6 +8,7 @@ use pyo3::prelude::*;
 #[derive(Clone, Copy)]
 pub(crate) struct RunOptions {
     /// Nodes that may run at the same time.
+    #[pyo3(get)]
     pub(super) max_concurrency: usize,
     pub(super) validates_connections: bool,
     pub(super) detects_content_failures: bool,
@@ -35,6 +36,13 @@ pub(crate) struct RunOptions {
     pub(super) guards_stretch: bool,
     pub(super) history: bool,
     pub(super) trace: bool,
+    /// The host is asked for the outputs of nodes that need not run, and told
+    /// those of nodes that have run.
+    pub(super) tracks: bool,
+    /// Nodes are finished when Python confirms them on the event loop.
+    pub(super) confirms: bool,
+    /// The rules are those of `LocalRuntime`, although an event loop is served.
+    pub(super) as_local: bool,
 }
 
 #[pymethods]
@@ -45,7 +53,8 @@ impl RunOptions {
         stock_inputs=false, stock_execute=false, logs_nodes=false, logs_skips=false,
         never_skips=false, completes_input_data=false, observed=false,
         checks_cancellation=false, guards_memory=false, guards_each_node=false,
-        guards_stretch=false, history=false, trace=false,
+        guards_stretch=false, history=false, trace=false, tracks=false, confirms=false,
+        as_local=false,
     ))]
     #[allow(clippy::too_many_arguments, clippy::fn_params_excessive_bools)] // by keyword only
     fn new(
@@ -65,6 +74,9 @@ impl RunOptions {
         guards_stretch: bool,
         history: bool,
         trace: bool,
+        tracks: bool,
+        confirms: bool,
+        as_local: bool,
     ) -> Self {
         Self {
             max_concurrency: usize::try_from(max_concurrency).unwrap_or(1).max(1),
@@ -83,6 +95,9 @@ impl RunOptions {
             guards_stretch,
             history,
             trace,
+            tracks,
+            confirms,
+            as_local,
         }
     }
 }

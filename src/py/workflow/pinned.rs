@@ -18,6 +18,9 @@ impl WorkflowProgram {
         py: Python<'py>,
         index: u32,
     ) -> PyResult<Option<Bound<'py, PyDict>>> {
+        if self.settings.tracks && self.replay(py, index)? {
+            return Ok(None);
+        }
         let node = &self.plan.nodes[index as usize];
         let started = self.begin_node(py, index)?;
         let inputs = match self.assemble(py, index) {

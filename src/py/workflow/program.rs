@@ -17,6 +17,7 @@ use crate::py::errors::exception;
 use crate::py::values::{StockFunctions, sanitize_parameters};
 
 use super::clock::NodeClock;
+use super::confirmations::Confirmations;
 use super::history::{RowStatus, RunRows};
 use super::memory_limit::MemoryLimit;
 use super::node::{Body, Node};
@@ -59,6 +60,8 @@ pub(super) struct WorkflowProgram {
     pub(super) clock: NodeClock,
     context_functions: std::sync::OnceLock<(Py<PyAny>, Py<PyAny>)>,
     pub(super) workflow_context: Py<PyDict>,
+    /// Nodes that have run and wait to be confirmed, in a run that confirms.
+    pub(super) confirmations: Option<Confirmations>,
 }
 
 /// What a node left behind.
@@ -110,6 +113,7 @@ impl WorkflowProgram {
             clock: NodeClock,
             context_functions: std::sync::OnceLock::new(),
             workflow_context,
+            confirmations: settings.confirms.then(Confirmations::default),
         };
         program.simple_parameters = program.dialect == Dialect::Async && program.are_simple(py);
         program
@@ -293,6 +297,28 @@ impl WorkflowProgram {
 
     /// Keeps what a node returned and looks for a failure that it reports.
     fn keep_output(&self, py: Python<'_>, index: u32, output: &Bound<'_, PyAny>) -> PyResult<()> {
+        self.put_output(py, index, output)?;
+        if self.settings.stock_inputs {
+            let name = intern!(py, "output_seen");
+            self.host.bind(py).ask(name, (index, output))?;
+        }
+        if self.settings.detects_content_failures && may_report_failure(output) {
+            let host = self.host.bind(py);
+            let failure = host.ask(intern!(py, "content_failure"), (index, output))?;
+            if !failure.is_none() {
+                return Err(PyErr::from_value(failure));
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts an output where consumers and results find it.
+    pub(super) fn put_output(
+        &self,
+        py: Python<'_>,
+        index: u32,
+        output: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
         let node = &self.plan.nodes[index as usize];
         if node.has_dependents && self.dialect == Dialect::Local {
             self.set_kind(index, Kind::of(output));
@@ -306,19 +332,7 @@ impl WorkflowProgram {
         }
         // SAFETY: this thread runs `index`.
         unsafe { self.slots.fill(self.place(index), output.clone().unbind()) };
-        self.results.bind(py).set_item(&node.id, output)?;
-        if self.settings.stock_inputs {
-            let name = intern!(py, "output_seen");
-            self.host.bind(py).ask(name, (index, output))?;
-        }
-        if self.settings.detects_content_failures && may_report_failure(output) {
-            let host = self.host.bind(py);
-            let failure = host.ask(intern!(py, "content_failure"), (index, output))?;
-            if !failure.is_none() {
-                return Err(PyErr::from_value(failure));
-            }
-        }
-        Ok(())
+        self.results.bind(py).set_item(&node.id, output)
     }
 
     fn keep_skip(&self, py: Python<'_>, index: u32) -> PyResult<()> {
@@ -436,7 +450,8 @@ impl WorkflowProgram {
         if self.dialect != Dialect::Async {
             self.tell_started(py, index)?;
         }
-        Ok((self.rows.is_some() || self.settings.observed).then(Instant::now))
+        let is_timed = self.rows.is_some() || self.settings.observed || self.settings.confirms;
+        Ok(is_timed.then(Instant::now))
     }
 
     /// Node ids whose output is kept, in topological order.
@@ -461,6 +476,9 @@ impl Program for WorkflowProgram {
 
     fn execute(&self, py: Python<'_>, position: u32) -> PyResult<()> {
         let index = self.stage.node(position);
+        if self.settings.tracks && self.replay(py, index)? {
+            return Ok(());
+        }
         let node = &self.plan.nodes[index as usize];
         let started = self.begin_node(py, index)?;
         if self.dialect == Dialect::Cyclic {
@@ -476,7 +494,7 @@ impl Program for WorkflowProgram {
                 Ok(None) => {}
                 Ok(Some(outputs)) => {
                     let ended = Ok(Ended::Output(outputs.into_any()));
-                    return self.end_node(py, index, None, ended, started);
+                    return self.ran(py, index, None, ended, started);
                 }
                 Err(error) => return self.end_node(py, index, None, Err(error), started),
             }
@@ -486,7 +504,17 @@ impl Program for WorkflowProgram {
             Err(error) => return self.end_node(py, index, None, Err(error), started),
         };
         let ended = self.run_node(py, index, node, &inputs);
-        self.end_node(py, index, Some(&inputs), ended, started)
+        self.ran(py, index, Some(&inputs), ended, started)
+    }
+
+    fn confirms(&self) -> bool {
+        self.settings.confirms
+    }
+
+    fn is_unconfirmed(&self, position: u32) -> bool {
+        self.confirmations
+            .as_ref()
+            .is_some_and(|confirmations| confirmations.holds(self.stage.node(position)))
     }
 
     fn between_nodes(&self, py: Python<'_>) {

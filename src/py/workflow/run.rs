@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use pyo3::exceptions::{PyRuntimeError, PySystemError};
 use pyo3::prelude::*;
@@ -33,6 +33,8 @@ struct Pinned {
     started: Instant,
     /// In the run's own order.
     position: u32,
+    /// When it had run, if it was to be confirmed then.
+    ran: Option<Instant>,
 }
 
 /// On what terms Python has a run served.
@@ -83,14 +85,14 @@ impl WorkflowRun {
             admission: Arc::clone(&places.get().admission),
             shares_context,
         });
+        let is_served = terms.is_some();
         let dialect = if part.round.is_some() {
             Dialect::Cyclic
-        } else if terms.is_some() {
+        } else if is_served && !options.as_local {
             Dialect::Async
         } else {
             Dialect::Local
         };
-        let is_served = terms.is_some();
         let memory_limit = match (part.memory_limit, &plan.memory_limit) {
             (Some(shared), _) => Some(shared),
             (None, None) => None,
@@ -121,7 +123,7 @@ impl WorkflowRun {
         if let Some(prior) = part.prior {
             program.know(prior.bind(py))?;
         }
-        let context = if is_served {
+        let context = if dialect == Dialect::Async {
             RunContext::copy_current_apart(py)?
         } else {
             RunContext::copy_current(py)?
@@ -200,6 +202,9 @@ impl WorkflowRun {
     fn poll<'py>(&self, py: Python<'py>) -> PyResult<(bool, Bound<'py, PyList>)> {
         let waiting = PyList::empty(py);
         loop {
+            if self.execution.has_pinned {
+                self.execution.heed_cancellation(py);
+            }
             let nodes = self.execution.take_for_loop();
             if nodes.is_empty() {
                 return Ok((self.execution.is_settled(), waiting));
@@ -208,6 +213,55 @@ impl WorkflowRun {
             for node in self.begin_pinned(py, &nodes)? {
                 waiting.append(node)?;
             }
+        }
+    }
+
+    /// Nodes that workers have run and that are to be confirmed:
+    /// `(node, output, began, ended)`, in seconds since the epoch. Called after `poll`.
+    fn take_unconfirmed<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        match &self.execution.program.confirmations {
+            Some(confirmations) => confirmations.take_untold(py),
+            None => Ok(PyList::empty(py)),
+        }
+    }
+
+    /// Finishes a node that was to be confirmed, or fails it with `error`.
+    #[pyo3(signature = (node, error=None))]
+    fn confirm(&self, py: Python<'_>, node: u32, error: Option<Bound<'_, PyAny>>) -> PyResult<()> {
+        let error = error.map(PyErr::from_value);
+        let program = &self.execution.program;
+        let (seconds, ended) = program.end_confirmed(py, node, error)?;
+        let position = program.stage.position(node).unwrap_or(node);
+        self.execution.confirm(py, position, seconds, ended.err());
+        Ok(())
+    }
+
+    /// An awaited node has run, and is going to be confirmed: what comes until
+    /// `finish_pinned` is no time of its own.
+    fn awaits_confirmation(&self, node: u32) {
+        if let Some(pinned) = self.pinned.lock().get_mut(&node) {
+            pinned.ran = Some(Instant::now());
+        }
+    }
+
+    /// Lets the calling context see what nodes on workers have set.
+    fn catch_up(&self, py: Python<'_>) -> PyResult<()> {
+        self.execution.context.catch_up(py)
+    }
+
+    /// How a run under `LocalRuntime`'s rules has ended: as `drive` says it.
+    fn conclude(&self) -> PyResult<&'static str> {
+        if self.execution.is_refused() {
+            self.check()?;
+        }
+        match self.execution.ended() {
+            Driven::Stopped(StopReason::Cancelled) if self.first_pending().is_some() => {
+                Ok(CANCELLED)
+            }
+            Driven::Finished | Driven::Pinned(_) | Driven::Stopped(StopReason::Cancelled) => {
+                Ok(FINISHED)
+            }
+            Driven::Stopped(_) => Err(self.failure()),
         }
     }
 
@@ -267,8 +321,10 @@ impl WorkflowRun {
         };
         let program = &self.execution.program;
         let inputs = pinned.inputs.bind(py);
-        let ended = program.end_pinned(py, node, inputs, outcome, pinned.started);
-        let seconds = pinned.started.elapsed().as_secs_f32();
+        let waited = pinned.ran.map_or(Duration::ZERO, |ran| ran.elapsed());
+        let started = pinned.started + waited;
+        let ended = program.end_pinned(py, node, inputs, outcome, started);
+        let seconds = started.elapsed().as_secs_f32();
         self.execution
             .finish_pinned(py, pinned.position, seconds, ended.err());
         Ok(())
@@ -380,6 +436,7 @@ impl WorkflowRun {
                         inputs: inputs.unbind(),
                         started,
                         position,
+                        ran: None,
                     };
                     self.pinned.lock().insert(node, pinned);
                 }

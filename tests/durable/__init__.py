@@ -1,0 +1,1 @@
+"""Runs that resume: checkpoints, completion hooks, and processes that are killed."""
