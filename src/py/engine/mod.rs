@@ -1,6 +1,7 @@
 //! Drives a run of the core's scheduler with nodes that need the interpreter.
 
 mod collections;
+mod confirmed;
 mod context;
 mod drive;
 mod hang;

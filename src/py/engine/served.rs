@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use pyo3::prelude::*;
 
-use crate::core::schedule::{Admission, Advance, Outcome, Outlook, Place, Take, Taker};
+use crate::core::schedule::{Admission, Advance, Outcome, Outlook, Place, Take};
 
 use crate::core::threads::Stretch;
 
@@ -464,34 +464,6 @@ impl<P: Program> Execution<P> {
                 let_others_in(py);
             }
         }
-    }
-
-    fn take_unless_cancelled(&self, py: Python<'_>) -> Take {
-        self.heed_cancellation(py);
-        self.run.take(Taker::Worker)
-    }
-
-    /// Lets nothing start any more if the caller wants no more of it.
-    pub(crate) fn heed_cancellation(&self, py: Python<'_>) {
-        if !self.program.can_be_cancelled() || self.run.is_stopped() {
-            return;
-        }
-        match self.program.is_cancelled(py) {
-            Ok(false) => {}
-            Ok(true) => self.stop(StopReason::Cancelled),
-            Err(error) => {
-                self.fail(py, 0, error);
-                self.run.stop();
-            }
-        }
-    }
-
-    /// Reports a node that a worker has run, and that is confirmed now, or has
-    /// failed because it could not be. Called on the loop, which looks afterwards.
-    pub(crate) fn confirm(&self, py: Python<'_>, node: u32, seconds: f32, error: Option<PyErr>) {
-        let outcome = self.outcome(py, node, error);
-        self.run.finish_and_look(node, outcome, seconds);
-        self.look_after(py, true);
     }
 
     /// Whether other runs wait for a place.
