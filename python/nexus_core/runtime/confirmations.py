@@ -38,7 +38,7 @@ class Confirmations:
         finished: Called after a node has been finished.
     """
 
-    __slots__ = ("_durability", "_finished", "_run", "_saver", "_start", "_unsaved")
+    __slots__ = ("_durability", "_finished", "_run", "_saver", "_start", "_telling", "_unsaved")
 
     def __init__(
         self,
@@ -53,6 +53,7 @@ class Confirmations:
         self._finished = finished
         self._unsaved: list[_Completion] = []
         self._saver: asyncio.Task[None] | None = None
+        self._telling: set[asyncio.Task[None]] = set()
 
     def take(self) -> None:
         """Takes the nodes that workers have run since the last time."""
@@ -82,15 +83,18 @@ class Confirmations:
             await self._durability.dispatch(event)
 
     async def last_save(self, seconds: float) -> None:
-        """Saves what has run, for a run that is given up; waits so long at the most.
+        """Saves and tells what has run, for a run that is given up.
 
         Args:
-            seconds: How long.
+            seconds: How long that may take at the most.
         """
         self.take()
-        saver = self._saver
-        if saver is not None and not saver.done():
-            await asyncio.wait([saver], timeout=seconds)
+        if self._saver is not None:
+            began = time.monotonic()
+            await asyncio.wait([self._saver], timeout=seconds)
+            seconds = max(0.0, seconds - (time.monotonic() - began))
+        if self._telling:
+            await asyncio.wait(self._telling, timeout=seconds)
 
     def _add(self, completion: _Completion) -> None:
         if not self._durability.saves:
@@ -131,7 +135,9 @@ class Confirmations:
         elif failure is not None or completion.event is None or not self._durability.has_subscribers:
             self._finish(completion.index, failure)
         else:
-            self._start(self._tell(completion))
+            task = self._start(self._tell(completion))
+            self._telling.add(task)
+            task.add_done_callback(self._telling.discard)
 
     async def _tell(self, completion: _Completion) -> None:
         failure: BaseException | None = None

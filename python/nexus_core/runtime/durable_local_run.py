@@ -170,6 +170,7 @@ class LoopDriver:
             self._run.begin(mailbox_of(self._loop), self._look)
             self._look()
             await self._done
+            return self._run.conclude()
         except GeneratorExit:
             self._over = True
             self._run.abandon()
@@ -182,8 +183,7 @@ class LoopDriver:
             if not self._tasks:
                 # They refer to one another.
                 del self._confirmations
-        self._run.retire()
-        return self._run.conclude()
+            self._run.retire()
 
     def _look(self) -> None:
         """Starts what is to be awaited or confirmed, and sees whether the run is over."""
@@ -199,7 +199,9 @@ class LoopDriver:
             if not self._done.done():
                 self._done.set_exception(error)
             raise
-        if settled and not (self._tasks or self._done.done()):
+        # What still runs then is not waited for: a node ended with ``SystemExit``, for one.
+        is_over = settled and not (self._tasks and self._run.is_idle())
+        if is_over and not self._done.done():
             self._done.set_result(None)
 
     def _start(self, steps: Coroutine[Any, Any, None], index: int | None = None) -> asyncio.Task[None]:
