@@ -22,7 +22,6 @@ from kailash.middleware.gateway.checkpoint_manager import DiskStorage, MemorySto
 from kailash.runtime.async_local import AsyncLocalRuntime as StockAsync
 from kailash.runtime.local import LocalRuntime as StockLocal
 from kailash.workflow.builder import WorkflowBuilder
-
 from nexus_core.runtime import AsyncLocalRuntime, LocalRuntime
 
 NODES, ROUNDS = 50, 7

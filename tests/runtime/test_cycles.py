@@ -223,6 +223,16 @@ def test_the_async_runtime_makes_one_pass_and_says_so() -> None:
         assert runtime.execute(workflow)[0]["b"] == {"result": {"value": {"result": 1}}}
 
 
+def test_completion_hooks_hear_of_cycles_what_they_hear_on_stock() -> None:
+    heard: dict[type[Any], list[str]] = {}
+    for kind in RUNTIMES:
+        events = heard[kind] = []
+        with kind(enable_monitoring=False) as runtime:
+            runtime.on_node_complete(lambda event, events=events: events.append(event.node_id))
+            assert runtime.execute(counting(), idempotency_key="key")[0]["end"] == {"result": 3}
+    assert heard[LocalRuntime] == heard[StockLocalRuntime] == []
+
+
 def test_inside_an_event_loop_too() -> None:
     import asyncio
 

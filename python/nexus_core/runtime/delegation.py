@@ -111,11 +111,7 @@ def _is_ordinary(runtime: Any, workflow: Any, parameters: Any) -> bool:
     return (
         type(workflow) is stock.Workflow
         and (parameters is None or type(parameters) is dict)
-        and not (
-            runtime.enable_security
-            or runtime.enable_audit
-            or runtime.enable_resource_limits
-        )
+        and not (runtime.enable_security or runtime.enable_audit or runtime.enable_resource_limits)
         and runtime._audit_generator is None
         and runtime._trust_verification_mode is TrustVerificationMode.DISABLED
         and runtime._trust_context is None
