@@ -154,18 +154,15 @@ impl<P: Program> Execution<P> {
         if self.abandoned.load(Ordering::Acquire) {
             return true;
         }
-        match self.run.solo_position() {
-            Some(position) => {
-                position as usize >= self.run.dag().node_count()
-                    || self.is_refused()
-                    || (self.run.is_stopped() && !self.has_workers())
-            }
-            None => {
-                let outlook = self.run.outlook();
-                // What has run beside a failure is confirmed before it is told.
-                let is_over = outlook.settled && (!self.program.confirms() || outlook.running == 0);
-                is_over || self.is_refused()
-            }
+        if let Some(position) = self.run.solo_position() {
+            position as usize >= self.run.dag().node_count()
+                || self.is_refused()
+                || (self.run.is_stopped() && !self.has_workers())
+        } else {
+            let outlook = self.run.outlook();
+            // What has run beside a failure is confirmed before it is told.
+            let is_over = outlook.settled && (!self.program.confirms() || outlook.running == 0);
+            is_over || self.is_refused()
         }
     }
 
