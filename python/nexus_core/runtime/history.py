@@ -39,6 +39,7 @@ __all__ = [
     "RunRecord",
     "TaskRow",
     "TaskTuple",
+    "flush",
     "history_writer",
     "install_read_barrier",
     "metrics_of",
@@ -80,6 +81,20 @@ def history_writer() -> HistoryWriter:
                 writer = _default_writers[path] = HistoryWriter(path)
         history_queue.worker.start()
     return writer
+
+
+def flush(timeout: float | None) -> bool:
+    """Waits until the history of all finished runs is in the database, if any has been kept.
+
+    Args:
+        timeout: Seconds to wait at most; ``None`` waits as long as Kailash would.
+
+    Returns:
+        Whether everything is written.
+    """
+    # No writer is made for it: this may be called while the interpreter shuts down.
+    writer = _default_writers.get(_default_path())
+    return writer is None or writer.closed or writer.flush(timeout)
 
 
 def _flush_before_threads_end() -> None:

@@ -203,7 +203,7 @@ class LocalRuntime(PruningOnce):
         Returns:
             Whether everything is written.
         """
-        return history.history_writer().flush(timeout)
+        return history.flush(timeout)
 
     def signal(self, workflow_id: str, signal_name: str, data: Any = None) -> None:
         """As Kailash's; a waiting node on another thread's event loop hears it at once.

@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import logging
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
-from uuid import uuid4
 
 from kailash.runtime.progress import _current_progress_registry
 from kailash.sdk_exceptions import (
@@ -18,11 +17,8 @@ from kailash.sdk_exceptions import (
     WorkflowExecutionError,
     WorkflowValidationError,
 )
-from kailash.tracking import TaskManager
-from kailash.tracking.storage.deferred import DeferredStorageBackend
 
 from nexus_core._core import Places, WorkflowRun
-from nexus_core.runtime import history
 from nexus_core.runtime.compiler import CompiledWorkflow
 from nexus_core.runtime.cycle_tasks import CycleTasks, HistoryTasks, ManagerTasks
 from nexus_core.runtime.cyclic_run import CyclicRun
@@ -32,10 +28,12 @@ from nexus_core.runtime.host import RunHost
 from nexus_core.runtime.log_visibility import is_visible
 from nexus_core.runtime.node_contexts import ContextScope, own_context
 from nexus_core.runtime.observers import RunObserver
+from nexus_core.runtime.outside import Request, driven
 from nexus_core.runtime.pruned_run import PrunedRun
 from nexus_core.runtime.pruning import is_pruned
 from nexus_core.runtime.pruning_log import log_beginning
 from nexus_core.runtime.run_options import run_options
+from nexus_core.runtime.run_records import RecordedRun
 from nexus_core.runtime.spans import RunSpans, spans_are_recorded
 from nexus_core.runtime.workflow_context import LazySignals, LiveTracker
 
@@ -43,7 +41,6 @@ __all__ = ["NativeRun"]
 
 _nodes_logger = logging.getLogger("kailash.nodes")
 _graph_logger = logging.getLogger("kailash.workflow.graph")
-_manager_logger = logging.getLogger("kailash.tracking.manager")
 
 Outcome = tuple[dict[str, Any], str | None]
 
@@ -52,7 +49,7 @@ Outcome = tuple[dict[str, Any], str | None]
 _REPORTING = frozenset({"function", "class"})
 
 
-class NativeRun:
+class NativeRun(RecordedRun):
     """A run that the native engine executes.
 
     Args:
@@ -68,28 +65,17 @@ class NativeRun:
     """
 
     __slots__ = (
-        "_cycle_rows",
-        "_deferred",
         "_durability",
-        "_history_id",
         "_host",
         "_is_driven",
         "_loop",
-        "_manager_id",
         "_parameters",
         "_prunes",
         "_resumption",
-        "_run",
-        "_search_attributes",
         "_tracker",
         "needs_loop",
         "observer",
-        "plan",
-        "run_id",
-        "runtime",
-        "task_manager",
         "token",
-        "workflow",
     )
 
     def __init__(
@@ -104,23 +90,13 @@ class NativeRun:
         prunes: bool = True,
         resumption: Resumption | None = None,
     ) -> None:
-        self.runtime = runtime
+        super().__init__(runtime, workflow, plan, task_manager, search_attributes)
         self._prunes = prunes
-        self.workflow = workflow
-        self.plan = plan
-        self.task_manager = task_manager
         self.token = token
         self._parameters = parameters
-        self._search_attributes = search_attributes
-        self.run_id: str | None = None
         self.observer: RunObserver | None = None
-        self._run: WorkflowRun | None = None
         self._host: RunHost | None = None
         self._tracker: LiveTracker | None = None
-        self._history_id: str | None = None
-        self._manager_id: str | None = None
-        self._deferred: DeferredStorageBackend | None = None
-        self._cycle_rows: HistoryTasks | None = None
         self._is_driven = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._durability: Durability | None = None
@@ -138,23 +114,10 @@ class NativeRun:
             return run_on(loop, steps)
         self._loop = loop
         self._is_driven = True
-        try:
-            request = steps.send(None)
-            while True:
-                failure = None
-                try:
-                    value = request.call()
-                except BaseException as error:
-                    failure = error
-                request = steps.send(value) if failure is None else steps.throw(failure)
-        except StopIteration as finished:
-            outcome: Outcome = finished.value
-            return outcome
-        finally:
-            steps.close()
+        return driven(steps)
 
     async def _outside(self, call: Callable[[], Any]) -> Any:
-        return await _Request(call) if self._is_driven else call()
+        return await Request(call) if self._is_driven else call()
 
     async def execute_async(self) -> Outcome:
         """Runs to the end, awaiting nodes where they have to be."""
@@ -246,41 +209,6 @@ class NativeRun:
             if not (questionable or is_visible(_graph_logger, logging.INFO)):
                 return
         self.workflow.validate(runtime_parameters=processed)
-
-    def _begin_tracking(self, processed: dict[str, Any] | None) -> None:
-        runtime, workflow = self.runtime, self.workflow
-        if self.task_manager is None and runtime.enable_monitoring and is_visible(_manager_logger, logging.INFO):
-            # Somebody reads what stock's own book-keeping logs.
-            self._deferred = DeferredStorageBackend()
-            self.task_manager = TaskManager(storage_backend=self._deferred)
-        if self.task_manager is None:
-            if runtime.enable_monitoring:
-                if workflow.name:
-                    self.run_id = self._history_id = str(uuid4())
-                    if self._search_attributes:
-                        # Kailash's buffered history has no place for them.
-                        _manager_logger.warning("Storage backend does not support search attributes")
-                else:
-                    runtime.logger.warning("Failed to create task run: Workflow name is required")
-            return
-        try:
-            self.run_id = self._manager_id = self.task_manager.create_run(
-                workflow_name=workflow.name,
-                metadata={
-                    "parameters": processed,
-                    "debug": runtime.debug,
-                    "runtime": "unified_enterprise",
-                    "enterprise_features": runtime._execution_context,
-                    "user_context": runtime._serialize_user_context(),
-                },
-            )
-            if self._search_attributes and self.run_id:
-                try:
-                    self.task_manager.set_search_attributes(self.run_id, self._search_attributes)
-                except Exception as refused:
-                    runtime.logger.warning(f"Failed to set search attributes: {refused}")
-        except Exception as refused:
-            runtime.logger.warning(f"Failed to create task run: {refused}")
 
     # --- nodes ------------------------------------------------------------------------
 
@@ -554,95 +482,3 @@ class NativeRun:
                     await cleaning
             except Exception as error:
                 self.runtime.logger.warning(f"Error during final cleanup of node {node_id}: {error}")
-
-    # --- after the last node ------------------------------------------------------------
-
-    def _end_tracking(
-        self,
-        status: str,
-        error: str | None,
-        processed: dict[str, Any] | None,
-        began: datetime,
-    ) -> None:
-        if self._manager_id is not None:
-            try:
-                if error is None:
-                    self.task_manager.update_run_status(self._manager_id, status)
-                else:
-                    self.task_manager.update_run_status(self._manager_id, status, error=error)
-            except Exception as refused:
-                if error is None:
-                    self.runtime.logger.warning(f"Failed to update run status: {refused}")
-        if self._history_id is not None:
-            self._submit_history(status, error, processed, began)
-        elif self._deferred is not None:
-            self.runtime._flush_deferred_storage_sqlite(self._deferred, log_warning=status == "completed")
-
-    def _submit_history(
-        self,
-        status: str,
-        error: str | None,
-        processed: dict[str, Any] | None,
-        began: datetime,
-    ) -> None:
-        runtime = self.runtime
-        try:
-            metadata = history.run_metadata_json(
-                processed,
-                runtime.debug,
-                runtime._execution_context,
-                runtime._serialize_user_context(),
-            )
-            rows = None
-            if self._run is not None:
-                rows = self._run.history_rows(
-                    history.result_json, history.skipped_metadata_json(None), self._own_metadata()
-                )
-            started, size, tasks = rows if rows is not None else (began.timestamp(), 0, [])
-            ids: dict[int, str] = {}
-            if self._cycle_rows is not None:
-                size, tasks, ids = self._cycle_rows.size, self._cycle_rows.rows, self._cycle_rows.ids
-            cancelled = status == "cancelled"
-            history.history_writer().submit(
-                history.RunRecord(
-                    run_id=self._history_id or "",
-                    workflow_name=self.workflow.name,
-                    # Stock cannot store a cancelled run; it stays as it was.
-                    status="running" if cancelled else status,
-                    started_at=began.timestamp(),
-                    ended_at=None if cancelled else datetime.now(UTC).timestamp(),
-                    metadata_json=metadata,
-                    error=None if cancelled else error,
-                    tasks=tasks,
-                    size=size + len(metadata) + 200 * (len(tasks) + 1),
-                    ids=ids,
-                )
-            )
-            del started
-        except Exception as refused:
-            if status == "completed":
-                runtime.logger.warning(history.PERSIST_WARNING, refused)
-
-    def _own_metadata(self) -> dict[str, Callable[[float | None], str | None]]:
-        """Metadata of nodes whose configuration holds some, as functions of the duration."""
-        own: dict[str, Callable[[float | None], str | None]] = {}
-        for node_id, node in zip(self.plan.node_ids, self.plan.instances, strict=True):
-            if "metadata" in node.config:
-                prefix = history.node_metadata_prefix(node.config)
-                if prefix is not None:
-                    own[node_id] = partial(history.task_metadata_json, prefix)
-        return own
-
-
-class _Request:
-    """Something that is done for a run outside of its coroutine.
-
-    What is being handled outside is the context of exceptions in a coroutine, and cannot be
-    hidden from inside.
-    """
-
-    def __init__(self, call: Callable[[], Any]) -> None:
-        self.call = call
-
-    def __await__(self) -> Generator[_Request, Any, Any]:
-        return (yield self)
