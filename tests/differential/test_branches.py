@@ -11,7 +11,7 @@ import pytest
 pytest.importorskip("hypothesis")
 pytest.importorskip("kailash")
 
-from hypothesis import assume, given, note
+from hypothesis import assume, given, note, settings
 
 from .branching import branching
 from .comparison import assert_same_logs, assert_same_outcome, assert_same_results_in_the_end
@@ -44,6 +44,7 @@ def test_any_routed_workflow_has_stocks_outcome(subject: type[Any], description:
     assume(assert_same_outcome(subject, description))
 
 
+@settings(max_examples=20)
 @given(description=branching(("route_data", "skip_branches")))
 def test_the_pruning_of_branches_is_told_as_stock_does(subject: type[Any], description: Description) -> None:
     note(repr(description))
