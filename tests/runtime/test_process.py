@@ -350,3 +350,17 @@ def test_a_very_deep_chain_runs_to_its_end(count: int, monitored: bool, tmp_path
         timeout=500,
     )
     assert (done.stdout.split(), done.returncode) == (["ended"], 0), done.stderr[-3000:]
+
+
+def test_a_runtime_that_nobody_closes_does_not_keep_the_process_from_ending(tmp_path: Path) -> None:
+    done = run_python(
+        """
+        import logging
+        logging.basicConfig(level=logging.INFO)
+        runtime = LocalRuntime()
+        runtime.execute(code_workflow({"n": "result = 1"}))
+        print("ran")
+        """,
+        tmp_path,
+    )
+    assert (done.returncode, done.stdout) == (0, "ran\n"), done.stderr
