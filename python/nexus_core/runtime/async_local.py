@@ -13,23 +13,23 @@ from typing import Any
 
 from kailash.runtime._time_limits import _validate_limits
 from kailash.runtime.metrics import get_metrics_bridge
-from kailash.runtime.trust.context import TrustVerificationMode, _runtime_trust_context, get_runtime_trust_context
+from kailash.runtime.trust.context import _runtime_trust_context
 from kailash.sdk_exceptions import HardTimeLimitExceeded, SoftTimeLimitExceeded, WorkflowCancelledError
 from kailash.workflow.credentials import get_credential_store
 
 from nexus_core._core import Places, RunOptions, _collection
 from nexus_core.runtime import stock
+from nexus_core.runtime.async_delegation import LOST, reasons_to_delegate
 from nexus_core.runtime.async_host import Follower, raised_by_stock
 from nexus_core.runtime.async_pruned_run import AsyncPrunedRun
 from nexus_core.runtime.async_run import AsyncRun
 from nexus_core.runtime.compiler import Awaits, CompiledWorkflow, NotNative, compiled, known
-from nexus_core.runtime.delegation import MethodGuard, metrics_are_read
+from nexus_core.runtime.delegation import metrics_are_read
 from nexus_core.runtime.durability import Durability, begin_async, how_it_is_durable
 from nexus_core.runtime.durable_async_run import DurableAsyncRun
-from nexus_core.runtime.events import RunEvent, RunFailed, RunFinished, RunStarted
+from nexus_core.runtime.events import RunEvent
 from nexus_core.runtime.explain import DelegationError, Explanation
-from nexus_core.runtime.fast_path import FastPath
-from nexus_core.runtime.known_sources import ASYNC_RUNTIME, reasons_not_known
+from nexus_core.runtime.fast_path import LONGEST_ON_LOOP, FastPath
 from nexus_core.runtime.local import LocalRuntime
 from nexus_core.runtime.log_visibility import is_visible
 from nexus_core.runtime.pruning import PRUNING_NOTE, is_pruned, reasons_not_to_prune
@@ -44,39 +44,6 @@ __all__ = ["AsyncLocalRuntime"]
 _logger = logging.getLogger("kailash.runtime.async_local")
 _nodes_logger = logging.getLogger("kailash.nodes")
 _analysis_logger = logging.getLogger("kailash.analysis.conditional_branch_analyzer")
-
-_methods = MethodGuard(
-    stock.StockAsyncLocalRuntime,
-    (
-        "_execute_workflow_internal",
-        "_execute_fully_async_workflow",
-        "_execute_mixed_workflow",
-        "_execute_sync_workflow",
-        "_execute_sync_workflow_internal",
-        "_execute_node_async",
-        "_execute_sync_node_async",
-        "_execute_sync_node_in_thread",
-        "_prepare_sync_node_inputs",
-        "_prepare_async_node_inputs",
-        "_should_skip_conditional_node",
-        "_verify_workflow_trust",
-        "_verify_node_trust",
-        "_get_effective_trust_context",
-        "_w1_emit_node_completion",
-        "_w1_resume_short_circuit",
-    ),
-)
-
-
-#: Why every run is left to a Kailash that the engine does not recognise.
-_NOT_KNOWN = reasons_not_known(ASYNC_RUNTIME)
-
-#: What a user does not get in a delegated run.
-_LOST = (
-    "delegated: no node has a native program",
-    "delegated: synchronous nodes run one after the other, or level by level beside asynchronous ones",
-    "delegated: time limits are looked at when the workflow has ended",
-)
 
 #: Nodes from which on a workflow is read on a thread.
 _LARGE = 100
@@ -167,18 +134,18 @@ class AsyncLocalRuntime(stock.StockAsyncLocalRuntime, LocalRuntime):
         Returns:
             The explanation; ``print`` shows it as text.
         """
-        reasons = list(self._reasons_to_delegate(workflow, {}))
+        reasons = list(reasons_to_delegate(self, workflow, {}))
         try:
             plan = compiled(workflow, self._awaits())
         except NotNative as refused:
-            return Explanation(False, (*reasons, str(refused)), notes=_LOST)
+            return Explanation(False, (*reasons, str(refused)), notes=LOST)
         except Exception as broken:
             return Explanation(False, (*reasons, f"it cannot be read: {broken!r}"))
         pruned = self._plan_to_prune(workflow, plan)
         if isinstance(pruned, tuple):
             reasons.extend(pruned)
         if reasons:
-            return Explanation(False, tuple(reasons), plan.explanations, _LOST)
+            return Explanation(False, tuple(reasons), plan.explanations, LOST)
         if pruned is not None and not isinstance(pruned, tuple):
             return Explanation(True, (), pruned.explanations, (PRUNING_NOTE,))
         if plan.needs_loop:
@@ -250,8 +217,7 @@ class AsyncLocalRuntime(stock.StockAsyncLocalRuntime, LocalRuntime):
         if context is None and idempotency_key is None and soft_time_limit is None and time_limit is None:
             short = self._short_plan(workflow, inputs)
             if short is not None:
-                await self._fast.let_others_in()
-                return await self._execute_native(workflow, short, inputs, None, None, options=self._fast.options)
+                return await self._execute_short(workflow, short, inputs)
         _validate_limits(soft_time_limit, time_limit)
         await self._read_large(workflow)
         plan = self._async_plan_for(workflow, inputs, idempotency_key)
@@ -287,6 +253,46 @@ class AsyncLocalRuntime(stock.StockAsyncLocalRuntime, LocalRuntime):
         outcome: tuple[dict[str, Any], str] = await super().execute_workflow_async(workflow, inputs, context, **options)
         return outcome
 
+    async def _execute_short(
+        self, workflow: Any, plan: CompiledWorkflow, inputs: dict[str, Any]
+    ) -> tuple[dict[str, Any], str]:
+        """What :meth:`_execute_native` comes to for a run that :meth:`_short_plan` has a plan for."""
+        fast = self._fast
+        if fast.on_loop >= LONGEST_ON_LOOP:
+            # Short runs in a row have kept the loop for long.
+            fast.on_loop = 0.0
+            await asyncio.sleep(0)
+        began = time.perf_counter()
+        self._counts.native_runs += 1
+        options: RunOptions = fast.options  # type: ignore[assignment]  # there are some, or there were no plan
+        run = AsyncRun(self, workflow, plan, dict(inputs), options, None, None, self.resource_registry)
+        succeeded = False
+        try:
+            results = run.run_here()
+            if results is None:
+                results = await run.execute(self.execution_timeout)
+            succeeded = True
+        except Exception as error:
+            raise self._as_raised(error)  # noqa: B904 - it has its cause
+        finally:
+            run.release()
+            seconds = time.perf_counter() - began
+            fast.on_loop += seconds
+            _account_for(workflow, seconds, succeeded)
+        return results, new_run_id()
+
+    def _as_raised(self, error: Exception) -> BaseException:
+        """What the caller is to see of an error."""
+        if isinstance(error, TimeoutError):
+            _logger.error(f"Workflow execution timeout after {self.execution_timeout}s")
+            return error
+        if isinstance(error, (SoftTimeLimitExceeded, HardTimeLimitExceeded, WorkflowCancelledError)):
+            return error
+        raised = raised_by_stock(error)
+        if raised is not error:
+            raised.__cause__ = error
+        return raised
+
     async def _execute_native(
         self,
         workflow: Any,
@@ -297,31 +303,29 @@ class AsyncLocalRuntime(stock.StockAsyncLocalRuntime, LocalRuntime):
         soft_time_limit: float | None = None,
         time_limit: float | None = None,
         run_id: str | None = None,
-        options: RunOptions | None = None,
         idempotency_key: str | None = None,
         force_resume_with_drift: bool = False,
     ) -> tuple[dict[str, Any], str]:
         began = time.perf_counter()
         self._counts.native_runs += 1
-        registry, metrics, reads_info = self.resource_registry, None, False
+        registry, metrics = self.resource_registry, None
         given = inputs
         durability: Durability | None = None
         if context is None:
             inputs = dict(inputs)
-        if options is None:
-            if context is not None:
-                context.variables.update(inputs)
-            if self._is_durable(idempotency_key):
-                run_id = run_id or new_run_id()
-                durability = await begin_async(
-                    self, workflow, plan, inputs, context, run_id, idempotency_key, force_resume_with_drift, _logger
-                )
-            if context is not None:
-                inputs, registry, metrics = context.variables, context.resource_registry, context.metrics
-            reads_info = is_visible(_logger, logging.INFO)
-            if reads_info:
-                self._log_plan(plan)
-            options = self._run_options(plan, metrics is not None or follower is not None, durability)
+        else:
+            context.variables.update(inputs)
+        if self._is_durable(idempotency_key):
+            run_id = run_id or new_run_id()
+            durability = await begin_async(
+                self, workflow, plan, inputs, context, run_id, idempotency_key, force_resume_with_drift, _logger
+            )
+        if context is not None:
+            inputs, registry, metrics = context.variables, context.resource_registry, context.metrics
+        reads_info = is_visible(_logger, logging.INFO)
+        if reads_info:
+            self._log_plan(plan)
+        options = self._run_options(plan, metrics is not None or follower is not None, durability)
         run: AsyncRun | AsyncPrunedRun = (
             # Of a run that is pruned Kailash saves and tells nothing.
             AsyncPrunedRun(self, workflow, plan, given)
@@ -346,29 +350,14 @@ class AsyncLocalRuntime(stock.StockAsyncLocalRuntime, LocalRuntime):
             if results is None:
                 results = await run.execute(self.execution_timeout, soft_time_limit, time_limit)
             succeeded = True
-        except TimeoutError:
-            _logger.error(f"Workflow execution timeout after {self.execution_timeout}s")
-            raise
-        except (SoftTimeLimitExceeded, HardTimeLimitExceeded, WorkflowCancelledError):
-            raise
         except Exception as error:
-            raised = raised_by_stock(error)
-            if raised is error:
-                raise
-            raise raised from error
+            raise self._as_raised(error)  # noqa: B904 - it has its cause
         finally:
             if self._tracing:
                 self._last_trace = run.trace()
             run.release()
             seconds = time.perf_counter() - began
-            if options is self._fast.options:
-                self._fast.spent(seconds)
-            bridge = get_metrics_bridge()
-            if metrics_are_read(bridge):
-                bridge.record_workflow_execution(workflow.name or "", seconds, success=succeeded)
-            credentials = get_credential_store()
-            if credentials._store:
-                credentials.clear()
+            _account_for(workflow, seconds, succeeded)
             if context is not None:
                 await self._finish_context(context, seconds, succeeded, sys.exc_info()[1])
         if reads_info:
@@ -458,25 +447,14 @@ class AsyncLocalRuntime(stock.StockAsyncLocalRuntime, LocalRuntime):
         else:
             events = EventBuffer(run_id, plan.node_ids, buffer)
             steps = self._execute_native(workflow, plan, inputs, None, events, run_id=run_id)
-        task = asyncio.ensure_future(steps)
-        task.add_done_callback(events.over)
-        try:
-            node_ids = () if isinstance(plan, tuple) else plan.node_ids
-            yield RunStarted(run_id, events.age(), node_ids)
-            while True:
-                event = await events.take()
+        async with contextlib.aclosing(events.of(asyncio.ensure_future(steps))) as told:
+            async for event in told:
                 yield event
-                if isinstance(event, (RunFinished, RunFailed)):
-                    return
-        finally:
-            if not task.done():
-                task.cancel()
-                await asyncio.wait([task])
 
     def _short_plan(self, workflow: Any, inputs: Any) -> CompiledWorkflow | None:
         """The plan of a workflow that may run on the loop's own thread with nobody watching.
 
-        Asks only what can have changed since :meth:`_reasons_to_delegate` last found nothing.
+        Asks only what can have changed since ``reasons_to_delegate`` last found nothing.
         """
         if (
             self._fast.options is None
@@ -520,9 +498,11 @@ class AsyncLocalRuntime(stock.StockAsyncLocalRuntime, LocalRuntime):
         self, workflow: Any, inputs: Any, idempotency_key: str | None
     ) -> CompiledWorkflow | tuple[str, ...]:
         """The plan to run, or why Kailash has to run the workflow."""
-        reasons = self._reasons_to_delegate(workflow, inputs)
+        reasons = reasons_to_delegate(self, workflow, inputs)
         if reasons:
             return reasons
+        if not self._checkpoint_after_each_node:
+            self._remember()
         try:
             plan = compiled(workflow, self._awaits())
         except NotNative as refused:
@@ -547,22 +527,12 @@ class AsyncLocalRuntime(stock.StockAsyncLocalRuntime, LocalRuntime):
             idempotency_key is not None or self._checkpoint_after_each_node or self._hook_registry.subscriber_count
         )
 
-    def _reasons_to_delegate(self, workflow: Any, inputs: Any) -> tuple[str, ...]:
-        trusted = (
-            self._trust_verification_mode is TrustVerificationMode.DISABLED
-            and self._trust_context is None
-            and get_runtime_trust_context() is None
-        )
-        ordinary = type(workflow) is stock.Workflow and type(inputs) is dict
-        replaced = _methods.replaced(self)
-        if ordinary and trusted and not (replaced or _NOT_KNOWN):
-            if not self._checkpoint_after_each_node:
-                self._remember()
-            return ()
-        features = (
-            (type(workflow) is not stock.Workflow, "it is not a built Workflow"),
-            (type(inputs) is not dict, "its inputs are not a dict"),
-            (not trusted, "trust verification is Kailash's"),
-        )
-        found = (reason for applies, reason in features if applies)
-        return (*_NOT_KNOWN, *found, *(f"{name} is replaced" for name in replaced))
+
+def _account_for(workflow: Any, seconds: float, succeeded: bool) -> None:
+    """What stock does at the end of every run, where it reaches anybody."""
+    bridge = get_metrics_bridge()
+    if metrics_are_read(bridge):
+        bridge.record_workflow_execution(workflow.name or "", seconds, success=succeeded)
+    credentials = get_credential_store()
+    if credentials._store:
+        credentials.clear()

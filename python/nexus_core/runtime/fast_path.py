@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from nexus_core._core import RunOptions, Stamp
 
-__all__ = ["FastPath"]
+__all__ = ["LONGEST_ON_LOOP", "FastPath"]
 
 #: Seconds for which short runs may keep the loop before everybody else has a turn.
-_LONGEST_ON_LOOP = 0.001
+LONGEST_ON_LOOP = 0.001
 
 
 class FastPath:
@@ -18,21 +16,12 @@ class FastPath:
     Attributes:
         stamp: Holds as long as no attribute of the runtime has been set.
         options: Of quiet runs; ``None`` if something about the runtime needs more.
+        on_loop: Seconds for which short runs have kept a loop since it last turned.
     """
 
-    __slots__ = ("_on_loop", "options", "stamp")
+    __slots__ = ("on_loop", "options", "stamp")
 
     def __init__(self) -> None:
         self.stamp = Stamp()
         self.options: RunOptions | None = None
-        self._on_loop = 0.0
-
-    def spent(self, seconds: float) -> None:
-        """Counts how long runs have kept a loop."""
-        self._on_loop += seconds
-
-    async def let_others_in(self) -> None:
-        """Lets the loop turn once short runs in a row have kept it for long."""
-        if self._on_loop >= _LONGEST_ON_LOOP:
-            self._on_loop = 0.0
-            await asyncio.sleep(0)
+        self.on_loop = 0.0

@@ -6,7 +6,7 @@ import asyncio
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from typing import Any
 
 from nexus_core.runtime.events import (
@@ -17,6 +17,7 @@ from nexus_core.runtime.events import (
     RunEvent,
     RunFailed,
     RunFinished,
+    RunStarted,
 )
 from nexus_core.runtime.mailboxes import mailbox_of
 
@@ -90,6 +91,25 @@ class EventBuffer:
             self._mailbox.post(self._wake)
 
     # --- on the loop ------------------------------------------------------------------
+
+    async def of(self, task: asyncio.Task[tuple[dict[str, Any], str]]) -> AsyncGenerator[RunEvent, None]:
+        """All events of a run; leaving them cancels it.
+
+        Args:
+            task: The run.
+        """
+        task.add_done_callback(self.over)
+        try:
+            yield RunStarted(self._run_id, self.age(), self._node_ids)
+            while True:
+                event = await self.take()
+                yield event
+                if isinstance(event, (RunFinished, RunFailed)):
+                    return
+        finally:
+            if not task.done():
+                task.cancel()
+                await asyncio.wait([task])
 
     def over(self, task: asyncio.Task[tuple[dict[str, Any], str]]) -> None:
         """The run has ended."""

@@ -8,6 +8,7 @@ mod async_inputs;
 mod clock;
 mod code;
 mod confirmations;
+mod endings;
 mod function;
 mod generic;
 mod history;
