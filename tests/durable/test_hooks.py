@@ -9,8 +9,13 @@ from typing import Any
 
 import pytest
 from kailash.nodes.base import Node
+from kailash.runtime.async_local import AsyncLocalRuntime as StockAsyncLocalRuntime
 from kailash.runtime.durable import NodeCompletionEvent
+from kailash.runtime.local import LocalRuntime as StockLocalRuntime
+from kailash.workflow.builder import WorkflowBuilder
+from kailash.workflow.graph import Workflow
 
+from nexus_core.runtime import AsyncLocalRuntime, LocalRuntime
 from runtime.support import code_workflow
 
 from .support import SIDES, RecordingStore, Side, both_kinds, chain, events_of, more, one, sides
@@ -202,3 +207,27 @@ def test_classified_fields_are_redacted_in_events_and_checkpoints(side: Side) ->
     assert (told["secret"], told["open"], told["id"][:3]) == ("[REDACTED]", "yes", "pk:")
     assert events[0].metadata["classification_summary"]["classified_field_count"] == 2
     assert b"s3cret" not in store.blobs[-1]
+
+
+@pytest.mark.parametrize("asynchronous", [False, True], ids=["local", "async"])
+def test_subscribers_hear_of_pruned_runs_what_they_hear_on_stock(asynchronous: bool) -> None:
+    def workflow() -> Workflow:
+        builder = WorkflowBuilder()
+        builder.add_node("PythonCodeNode", "source", {"code": "result = {'key': 7}"})
+        builder.add_node("SwitchNode", "switch", {"condition_field": "key", "operator": ">", "value": 5})
+        builder.add_connection("source", "result", "switch", "input_data")
+        for port in ("true", "false"):
+            builder.add_node("PythonCodeNode", port, {"code": "result = data"})
+            builder.add_connection("switch", f"{port}_output", port, "data")
+        return builder.build()
+
+    heard: list[tuple[list[str], list[str]]] = []
+    kinds = (StockAsyncLocalRuntime, AsyncLocalRuntime) if asynchronous else (StockLocalRuntime, LocalRuntime)
+    for kind in kinds:
+        events: list[str] = []
+        with kind(conditional_execution="skip_branches") as runtime:
+            runtime.on_node_complete(lambda event, events=events: events.append(event.node_id))
+            results, _ = runtime.execute(workflow())
+        heard.append((sorted(results), events))
+    assert heard[0] == heard[1]
+    assert "false" not in heard[1][0]
