@@ -16,7 +16,7 @@ from hypothesis import assume, given, note, settings
 from . import fixed_cases
 from .code_samples import GROUPS
 from .comparison import assert_same_logs
-from .description import Description
+from .description import Description, NodeSpec
 from .strategies import descriptions, routed
 from .subject import load_subject
 
@@ -63,3 +63,8 @@ def test_every_code_sample_logs_as_stock_does(subject: type[Any], group: str) ->
 def test_odd_shapes_log_as_stock_does(subject: type[Any]) -> None:
     for case in itertools.islice(fixed_cases.odd_cases(), 0, None, 3):
         assert_same_logs(subject, case, logging.WARNING)
+
+
+def test_a_path_in_a_configuration_is_told_of_once_and_in_stocks_order(subject: type[Any]) -> None:
+    nodes = {"a": NodeSpec("code", "result = 1", {"path": ""})}
+    assert assert_same_logs(subject, Description(nodes), logging.INFO)

@@ -69,11 +69,18 @@ class PruningLog:
         """After them, unless something ended the phase."""
         if not self._is_read:
             return
-        switches = [results[switch.node_id] for switch in self._branches.switches if switch.node_id in results]
+        ran = [switch for switch in self._branches.switches if switch.node_id in results]
+        switches = [results[switch.node_id] for switch in ran]
         if self._branches.is_layered:
-            well = sum("error" not in result for result in switches)
+            # One that ran because another depends on it is not counted.
+            counted = [
+                result
+                for switch, result in zip(ran, switches, strict=True)
+                if switch.bit.bit_length() - 1 in self._branches.in_layers
+            ]
+            well = sum("error" not in result for result in counted)
             _layers.info(
-                f"Hierarchical switch execution complete: {well}/{len(switches)} switches executed successfully"
+                f"Hierarchical switch execution complete: {well}/{len(counted)} switches executed successfully"
             )
         else:
             self._say(f"Phase 1 completed: {len(results)} nodes executed ({len(switches)} switches)")

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use pyo3::exceptions::PyMemoryError;
+use pyo3::exceptions::{PyMemoryError, PySystemError};
 use pyo3::ffi;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -40,6 +40,21 @@ pub(super) struct CodeBody {
     timeout: f64,
     default_schema: bool,
     stock: StockFunctions,
+}
+
+/// A node's variables before they are sanitised.
+enum Resolved<'py> {
+    /// The configuration, which needs nothing; the inputs are still to come.
+    Fixed(Bound<'py, PyDict>),
+    /// Configuration and inputs.
+    All(Bound<'py, PyDict>),
+}
+
+/// A node's variables.
+pub(super) struct Sanitized<'py> {
+    pub(super) values: Bound<'py, PyDict>,
+    /// Stock's own function did it, and has logged that.
+    pub(super) is_told: bool,
 }
 
 impl CodeBody {
@@ -85,18 +100,24 @@ impl CodeBody {
         if !inputs.iter().all(|(key, _)| can_be_keyword(&key)) {
             return Ok(None);
         }
-        let variables = self.local_variables(program, node, index, inputs);
-        if matches!(variables, Ok(None)) {
+        let resolved = self.resolved(node, inputs);
+        if matches!(resolved, Ok(None)) {
             return Ok(None);
         }
         let began = program.log_executing(py, index)?;
-        let variables = match variables {
-            Ok(Some(variables)) => variables,
-            Ok(None) => return Ok(None),
+        let sanitized = resolved.and_then(|resolved| match resolved {
+            Some(resolved) => self.sanitized(program, index, inputs, resolved),
+            None => Err(PySystemError::new_err("a node without variables goes on")),
+        });
+        let variables = match sanitized {
+            Ok(variables) => variables,
             // Raised by stock's sanitiser: reported as stock's `run` does.
             Err(error) => return Err(program.ask_host(py, "input_refused", index, error)),
         };
-        program.log_validated(py, index, &variables)?;
+        if !variables.is_told {
+            program.log_validated(py, index, &variables.values)?;
+        }
+        let variables = variables.values;
         let outputs = self.run_with(program, node, index, &variables)?;
         program.log_executed(py, index, began)?;
         Ok(Some(outputs))
@@ -182,26 +203,20 @@ impl CodeBody {
         }
     }
 
-    /// Sanitised configuration and inputs; `None` where a nested configuration
-    /// holds a key that no keyword can have.
-    fn local_variables<'py>(
+    /// Configuration and inputs before they are sanitised; `None` where a nested
+    /// configuration holds a key that no keyword can have.
+    fn resolved<'py>(
         &self,
-        program: &WorkflowProgram,
         node: &Node,
-        index: u32,
         inputs: &Bound<'py, PyDict>,
-    ) -> PyResult<Option<Bound<'py, PyDict>>> {
+    ) -> PyResult<Option<Resolved<'py>>> {
         let py = inputs.py();
         if let Some(fixed) = &self.static_locals
             && inputs
                 .iter()
                 .all(|(key, value)| is_plain_parameter(&key, &value))
         {
-            let variables = fixed.bind(py).copy()?;
-            for (key, value) in inputs.iter() {
-                variables.set_item(key, resolve_and_sanitize(&value, inputs, &self.stock)?)?;
-            }
-            return Ok(Some(variables));
+            return Ok(Some(Resolved::Fixed(fixed.bind(py).copy()?)));
         }
         // Templates first, over everything; what a nested `config` adds after
         // that was resolved as a part of it.
@@ -220,7 +235,28 @@ impl CodeBody {
         if !resolved.iter().all(|(key, _)| can_be_keyword(&key)) {
             return Ok(None);
         }
-        program.sanitize(index, &resolved, &self.stock).map(Some)
+        Ok(Some(Resolved::All(resolved)))
+    }
+
+    fn sanitized<'py>(
+        &self,
+        program: &WorkflowProgram,
+        index: u32,
+        inputs: &Bound<'py, PyDict>,
+        resolved: Resolved<'py>,
+    ) -> PyResult<Sanitized<'py>> {
+        match resolved {
+            Resolved::Fixed(values) => {
+                for (key, value) in inputs.iter() {
+                    values.set_item(key, resolve_and_sanitize(&value, inputs, &self.stock)?)?;
+                }
+                Ok(Sanitized {
+                    values,
+                    is_told: false,
+                })
+            }
+            Resolved::All(values) => program.sanitize(index, &values, &self.stock),
+        }
     }
 
     fn fresh_namespace<'py>(

@@ -102,7 +102,7 @@ impl FunctionBody {
             return Ok(None);
         };
         let sanitized = match program.sanitize(index, &validated, &self.stock) {
-            Ok(sanitized) => sanitized,
+            Ok(sanitized) => sanitized.values,
             Err(error) => return Err(program.ask_host(py, "input_refused", index, error)),
         };
         let outputs = match self.call(program, py, index, &sanitized) {

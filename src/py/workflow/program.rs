@@ -17,6 +17,7 @@ use crate::py::errors::exception;
 use crate::py::values::{StockFunctions, sanitize_parameters};
 
 use super::clock::NodeClock;
+use super::code::Sanitized;
 use super::confirmations::Confirmations;
 use super::history::RunRows;
 use super::memory_limit::MemoryLimit;
@@ -190,13 +191,19 @@ impl WorkflowProgram {
         index: u32,
         values: &Bound<'py, PyDict>,
         stock: &StockFunctions,
-    ) -> PyResult<Bound<'py, PyDict>> {
+    ) -> PyResult<Sanitized<'py>> {
         if let Some(sanitized) = sanitize_parameters(values, stock)? {
-            return Ok(sanitized.cast_into()?);
+            return Ok(Sanitized {
+                values: sanitized.cast_into()?,
+                is_told: false,
+            });
         }
         let host = self.host.bind(values.py());
         let name = intern!(values.py(), "sanitize");
-        Ok(host.ask(name, (index, values))?.cast_into()?)
+        Ok(Sanitized {
+            values: host.ask(name, (index, values))?.cast_into()?,
+            is_told: true,
+        })
     }
 
     /// What stock would raise in place of `error`, which a node's body raised.
