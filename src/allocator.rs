@@ -36,6 +36,7 @@ fn again(allocate: impl Fn() -> *mut u8) -> *mut u8 {
 
 // SAFETY: all memory is the system allocator's, asked for with the same layouts.
 unsafe impl GlobalAlloc for BeyondTheLimit {
+    // SAFETY: the contract is the trait's, and the system allocator's.
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         // SAFETY: passed on from the caller.
         let place = unsafe { System.alloc(layout) };
@@ -46,6 +47,7 @@ unsafe impl GlobalAlloc for BeyondTheLimit {
         place
     }
 
+    // SAFETY: the contract is the trait's, and the system allocator's.
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         // SAFETY: passed on from the caller.
         let place = unsafe { System.alloc_zeroed(layout) };
@@ -56,6 +58,7 @@ unsafe impl GlobalAlloc for BeyondTheLimit {
         place
     }
 
+    // SAFETY: the contract is the trait's, and the system allocator's.
     unsafe fn realloc(&self, old: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         // SAFETY: passed on from the caller.
         let place = unsafe { System.realloc(old, layout, size) };
@@ -66,6 +69,7 @@ unsafe impl GlobalAlloc for BeyondTheLimit {
         place
     }
 
+    // SAFETY: the contract is the trait's, and the system allocator's.
     unsafe fn dealloc(&self, place: *mut u8, layout: Layout) {
         // SAFETY: passed on from the caller.
         unsafe { System.dealloc(place, layout) }

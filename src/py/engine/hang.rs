@@ -15,12 +15,14 @@ use pyo3::types::{PyDict, PyString, PyTuple};
 mod raw {
     use pyo3::ffi::PyObject;
 
+    // SAFETY: types of functions of CPython's; whoever calls one keeps its contract.
     pub type Vectorcall = unsafe extern "C-unwind" fn(
         *mut PyObject,
         *const *mut PyObject,
         usize,
         *mut PyObject,
     ) -> *mut PyObject;
+    // SAFETY: as above.
     pub type ThreeObjects =
         unsafe extern "C-unwind" fn(*mut PyObject, *mut PyObject, *mut PyObject) -> *mut PyObject;
 

@@ -142,10 +142,12 @@ impl Rules for Validated {
     const SETS_STAY: bool = true;
     const OTHERS_STAY: bool = true;
 
+    // SAFETY: unsafe as in the trait only; the pointer is not looked at.
     unsafe fn text_stays(_: *mut ffi::PyObject) -> bool {
         true
     }
 
+    // SAFETY: unsafe as in the trait only; the pointer is not looked at.
     unsafe fn key_stays(_: *mut ffi::PyObject) -> bool {
         true
     }

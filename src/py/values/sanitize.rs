@@ -64,11 +64,13 @@ impl Rules for Resolve {
     const SETS_STAY: bool = true;
     const OTHERS_STAY: bool = false;
 
+    // SAFETY: a live `str`, as the trait demands of the caller.
     unsafe fn text_stays(text: *mut ffi::PyObject) -> bool {
         // SAFETY: passed on to the caller.
         !unsafe { text::has_template(text) }
     }
 
+    // SAFETY: unsafe as in the trait only; the pointer is not looked at.
     unsafe fn key_stays(_: *mut ffi::PyObject) -> bool {
         true
     }
@@ -82,11 +84,13 @@ impl Rules for Sanitize {
     const SETS_STAY: bool = true;
     const OTHERS_STAY: bool = false;
 
+    // SAFETY: a live `str`, as the trait demands of the caller.
     unsafe fn text_stays(text: *mut ffi::PyObject) -> bool {
         // SAFETY: passed on to the caller.
         !unsafe { text::needs_sanitizing(text) }
     }
 
+    // SAFETY: a live `str`, as the trait demands of the caller.
     unsafe fn key_stays(text: *mut ffi::PyObject) -> bool {
         // SAFETY: passed on to the caller.
         !unsafe { text::needs_sanitizing(text) }
@@ -101,11 +105,13 @@ impl Rules for ResolveAndSanitize {
     const SETS_STAY: bool = true;
     const OTHERS_STAY: bool = false;
 
+    // SAFETY: a live `str`, as the trait demands of the caller.
     unsafe fn text_stays(text: *mut ffi::PyObject) -> bool {
         // SAFETY: passed on to the caller.
         !unsafe { text::needs_attention(text) }
     }
 
+    // SAFETY: a live `str`, as the trait demands of the caller.
     unsafe fn key_stays(text: *mut ffi::PyObject) -> bool {
         // SAFETY: passed on to the caller.
         !unsafe { text::needs_sanitizing(text) }

@@ -23,10 +23,12 @@ impl Rules for Serializable {
     const SETS_STAY: bool = false;
     const OTHERS_STAY: bool = false;
 
+    // SAFETY: unsafe as in the trait only; the pointer is not looked at.
     unsafe fn text_stays(_: *mut ffi::PyObject) -> bool {
         true
     }
 
+    // SAFETY: unsafe as in the trait only; the pointer is not looked at.
     unsafe fn key_stays(_: *mut ffi::PyObject) -> bool {
         true
     }
