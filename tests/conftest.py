@@ -50,3 +50,14 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Remove the temporary home directory."""
     _HOME.cleanup()
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Where everything is installed, a test that skips itself is one that is switched off."""
+    if not os.environ.get("NEXUS_SKIPS_FAIL") or hasattr(session.config, "workerinput"):
+        return
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    skipped = reporter.stats.get("skipped", []) if reporter is not None else []
+    if skipped and session.exitstatus == pytest.ExitCode.OK:
+        reporter.write_line(f"{len(skipped)} tests were skipped, and NEXUS_SKIPS_FAIL is set", red=True)
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from importlib.util import find_spec
 from typing import Any
 
 import pytest
@@ -100,7 +99,6 @@ def test_the_websocket_transport(attached: Server, stock: Server, method: str, p
     assert "error" in replies[0]
 
 
-@pytest.mark.skipif(find_spec("kailash_mcp") is None, reason="kailash-mcp is not installed")
 @pytest.mark.parametrize("name", ["nothing", "late-failing", "late-one"])
 def test_mcp_tools(attached: Server, stock: Server, name: str) -> None:
     replies = []

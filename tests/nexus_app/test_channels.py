@@ -6,7 +6,6 @@ The server counts the calls of its runtime, and tells them at ``/calls``.
 from __future__ import annotations
 
 import json
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -15,10 +14,6 @@ from .clients import call_mcp_tool, call_websocket, with_mcp_session
 from .support import Server, run_program
 
 WHEN = ("early", "late")  # registered before and after attaching
-
-needs_mcp = pytest.mark.skipif(
-    find_spec("kailash_mcp") is None or find_spec("mcp") is None, reason="kailash-mcp is not installed"
-)
 
 
 @pytest.mark.parametrize("when", WHEN)
@@ -77,7 +72,6 @@ def test_the_websocket_transport(attached: Server, when: str) -> None:
     assert reply["result"]["run_id"].startswith("run_")
 
 
-@needs_mcp
 @pytest.mark.parametrize("when", WHEN)
 def test_mcp_tools(attached: Server, when: str) -> None:
     with attached.expecting_calls(execute_workflow_async=1):
@@ -86,7 +80,6 @@ def test_mcp_tools(attached: Server, when: str) -> None:
     assert json.loads(reply.content[0].text) == {"who": "Ada"}
 
 
-@needs_mcp
 def test_mcp_lists_what_was_registered_before_and_after(attached: Server, stock: Server) -> None:
     def names(server: Server) -> list[str]:
         listed = with_mcp_session(server.mcp, lambda session: session.list_tools())
