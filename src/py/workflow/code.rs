@@ -13,9 +13,9 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyModule, PyString};
 
 use crate::py::engine::{Ask, eval_code};
-use crate::py::values::{StockFunctions, resolve_and_sanitize, resolve_templates_copy};
+use crate::py::values::{StockFunctions, resolve_and_sanitize};
 
-use super::inputs::{can_be_keyword, expand_nested};
+use super::inputs::{can_be_keyword, merge_resolved};
 use super::node::Node;
 use super::outputs::all_serializable;
 use super::program::{Dialect, WorkflowProgram};
@@ -218,20 +218,8 @@ impl CodeBody {
         {
             return Ok(Some(Resolved::Fixed(fixed.bind(py).copy()?)));
         }
-        // Templates first, over everything; what a nested `config` adds after
-        // that was resolved as a part of it.
-        let merged = self
-            .own_config
-            .as_ref()
-            .unwrap_or(&node.config)
-            .bind(py)
-            .copy()?;
-        merged.update(inputs.as_mapping())?;
-        let resolved = PyDict::new(py);
-        for (key, value) in merged.iter() {
-            resolved.set_item(key, resolve_templates_copy(&value, inputs, &self.stock)?)?;
-        }
-        expand_nested(&resolved, inputs)?;
+        let config = self.own_config.as_ref().unwrap_or(&node.config);
+        let resolved = merge_resolved(config.bind(py), inputs, &self.stock)?;
         if !resolved.iter().all(|(key, _)| can_be_keyword(&key)) {
             return Ok(None);
         }

@@ -7,9 +7,9 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
-use crate::py::values::{StockFunctions, ensure_json_serializable, resolve_templates_copy};
+use crate::py::values::{StockFunctions, ensure_json_serializable};
 
-use super::inputs::expand_nested;
+use super::inputs::merge_resolved;
 use super::node::Node;
 use super::outputs::all_serializable;
 use super::program::WorkflowProgram;
@@ -91,13 +91,7 @@ impl FunctionBody {
         inputs: &Bound<'py, PyDict>,
     ) -> PyResult<Option<Bound<'py, PyAny>>> {
         let py = inputs.py();
-        let merged = node.config.bind(py).copy()?;
-        merged.update(inputs.as_mapping())?;
-        let resolved = PyDict::new(py);
-        for (key, value) in merged.iter() {
-            resolved.set_item(key, resolve_templates_copy(&value, inputs, &self.stock)?)?;
-        }
-        expand_nested(&resolved, inputs)?;
+        let resolved = merge_resolved(node.config.bind(py), inputs, &self.stock)?;
         let Some(validated) = self.validate_merged(node, &resolved)? else {
             return Ok(None);
         };

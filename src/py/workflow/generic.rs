@@ -8,9 +8,9 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
 use crate::py::engine::Ask;
-use crate::py::values::{StockFunctions, resolve_templates_copy};
+use crate::py::values::StockFunctions;
 
-use super::inputs::{can_be_keyword, expand_nested, merge};
+use super::inputs::{can_be_keyword, merge, merge_resolved};
 use super::node::Node;
 use super::outputs::all_serializable;
 use super::program::WorkflowProgram;
@@ -120,15 +120,7 @@ impl GenericBody {
         let py = inputs.py();
         let instance = node.instance.bind(py);
         let began = program.log_executing(py, index)?;
-        let resolved = node.config.bind(py).copy()?;
-        resolved.update(inputs.as_mapping())?;
-        for (key, value) in resolved.iter() {
-            let new = resolve_templates_copy(&value, inputs, &self.stock)?;
-            if !new.is(&value) {
-                resolved.set_item(key, new)?;
-            }
-        }
-        expand_nested(&resolved, inputs)?;
+        let resolved = merge_resolved(node.config.bind(py), inputs, &self.stock)?;
         let native = match &self.validation {
             Some(validation) => validation.validate(node, &resolved)?,
             None => None,

@@ -7,7 +7,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
 use crate::py::errors::exception;
-use crate::py::values::{copy_validated, sanitize_plain};
+use crate::py::values::{StockFunctions, copy_validated, resolve_templates_copy, sanitize_plain};
 
 use super::node::{Body, Edge, Mapping, Node};
 use super::outputs::Kind;
@@ -311,6 +311,23 @@ pub(super) fn merge<'py>(
     merged.update(inputs.as_mapping())?;
     expand_nested(&merged, inputs)?;
     Ok(merged)
+}
+
+/// The same with templates resolved: first over everything, so that what a nested
+/// `config` adds afterwards was resolved as a part of it.
+pub(super) fn merge_resolved<'py>(
+    config: &Bound<'py, PyDict>,
+    inputs: &Bound<'py, PyDict>,
+    stock: &StockFunctions,
+) -> PyResult<Bound<'py, PyDict>> {
+    let merged = config.copy()?;
+    merged.update(inputs.as_mapping())?;
+    let resolved = PyDict::new(config.py());
+    for (key, value) in merged.iter() {
+        resolved.set_item(key, resolve_templates_copy(&value, inputs, stock)?)?;
+    }
+    expand_nested(&resolved, inputs)?;
+    Ok(resolved)
 }
 
 pub(super) fn expand_nested(

@@ -15,7 +15,7 @@ use super::memory_limit::{Book, MemoryLimit};
 use super::node::Node;
 use super::options::RunOptions;
 use super::round::Round;
-use super::run::{Part, Service, WorkflowRun};
+use super::run::{Given, Part, Service, WorkflowRun};
 use super::spare::BuiltinsByTemplate;
 use super::stage::{PlanStage, Stage};
 use super::watch::{WatchedClass, WatchedDict};
@@ -148,16 +148,14 @@ impl WorkflowPlan {
             round: None,
             memory_limit: None,
         };
-        WorkflowRun::new(
-            py,
-            Arc::clone(&self.plan),
-            part,
+        let given = Given {
             host,
-            *options.get(),
+            options: *options.get(),
             parameters,
             workflow_context,
             service,
-        )
+        };
+        WorkflowRun::new(py, Arc::clone(&self.plan), part, given)
     }
 
     /// Some nodes, by their numbers, in the order that a sequential run has.
@@ -188,17 +186,14 @@ impl WorkflowPlan {
             round: None,
             memory_limit,
         };
-        let plan = Arc::clone(&self.plan);
-        WorkflowRun::new(
-            py,
-            plan,
-            part,
+        let given = Given {
             host,
-            *options.get(),
+            options: *options.get(),
             parameters,
             workflow_context,
             service,
-        )
+        };
+        WorkflowRun::new(py, Arc::clone(&self.plan), part, given)
     }
 
     /// Prepares one round of a stage of a workflow with cycles: an iteration of
@@ -221,18 +216,14 @@ impl WorkflowPlan {
             round: Some(round),
             memory_limit,
         };
-        let plan = Arc::clone(&self.plan);
-        let context = PyDict::new(py).unbind();
-        WorkflowRun::new(
-            py,
-            plan,
-            part,
+        let given = Given {
             host,
-            *options.get(),
+            options: *options.get(),
             parameters,
-            context,
-            None,
-        )
+            workflow_context: PyDict::new(py).unbind(),
+            service: None,
+        };
+        WorkflowRun::new(py, Arc::clone(&self.plan), part, given)
     }
 
     /// What a run's code nodes are under, for the stages of one run to share:

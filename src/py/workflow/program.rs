@@ -261,45 +261,51 @@ impl WorkflowProgram {
         if self.dialect == Dialect::Async {
             self.tell_started(py, index)?;
         }
-        let own_execute = self.settings.stock_execute
-            || (self.settings.logs_nodes && matches!(node.body, Body::Function(_)));
+        let own_execute = self.runs_own_execute(node);
         if self.dialect == Dialect::Local && (node.needs_context || own_execute) {
             let context = self.workflow_context.bind(py);
             let host = self.host.bind(py);
             host.ask(intern!(py, "give_context"), (index, context))?;
         }
-        if !own_execute {
-            match &node.body {
-                Body::Code(code) => {
-                    let outputs = if self.settings.guards_each_node {
-                        self.enter_memory_limit(py)?;
-                        let outputs = code.run(self, node, index, inputs);
-                        self.leave_memory_limit(py)?;
-                        outputs?
-                    } else {
-                        code.run(self, node, index, inputs)?
-                    };
-                    if let Some(outputs) = outputs {
-                        return Ok(Ended::Output(outputs.into_any()));
-                    }
-                }
-                Body::Function(function) => {
-                    if let Some(outputs) = function.run(self, node, index, inputs)? {
-                        return Ok(Ended::Output(outputs));
-                    }
-                }
-                Body::Generic(generic) => {
-                    if let Some(outputs) = generic.run(self, node, index, inputs)? {
-                        return Ok(Ended::Output(outputs));
-                    }
-                }
-                Body::Execute | Body::Async => {}
-            }
+        if !own_execute && let Some(outputs) = self.run_body(py, index, node, inputs)? {
+            return Ok(Ended::Output(outputs));
         }
         node.instance
             .bind(py)
             .ask_with(intern!(py, "execute"), inputs)
             .map(Ended::Output)
+    }
+
+    /// Whether a node's native program is left aside: somebody reads what its
+    /// own `execute` logs.
+    pub(super) fn runs_own_execute(&self, node: &Node) -> bool {
+        self.settings.stock_execute
+            || (self.settings.logs_nodes && matches!(node.body, Body::Function(_)))
+    }
+
+    /// Runs a node's native program. `None` where it has none, or where its own
+    /// `execute` has to decide; nothing has happened then.
+    pub(super) fn run_body<'py>(
+        &self,
+        py: Python<'py>,
+        index: u32,
+        node: &Node,
+        inputs: &Bound<'py, PyDict>,
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
+        match &node.body {
+            Body::Code(code) => {
+                if !self.settings.guards_each_node {
+                    return Ok(code.run(self, node, index, inputs)?.map(Bound::into_any));
+                }
+                self.enter_memory_limit(py)?;
+                let outputs = code.run(self, node, index, inputs);
+                self.leave_memory_limit(py)?;
+                Ok(outputs?.map(Bound::into_any))
+            }
+            Body::Function(function) => function.run(self, node, index, inputs),
+            Body::Generic(generic) => generic.run(self, node, index, inputs),
+            Body::Execute | Body::Async => Ok(None),
+        }
     }
 
     pub(super) fn tell_started(&self, py: Python<'_>, index: u32) -> PyResult<()> {

@@ -16,7 +16,7 @@ use crate::py::engine::{Ask, RunContext};
 use crate::py::errors::exception;
 
 use super::inputs::look_up;
-use super::node::{Body, Edge, Mapping, Node};
+use super::node::{Edge, Mapping, Node};
 use super::program::{Ended, WorkflowProgram};
 
 /// What the nodes of a round are given beside their sources' outputs.
@@ -276,28 +276,13 @@ impl WorkflowProgram {
         context: &Bound<'py, PyDict>,
     ) -> PyResult<Option<Bound<'py, PyAny>>> {
         let name = intern!(py, "context");
-        let logs_itself = self.settings.logs_nodes && matches!(node.body, Body::Function(_));
-        if self.settings.stock_execute || logs_itself || merged.contains(name)? {
+        if self.runs_own_execute(node) || merged.contains(name)? {
             return Ok(None);
         }
         let inputs = PyDict::new(py);
         inputs.set_item(name, context)?;
         inputs.update(merged.as_mapping())?;
-        match &node.body {
-            Body::Code(code) => {
-                if self.settings.guards_each_node {
-                    self.enter_memory_limit(py)?;
-                }
-                let outputs = code.run(self, node, index, &inputs);
-                if self.settings.guards_each_node {
-                    self.leave_memory_limit(py)?;
-                }
-                Ok(outputs?.map(Bound::into_any))
-            }
-            Body::Function(function) => function.run(self, node, index, &inputs),
-            Body::Generic(generic) => generic.run(self, node, index, &inputs),
-            Body::Execute | Body::Async => Ok(None),
-        }
+        self.run_body(py, index, node, &inputs)
     }
 
     /// Whether some edge has delivered something, or would have to a name that

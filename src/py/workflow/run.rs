@@ -51,6 +51,16 @@ pub(super) struct Part {
     pub(super) memory_limit: Option<Py<MemoryLimit>>,
 }
 
+/// What Python gives a run.
+pub(super) struct Given<'py> {
+    /// Asked where Kailash's own functions have to decide.
+    pub(super) host: Py<PyAny>,
+    pub(super) options: RunOptions,
+    pub(super) parameters: Option<Py<PyDict>>,
+    pub(super) workflow_context: Py<PyDict>,
+    pub(super) service: Option<Service<'py>>,
+}
+
 /// A run in progress.
 #[pyclass(frozen, module = "nexus_core")]
 pub(crate) struct WorkflowRun {
@@ -60,17 +70,19 @@ pub(crate) struct WorkflowRun {
 }
 
 impl WorkflowRun {
-    #[allow(clippy::too_many_arguments)] // of the calls from Python
     pub(super) fn new(
         py: Python<'_>,
         plan: Arc<Plan>,
         part: Part,
-        host: Py<PyAny>,
-        options: RunOptions,
-        parameters: Option<Py<PyDict>>,
-        workflow_context: Py<PyDict>,
-        service: Option<Service<'_>>,
+        given: Given<'_>,
     ) -> PyResult<Self> {
+        let Given {
+            host,
+            options,
+            parameters,
+            workflow_context,
+            service,
+        } = given;
         let rows = options
             .history
             .then(|| Arc::new(Mutex::new(RunRows::new())));
