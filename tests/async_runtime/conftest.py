@@ -3,29 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine
 from importlib.util import find_spec
 from typing import Any
 
 import pytest
 
+from quietness import quiet  # noqa: F401 - a fixture
+
 collect_ignore_glob = [] if find_spec("kailash") else ["*.py", "*/*.py"]
 
 #: A last resort: what hangs fails.
 LIMIT = 60  # seconds
-
-
-@pytest.fixture(autouse=True)
-def quiet(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Nobody reads Kailash's logs, as in an ordinary program; tests of logging ask for ``caplog``."""
-    if "caplog" in request.fixturenames:
-        yield
-        return
-    before = logging.root.manager.disable
-    logging.disable(logging.CRITICAL)
-    yield
-    logging.disable(before)
 
 
 @pytest.fixture

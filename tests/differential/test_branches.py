@@ -7,23 +7,13 @@ import logging
 from typing import Any
 
 import pytest
-
-pytest.importorskip("hypothesis")
-pytest.importorskip("kailash")
-
 from hypothesis import assume, given, note, settings
 
 from .branching import branching
 from .comparison import assert_same_logs, assert_same_outcome, assert_same_results_in_the_end
 from .description import Description
-from .subject import load_subject
 
 pytestmark = pytest.mark.timeout(1800)
-
-
-@pytest.fixture(scope="module")
-def subject() -> type[Any]:
-    return load_subject()
 
 
 @given(description=branching())

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import pytest
-
-pytest.importorskip("hypothesis")
-pytest.importorskip("kailash")
-
 from hypothesis.stateful import run_state_machine_as_test
 
 from .changed_workflow import machine_for

@@ -6,23 +6,13 @@ import logging
 from typing import Any
 
 import pytest
-
-pytest.importorskip("hypothesis")
-pytest.importorskip("kailash")
-
 from hypothesis import assume, given, note
 
 from .comparison import assert_same_logs, assert_same_outcome
 from .cycles import Cycle, CyclicDescription, adds, counting, cyclic_descriptions
 from .description import Edge, NodeSpec
-from .subject import load_subject
 
 pytestmark = pytest.mark.timeout(1800)
-
-
-@pytest.fixture(scope="module")
-def subject() -> type[Any]:
-    return load_subject()
 
 
 def _switching(operator: str, value: int, port: str) -> CyclicDescription:

@@ -13,14 +13,8 @@ from . import fixed_cases
 from .code_samples import GROUPS
 from .comparison import assert_same_outcome
 from .description import Description
-from .subject import load_subject
 
 pytestmark = pytest.mark.timeout(900)
-
-
-@pytest.fixture(scope="module")
-def subject() -> type[Any]:
-    return load_subject()
 
 
 def assert_all_same(subject: type[Any], cases: Iterable[Description]) -> None:

@@ -7,10 +7,6 @@ import logging
 from typing import Any
 
 import pytest
-
-pytest.importorskip("hypothesis")
-pytest.importorskip("kailash")
-
 from hypothesis import assume, given, note, settings
 
 from . import fixed_cases
@@ -18,7 +14,6 @@ from .code_samples import GROUPS
 from .comparison import assert_same_logs
 from .description import Description, NodeSpec
 from .strategies import descriptions, routed
-from .subject import load_subject
 
 pytestmark = [
     pytest.mark.timeout(1800),
@@ -27,11 +22,6 @@ pytestmark = [
 ]
 
 FEWER = settings(max_examples=max(20, settings().max_examples // 4))
-
-
-@pytest.fixture(scope="module")
-def subject() -> type[Any]:
-    return load_subject()
 
 
 @given(description=descriptions())

@@ -5,23 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-
-pytest.importorskip("hypothesis")
-pytest.importorskip("kailash")
-
 from hypothesis import assume, given, note
 
 from .comparison import assert_same_outcome
 from .description import Description
 from .strategies import descriptions, routed
-from .subject import load_subject
 
 pytestmark = pytest.mark.timeout(1800)
-
-
-@pytest.fixture(scope="module")
-def subject() -> type[Any]:
-    return load_subject()
 
 
 @given(description=descriptions())

@@ -7,10 +7,6 @@ import copy
 from typing import Any
 
 import pytest
-
-pytest.importorskip("hypothesis")
-pytest.importorskip("kailash")
-
 from hypothesis import assume, given, note
 
 from differential.branching import branching
@@ -19,7 +15,7 @@ from differential.description import Description
 from differential.observe import EndlessFallbackError, quiet
 from differential.snapshot import Picture, Snapshot, first_difference
 
-from .subject import StockAsyncRuntime, load_subject
+from .subject import StockAsyncRuntime
 
 pytestmark = pytest.mark.timeout(1800)
 
@@ -63,11 +59,6 @@ def outcome(runtime_class: type[Any], description: Description, mode: str) -> tu
             runtime.close()
 
     return asyncio.run(runs())
-
-
-@pytest.fixture(scope="module")
-def subject() -> type[Any]:
-    return load_subject()
 
 
 @given(description=branching())

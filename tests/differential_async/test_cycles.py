@@ -6,10 +6,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-
-pytest.importorskip("hypothesis")
-pytest.importorskip("kailash")
-
 from hypothesis import assume, given, note
 
 from differential.cycles import Cycle, CyclicDescription, WithCycles, counting, cyclic_descriptions

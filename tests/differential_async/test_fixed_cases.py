@@ -20,11 +20,6 @@ from .subject import PLACES, load_subject, placed
 pytestmark = pytest.mark.timeout(900)
 
 
-@pytest.fixture(scope="module")
-def subject() -> type[Any]:
-    return load_subject()
-
-
 @pytest.fixture(scope="module", params=PLACES)
 def placed_subject(request: pytest.FixtureRequest) -> type[Any]:
     return placed(load_subject(), request.param)

@@ -5,10 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-
-pytest.importorskip("hypothesis")
-pytest.importorskip("kailash")
-
 from hypothesis import assume, given, note
 
 from .comparison import assert_same_outcome

@@ -2,30 +2,15 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
 from importlib.util import find_spec
 from typing import Any
 
 import pytest
 
+from quietness import quiet  # noqa: F401 - a fixture
+
 collect_ignore_glob = [] if find_spec("kailash") else ["*.py", "*/*.py"]
-
-
-@pytest.fixture(autouse=True)
-def quiet(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Nobody reads Kailash's logs, as in an ordinary program.
-
-    Pytest's own handlers read all of them, and the runtime then does more work so
-    that they say what stock says. Tests of logging ask for ``caplog``.
-    """
-    if "caplog" in request.fixturenames:
-        yield
-        return
-    before = logging.root.manager.disable
-    logging.disable(logging.CRITICAL)
-    yield
-    logging.disable(before)
 
 
 @pytest.fixture

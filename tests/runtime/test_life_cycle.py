@@ -20,6 +20,7 @@ from kailash.sdk_exceptions import RuntimeExecutionError
 from kailash.workflow.builder import WorkflowBuilder
 from kailash.workflow.graph import Workflow
 
+from compatibility.cases import cyclic
 from nexus_core.runtime import DelegationError, LocalRuntime, compiler
 
 from .support import AwaitingNode, CallingNode, code_workflow, function_workflow, named, node_workflow
@@ -75,15 +76,6 @@ def test_explain_runs_nothing_and_counts_nothing(runtime: Any) -> None:
     runtime.explain(workflow)
     assert ran == []
     assert runtime.engine_statistics() == {"native_runs": 0, "delegated_runs": {}}
-
-
-def cyclic() -> Workflow:
-    workflow = Workflow("cyclic", "cyclic")
-    workflow.add_node("a", PythonCodeNode(name="a", code="result = 1"))
-    workflow.add_node("b", PythonCodeNode(name="b", code="result = 2"))
-    workflow.connect("a", "b", {"result": "x"})
-    workflow.create_cycle("c").connect("b", "a", {"result": "y"}).max_iterations(2).build()
-    return workflow
 
 
 def test_a_delegated_run_is_refused_when_strict_and_counted_when_not() -> None:
