@@ -1,5 +1,18 @@
 //! `nexus_core._core`: registration only. The core itself knows nothing of Python.
 
+// A panic has no place outside the tests: what is missing is an error.
+#![cfg_attr(
+    not(test),
+    warn(
+        clippy::expect_used,
+        clippy::panic,
+        clippy::todo,
+        clippy::unimplemented,
+        clippy::unreachable,
+        clippy::unwrap_used
+    )
+)]
+
 pub mod core;
 
 #[cfg(feature = "python")]

@@ -101,9 +101,9 @@ impl GraphProgram {
         let mut owned: Vec<Bound<'_, PyAny>> = Vec::new();
         frame[0].write(std::ptr::null_mut());
         for (place, argument) in frame[1..].iter_mut().zip(arguments) {
-            // SAFETY: a node runs after every node it refers to, and a result
-            // is not released before its last consumer has run.
             let pointer = match argument {
+                // SAFETY: a node runs after every node it refers to, and a
+                // result is not released before its last consumer has run.
                 Argument::Node(source) => match unsafe { self.slots.get(*source) } {
                     Some(value) => value.as_ptr(),
                     None => return Err(ran_too_early()),
