@@ -163,6 +163,22 @@ for edges in ((), list(zip(names, names[1:]))):
     )
 
 
+@pytest.mark.parametrize(("mib", "fits"), [(500, True), (520, False)])
+def test_threads_that_start_change_nothing_of_what_a_node_is_granted(tmp_path: Path, mib: int, fits: bool) -> None:
+    check(
+        f"""
+# From the first to the last byte the interpreter is asked for nothing: no thread gets its turn.
+code = "slow = map(sum, [range(2 * 10 ** 7)])\\nbig = map(bytes, [{mib} * 1024 ** 2])\\nresult = len([*slow, *big])"
+before = len(os.listdir("/proc/self/task"))
+results, _ = runtime.execute(code_workflow({{"n00": code, **{{f"n{{i:02}}": "result = 1" for i in range(1, 12)}}}}))
+assert len(os.listdir("/proc/self/task")) > before + 4
+fits = results["n00"] == {{"result": 2}}
+assert fits is {fits} and (fits or "Memory limit exceeded" in results["n00"]["error"]), results["n00"]
+        """,
+        tmp_path,
+    )
+
+
 def test_it_holds_in_concurrent_runs(tmp_path: Path) -> None:
     check(
         """

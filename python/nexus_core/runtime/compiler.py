@@ -13,7 +13,7 @@ from operator import itemgetter
 from types import FunctionType
 from typing import Any
 
-from nexus_core._core import WorkflowPlan
+from nexus_core._core import MemoryLimit, WorkflowPlan
 from nexus_core.runtime import stock
 from nexus_core.runtime.branches import BranchPlan, NotPrunable
 from nexus_core.runtime.code_nodes import (
@@ -115,6 +115,15 @@ class CompiledWorkflow:
     ran_together: bool = False
     #: Stock's fingerprint of the workflow, once somebody has asked for it.
     fingerprint: str | None = None
+
+    def enter_memory_limit(self, limit: MemoryLimit) -> None:
+        """Puts a run under the limit, with what earlier runs have shown of their threads."""
+        limit.enter_run(self.ran_together)
+
+    def leave_memory_limit(self, limit: MemoryLimit) -> None:
+        """Ends what :meth:`enter_memory_limit` began, and remembers which threads it saw."""
+        self.ran_together |= limit.is_shared
+        limit.leave()
 
 
 _cache: dict[tuple[int, Awaits], tuple[weakref.ref[Any], CompiledWorkflow]] = {}

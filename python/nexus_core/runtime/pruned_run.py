@@ -148,13 +148,12 @@ class PrunedRun:
             host.memory_limit = plan.plan.memory_limit(min(runtime.max_concurrency, len(plan.node_ids)))
         memory_limit = host.memory_limit
         if memory_limit is not None:
-            memory_limit.enter_run(plan.ran_together)
+            plan.enter_memory_limit(memory_limit)
         try:
             return await run_branches(host, options, drive_phase)
         finally:
             if memory_limit is not None:
-                plan.ran_together |= memory_limit.is_shared
-                memory_limit.leave()
+                plan.leave_memory_limit(memory_limit)
             if host.scope is not None:
                 host.scope.leave()
             if runtime._tracing:

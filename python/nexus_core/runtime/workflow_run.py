@@ -287,7 +287,7 @@ class NativeRun(RecordedRun):
             run.context().run(host.scope.enter)
         memory_limit = run.memory_limit if guards_run else None
         if memory_limit is not None:
-            memory_limit.enter_run(plan.ran_together)
+            plan.enter_memory_limit(memory_limit)
         state = "started"
         try:
             if places is not None and durability is not None:
@@ -304,8 +304,7 @@ class NativeRun(RecordedRun):
             raise
         finally:
             if memory_limit is not None:
-                plan.ran_together |= memory_limit.is_shared
-                memory_limit.leave()
+                plan.leave_memory_limit(memory_limit)
             if host.scope is not None:
                 host.scope.leave()
             host.count_validations(state == "finished")
@@ -381,12 +380,11 @@ class NativeRun(RecordedRun):
         context.run(_current_progress_registry.set, runtime._progress_registry)
         if memory_limit is None or not plan.only_code_nodes:
             return await self._outside(partial(context.run, run.execute))
-        memory_limit.enter_run(plan.ran_together)
+        plan.enter_memory_limit(memory_limit)
         try:
             return await self._outside(partial(context.run, run.execute))
         finally:
-            plan.ran_together |= memory_limit.is_shared
-            memory_limit.leave()
+            plan.leave_memory_limit(memory_limit)
 
     def _needs_own_execute(self) -> bool:
         """Whether all nodes run through their own ``execute``.

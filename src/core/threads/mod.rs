@@ -12,4 +12,4 @@ mod tests;
 pub use fork::{ForkLocal, generation as fork_generation};
 pub use pool::{Job, WorkerPool, pool};
 pub use usage::{Spent, Stretch, paused};
-pub use watcher::{Watched, Watching, coarse_seconds, watch};
+pub use watcher::{Watched, Watching, coarse_seconds, prepare_watcher, watch};

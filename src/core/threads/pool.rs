@@ -25,12 +25,15 @@ const STACK_BYTES: usize = 8 << 20;
 struct State {
     jobs: VecDeque<Arc<dyn Job>>,
     threads: usize,
+    /// Threads that were asked for and do not run yet.
+    starting: usize,
     closing: bool,
 }
 
 pub struct WorkerPool {
     state: Mutex<State>,
     available: Condvar,
+    started: Condvar,
     emptied: Condvar,
 }
 
@@ -47,41 +50,59 @@ impl WorkerPool {
             state: Mutex::new(State {
                 jobs: VecDeque::new(),
                 threads: 0,
+                starting: 0,
                 closing: false,
             }),
             available: Condvar::new(),
+            started: Condvar::new(),
             emptied: Condvar::new(),
         }
     }
 
-    /// Starts threads until `wanted` exist; returns how many do. Fewer than
-    /// wanted when the system refuses one, which costs only parallelism; none
-    /// once the pool closes, as those that still exist take no more jobs.
+    /// Starts threads until `wanted` exist, and returns how many do, once they run:
+    /// what a thread maps for its stack and heap may not be counted as what the
+    /// caller's next node adds. Fewer than wanted when the system refuses one, which
+    /// costs only parallelism; none once the pool closes, as those that still exist
+    /// take no more jobs.
     pub fn ensure(&'static self, wanted: usize, body: ThreadBody) -> usize {
-        loop {
-            let number = {
-                let mut state = self.state.lock();
-                if state.closing {
-                    return 0;
-                }
-                if state.threads >= wanted {
-                    return state.threads;
-                }
-                state.threads += 1;
-                state.threads
-            };
+        let mut state = self.state.lock();
+        if state.closing {
+            return 0;
+        }
+        if state.threads >= wanted {
+            return state.threads;
+        }
+        while state.threads < wanted {
+            state.threads += 1;
+            state.starting += 1;
+            let number = state.threads;
+            drop(state);
             let started = std::thread::Builder::new()
                 .name(format!("nexus-core-worker-{number}"))
                 .stack_size(STACK_BYTES)
                 .spawn(move || {
                     let _leaving = Leaving(self);
+                    self.starts();
                     body(self, number);
                 });
+            state = self.state.lock();
             if started.is_err() {
-                self.state.lock().threads -= 1;
-                return number - 1;
+                state.threads -= 1;
+                state.starting -= 1;
+                break;
             }
         }
+        while state.starting > 0 {
+            state = self.started.wait(state);
+        }
+        if state.closing { 0 } else { state.threads }
+    }
+
+    /// A thread runs, and has a heap.
+    fn starts(&self) {
+        drop(std::hint::black_box(Box::new(0_u8)));
+        self.state.lock().starting -= 1;
+        self.started.notify_all();
     }
 
     /// Threads that exist now.

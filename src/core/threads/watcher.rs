@@ -93,14 +93,7 @@ pub fn watch(subject: Arc<dyn Watched>) -> Watching {
     let mut state = watcher.state.lock();
     state.entries.push((key, subject));
     if !state.running {
-        state.running = std::thread::Builder::new()
-            .name("nexus-core-watcher".into())
-            .stack_size(256 << 10)
-            .spawn(move || watcher.look_around())
-            .is_ok();
-        if state.running {
-            set_coarse_clock();
-        }
+        watcher.start(&mut state);
     } else if state.parked {
         state.parked = false;
         set_coarse_clock();
@@ -111,6 +104,15 @@ pub fn watch(subject: Arc<dyn Watched>) -> Watching {
         watcher,
         key,
         generation: generation(),
+    }
+}
+
+/// Makes sure that the watcher's thread runs, with all that it maps.
+pub fn prepare_watcher() {
+    let watcher = WATCHER.get();
+    let mut state = watcher.state.lock();
+    if !state.running {
+        watcher.start(&mut state);
     }
 }
 
@@ -130,6 +132,24 @@ impl Drop for Watching {
 }
 
 impl Watcher {
+    /// Starts the thread, and waits until it runs and has a heap.
+    fn start(&'static self, state: &mut State) {
+        let (runs, ran) = std::sync::mpsc::channel();
+        state.running = std::thread::Builder::new()
+            .name("nexus-core-watcher".into())
+            .stack_size(256 << 10)
+            .spawn(move || {
+                // Sending allocates. The receiver waits for nothing else.
+                let _ = runs.send(());
+                self.look_around();
+            })
+            .is_ok();
+        if state.running {
+            let _ = ran.recv();
+            set_coarse_clock();
+        }
+    }
+
     fn look_around(&self) {
         let mut idle_ticks = 0;
         let mut subjects = Vec::new();

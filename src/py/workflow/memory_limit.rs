@@ -18,7 +18,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyInt, PyList, PyString, PyTuple};
 
 use crate::core::locks::Mutex;
-use crate::core::threads::ForkLocal;
+use crate::core::threads::{ForkLocal, prepare_watcher};
 use crate::py::engine::Ask;
 
 /// Open `/proc/self/statm`: opening it costs more than reading it. In a forked
@@ -344,6 +344,8 @@ impl MemoryLimit {
         if !requests.is_empty() || !saved.is_none() {
             return Ok(None);
         }
+        // What its thread maps is no node's.
+        prepare_watcher();
         let (Some(known), Some(used)) = (limits(), address_space()) else {
             return Ok(None);
         };

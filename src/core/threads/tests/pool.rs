@@ -4,8 +4,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use crate::core::locks::Mutex;
-use crate::core::testing::eventually;
-use crate::core::threads::{Job, WorkerPool};
+use crate::core::testing::{eventually, holds_in_a_child};
+use crate::core::threads::{Job, WorkerPool, prepare_watcher};
 
 const LONG: Duration = Duration::from_secs(20);
 
@@ -69,6 +69,23 @@ fn threads_are_started_up_to_the_number_wanted() {
     assert_eq!(pool.threads(), 3);
     pool.close(LONG);
     assert_eq!(pool.threads(), 0);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn threads_have_mapped_what_they_need_once_they_are_ensured() {
+    let address_space = || {
+        let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
+        statm.split(' ').next().unwrap().parse::<usize>().unwrap() * 4096
+    };
+    // In a child no other test's thread maps anything.
+    assert!(holds_in_a_child(|| {
+        prepare_watcher();
+        new_pool().ensure(12, body);
+        let then = address_space();
+        std::thread::sleep(Duration::from_millis(50));
+        address_space().abs_diff(then) < 32 << 20
+    }));
 }
 
 #[test]
