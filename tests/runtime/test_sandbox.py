@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from kailash.nodes.code.python import ALLOWED_BUILTINS
+from kailash.runtime.local import LocalRuntime as StockRuntime
 
 from nexus_core.runtime import LocalRuntime
 
@@ -123,6 +124,19 @@ def test_code_that_becomes_unsafe_is_refused_although_it_ran_before(runtime: Any
     assert "subprocess" in runtime.execute(workflow)[0]["n"]["error"]
     workflow._node_instances["n"].code = "result = 2"
     assert runtime.execute(workflow)[0] == {"n": {"result": 2}}
+
+
+def test_code_has_no_scipy_of_its_own_where_ci_is_set(runtime: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    workflow = code_workflow({"n": "try:\n    scipy\n    result = True\nexcept NameError:\n    result = False"})
+    for ci in (None, "true", "", "1", None):
+        if ci is None:
+            monkeypatch.delenv("CI", raising=False)
+        else:
+            monkeypatch.setenv("CI", ci)
+        with StockRuntime(enable_monitoring=False) as stock:
+            expected, _ = stock.execute(workflow)
+        assert expected == {"n": {"result": not ci}}
+        assert runtime.execute(workflow)[0] == expected
 
 
 def test_modules_are_imported_only_when_code_names_them(tmp_path: Path) -> None:
