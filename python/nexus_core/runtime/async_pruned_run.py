@@ -7,6 +7,7 @@ of ``LocalRuntime``.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import logging
 from collections.abc import Callable, Coroutine
@@ -41,7 +42,7 @@ class AsyncPrunedRun:
         inputs: As given by the caller.
     """
 
-    __slots__ = ("_expiry", "_inputs", "_is_stopped", "_phase", "_plan", "_runtime", "_workflow")
+    __slots__ = ("_expiry", "_inputs", "_is_stopped", "_phase", "_plan", "_runtime", "_woken", "_workflow")
 
     def __init__(self, runtime: Any, workflow: Any, plan: CompiledWorkflow, inputs: dict[str, Any]) -> None:
         self._runtime = runtime
@@ -50,6 +51,8 @@ class AsyncPrunedRun:
         self._inputs = inputs
         self._is_stopped = False
         self._phase: WorkflowRun | None = None
+        #: Ends the wait for a thread.
+        self._woken: asyncio.Future[None] | None = None
 
     async def execute(
         self, timeout: float | None, soft_time_limit: float | None = None, time_limit: float | None = None
@@ -93,7 +96,9 @@ class AsyncPrunedRun:
                 results = await run.execute(self._drive, self._begin_again)
             else:
                 # At one go: nothing has to be awaited in between.
-                results = await self._on_thread(partial(_to_end, run.execute(self._drive_here, self._begin_again)))
+                results = await self._on_thread(
+                    partial(_to_end, partial(run.execute, self._drive_here, self._begin_again))
+                )
             if self._is_stopped:
                 raise _Expired
         except _Expired:
@@ -122,16 +127,35 @@ class AsyncPrunedRun:
         self._start_nothing()
         if not self._expiry.done():
             self._expiry.set_result(error)
+        if self._woken is not None:
+            self._wake(self._woken)
 
     async def _on_thread(self, act: Callable[[], Any]) -> Any:
         """What a call on a thread of the runtime's pool returns, unless time is up before."""
-        context = contextvars.copy_context()
-        step = asyncio.get_running_loop().run_in_executor(self._runtime.thread_pool, context.run, act)
-        step.add_done_callback(_look_at)
-        await asyncio.wait({step, self._expiry}, return_when=asyncio.FIRST_COMPLETED)
-        if self._expiry.done():
+        loop = asyncio.get_running_loop()
+        woken = self._woken = loop.create_future()
+        step = self._runtime.thread_pool.submit(contextvars.copy_context().run, act)
+
+        def wake(_: Any) -> None:
+            # A loop that is closed has nobody who waits.
+            with contextlib.suppress(RuntimeError):
+                loop.call_soon_threadsafe(self._wake, woken)
+
+        step.add_done_callback(wake)
+        try:
+            await woken
+        except asyncio.CancelledError:
+            step.cancel()
+            raise
+        if not step.done() or self._expiry.done():
+            step.cancel()
             raise _Expired
-        return await step
+        return step.result()
+
+    @staticmethod
+    def _wake(woken: asyncio.Future[None]) -> None:
+        if not woken.done():
+            woken.set_result(None)
 
     async def _drive_here(self, run: WorkflowRun) -> None:
         self._begin(run)
@@ -195,8 +219,9 @@ class AsyncPrunedRun:
         self._phase = None
 
 
-def _to_end(steps: Coroutine[Any, Any, dict[str, Any]]) -> dict[str, Any]:
+def _to_end(begin: Callable[[], Coroutine[Any, Any, dict[str, Any]]]) -> dict[str, Any]:
     """What a coroutine returns that awaits nothing."""
+    steps = begin()
     try:
         steps.send(None)
     except StopIteration as finished:
@@ -204,9 +229,3 @@ def _to_end(steps: Coroutine[Any, Any, dict[str, Any]]) -> dict[str, Any]:
         return results
     steps.close()
     raise RuntimeError("a node has to be awaited, and there is no event loop")
-
-
-def _look_at(step: asyncio.Future[Any]) -> None:
-    """Nobody else may be left to look at what a step has raised."""
-    if not step.cancelled():
-        step.exception()
