@@ -111,10 +111,10 @@ class LoopMailbox:
 class WorkflowPlan:
     def __new__(
         cls,
-        nodes: list[dict[str, Any]],
-        dicts: Sequence[tuple[dict[Any, Any], Sequence[Any] | None]],
+        nodes: Iterable[dict[str, Any]],
+        dicts: Iterable[tuple[dict[Any, Any], list[Any] | None]],
         classes: Sequence[tuple[type, Sequence[str]]],
-        memory_limit: tuple[dict[str, Any], int] | None,
+        memory_limit: Callable[[], tuple[dict[str, Any], int] | None],
         has_cycles: bool = False,
     ) -> WorkflowPlan: ...
     @property

@@ -23,7 +23,7 @@ from nexus_core.runtime.async_delegation import LOST, reasons_to_delegate
 from nexus_core.runtime.async_host import Follower, raised_by_stock
 from nexus_core.runtime.async_pruned_run import AsyncPrunedRun
 from nexus_core.runtime.async_run import AsyncRun
-from nexus_core.runtime.compiler import Awaits, CompiledWorkflow, NotNative, compiled, known
+from nexus_core.runtime.compiler import Awaits, CompiledWorkflow, NotNative, compile_aside, compiled, known
 from nexus_core.runtime.delegation import metrics_are_read
 from nexus_core.runtime.durability import Durability, begin_async, how_it_is_durable
 from nexus_core.runtime.durable_async_run import DurableAsyncRun
@@ -489,7 +489,7 @@ class AsyncLocalRuntime(stock.StockAsyncLocalRuntime, LocalRuntime):
         if known(workflow, self._awaits()) is None:
             # What is wrong with it is found again, and told, by whoever needs the plan.
             with contextlib.suppress(Exception):
-                await asyncio.to_thread(compiled, workflow, self._awaits())
+                await asyncio.to_thread(compile_aside, workflow, self._awaits())
 
     def _awaits(self) -> Awaits:
         return Awaits.ASYNC_NODES if self.analyzer else Awaits.NONE

@@ -19,7 +19,7 @@ __all__ = ["CodeProgram", "NoProgram", "Shared", "code_program", "function_progr
 
 CodeProgram = dict[str, Any]
 #: What the nodes of one plan have in common: a dict each of them would else have of its own.
-Shared = dict[Any, dict[str, Any]]
+Shared = dict[Any, Any]
 
 #: What ``PythonCodeNode.__init__`` takes itself; everything else in a node's
 #: configuration was given by the user for the code.
@@ -127,6 +127,7 @@ def _names_in(code: CodeType) -> set[str]:
     return names
 
 
+@functools.lru_cache(maxsize=4096)
 def _is_dynamic(names: frozenset[str]) -> bool:
     """Whether code may look names up that it does not mention."""
     return any("globals" in name or "builtins" in name for name in names)
@@ -195,19 +196,21 @@ def _static_locals(config: dict[str, Any]) -> dict[str, Any] | None:
     """A configuration as variables, if sanitising it always gives the same and says nothing."""
     if "config" in config:
         return None
+    texts = []
     for key, value in config.items():
         if type(value) not in _SCALARS or not isinstance(key, str):
             return None
-        lowered = key.lower()
-        if isinstance(value, str) and ("${" in value or "path" in lowered or "file" in lowered):
-            return None
-    for value in config.values():
-        if isinstance(value, str):
-            if len(value) > _LONGEST_INPUT:
-                raise NoProgram(f"its configuration holds a string of {len(value)} characters")
-            if _CHANGED_BY_SANITISING.search(value):
-                # The change is logged at every execution.
+        if type(value) is str:
+            lowered = key.lower()
+            if "${" in value or "path" in lowered or "file" in lowered:
                 return None
+            texts.append(value)
+    for text in texts:
+        if len(text) > _LONGEST_INPUT:
+            raise NoProgram(f"its configuration holds a string of {len(text)} characters")
+        if _CHANGED_BY_SANITISING.search(text):
+            # The change is logged at every execution.
+            return None
     return dict(config)
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import builtins
+import contextlib
 import os
 import sys
 import weakref
 from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 from operator import itemgetter
@@ -16,6 +18,7 @@ from typing import Any
 from nexus_core._core import MemoryLimit, WorkflowPlan
 from nexus_core.runtime import stock
 from nexus_core.runtime.branches import BranchPlan, NotPrunable
+from nexus_core.runtime.breaths import Breaths, hold_breath
 from nexus_core.runtime.code_nodes import (
     NoProgram,
     Shared,
@@ -28,7 +31,7 @@ from nexus_core.runtime.explain import NodeExplanation
 from nexus_core.runtime.generic_nodes import SWITCH_METHODS, generic_program
 from nexus_core.runtime.input_validation import VALIDATION_METHODS
 
-__all__ = ["Awaits", "CompiledWorkflow", "NotNative", "compiled", "known"]
+__all__ = ["Awaits", "CompiledWorkflow", "NotNative", "compile_aside", "compiled", "known"]
 
 #: Keys under which ``_prepare_node_inputs`` looks for parameters of some node
 #: types: with a node of such a name, stock assembles every node's inputs.
@@ -142,6 +145,28 @@ def known(workflow: Any, awaits: Awaits) -> CompiledWorkflow | None:
     return None
 
 
+class Changing(Exception):
+    """A workflow was changed while it was read."""
+
+
+def compile_aside(workflow: Any, awaits: Awaits) -> None:
+    """Makes the plan of a large workflow on a thread, while an event loop goes on.
+
+    Args:
+        workflow: A built workflow.
+        awaits: Which of its nodes the runtime awaits.
+
+    Raises:
+        NotNative: If the native engine cannot run the workflow.
+        Changing: If it was changed meanwhile, again and again.
+    """
+    for _ in range(3):
+        with contextlib.suppress(Changing):
+            _remember(workflow, awaits, _compile(workflow, awaits, Breaths()))
+            return
+    raise Changing
+
+
 def compiled(workflow: Any, awaits: Awaits) -> CompiledWorkflow:
     """The plan of a workflow, made anew if the workflow has changed since the last one.
 
@@ -155,8 +180,13 @@ def compiled(workflow: Any, awaits: Awaits) -> CompiledWorkflow:
     current = known(workflow, awaits)
     if current is not None:
         return current
-    key = (id(workflow), awaits)
     fresh = _compile(workflow, awaits)
+    _remember(workflow, awaits, fresh)
+    return fresh
+
+
+def _remember(workflow: Any, awaits: Awaits, fresh: CompiledWorkflow) -> None:
+    key = (id(workflow), awaits)
 
     def forget(_: object, key: tuple[int, Awaits] = key) -> None:
         known = _cache.get(key)
@@ -164,10 +194,9 @@ def compiled(workflow: Any, awaits: Awaits) -> CompiledWorkflow:
             _cache.pop(key, None)
 
     _cache[key] = (weakref.ref(workflow, forget), fresh)
-    return fresh
 
 
-def _compile(workflow: Any, awaits: Awaits) -> CompiledWorkflow:
+def _compile(workflow: Any, awaits: Awaits, breathe: Callable[[], object] = hold_breath) -> CompiledWorkflow:
     kind_of_order = _order(workflow, awaits)
     cycles = _cycles(workflow, kind_of_order)
     try:
@@ -179,59 +208,122 @@ def _compile(workflow: Any, awaits: Awaits) -> CompiledWorkflow:
         raise NotNative("a node of the graph has no instance")
     if not all(isinstance(node_id, str) for node_id in order):
         raise NotNative("a node's id is not a string")
-    places = {node_id: place for place, node_id in enumerate(order)}
+    before = None
+    if breathe is not hold_breath:
+        # Others have their turns, and may change what is read.
+        before = WorkflowPlan(
+            (), _watched_dicts(workflow, order, breathe), _watched_classes(order, instances), lambda: None
+        )
     is_local = awaits in (Awaits.ANY, Awaits.CLEANUP)
-    has_contracts = bool(workflow.metadata.get("connection_contracts"))
-    reserved = bool(_RESERVED_IDS & places.keys())
-    specs, explanations = [], []
-    shared: Shared = {}
-    if cycles is not None:
-        # Stock awaits such nodes one by one, on loops of their own.
-        awaits = Awaits.NONE
-    for node_id in order:
-        spec, explanation = _describe(workflow, node_id, places, awaits, shared, kind_of_order)
-        spec["stock_inputs"] = spec["stock_inputs"] or has_contracts or reserved
-        specs.append(spec)
-        explanations.append(explanation)
-    kinds = [spec["kind"] for spec in specs]
-    levels = Counter({0: len(specs)}) if cycles is not None else _levels(specs)
-    cleanup_ids = tuple(n for n in order if hasattr(instances[n], "cleanup"))
-    configs = [
-        instances[node_id].executor.security_config
-        for node_id, kind in zip(order, kinds, strict=True)
-        if kind == "code"
-    ]
-    if any(config is not configs[0] for config in configs):
-        raise NotNative("its code nodes have different security configurations")
-    return CompiledWorkflow(
+    # Stock awaits the nodes of cycles one by one, on loops of their own.
+    reading = _Reading(workflow, order, awaits if cycles is None else Awaits.NONE, kind_of_order, breathe)
+    fresh = CompiledWorkflow(
         plan=WorkflowPlan(
-            specs,
-            _watched_dicts(workflow, order),
+            reading.describe_all(),
+            _watched_dicts(workflow, order, breathe),
             _watched_classes(order, instances),
-            _memory_limit(configs[0]) if configs else None,
+            reading.memory_limit,
             has_cycles=cycles is not None,
         ),
         node_ids=order,
         node_id_set=frozenset(order),
         instances=tuple(instances[node_id] for node_id in order),
-        explanations=tuple(explanations),
+        explanations=tuple(reading.explanations),
         runtime_requirements=_runtime_requirements(workflow) if is_local else (),
-        has_contracts=has_contracts,
+        has_contracts=reading.has_contracts,
         switch_count=sum(isinstance(node, stock.SwitchNode) for node in instances.values()),
-        shows_context=any(spec["needs_context"] or spec.get("names_context") for spec in specs),
-        needs_loop="async" in kinds,
-        guarded_by=configs[0] if configs else None,
-        only_code_nodes=all(spec["kind"] == "code" or spec.get("needs_no_memory") for spec in specs),
-        only_code_on_threads=all(spec["kind"] in ("code", "async") or spec.get("needs_no_memory") for spec in specs),
-        fits_on_loop=all(spec["kind"] == "code" or spec.get("is_self_contained") for spec in specs)
-        and not any(spec.get("names_asyncio") for spec in specs),
-        widest_level=max(levels.values(), default=1),
-        level_count=len(levels),
-        cleanup_ids=cleanup_ids,
-        context_nodes=tuple(instances[spec["id"]] for spec in specs if spec["needs_context"]),
+        shows_context=reading.shows_context,
+        needs_loop=reading.needs_loop,
+        guarded_by=reading.guarded_by,
+        only_code_nodes=reading.only_code_nodes,
+        only_code_on_threads=reading.only_code_on_threads,
+        fits_on_loop=reading.fits_on_loop,
+        widest_level=max(reading.levels.values(), default=1),
+        level_count=len(reading.levels),
+        cleanup_ids=tuple(node_id for node_id in order if hasattr(instances[node_id], "cleanup")),
+        context_nodes=tuple(reading.context_nodes),
         cycles=cycles,
         one_pass=kind_of_order is _Order.ONE_PASS,
     )
+    if before is not None and not before.is_current():
+        raise Changing
+    return fresh
+
+
+class _Reading:
+    """Describes the nodes of a workflow one by one, and sums up what is to be known of all.
+
+    Attributes:
+        explanations: One a node.
+        levels: How many nodes there are at each distance from the sources.
+        guarded_by: The security configuration of the code nodes; ``None`` without any.
+        context_nodes: The nodes that are given the run's workflow context.
+
+    The others are as in :class:`CompiledWorkflow`.
+    """
+
+    def __init__(
+        self,
+        workflow: Any,
+        order: tuple[str, ...],
+        awaits: Awaits,
+        kind_of_order: _Order,
+        breathe: Callable[[], object],
+    ) -> None:
+        self._workflow = workflow
+        self._awaits = awaits
+        self._kind_of_order = kind_of_order
+        self._breathe = breathe
+        self._places = {node_id: place for place, node_id in enumerate(order)}
+        self._shared: Shared = {}
+        self._depths: list[int] = []
+        self.has_contracts = bool(workflow.metadata.get("connection_contracts"))
+        self.explanations: list[NodeExplanation] = []
+        self.levels: Counter[int] = Counter()
+        self.guarded_by: Any = None
+        self.context_nodes: list[Any] = []
+        self.shows_context = self.needs_loop = False
+        self.only_code_nodes = self.only_code_on_threads = self.fits_on_loop = True
+
+    def describe_all(self) -> Iterator[dict[str, Any]]:
+        """The descriptions, each for as long as it is looked at: together they would be a heap of objects."""
+        stock_inputs = self.has_contracts or bool(_RESERVED_IDS & self._places.keys())
+        for node_id in self._places:
+            self._breathe()
+            spec, explanation = _describe(
+                self._workflow, node_id, self._places, self._awaits, self._shared, self._kind_of_order
+            )
+            spec["stock_inputs"] = spec["stock_inputs"] or stock_inputs
+            self.explanations.append(explanation)
+            self._note(spec)
+            yield spec
+
+    def memory_limit(self) -> tuple[dict[str, Any], int] | None:
+        """What code nodes are limited by, once all are described."""
+        return None if self.guarded_by is None else _memory_limit(self.guarded_by)
+
+    def _note(self, spec: dict[str, Any]) -> None:
+        node, is_code = spec["instance"], spec["kind"] == "code"
+        is_awaited = spec["kind"] == "async"
+        if is_code:
+            config = node.executor.security_config
+            if self.guarded_by is None:
+                self.guarded_by = config
+            elif config is not self.guarded_by:
+                raise NotNative("its code nodes have different security configurations")
+        if spec["needs_context"]:
+            self.context_nodes.append(node)
+        self.shows_context |= bool(spec["needs_context"] or spec.get("names_context"))
+        self.needs_loop |= is_awaited
+        needs_no_limit = is_code or bool(spec.get("needs_no_memory"))
+        self.only_code_nodes &= needs_no_limit
+        self.only_code_on_threads &= needs_no_limit or is_awaited
+        self.fits_on_loop &= (is_code or bool(spec.get("is_self_contained"))) and not spec.get("names_asyncio")
+        depth = 0
+        if self._kind_of_order is not _Order.CYCLIC:
+            depth = 1 + max((self._depths[source] for source, *_ in spec["edges"]), default=-1)
+            self._depths.append(depth)
+        self.levels[depth] += 1
 
 
 class _Order(IntEnum):
@@ -270,14 +362,6 @@ def _memory_limit(config: Any) -> tuple[dict[str, Any], int]:
     if type(limit) is not int or limit < 0:
         raise NotNative(f"its memory limit is {limit!r}, which is no number of bytes")
     return vars(stock.security), limit
-
-
-def _levels(specs: list[dict[str, Any]]) -> Counter[int]:
-    """How many nodes there are at each distance from the sources."""
-    depths: list[int] = []
-    for spec in specs:
-        depths.append(1 + max((depths[source] for source, *_ in spec["edges"]), default=-1))
-    return Counter(depths)
 
 
 def _describe(
@@ -357,7 +441,9 @@ def _program(node: Any, awaits: Awaits, shared: Shared) -> tuple[dict[str, Any],
             return {"kind": "execute"}, "execute", str(refused)
     if {"execute", "run", "validate_inputs", "validate_outputs"} & vars(node).keys():
         return {"kind": "execute"}, "execute", "a method of the instance was replaced"
-    if not _class_is_stock():
+    if "code nodes are stock" not in shared:
+        shared["code nodes are stock"] = _class_is_stock()
+    if not shared["code nodes are stock"]:
         return {"kind": "execute"}, "execute", "a method of its class was replaced"
     try:
         if node.code and not node.function and not node.class_type:
@@ -397,45 +483,46 @@ def _class_is_stock() -> bool:
     )
 
 
-def _watched_dicts(workflow: Any, order: tuple[str, ...]) -> list[tuple[dict[Any, Any], list[Any] | None]]:
-    """Every dict that the plan was read from."""
+def _watched_dicts(
+    workflow: Any, order: tuple[str, ...], breathe: Callable[[], object]
+) -> Iterator[tuple[dict[Any, Any], list[Any] | None]]:
+    """Every dict that the plan was read from, and the keys that matter, or ``None`` for all."""
     graph = workflow.graph
-    watched: list[tuple[dict[Any, Any], list[Any] | None]] = [
-        (vars(workflow), ["graph", "_node_instances", "metadata", "_topo_cache"]),
-        (workflow._node_instances, None),
-        (graph._edge_attrs, None),
-        (workflow.metadata, ["connection_contracts"]),
-        (sys.modules, ["coverage"]),
-        (vars(stock.security), _SECURITY_NAMES),
-        (vars(stock.code_module), _SECURITY_NAMES),
-    ]
-    for attributes in graph._edge_attrs.values():
-        watched.append((attributes, None))
+    yield vars(workflow), ["graph", "_node_instances", "metadata", "_topo_cache"]
+    yield workflow._node_instances, None
+    yield graph._edge_attrs, None
+    yield workflow.metadata, ["connection_contracts"]
+    yield sys.modules, ["coverage"]
+    yield vars(stock.security), _SECURITY_NAMES
+    yield vars(stock.code_module), _SECURITY_NAMES
+    for attributes in list(graph._edge_attrs.values()):
+        breathe()
+        yield attributes, None
         mapping = attributes.get("mapping")
         if isinstance(mapping, dict):
-            watched.append((mapping, None))
+            yield mapping, None
     executors: set[int] = set()
     has_code = False
     for node_id in order:
+        breathe()
         node = workflow._node_instances[node_id]
-        watched.append((vars(node), _INSTANCE_KEYS))
-        watched.append((node.config, None))
+        yield vars(node), _INSTANCE_KEYS
+        yield node.config, None
         if type(getattr(node, "_cached_params", None)) is dict:
-            watched.append((node._cached_params, None))
+            yield node._cached_params, None
         executor: Any = getattr(node, "executor", None)
         if type(executor) is not stock.CodeExecutor:
             continue
         has_code = True
-        watched.append((vars(executor), None))
+        yield vars(executor), None
         if id(executor.security_config) not in executors:
             executors.add(id(executor.security_config))
-            watched.append((vars(executor.security_config), None))
+            yield vars(executor.security_config), None
     if has_code:
-        watched.append((vars(builtins), sorted(stock.code_module.ALLOWED_BUILTINS)))
+        yield vars(builtins), sorted(stock.code_module.ALLOWED_BUILTINS)
         environment = getattr(os.environ, "_data", None)
         if isinstance(environment, dict):
-            watched.append((environment, [os.environ.encodekey("CI")]))
-    return watched
+            yield environment, [os.environ.encodekey("CI")]
 
 
 def _watched_classes(order: tuple[str, ...], instances: dict[str, Any]) -> list[tuple[type, list[str]]]:

@@ -16,10 +16,10 @@ use crate::py::engine::{Ask, eval_code};
 use crate::py::values::{StockFunctions, resolve_and_sanitize};
 
 use super::inputs::{can_be_keyword, merge_resolved};
-use super::node::Node;
+use super::node::{Node, Shared, traverse_unshared};
 use super::outputs::all_serializable;
 use super::program::{Dialect, WorkflowProgram};
-use super::spare::{Builtins, BuiltinsByTemplate};
+use super::spare::Builtins;
 
 pub(super) struct CodeBody {
     code: Py<PyAny>,
@@ -39,7 +39,7 @@ pub(super) struct CodeBody {
     /// Seconds after which stock reports a time-out.
     timeout: f64,
     default_schema: bool,
-    stock: StockFunctions,
+    stock: Arc<StockFunctions>,
 }
 
 /// A node's variables before they are sanitised.
@@ -58,10 +58,7 @@ pub(super) struct Sanitized<'py> {
 }
 
 impl CodeBody {
-    pub(super) fn from_spec(
-        spec: &Bound<'_, PyDict>,
-        known: &mut BuiltinsByTemplate,
-    ) -> PyResult<Self> {
+    pub(super) fn from_spec(spec: &Bound<'_, PyDict>, shared: &mut Shared) -> PyResult<Self> {
         let get = |key: &str| -> PyResult<Bound<'_, PyAny>> {
             spec.get_item(key)?.ok_or_else(|| {
                 pyo3::exceptions::PyKeyError::new_err(format!("a code node lacks {key:?}"))
@@ -69,13 +66,10 @@ impl CodeBody {
         };
         let template: Py<PyDict> = get("builtins")?.extract()?;
         let is_live = get("builtins_are_live")?.extract()?;
-        let builtins = known
-            .entry(template.as_ptr() as usize)
-            .or_insert_with(|| Arc::new(Builtins::new(template, is_live)));
         Ok(Self {
             code: get("code")?.unbind(),
             namespace: get("namespace")?.extract()?,
-            builtins: Arc::clone(builtins),
+            builtins: shared.builtins(template, is_live),
             static_locals: get("static_locals")?.extract()?,
             names_context: get("names_context")?.extract()?,
             odd_names: get("odd_names")?.extract()?,
@@ -83,7 +77,7 @@ impl CodeBody {
             own_config: get("own_config")?.extract()?,
             timeout: get("timeout")?.extract()?,
             default_schema: get("default_schema")?.extract()?,
-            stock: StockFunctions::from_dict(get("stock")?.cast()?)?,
+            stock: shared.stock_functions(get("stock")?.cast()?)?,
         })
     }
 
@@ -286,7 +280,7 @@ impl CodeBody {
         self.builtins.traverse(visit)?;
         visit.call(&self.static_locals)?;
         visit.call(&self.own_config)?;
-        self.stock.traverse(visit)
+        traverse_unshared(&self.stock, visit)
     }
 }
 

@@ -1,6 +1,8 @@
 //! `PythonCodeNode` made from a function or a class, as `FunctionWrapper` and
 //! `ClassWrapper` run it: the signature is read once, when the plan is made.
 
+use std::sync::Arc;
+
 use crate::py::engine::Ask;
 use pyo3::exceptions::PyKeyError;
 use pyo3::intern;
@@ -10,7 +12,7 @@ use pyo3::types::{PyDict, PyString};
 use crate::py::values::{StockFunctions, ensure_json_serializable};
 
 use super::inputs::merge_resolved;
-use super::node::Node;
+use super::node::{Node, Shared, traverse_unshared};
 use super::outputs::all_serializable;
 use super::program::WorkflowProgram;
 use super::validation::Validation;
@@ -29,11 +31,11 @@ pub(super) struct FunctionBody {
     /// `None` where the node's own method validates.
     validation: Option<Validation>,
     default_schema: bool,
-    stock: StockFunctions,
+    stock: Arc<StockFunctions>,
 }
 
 impl FunctionBody {
-    pub(super) fn from_spec(spec: &Bound<'_, PyDict>) -> PyResult<Self> {
+    pub(super) fn from_spec(spec: &Bound<'_, PyDict>, shared: &mut Shared) -> PyResult<Self> {
         let get = |key: &str| -> PyResult<Bound<'_, PyAny>> {
             spec.get_item(key)?
                 .ok_or_else(|| PyKeyError::new_err(format!("a function node lacks {key:?}")))
@@ -52,7 +54,7 @@ impl FunctionBody {
                 .map(|spec| Validation::from_spec(&spec))
                 .transpose()?,
             default_schema: get("default_schema")?.extract()?,
-            stock: StockFunctions::from_dict(get("stock")?.cast()?)?,
+            stock: shared.stock_functions(get("stock")?.cast()?)?,
         })
     }
 
@@ -183,7 +185,7 @@ impl FunctionBody {
         if let Some(validation) = &self.validation {
             validation.traverse(visit)?;
         }
-        self.stock.traverse(visit)
+        traverse_unshared(&self.stock, visit)
     }
 }
 

@@ -1,6 +1,8 @@
 //! A node of any class that has stock's own `execute`: inputs and outputs are checked here,
 //! and its `run` is called in between.
 
+use std::sync::Arc;
+
 use pyo3::exceptions::PyKeyError;
 use pyo3::ffi;
 use pyo3::intern;
@@ -11,7 +13,7 @@ use crate::py::engine::Ask;
 use crate::py::values::StockFunctions;
 
 use super::inputs::{can_be_keyword, merge, merge_resolved};
-use super::node::Node;
+use super::node::{Node, Shared, traverse_unshared};
 use super::outputs::all_serializable;
 use super::program::WorkflowProgram;
 use super::switch::SwitchBody;
@@ -38,11 +40,11 @@ pub(super) struct GenericBody {
     current_node: Py<PyAny>,
     /// The node is one of Kailash's own switches.
     switch: Option<SwitchBody>,
-    stock: StockFunctions,
+    stock: Arc<StockFunctions>,
 }
 
 impl GenericBody {
-    pub(super) fn from_spec(spec: &Bound<'_, PyDict>) -> PyResult<Self> {
+    pub(super) fn from_spec(spec: &Bound<'_, PyDict>, shared: &mut Shared) -> PyResult<Self> {
         let get = |key: &str| -> PyResult<Bound<'_, PyAny>> {
             spec.get_item(key)?
                 .ok_or_else(|| PyKeyError::new_err(format!("a generic node lacks {key:?}")))
@@ -66,7 +68,7 @@ impl GenericBody {
             refuses: get("refuses")?.extract()?,
             current_node: get("current_node")?.unbind(),
             switch: get("is_switch")?.is_truthy()?.then(SwitchBody::new),
-            stock: StockFunctions::from_dict(get("stock")?.cast()?)?,
+            stock: shared.stock_functions(get("stock")?.cast()?)?,
         })
     }
 
@@ -211,7 +213,7 @@ impl GenericBody {
             visit.call(&output.class)?;
         }
         visit.call(&self.current_node)?;
-        self.stock.traverse(visit)
+        traverse_unshared(&self.stock, visit)
     }
 }
 

@@ -1,13 +1,58 @@
 //! What the plan knows of each node.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::sync::Arc;
+
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
 
+use crate::py::values::StockFunctions;
+
 use super::code::CodeBody;
 use super::function::FunctionBody;
 use super::generic::GenericBody;
-use super::spare::BuiltinsByTemplate;
+use super::spare::Builtins;
+
+/// What nodes of one plan have in common, by the address of what it is made from,
+/// which is kept: nothing else comes to have that address meanwhile.
+#[derive(Default)]
+pub(super) struct Shared {
+    builtins: HashMap<usize, Arc<Builtins>>,
+    stock: HashMap<usize, (Py<PyDict>, Arc<StockFunctions>)>,
+}
+
+impl Shared {
+    pub(super) fn builtins(&mut self, template: Py<PyDict>, is_live: bool) -> Arc<Builtins> {
+        let known = self.builtins.entry(template.as_ptr() as usize);
+        Arc::clone(known.or_insert_with(|| Arc::new(Builtins::new(template, is_live))))
+    }
+
+    pub(super) fn stock_functions(
+        &mut self,
+        functions: &Bound<'_, PyDict>,
+    ) -> PyResult<Arc<StockFunctions>> {
+        Ok(match self.stock.entry(functions.as_ptr() as usize) {
+            Entry::Occupied(known) => Arc::clone(&known.get().1),
+            Entry::Vacant(place) => {
+                let made = Arc::new(StockFunctions::from_dict(functions)?);
+                Arc::clone(&place.insert((functions.clone().unbind(), made)).1)
+            }
+        })
+    }
+}
+
+/// For a node's `__traverse__`: what several nodes hold is not visible to the collector.
+pub(super) fn traverse_unshared(
+    stock: &Arc<StockFunctions>,
+    visit: &pyo3::PyVisit<'_>,
+) -> Result<(), pyo3::PyTraverseError> {
+    if Arc::strong_count(stock) > 1 {
+        return Ok(());
+    }
+    stock.traverse(visit)
+}
 
 /// How a node's body runs.
 pub(super) enum Body {
@@ -112,14 +157,11 @@ fn flag(spec: &Bound<'_, PyDict>, key: &str) -> PyResult<bool> {
 }
 
 impl Node {
-    pub(super) fn from_spec(
-        spec: &Bound<'_, PyDict>,
-        known: &mut BuiltinsByTemplate,
-    ) -> PyResult<Self> {
+    pub(super) fn from_spec(spec: &Bound<'_, PyDict>, shared: &mut Shared) -> PyResult<Self> {
         let body = match required(spec, "kind")?.extract::<String>()?.as_str() {
-            "code" => Body::Code(CodeBody::from_spec(spec, known)?),
-            "function" => Body::Function(FunctionBody::from_spec(spec)?),
-            "run" => Body::Generic(GenericBody::from_spec(spec)?),
+            "code" => Body::Code(CodeBody::from_spec(spec, shared)?),
+            "function" => Body::Function(FunctionBody::from_spec(spec, shared)?),
+            "run" => Body::Generic(GenericBody::from_spec(spec, shared)?),
             "execute" => Body::Execute,
             "async" => Body::Async,
             other => {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -12,13 +13,12 @@ use crate::core::schedule::Brevity;
 use crate::py::errors::graph_error;
 
 use super::memory_limit::{Book, MemoryLimit};
-use super::node::Node;
+use super::node::{Node, Shared};
 use super::options::RunOptions;
 use super::round::Round;
 use super::run::{Given, Part, Service, WorkflowRun};
-use super::spare::BuiltinsByTemplate;
 use super::stage::{PlanStage, Stage};
-use super::watch::{WatchedClass, WatchedDict};
+use super::watch::{KeyLists, WatchedClass, WatchedDict};
 
 pub(super) struct Plan {
     /// In topological order, unless the workflow has cycles.
@@ -45,29 +45,30 @@ pub(crate) struct WorkflowPlan {
     pub(super) plan: Arc<Plan>,
 }
 
-type DictAndKeys<'py> = (Bound<'py, PyDict>, Option<Vec<Bound<'py, PyAny>>>);
 type ClassAndMethods<'py> = (Bound<'py, PyType>, Vec<Bound<'py, PyString>>);
 
 #[pymethods]
 impl WorkflowPlan {
     /// `nodes`: one description a node, in topological order; `dicts`: pairs of
-    /// a dict and the keys to watch in it (`None` for all); `classes`: pairs of
-    /// a class and the names of methods to watch; `memory_limit`: the
-    /// variables of `kailash.security`, and the limit in bytes; `has_cycles`:
+    /// a dict and the keys to watch in it (`None` for all), asked for when all
+    /// nodes are known; `classes`: pairs of a class and the names of methods to
+    /// watch; `memory_limit`: called then, for the variables of
+    /// `kailash.security` and the limit in bytes, or `None`; `has_cycles`:
     /// there is no topological order, and nodes run in stages only.
     #[new]
     #[pyo3(signature = (nodes, dicts, classes, memory_limit, has_cycles=false))]
     fn new(
-        nodes: &Bound<'_, PyList>,
-        dicts: Vec<DictAndKeys<'_>>,
+        nodes: &Bound<'_, PyAny>,
+        dicts: &Bound<'_, PyAny>,
         classes: Vec<ClassAndMethods<'_>>,
-        memory_limit: Option<(Bound<'_, PyDict>, u64)>,
+        memory_limit: &Bound<'_, PyAny>,
         has_cycles: bool,
     ) -> PyResult<Self> {
         let py = nodes.py();
-        let mut known = BuiltinsByTemplate::new();
-        let nodes: Vec<Node> = letting_others_in(py, nodes.iter(), |spec| {
-            Node::from_spec(spec.cast::<PyDict>()?, &mut known)
+        let mut shared = Shared::default();
+        let mut key_lists = KeyLists::new();
+        let nodes: Vec<Node> = letting_others_in(py, nodes, |spec| {
+            Node::from_spec(spec.cast::<PyDict>()?, &mut shared)
         })?;
         let in_order = nodes.iter().enumerate().all(|(target, node)| {
             let mut sources = node.edges.iter().map(|edge| edge.source as usize);
@@ -76,10 +77,13 @@ impl WorkflowPlan {
         let whole = if has_cycles {
             None
         } else if in_order {
-            Some(Arc::new(Stage::whole(&nodes).map_err(|error| {
-                let names: Vec<_> = nodes.iter().map(|node| node.id.clone_ref(py)).collect();
-                graph_error(py, &error, &names)
-            })?))
+            // Edges are looked at only, without the interpreter.
+            Some(Arc::new(py.detach(|| Stage::whole(&nodes)).map_err(
+                |error| {
+                    let names: Vec<_> = nodes.iter().map(|node| node.id.clone_ref(py)).collect();
+                    graph_error(py, &error, &names)
+                },
+            )?))
         } else {
             return Err(PyValueError::new_err("nodes are not in topological order"));
         };
@@ -91,15 +95,17 @@ impl WorkflowPlan {
             plan: Arc::new(Plan {
                 ids: ids.unbind(),
                 brevity: Brevity::new(),
-                memory_limit: match memory_limit {
+                memory_limit: match memory_limit.call0()?.extract()? {
                     None => None,
                     Some((variables, bytes)) => Some((Arc::new(Book::new(variables)?), bytes)),
                 },
                 whole,
                 nodes,
                 runs: AtomicU64::new(0),
-                dicts: letting_others_in(py, dicts.into_iter(), |(dict, keys)| {
-                    WatchedDict::new(&dict, keys.as_deref())
+                dicts: letting_others_in(py, dicts, |pair| {
+                    let (dict, keys): (Bound<'_, PyDict>, Option<Bound<'_, PyList>>) =
+                        pair.extract()?;
+                    WatchedDict::new(&dict, keys.as_ref(), &mut key_lists)
                 })?,
                 classes: classes
                     .into_iter()
@@ -295,17 +301,21 @@ impl WorkflowPlan {
 
 /// Maps what there may be tens of thousands of, without keeping the interpreter
 /// from other threads meanwhile: one of them may be an event loop's.
-fn letting_others_in<T, R>(
-    py: Python<'_>,
-    items: impl Iterator<Item = T>,
-    mut read: impl FnMut(T) -> PyResult<R>,
+fn letting_others_in<'py, R>(
+    py: Python<'py>,
+    items: &Bound<'py, PyAny>,
+    mut read: impl FnMut(Bound<'py, PyAny>) -> PyResult<R>,
 ) -> PyResult<Vec<R>> {
-    const AT_A_TIME: usize = 128;
-    let mut found = Vec::with_capacity(items.size_hint().0);
-    for item in items {
-        found.push(read(item)?);
-        if found.len().is_multiple_of(AT_A_TIME) {
-            py.detach(std::thread::yield_now);
+    const TURN: Duration = Duration::from_millis(1);
+    // Who only lets go has it back before anybody else has woken up.
+    const PAUSE: Duration = Duration::from_micros(20);
+    let mut found = Vec::new();
+    let mut began = Instant::now();
+    for item in items.try_iter()? {
+        found.push(read(item?)?);
+        if began.elapsed() >= TURN {
+            py.detach(|| std::thread::sleep(PAUSE));
+            began = Instant::now();
         }
     }
     Ok(found)

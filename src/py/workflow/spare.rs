@@ -6,9 +6,6 @@
 //! nothing in it was ever changed. Otherwise, and where Python keeps no stamp,
 //! the next execution gets a new copy.
 
-use std::collections::HashMap;
-use std::sync::Arc;
-
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -16,9 +13,6 @@ use pyo3::types::PyDict;
 use crate::core::locks::Mutex;
 
 use super::watch::version;
-
-/// The nodes of a plan share what they were given the same template for.
-pub(super) type BuiltinsByTemplate = HashMap<usize, Arc<Builtins>>;
 
 pub(super) struct Builtins {
     template: Py<PyDict>,

@@ -5,11 +5,14 @@
 //! 3.14), so the usual check is one comparison; only a dict with another stamp
 //! is compared entry by entry.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyString, PyType};
+use pyo3::types::{PyDict, PyList, PyString, PyType};
 
 #[cfg(not(Py_3_14))]
 #[allow(deprecated)] // the stamp is there in every version that compiles this
@@ -24,36 +27,61 @@ pub(super) fn version(_: &Bound<'_, PyDict>) -> u64 {
     0
 }
 
+/// Lists of keys that many dicts are watched for, by the address of the list, which
+/// is nobody else's for as long as this holds the list.
+pub(super) type KeyLists = HashMap<usize, (Py<PyList>, Arc<[Py<PyAny>]>)>;
+
+enum Keys {
+    /// All that the dict has, in its order.
+    All(Box<[Py<PyAny>]>),
+    /// Other keys may come and go.
+    Selected(Arc<[Py<PyAny>]>),
+}
+
 /// A dict as it was when the plan was made.
 pub(super) struct WatchedDict {
     dict: Py<PyDict>,
     version: AtomicU64,
-    entries: Vec<(Py<PyAny>, Option<Py<PyAny>>)>,
-    /// Whether other keys may come and go.
-    selected_only: bool,
+    keys: Keys,
+    /// What was there under each key.
+    values: Box<[Option<Py<PyAny>>]>,
 }
 
 impl WatchedDict {
-    /// Watches all entries of `dict`, or only those under `keys`.
+    /// Watches all entries of a dict, or only those under some keys.
     pub(super) fn new(
         dict: &Bound<'_, PyDict>,
-        keys: Option<&[Bound<'_, PyAny>]>,
+        keys: Option<&Bound<'_, PyList>>,
+        known: &mut KeyLists,
     ) -> PyResult<Self> {
-        let entries = match keys {
-            None => dict
-                .iter()
-                .map(|(key, value)| (key.unbind(), Some(value.unbind())))
-                .collect(),
-            Some(keys) => keys
-                .iter()
-                .map(|key| Ok((key.clone().unbind(), dict.get_item(key)?.map(Bound::unbind))))
-                .collect::<PyResult<_>>()?,
+        let (keys, values) = match keys {
+            None => {
+                let (keys, values): (Vec<_>, Vec<_>) = dict
+                    .iter()
+                    .map(|(key, value)| (key.unbind(), Some(value.unbind())))
+                    .unzip();
+                (Keys::All(keys.into()), values.into())
+            }
+            Some(list) => {
+                let keys = match known.entry(list.as_ptr() as usize) {
+                    Entry::Occupied(known) => Arc::clone(&known.get().1),
+                    Entry::Vacant(place) => {
+                        let keys: Vec<Py<PyAny>> = list.extract()?;
+                        Arc::clone(&place.insert((list.clone().unbind(), keys.into())).1)
+                    }
+                };
+                let values = keys
+                    .iter()
+                    .map(|key| Ok(dict.get_item(key)?.map(Bound::unbind)))
+                    .collect::<PyResult<_>>()?;
+                (Keys::Selected(keys), values)
+            }
         };
         Ok(Self {
             dict: dict.clone().unbind(),
             version: AtomicU64::new(version(dict)),
-            entries,
-            selected_only: keys.is_some(),
+            keys,
+            values,
         })
     }
 
@@ -73,37 +101,40 @@ impl WatchedDict {
     #[cold]
     fn compare(&self, py: Python<'_>) -> PyResult<bool> {
         let dict = self.dict.bind(py);
-        if !self.selected_only && dict.len() != self.entries.len() {
-            return Ok(false);
-        }
-        for (key, expected) in &self.entries {
-            let found = dict.get_item(key)?;
-            let same = match (&found, expected) {
-                (Some(found), Some(expected)) => found.is(expected),
-                (None, None) => true,
-                _ => false,
-            };
-            if !same {
-                return Ok(false);
+        match &self.keys {
+            Keys::Selected(keys) => {
+                for (key, expected) in keys.iter().zip(&self.values) {
+                    if !is_same(dict.get_item(key)?, expected.as_ref()) {
+                        return Ok(false);
+                    }
+                }
+                Ok(true)
             }
+            // The order of keys decides the order of results.
+            Keys::All(keys) => Ok(dict.len() == keys.len()
+                && dict.iter().zip(keys.iter().zip(&self.values)).all(
+                    |((key, value), (name, expected))| {
+                        key.is(name) && is_same(Some(value), expected.as_ref())
+                    },
+                )),
         }
-        if self.selected_only {
-            return Ok(true);
-        }
-        // The order of keys decides the order of results.
-        Ok(dict
-            .iter()
-            .zip(&self.entries)
-            .all(|((key, _), (expected, _))| key.is(expected)))
     }
 
     pub(super) fn traverse(&self, visit: &pyo3::PyVisit<'_>) -> Result<(), pyo3::PyTraverseError> {
         visit.call(&self.dict)?;
-        for (key, value) in &self.entries {
-            visit.call(key)?;
-            visit.call(value)?;
+        // Selected ones are names, which refer to nothing.
+        if let Keys::All(keys) = &self.keys {
+            keys.iter().try_for_each(|key| visit.call(key))?;
         }
-        Ok(())
+        self.values.iter().try_for_each(|value| visit.call(value))
+    }
+}
+
+fn is_same(found: Option<Bound<'_, PyAny>>, expected: Option<&Py<PyAny>>) -> bool {
+    match (found, expected) {
+        (Some(found), Some(expected)) => found.is(expected),
+        (None, None) => true,
+        _ => false,
     }
 }
 
@@ -145,12 +176,7 @@ impl WatchedClass {
         }
         for (name, expected) in &self.methods {
             let found = class.getattr_opt(name)?;
-            let same = match (&found, expected) {
-                (Some(found), Some(expected)) => found.is(expected),
-                (None, None) => true,
-                _ => false,
-            };
-            if !same {
+            if !is_same(found, expected.as_ref()) {
                 return Ok(false);
             }
         }
