@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from nexus_core.runtime import compiler
+from nexus_core.runtime import LocalRuntime, compiler
 from runtime.support import code_workflow
 
 OnLoop = Callable[..., Any]
@@ -63,13 +63,56 @@ def test_what_never_stops_changing_is_read_on_the_loop(on_loop: OnLoop, monkeypa
         if call % MANY == MANY - 1:
             first.code = f"result = {call}"
 
-    Meanwhile(monkeypatch, change)
+    meanwhile = Meanwhile(monkeypatch, change)
 
     async def body(runtime: Any) -> None:
         results, _ = await runtime.execute_workflow_async(workflow, {})
         assert f"result = {results['n0']['result']}" == first.code
 
     on_loop(body)
+    # Each time before, while and after its nodes are described.
+    assert meanwhile.calls == compiler._READINGS * 3 * MANY
+
+
+def test_a_node_that_comes_while_the_order_is_looked_at_is_run(
+    on_loop: OnLoop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workflow = large()
+    ordered = compiler._ordered
+
+    def and_then_add(workflow: Any, awaits: Any) -> Any:
+        order = ordered(workflow, awaits)
+        if "late" not in workflow._node_instances:
+            workflow.add_node("late", code_workflow({"late": "result = 3"})._node_instances["late"])
+        return order
+
+    monkeypatch.setattr(compiler, "_ordered", and_then_add)
+
+    async def body(runtime: Any) -> None:
+        results, _ = await runtime.execute_workflow_async(workflow, {})
+        assert len(results) == MANY + 1
+        assert results["late"] == {"result": 3}
+
+    on_loop(body)
+
+
+def test_what_changes_while_a_caller_has_it_read_is_not_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    workflow = large()
+    calls = 0
+    describe = compiler._describe
+
+    def and_then_change(*arguments: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        described = describe(*arguments)
+        if calls == 2:
+            workflow._node_instances["n0"].code = "result = 2"
+        return described
+
+    monkeypatch.setattr(compiler, "_describe", and_then_change)
+    with LocalRuntime(enable_monitoring=False, strict=True) as runtime:
+        assert runtime.execute(workflow)[0]["n0"] == {"result": 2}
+    assert calls == 2 * MANY
 
 
 def test_what_does_not_change_is_read_once(on_loop: OnLoop, monkeypatch: pytest.MonkeyPatch) -> None:

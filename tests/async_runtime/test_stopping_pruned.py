@@ -75,7 +75,6 @@ def test_when_time_is_up_nothing_more_starts_and_no_thread_is_waited_for(
         gate = Gate()
         with pytest.raises(error):
             await runtime.execute_workflow_async(make(gate), {}, **limits)
-        assert gate.entered.is_set()
         gate.open.set()
         await is_over(runtime)
         assert gate.later == []
@@ -114,6 +113,38 @@ def test_a_run_that_is_cancelled_before_it_has_a_thread_never_begins(on_loop: On
         assert results["after"] == {"result": "after"}
         await is_over(runtime)
         assert not second.entered.is_set()
+
+    on_loop(body, thread_pool_size=1, **PRUNED)
+
+
+def test_time_that_is_up_while_a_node_is_awaited_waits_for_no_thread(on_loop: OnLoop) -> None:
+    async def body(runtime: Any) -> None:
+        first, second = Gate(), Gate()
+        second.open.set()
+
+        async def until_time_is_up(node: Node, **_: Any) -> None:
+            # Then the run's one thread is busy, and what comes next would have to wait for it.
+            running.append(asyncio.ensure_future(runtime.execute_workflow_async(gated(first), {})))
+            await first.is_entered()
+            await asyncio.sleep(60)
+
+        running: list[asyncio.Future[Any]] = []
+        with pytest.raises(TimeoutError):
+            await runtime.execute_workflow_async(gated(second, AwaitingNode(until_time_is_up)), {})
+        assert not first.open.is_set()
+        first.open.set()
+        await asyncio.wait(running)
+
+    on_loop(body, thread_pool_size=1, execution_timeout=1, **PRUNED)
+
+
+def test_it_runs_after_a_clean_up(on_loop: OnLoop, make: Any) -> None:
+    async def body(runtime: Any) -> None:
+        gate = Gate()
+        gate.open.set()
+        await runtime.cleanup()
+        results, _ = await runtime.execute_workflow_async(make(gate), {})
+        assert results["after"] == {"result": "after"}
 
     on_loop(body, thread_pool_size=1, **PRUNED)
 

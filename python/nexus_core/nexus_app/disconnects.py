@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -28,9 +29,9 @@ class _Noticing:
         """Handles one request."""
         waiting = Client(receive)
 
-        async def answer(message: Message) -> None:
+        def answer(message: Message) -> Awaitable[None]:
             waiting.answered = True
-            await send(message)
+            return send(message)
 
         token = client.set(waiting)
         try:

@@ -462,7 +462,7 @@ class AsyncLocalRuntime(stock.StockAsyncLocalRuntime, LocalRuntime):
             or type(inputs) is not dict
             or type(workflow) is not stock.Workflow
             or _runtime_trust_context.get() is not None
-            or self._hook_registry.subscriber_count
+            or self._hook_registry._callbacks
             or _logger.isEnabledFor(logging.INFO)
             or _nodes_logger.isEnabledFor(logging.INFO)
         ):
@@ -470,7 +470,7 @@ class AsyncLocalRuntime(stock.StockAsyncLocalRuntime, LocalRuntime):
         plan = known(workflow, Awaits.ASYNC_NODES)
         if plan is None or not (plan.fits_on_loop and plan.only_code_on_threads and plan.plan.is_short()):
             return None
-        return None if is_pruned(self, plan) else plan
+        return None if plan.switch_count and is_pruned(self, plan) else plan
 
     def _remember(self) -> None:
         """Notes that nothing about the runtime has to be delegated."""

@@ -132,16 +132,19 @@ class AsyncPrunedRun:
 
     async def _on_thread(self, act: Callable[[], Any]) -> Any:
         """What a call on a thread of the runtime's pool returns, unless time is up before."""
+        if self._expiry.done():
+            raise _Expired
         loop = asyncio.get_running_loop()
         woken = self._woken = loop.create_future()
-        step = self._runtime.thread_pool.submit(contextvars.copy_context().run, act)
-
-        def wake(_: Any) -> None:
-            # A loop that is closed has nobody who waits.
-            with contextlib.suppress(RuntimeError):
-                loop.call_soon_threadsafe(self._wake, woken)
-
-        step.add_done_callback(wake)
+        run = partial(contextvars.copy_context().run, act)
+        step: Any
+        if self._runtime.thread_pool is None:
+            # After ``cleanup``: the loop has threads of its own.
+            step = loop.run_in_executor(None, run)
+            step.add_done_callback(lambda ended: (ended.cancelled() or ended.exception(), self._wake(woken)))
+        else:
+            step = self._runtime.thread_pool.submit(run)
+            step.add_done_callback(partial(self._wake_from_thread, loop, woken))
         try:
             await woken
         except asyncio.CancelledError:
@@ -151,6 +154,11 @@ class AsyncPrunedRun:
             step.cancel()
             raise _Expired
         return step.result()
+
+    def _wake_from_thread(self, loop: asyncio.AbstractEventLoop, woken: asyncio.Future[None], _: Any) -> None:
+        # A loop that is closed has nobody who waits.
+        with contextlib.suppress(RuntimeError):
+            loop.call_soon_threadsafe(self._wake, woken)
 
     @staticmethod
     def _wake(woken: asyncio.Future[None]) -> None:

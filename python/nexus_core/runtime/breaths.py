@@ -8,7 +8,7 @@ __all__ = ["Breaths", "hold_breath"]
 
 
 def hold_breath() -> None:
-    """For work on a thread whose turn it is: nobody else has one."""
+    """For work that a caller waits for: it lets go of the interpreter when that asks for it, no sooner."""
 
 
 class Breaths:

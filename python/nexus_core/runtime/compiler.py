@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import builtins
-import contextlib
 import os
 import sys
 import weakref
@@ -72,6 +71,9 @@ class Awaits(IntEnum):
     ASYNC_NODES = 3
     #: None, as it does with ``enable_analysis=False``.
     NONE = 4
+
+    # An enumeration's own is written in Python, and every run looks a plan up.
+    __hash__ = int.__hash__
 
 
 class NotNative(Exception):
@@ -146,7 +148,11 @@ def known(workflow: Any, awaits: Awaits) -> CompiledWorkflow | None:
 
 
 class Changing(Exception):
-    """A workflow was changed while it was read."""
+    """A workflow was changed while it was read, again and again."""
+
+
+#: How often a workflow is read that is changed meanwhile.
+_READINGS = 3
 
 
 def compile_aside(workflow: Any, awaits: Awaits) -> None:
@@ -158,13 +164,11 @@ def compile_aside(workflow: Any, awaits: Awaits) -> None:
 
     Raises:
         NotNative: If the native engine cannot run the workflow.
-        Changing: If it was changed meanwhile, again and again.
+        Changing: If it did not stand still.
     """
-    for _ in range(3):
-        with contextlib.suppress(Changing):
-            _remember(workflow, awaits, _compile(workflow, awaits, Breaths()))
-            return
-    raise Changing
+    _, stood_still = _read(workflow, awaits, Breaths())
+    if not stood_still:
+        raise Changing
 
 
 def compiled(workflow: Any, awaits: Awaits) -> CompiledWorkflow:
@@ -177,12 +181,17 @@ def compiled(workflow: Any, awaits: Awaits) -> CompiledWorkflow:
     Raises:
         NotNative: If the native engine cannot run the workflow.
     """
-    current = known(workflow, awaits)
-    if current is not None:
-        return current
-    fresh = _compile(workflow, awaits)
-    _remember(workflow, awaits, fresh)
-    return fresh
+    return known(workflow, awaits) or _read(workflow, awaits, hold_breath)[0]
+
+
+def _read(workflow: Any, awaits: Awaits, breathe: Callable[[], object]) -> tuple[CompiledWorkflow, bool]:
+    """A new plan, and whether the workflow stood still for it; it is remembered only then."""
+    for _ in range(_READINGS):
+        fresh, stood_still = _compile(workflow, awaits, breathe)
+        if stood_still:
+            _remember(workflow, awaits, fresh)
+            break
+    return fresh, stood_still
 
 
 def _remember(workflow: Any, awaits: Awaits, fresh: CompiledWorkflow) -> None:
@@ -196,24 +205,20 @@ def _remember(workflow: Any, awaits: Awaits, fresh: CompiledWorkflow) -> None:
     _cache[key] = (weakref.ref(workflow, forget), fresh)
 
 
-def _compile(workflow: Any, awaits: Awaits, breathe: Callable[[], object] = hold_breath) -> CompiledWorkflow:
-    kind_of_order = _order(workflow, awaits)
-    cycles = _cycles(workflow, kind_of_order)
-    try:
-        order = tuple(workflow.graph.nodes() if cycles is not None else workflow.get_execution_order())
-    except Exception as refused:
-        raise NotNative("the workflow has no execution order") from refused
+def _compile(workflow: Any, awaits: Awaits, breathe: Callable[[], object]) -> tuple[CompiledWorkflow, bool]:
+    """A plan, and whether nothing that it was made from has changed meanwhile."""
+    kind_of_order, order = _ordered(workflow, awaits)
     instances = workflow._node_instances
     if any(node_id not in instances for node_id in order):
         raise NotNative("a node of the graph has no instance")
     if not all(isinstance(node_id, str) for node_id in order):
         raise NotNative("a node's id is not a string")
-    before = None
-    if breathe is not hold_breath:
-        # Others have their turns, and may change what is read.
-        before = WorkflowPlan(
-            (), _watched_dicts(workflow, order, breathe), _watched_classes(order, instances), lambda: None
-        )
+    # Other threads have their turns, and may change what is read.
+    before = WorkflowPlan(
+        (), _watched_dicts(workflow, order, breathe), _watched_classes(order, instances), lambda: None
+    )
+    was_ordered = _ordered(workflow, awaits) == (kind_of_order, order)
+    cycles = _cycles(workflow, kind_of_order)
     is_local = awaits in (Awaits.ANY, Awaits.CLEANUP)
     # Stock awaits the nodes of cycles one by one, on loops of their own.
     reading = _Reading(workflow, order, awaits if cycles is None else Awaits.NONE, kind_of_order, breathe)
@@ -245,9 +250,7 @@ def _compile(workflow: Any, awaits: Awaits, breathe: Callable[[], object] = hold
         cycles=cycles,
         one_pass=kind_of_order is _Order.ONE_PASS,
     )
-    if before is not None and not before.is_current():
-        raise Changing
-    return fresh
+    return fresh, was_ordered and before.is_current()
 
 
 class _Reading:
@@ -335,6 +338,15 @@ class _Order(IntEnum):
     ONE_PASS = 2
     #: There are cycles, and no order.
     CYCLIC = 3
+
+
+def _ordered(workflow: Any, awaits: Awaits) -> tuple[_Order, tuple[str, ...]]:
+    """In which order nodes are described, and the nodes in it."""
+    kind = _order(workflow, awaits)
+    try:
+        return kind, tuple(workflow.graph.nodes() if kind is _Order.CYCLIC else workflow.get_execution_order())
+    except Exception as refused:
+        raise NotNative("the workflow has no execution order") from refused
 
 
 def _order(workflow: Any, awaits: Awaits) -> _Order:

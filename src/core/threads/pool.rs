@@ -66,13 +66,7 @@ impl WorkerPool {
     /// take no more jobs.
     pub fn ensure(&'static self, wanted: usize, body: ThreadBody) -> usize {
         let mut state = self.state.lock();
-        if state.closing {
-            return 0;
-        }
-        if state.threads >= wanted {
-            return state.threads;
-        }
-        while state.threads < wanted {
+        while state.threads < wanted && !state.closing {
             state.threads += 1;
             state.starting += 1;
             let number = state.threads;
@@ -89,9 +83,11 @@ impl WorkerPool {
             if started.is_err() {
                 state.threads -= 1;
                 state.starting -= 1;
+                self.started.notify_all();
                 break;
             }
         }
+        // Those that others have asked for, too.
         while state.starting > 0 {
             state = self.started.wait(state);
         }

@@ -277,7 +277,9 @@ impl CodeBody {
 
     pub(super) fn traverse(&self, visit: &pyo3::PyVisit<'_>) -> Result<(), pyo3::PyTraverseError> {
         visit.call(&self.namespace)?;
-        self.builtins.traverse(visit)?;
+        if Arc::strong_count(&self.builtins) == 1 {
+            self.builtins.traverse(visit)?;
+        }
         visit.call(&self.static_locals)?;
         visit.call(&self.own_config)?;
         traverse_unshared(&self.stock, visit)
