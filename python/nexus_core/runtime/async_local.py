@@ -462,7 +462,7 @@ class AsyncLocalRuntime(stock.StockAsyncLocalRuntime, LocalRuntime):
             or type(inputs) is not dict
             or type(workflow) is not stock.Workflow
             or _runtime_trust_context.get() is not None
-            or self._hook_registry._callbacks
+            or self._hook_registry.subscriber_count
             or _logger.isEnabledFor(logging.INFO)
             or _nodes_logger.isEnabledFor(logging.INFO)
         ):
