@@ -156,3 +156,33 @@ def test_inputs_are_taken_as_they_are_when_the_run_begins(on_loop: OnLoop) -> No
         await holding
 
     on_loop(body, max_concurrent_nodes=1, thread_pool_size=1)
+
+
+def test_a_short_run_that_lets_others_go_first_has_taken_its_inputs(on_loop: OnLoop) -> None:
+    async def body(runtime: AsyncLocalRuntime) -> None:
+        workflow = code_workflow({"n": "result = x"})
+        for _ in range(20):
+            await runtime.execute_workflow_async(workflow, {"x": 0})
+        assert "it has proved to be short" in str(runtime.explain(workflow))
+        # As if short runs had kept the loop for long.
+        runtime._fast.on_loop = 1.0
+        inputs = {"x": 1}
+        waiting = asyncio.ensure_future(runtime.execute_workflow_async(workflow, inputs))
+        await asyncio.sleep(0)
+        inputs["x"] = 2
+        assert (await waiting)[0] == {"n": {"result": 1}}
+
+    on_loop(body)
+
+
+def test_a_run_whose_workflow_is_read_on_a_thread_has_taken_its_inputs(on_loop: OnLoop) -> None:
+    async def body(runtime: AsyncLocalRuntime) -> None:
+        workflow = code_workflow({f"n{i}": "result = x" for i in range(150)})
+        inputs = {"x": 1}
+        waiting = asyncio.ensure_future(runtime.execute_workflow_async(workflow, inputs))
+        await asyncio.sleep(0)
+        inputs["x"] = 2
+        results, _ = await waiting
+        assert set(map(str, results.values())) == {"{'result': 1}"}
+
+    on_loop(body)

@@ -219,7 +219,7 @@ class AsyncLocalRuntime(stock.StockAsyncLocalRuntime, LocalRuntime):
             if short is not None:
                 return await self._execute_short(workflow, short, inputs)
         _validate_limits(soft_time_limit, time_limit)
-        await self._read_large(workflow)
+        inputs = await self._read_large(workflow, inputs)
         plan = self._async_plan_for(workflow, inputs, idempotency_key)
         if isinstance(plan, tuple):
             return await self._delegate(
@@ -258,6 +258,8 @@ class AsyncLocalRuntime(stock.StockAsyncLocalRuntime, LocalRuntime):
     ) -> tuple[dict[str, Any], str]:
         """What :meth:`_execute_native` comes to for a run that :meth:`_short_plan` has a plan for."""
         fast = self._fast
+        # The caller may change what it gave as soon as anybody else has a turn.
+        variables = dict(inputs)
         if fast.on_loop >= LONGEST_ON_LOOP:
             # Short runs in a row have kept the loop for long.
             fast.on_loop = 0.0
@@ -265,7 +267,7 @@ class AsyncLocalRuntime(stock.StockAsyncLocalRuntime, LocalRuntime):
         began = time.perf_counter()
         self._counts.native_runs += 1
         options: RunOptions = fast.options  # type: ignore[assignment]  # there are some, or there were no plan
-        run = AsyncRun(self, workflow, plan, dict(inputs), options, None, None, self.resource_registry)
+        run = AsyncRun(self, workflow, plan, variables, options, None, None, self.resource_registry)
         succeeded = False
         try:
             results = run.run_here()
@@ -435,7 +437,7 @@ class AsyncLocalRuntime(stock.StockAsyncLocalRuntime, LocalRuntime):
         if buffer < 1:
             raise ValueError(f"buffer is {buffer!r}, and must be at least 1: no event could be kept")
         inputs = {} if inputs is None else inputs
-        await self._read_large(workflow)
+        inputs = await self._read_large(workflow, inputs)
         plan = self._async_plan_for(workflow, inputs, None)
         run_id = new_run_id()
         steps: Coroutine[Any, Any, tuple[dict[str, Any], str]]
@@ -482,14 +484,21 @@ class AsyncLocalRuntime(stock.StockAsyncLocalRuntime, LocalRuntime):
 
     # --- what is native -----------------------------------------------------------------
 
-    async def _read_large(self, workflow: Any) -> None:
-        """Reads a workflow whose reading would keep the loop for long, on a thread."""
+    async def _read_large(self, workflow: Any, inputs: Any) -> Any:
+        """Reads a workflow whose reading would keep the loop for long, on a thread.
+
+        Returns:
+            The inputs as they are now, since the caller may change its own meanwhile.
+        """
         if type(workflow) is not stock.Workflow or len(workflow._node_instances) < _LARGE:
-            return
+            return inputs
         if known(workflow, self._awaits()) is None:
+            if type(inputs) is dict:
+                inputs = dict(inputs)
             # What is wrong with it is found again, and told, by whoever needs the plan.
             with contextlib.suppress(Exception):
                 await asyncio.to_thread(compile_aside, workflow, self._awaits())
+        return inputs
 
     def _awaits(self) -> Awaits:
         return Awaits.ASYNC_NODES if self.analyzer else Awaits.NONE
