@@ -2,6 +2,7 @@
 
 pub mod graph;
 pub mod locks;
+pub mod metrics;
 pub mod schedule;
 pub mod sync;
 #[cfg(test)]
