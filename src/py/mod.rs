@@ -1,5 +1,6 @@
 //! Python bindings: thin, frozen classes over `crate::core`.
 
+mod clients;
 mod engine;
 mod errors;
 mod task_graph;
@@ -11,6 +12,8 @@ use pyo3::prelude::*;
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add_function(wrap_pyfunction!(engine::close_workers, module)?)?;
+    module.add_class::<clients::Client>()?;
+    module.add_class::<clients::Noticing>()?;
     module.add_class::<engine::Places>()?;
     module.add_class::<engine::LoopMailbox>()?;
     module.add_function(wrap_pyfunction!(engine::collection, module)?)?;

@@ -165,7 +165,7 @@ def test_a_short_run_that_lets_others_go_first_has_taken_its_inputs(on_loop: OnL
             await runtime.execute_workflow_async(workflow, {"x": 0})
         assert "it has proved to be short" in str(runtime.explain(workflow))
         # As if short runs had kept the loop for long.
-        runtime._fast.on_loop = 1.0
+        runtime._short_way.on_loop = 1.0
         inputs = {"x": 1}
         waiting = asyncio.ensure_future(runtime.execute_workflow_async(workflow, inputs))
         await asyncio.sleep(0)

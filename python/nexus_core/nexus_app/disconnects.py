@@ -2,42 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
 from typing import Any
 
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
-
-from nexus_core.runtime.clients import Client, client
+from nexus_core._core import Noticing
+from nexus_core.runtime.clients import client
 
 __all__ = ["forget_clients", "notice_clients"]
 
 #: The route on which a request waits for a run.
 _PATH = "/execute"
-
-
-class _Noticing:
-    """Lets the run of a request know its client; a run that takes long listens to it.
-
-    Args:
-        inner: The route's own app.
-    """
-
-    def __init__(self, inner: ASGIApp) -> None:
-        self.inner = inner
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handles one request."""
-        waiting = Client(receive)
-
-        def answer(message: Message) -> Awaitable[None]:
-            waiting.answered = True
-            return send(message)
-
-        token = client.set(waiting)
-        try:
-            await self.inner(scope, receive, answer)
-        finally:
-            client.reset(token)
 
 
 def notice_clients(api: Any) -> None:
@@ -53,7 +26,7 @@ def notice_clients(api: Any) -> None:
     if not routes:
         raise LookupError(f"there is no route {_PATH}")
     for route in routes:
-        route.app = _Noticing(route.app)
+        route.app = Noticing(route.app, client)
 
 
 def forget_clients(api: Any) -> None:
@@ -63,5 +36,5 @@ def forget_clients(api: Any) -> None:
         api: The ``WorkflowAPI`` of the workflow.
     """
     for route in api.app.router.routes:
-        if isinstance(getattr(route, "app", None), _Noticing):
+        if isinstance(getattr(route, "app", None), Noticing):
             route.app = route.app.inner

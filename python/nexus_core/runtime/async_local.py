@@ -13,7 +13,6 @@ from typing import Any
 
 from kailash.runtime._time_limits import _validate_limits
 from kailash.runtime.metrics import get_metrics_bridge
-from kailash.runtime.trust.context import _runtime_trust_context
 from kailash.sdk_exceptions import HardTimeLimitExceeded, SoftTimeLimitExceeded, WorkflowCancelledError
 from kailash.workflow.credentials import get_credential_store
 
@@ -29,7 +28,6 @@ from nexus_core.runtime.durability import Durability, begin_async, how_it_is_dur
 from nexus_core.runtime.durable_async_run import DurableAsyncRun
 from nexus_core.runtime.events import RunEvent
 from nexus_core.runtime.explain import DelegationError, Explanation
-from nexus_core.runtime.fast_path import LONGEST_ON_LOOP, FastPath
 from nexus_core.runtime.local import LocalRuntime
 from nexus_core.runtime.log_visibility import is_visible
 from nexus_core.runtime.pruning import PRUNING_NOTE, is_pruned, reasons_not_to_prune
@@ -37,6 +35,7 @@ from nexus_core.runtime.pruning_log import log_beginning
 from nexus_core.runtime.run_ids import new_run_id
 from nexus_core.runtime.run_options import run_options
 from nexus_core.runtime.run_stream import EventBuffer
+from nexus_core.runtime.short_way import LONGEST_ON_LOOP, short_way
 from nexus_core.versions import warn_once
 
 __all__ = ["AsyncLocalRuntime"]
@@ -120,7 +119,7 @@ class AsyncLocalRuntime(stock.StockAsyncLocalRuntime, LocalRuntime):
         self.thread_pool_size = thread_pool_size
         self.run_short_on_loop = run_short_on_loop
         self._places = Places(max_concurrent_nodes, thread_pool_size)
-        self._fast = FastPath()
+        self._short_way = short_way(_account_for)
         self._cleaned_up = False
 
     # --- what users ask about --------------------------------------------------------
@@ -161,6 +160,16 @@ class AsyncLocalRuntime(stock.StockAsyncLocalRuntime, LocalRuntime):
             notes.append("it has cycles, of which one pass is made, as by Kailash's AsyncLocalRuntime")
         notes.extend(how_it_is_durable(self))
         return Explanation(not reasons, tuple(reasons), plan.explanations, tuple(notes))
+
+    def engine_statistics(self) -> dict[str, Any]:
+        """How many runs were native, and why others were delegated.
+
+        Returns:
+            ``{"native_runs": int, "delegated_runs": {reason: int}}``.
+        """
+        statistics = super().engine_statistics()
+        statistics["native_runs"] += self._short_way.runs
+        return statistics
 
     def close(self) -> None:
         """As Kailash's, without its wait of five seconds for a loop that is not running."""
@@ -215,9 +224,19 @@ class AsyncLocalRuntime(stock.StockAsyncLocalRuntime, LocalRuntime):
             DelegationError: If the runtime is strict and Kailash would have to run this.
         """
         if context is None and idempotency_key is None and soft_time_limit is None and time_limit is None:
-            short = self._short_plan(workflow, inputs)
-            if short is not None:
-                return await self._execute_short(workflow, short, inputs)
+            short = self._short_way
+            if short.on_loop >= LONGEST_ON_LOOP:
+                # Short runs in a row have kept the loop for long. The caller may change what
+                # it gave as soon as anybody else has a turn.
+                short.on_loop = 0.0
+                inputs = dict(inputs) if type(inputs) is dict else inputs
+                await asyncio.sleep(0)
+            try:
+                outcome = short.attempt(self, self.__dict__, workflow, inputs)
+            except Exception as error:
+                raise self._as_raised(error)  # noqa: B904 - it has its cause
+            if outcome is not None:
+                return outcome if type(outcome[1]) is str else await self._finish_short(workflow, *outcome)
         _validate_limits(soft_time_limit, time_limit)
         inputs = await self._read_large(workflow, inputs)
         plan = self._async_plan_for(workflow, inputs, idempotency_key)
@@ -253,34 +272,18 @@ class AsyncLocalRuntime(stock.StockAsyncLocalRuntime, LocalRuntime):
         outcome: tuple[dict[str, Any], str] = await super().execute_workflow_async(workflow, inputs, context, **options)
         return outcome
 
-    async def _execute_short(
-        self, workflow: Any, plan: CompiledWorkflow, inputs: dict[str, Any]
-    ) -> tuple[dict[str, Any], str]:
-        """What :meth:`_execute_native` comes to for a run that :meth:`_short_plan` has a plan for."""
-        fast = self._fast
-        # The caller may change what it gave as soon as anybody else has a turn.
-        variables = dict(inputs)
-        if fast.on_loop >= LONGEST_ON_LOOP:
-            # Short runs in a row have kept the loop for long.
-            fast.on_loop = 0.0
-            await asyncio.sleep(0)
-        began = time.perf_counter()
-        self._counts.native_runs += 1
-        options: RunOptions = fast.options  # type: ignore[assignment]  # there are some, or there were no plan
-        run = AsyncRun(self, workflow, plan, variables, options, None, None, self.resource_registry)
+    async def _finish_short(self, workflow: Any, run: AsyncRun, seconds: float) -> tuple[dict[str, Any], str]:
+        """Awaits a run that took the short way for so long, and that is now left to workers."""
+        began = time.perf_counter() - seconds
         succeeded = False
         try:
-            results = run.run_here()
-            if results is None:
-                results = await run.execute(self.execution_timeout)
+            results = await run.execute(self.execution_timeout)
             succeeded = True
         except Exception as error:
             raise self._as_raised(error)  # noqa: B904 - it has its cause
         finally:
             run.release()
-            seconds = time.perf_counter() - began
-            fast.on_loop += seconds
-            _account_for(workflow, seconds, succeeded)
+            _account_for(workflow, time.perf_counter() - began, succeeded)
         return results, new_run_id()
 
     def _as_raised(self, error: Exception) -> BaseException:
@@ -453,34 +456,11 @@ class AsyncLocalRuntime(stock.StockAsyncLocalRuntime, LocalRuntime):
             async for event in told:
                 yield event
 
-    def _short_plan(self, workflow: Any, inputs: Any) -> CompiledWorkflow | None:
-        """The plan of a workflow that may run on the loop's own thread with nobody watching.
-
-        Asks only what can have changed since ``reasons_to_delegate`` last found nothing.
-        """
-        if (
-            self._fast.options is None
-            or not self._fast.stamp.holds(self, self.__dict__)
-            or type(inputs) is not dict
-            or type(workflow) is not stock.Workflow
-            or _runtime_trust_context.get() is not None
-            or self._hook_registry.subscriber_count
-            or _logger.isEnabledFor(logging.INFO)
-            or _nodes_logger.isEnabledFor(logging.INFO)
-        ):
-            return None
-        plan = known(workflow, Awaits.ASYNC_NODES)
-        if plan is None or not (plan.fits_on_loop and plan.only_code_on_threads and plan.plan.is_short()):
-            return None
-        return None if plan.switch_count and is_pruned(self, plan) else plan
-
     def _remember(self) -> None:
         """Notes that nothing about the runtime has to be delegated."""
         quiet = self.run_short_on_loop and self.analyzer and not self._tracing
-        self._fast.options = (
-            run_options(max_concurrency=self.max_concurrent_nodes, guards_stretch=True) if quiet else None
-        )
-        self._fast.stamp.renew(self, self.__dict__)
+        options = run_options(max_concurrency=self.max_concurrent_nodes, guards_stretch=True) if quiet else None
+        self._short_way.renew(self, self.__dict__, options, self.conditional_execution == "skip_branches")
 
     # --- what is native -----------------------------------------------------------------
 

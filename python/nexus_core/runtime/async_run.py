@@ -13,11 +13,11 @@ from kailash.sdk_exceptions import HardTimeLimitExceeded, SoftTimeLimitExceeded,
 
 from nexus_core._core import Places, RunOptions, WorkflowRun
 from nexus_core.runtime.async_host import AsyncHost, Follower
-from nexus_core.runtime.clients import Client, client
+from nexus_core.runtime.clients import Client, client, has_left
 from nexus_core.runtime.compiler import CompiledWorkflow
 from nexus_core.runtime.mailboxes import mailbox_of
 
-__all__ = ["GRACE_SECONDS", "AsyncRun", "places_for"]
+__all__ = ["GRACE_SECONDS", "AsyncRun", "inside", "places_for"]
 
 _logger = logging.getLogger("kailash.runtime.async_local")
 
@@ -25,13 +25,13 @@ _logger = logging.getLogger("kailash.runtime.async_local")
 GRACE_SECONDS = 1.0
 
 #: The places of the runtime inside one of whose nodes the current context is.
-_inside: ContextVar[Places | None] = ContextVar("nexus_core_places", default=None)
+inside: ContextVar[Places | None] = ContextVar("nexus_core_places", default=None)
 
 
 def places_for(runtime: Any) -> Places:
     """The places of a run of this runtime that begins in the current context."""
     places: Places = runtime._places
-    if places is _inside.get():
+    if places is inside.get():
         # Inside a node that has a place itself: to wait for another could be for ever.
         return Places(places.places, places.threads)
     return places
@@ -85,7 +85,7 @@ class AsyncRun(AsyncHost):
         self.follower = follower
         self._registry = registry
         places: Places = runtime._places
-        if places is _inside.get():
+        if places is inside.get():
             places = places_for(runtime)
         self.run: WorkflowRun = plan.plan.start(
             self,
@@ -94,6 +94,21 @@ class AsyncRun(AsyncHost):
             {},
             (places, not plan.needs_loop),
         )
+
+    @classmethod
+    def resumed(
+        cls, runtime: Any, workflow: Any, plan: CompiledWorkflow, variables: dict[str, Any], run: WorkflowRun
+    ) -> AsyncRun:
+        """The host of a native run that has begun without one."""
+        host = cls.__new__(cls)
+        host.runtime = runtime
+        host.workflow = workflow
+        host.compiled = plan
+        host.token = host.metrics = host.follower = None
+        host.variables = variables
+        host._registry = runtime.resource_registry
+        host.run = run
+        return host
 
     def run_here(self) -> dict[str, Any] | None:
         """Runs everything on the loop's own thread; ``None`` if the rest is left to workers."""
@@ -130,7 +145,7 @@ class AsyncRun(AsyncHost):
             listener = loop.create_task(self._listen(waiting))
             # What its nodes run has nothing to do with the client.
             run.context().run(client.set, None)
-        run.context().run(_inside.set, self.runtime._places)
+        run.context().run(inside.set, self.runtime._places)
         try:
             self.runtime._places.prepare()
             if self.follower is not None:
@@ -284,7 +299,7 @@ class AsyncRun(AsyncHost):
 
     async def _listen(self, waiting: Client) -> None:
         """Stops the run when its client goes away."""
-        if await waiting.has_left():
+        if await has_left(waiting):
             self._expire(WorkflowCancelledError("Workflow cancelled: the client went away"))
 
     def _expire(self, error: BaseException) -> None:

@@ -30,7 +30,7 @@ from nexus_core.runtime.explain import NodeExplanation
 from nexus_core.runtime.generic_nodes import SWITCH_METHODS, generic_program
 from nexus_core.runtime.input_validation import VALIDATION_METHODS
 
-__all__ = ["Awaits", "CompiledWorkflow", "NotNative", "compile_aside", "compiled", "known"]
+__all__ = ["Awaits", "CompiledWorkflow", "NotNative", "compile_aside", "compiled", "known", "plans"]
 
 #: Keys under which ``_prepare_node_inputs`` looks for parameters of some node
 #: types: with a node of such a name, stock assembles every node's inputs.
@@ -104,6 +104,8 @@ class CompiledWorkflow:
     only_code_on_threads: bool
     #: A loop's own thread may run it: its nodes are code, or Kailash's own, that does not know of loops.
     fits_on_loop: bool
+    #: And all of them are code.
+    fits_short_way: bool
     #: Nodes at the same distance from the sources, and how many such levels there are.
     widest_level: int
     level_count: int
@@ -131,7 +133,8 @@ class CompiledWorkflow:
         limit.leave()
 
 
-_cache: dict[tuple[int, Awaits], tuple[weakref.ref[Any], CompiledWorkflow]] = {}
+#: By the workflow's address.
+plans: dict[tuple[int, Awaits], tuple[weakref.ref[Any], CompiledWorkflow]] = {}
 
 
 def known(workflow: Any, awaits: Awaits) -> CompiledWorkflow | None:
@@ -141,7 +144,7 @@ def known(workflow: Any, awaits: Awaits) -> CompiledWorkflow | None:
         workflow: A built workflow.
         awaits: Which of its nodes the runtime awaits.
     """
-    entry = _cache.get((id(workflow), awaits))
+    entry = plans.get((id(workflow), awaits))
     if entry is not None and entry[0]() is workflow and entry[1].plan.is_current():
         return entry[1]
     return None
@@ -198,11 +201,11 @@ def _remember(workflow: Any, awaits: Awaits, fresh: CompiledWorkflow) -> None:
     key = (id(workflow), awaits)
 
     def forget(_: object, key: tuple[int, Awaits] = key) -> None:
-        known = _cache.get(key)
+        known = plans.get(key)
         if known is not None and known[0]() is None:
-            _cache.pop(key, None)
+            plans.pop(key, None)
 
-    _cache[key] = (weakref.ref(workflow, forget), fresh)
+    plans[key] = (weakref.ref(workflow, forget), fresh)
 
 
 def _compile(workflow: Any, awaits: Awaits, breathe: Callable[[], object]) -> tuple[CompiledWorkflow, bool]:
@@ -243,6 +246,7 @@ def _compile(workflow: Any, awaits: Awaits, breathe: Callable[[], object]) -> tu
         only_code_nodes=reading.only_code_nodes,
         only_code_on_threads=reading.only_code_on_threads,
         fits_on_loop=reading.fits_on_loop,
+        fits_short_way=reading.fits_on_loop and reading.only_code_on_threads,
         widest_level=max(reading.levels.values(), default=1),
         level_count=len(reading.levels),
         cleanup_ids=tuple(node_id for node_id in order if hasattr(instances[node_id], "cleanup")),

@@ -10,7 +10,6 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
-use crate::py::engine::Ask;
 use crate::py::values::sanitize_plain;
 
 use super::code::is_plain_parameter;

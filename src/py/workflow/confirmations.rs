@@ -10,7 +10,6 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
 use crate::core::locks::Mutex;
-use crate::py::engine::Ask;
 
 use super::program::{Ended, WorkflowProgram};
 

@@ -7,7 +7,6 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-use crate::py::engine::Ask;
 use crate::py::errors::exception;
 
 use super::history::{RowStatus, RunRows};

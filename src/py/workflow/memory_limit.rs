@@ -68,6 +68,38 @@ fn set_limits(limits: libc::rlimit) -> bool {
     unsafe { libc::setrlimit(libc::RLIMIT_AS, &raw const limits) == 0 }
 }
 
+const UNLIMITED: libc::rlimit = libc::rlimit {
+    rlim_cur: libc::RLIM_INFINITY,
+    rlim_max: libc::RLIM_INFINITY,
+};
+
+/// Limits the address space where nobody else does, neither softly nor hard; `false`
+/// otherwise, with nothing done.
+#[cfg(target_os = "linux")]
+fn limit_unlimited(ceiling: u64) -> bool {
+    let wanted = libc::rlimit {
+        rlim_cur: ceiling,
+        ..UNLIMITED
+    };
+    let mut before = UNLIMITED;
+    // SAFETY: a valid limit and a valid place for the old one. With a hard limit in force
+    // it fails, or raises that one until it is put back.
+    let status = unsafe { libc::prlimit(0, libc::RLIMIT_AS, &raw const wanted, &raw mut before) };
+    if status != 0 {
+        return false;
+    }
+    if (before.rlim_cur, before.rlim_max) == (UNLIMITED.rlim_cur, UNLIMITED.rlim_max) {
+        return true;
+    }
+    set_limits(before);
+    false
+}
+
+#[cfg(not(target_os = "linux"))]
+fn limit_unlimited(_ceiling: u64) -> bool {
+    false
+}
+
 /// Where stock keeps book of the ceilings that are in force in the process.
 pub(super) struct Book {
     /// `vars(kailash.security)`.
@@ -346,27 +378,35 @@ impl MemoryLimit {
         }
         // What its thread maps is no node's.
         prepare_watcher();
-        let (Some(known), Some(used)) = (limits(), address_space()) else {
+        let Some(used) = address_space() else {
             return Ok(None);
         };
-        if known.rlim_cur != libc::RLIM_INFINITY {
-            return Ok(None);
-        }
-        let ceiling = used.saturating_add(limit).min(known.rlim_max);
-        let wanted = libc::rlimit {
-            rlim_cur: ceiling,
-            rlim_max: known.rlim_max,
-        };
-        if !set_limits(wanted) {
-            return Ok(None);
+        let mut hard = libc::RLIM_INFINITY;
+        let mut ceiling = used.saturating_add(limit);
+        if !limit_unlimited(ceiling) {
+            let Some(known) = limits() else {
+                return Ok(None);
+            };
+            if known.rlim_cur != libc::RLIM_INFINITY {
+                return Ok(None);
+            }
+            hard = known.rlim_max;
+            ceiling = ceiling.min(hard);
+            let wanted = libc::rlimit {
+                rlim_cur: ceiling,
+                rlim_max: hard,
+            };
+            if !set_limits(wanted) {
+                return Ok(None);
+            }
         }
         let ceiling = PyInt::new(py, ceiling).into_any();
         requests.append(&ceiling)?;
         // Python has no unlimited number: its `resource` says -1.
-        let hard: i128 = if known.rlim_max == libc::RLIM_INFINITY {
+        let hard: i128 = if hard == libc::RLIM_INFINITY {
             -1
         } else {
-            i128::from(known.rlim_max)
+            i128::from(hard)
         };
         let saved = PyTuple::new(py, [-1, hard])?;
         self.book.note(py, Some(saved), Some(&ceiling))?;

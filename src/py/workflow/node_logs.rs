@@ -6,8 +6,6 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-use crate::py::engine::Ask;
-
 use super::program::WorkflowProgram;
 
 impl WorkflowProgram {

@@ -8,15 +8,16 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString, PyType};
 
-use crate::core::locks::Mutex;
 use crate::core::schedule::Brevity;
+use crate::py::engine::Places;
 use crate::py::errors::graph_error;
 
+use super::host::Host;
 use super::memory_limit::{Book, MemoryLimit};
 use super::node::{Node, Shared};
 use super::options::RunOptions;
 use super::round::Round;
-use super::run::{Given, Part, Service, WorkflowRun};
+use super::run::{Given, Part, Service, Short, WorkflowRun, prepare, run_short};
 use super::stage::{PlanStage, Stage};
 use super::watch::{KeyLists, WatchedClass, WatchedDict};
 
@@ -37,6 +38,22 @@ pub(super) struct Plan {
     pub(super) runs: AtomicU64,
     dicts: Vec<WatchedDict>,
     classes: Vec<WatchedClass>,
+}
+
+impl Plan {
+    /// One more run of all nodes.
+    pub(super) fn whole_run(&self) -> PyResult<Part> {
+        self.runs.fetch_add(1, Ordering::Relaxed);
+        let stage = self.whole.as_ref().ok_or_else(|| {
+            PyValueError::new_err("the nodes of a workflow with cycles run in stages")
+        })?;
+        Ok(Part {
+            stage: Arc::clone(stage),
+            prior: None,
+            round: None,
+            memory_limit: None,
+        })
+    }
 }
 
 /// Node programs in topological order, and what they were made from.
@@ -116,7 +133,7 @@ impl WorkflowPlan {
     }
 
     /// Whether everything that the plan was made from is still as it was.
-    fn is_current(&self, py: Python<'_>) -> PyResult<bool> {
+    pub(super) fn is_current(&self, py: Python<'_>) -> PyResult<bool> {
         for class in &self.plan.classes {
             if !class.is_unchanged(py)? {
                 return Ok(false);
@@ -144,18 +161,9 @@ impl WorkflowPlan {
         workflow_context: Py<PyDict>,
         service: Option<Service<'_>>,
     ) -> PyResult<WorkflowRun> {
-        self.plan.runs.fetch_add(1, Ordering::Relaxed);
-        let stage = self.plan.whole.as_ref().ok_or_else(|| {
-            PyValueError::new_err("the nodes of a workflow with cycles run in stages")
-        })?;
-        let part = Part {
-            stage: Arc::clone(stage),
-            prior: None,
-            round: None,
-            memory_limit: None,
-        };
+        let part = self.plan.whole_run()?;
         let given = Given {
-            host,
+            host: host.into(),
             options: *options.get(),
             parameters,
             workflow_context,
@@ -193,7 +201,7 @@ impl WorkflowPlan {
             memory_limit,
         };
         let given = Given {
-            host,
+            host: host.into(),
             options: *options.get(),
             parameters,
             workflow_context,
@@ -223,7 +231,7 @@ impl WorkflowPlan {
             memory_limit,
         };
         let given = Given {
-            host,
+            host: host.into(),
             options: *options.get(),
             parameters,
             workflow_context: PyDict::new(py).unbind(),
@@ -243,7 +251,7 @@ impl WorkflowPlan {
     }
 
     /// Whether a run can be expected to be shorter than a hand-over to a thread.
-    fn is_short(&self) -> bool {
+    pub(super) fn is_short(&self) -> bool {
         self.plan.brevity.is_habit()
     }
 
@@ -299,6 +307,31 @@ impl WorkflowPlan {
     }
 }
 
+impl WorkflowPlan {
+    /// Runs everything on the calling thread, an event loop's, as `start` and
+    /// `run_inline` would. `make_host` is called with `host` and the run, if something
+    /// is to be asked of a host at all.
+    pub(super) fn run_short<'py>(
+        &self,
+        py: Python<'py>,
+        make_host: Py<PyAny>,
+        host: [Py<PyAny>; 4],
+        variables: &Bound<'py, PyDict>,
+        options: RunOptions,
+        places: Bound<'py, Places>,
+    ) -> PyResult<Short<'py>> {
+        let part = self.plan.whole_run()?;
+        let given = Given {
+            host: Host::later(make_host, host),
+            options,
+            parameters: (!variables.is_empty()).then(|| variables.clone().unbind()),
+            workflow_context: PyDict::new(py).unbind(),
+            service: Some((places, true)),
+        };
+        run_short(py, &prepare(py, Arc::clone(&self.plan), part, given)?)
+    }
+}
+
 /// Maps what there may be tens of thousands of, without keeping the interpreter
 /// from other threads meanwhile: one of them may be an event loop's.
 fn letting_others_in<'py, R>(
@@ -320,6 +353,3 @@ fn letting_others_in<'py, R>(
     }
     Ok(found)
 }
-
-/// Rows that the run fills and Python hands to the history writer.
-pub(super) type SharedRows = Arc<Mutex<super::history::RunRows>>;

@@ -20,6 +20,7 @@ use super::clock::NodeClock;
 use super::code::Sanitized;
 use super::confirmations::Confirmations;
 use super::history::RunRows;
+use super::host::Host;
 use super::memory_limit::MemoryLimit;
 use super::node::{Body, Node};
 use super::options::RunOptions;
@@ -45,7 +46,7 @@ pub(super) struct WorkflowProgram {
     pub(super) stage: Arc<Stage>,
     /// For a workflow with cycles.
     pub(super) round: Option<Py<Round>>,
-    pub(super) host: Py<PyAny>,
+    pub(super) host: Host,
     pub(super) dialect: Dialect,
     pub(super) settings: RunOptions,
     pub(super) memory_limit: Option<Py<MemoryLimit>>,
@@ -77,7 +78,7 @@ impl WorkflowProgram {
         py: Python<'_>,
         plan: Arc<Plan>,
         stage: Arc<Stage>,
-        host: Py<PyAny>,
+        host: Host,
         dialect: Dialect,
         settings: RunOptions,
         memory_limit: Option<Py<MemoryLimit>>,

@@ -5,20 +5,22 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use pyo3::exceptions::{PyRuntimeError, PySystemError};
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
 use crate::core::locks::Mutex;
 use crate::core::schedule::{Run, RunSettings};
 use crate::py::engine::{
-    Driven, Execution, Inline, Limits, LoopMailbox, Places, RunContext, ServiceTerms, StopReason,
-    Trace,
+    Ask, Driven, Execution, Inline, Limits, LoopMailbox, Places, RunContext, ServiceTerms,
+    StopReason, Trace,
 };
 
 use super::history::{RowTexts, RunRows};
+use super::host::Host;
 use super::memory_limit::MemoryLimit;
 use super::options::RunOptions;
-use super::plan::{Plan, SharedRows};
+use super::plan::Plan;
 use super::program::{Dialect, WorkflowProgram};
 use super::round::Round;
 use super::stage::Stage;
@@ -54,7 +56,7 @@ pub(super) struct Part {
 /// What Python gives a run.
 pub(super) struct Given<'py> {
     /// Asked where Kailash's own functions have to decide.
-    pub(super) host: Py<PyAny>,
+    pub(super) host: Host,
     pub(super) options: RunOptions,
     pub(super) parameters: Option<Py<PyDict>>,
     pub(super) workflow_context: Py<PyDict>,
@@ -65,8 +67,86 @@ pub(super) struct Given<'py> {
 #[pyclass(frozen, module = "nexus_core")]
 pub(crate) struct WorkflowRun {
     execution: Arc<Execution<WorkflowProgram>>,
-    rows: Option<SharedRows>,
     pinned: Mutex<HashMap<u32, Pinned>>,
+}
+
+/// Prepares a run.
+pub(super) fn prepare(
+    py: Python<'_>,
+    plan: Arc<Plan>,
+    part: Part,
+    given: Given<'_>,
+) -> PyResult<Arc<Execution<WorkflowProgram>>> {
+    let Given {
+        host,
+        options,
+        parameters,
+        workflow_context,
+        service,
+    } = given;
+    let rows = options
+        .history
+        .then(|| Arc::new(Mutex::new(RunRows::new())));
+    let run_settings = RunSettings {
+        limit: options.max_concurrency,
+        pinned: Arc::clone(&part.stage.pinned),
+        durations: Arc::clone(&part.stage.durations),
+    };
+    let run = Arc::new(Run::new(Arc::clone(&part.stage.dag), run_settings));
+    let has_pinned = !part.stage.pinned.is_empty();
+    let terms = service.map(|(places, shares_context)| ServiceTerms {
+        admission: Arc::clone(&places.get().admission),
+        shares_context,
+    });
+    let is_served = terms.is_some();
+    let dialect = if part.round.is_some() {
+        Dialect::Cyclic
+    } else if is_served && !options.as_local {
+        Dialect::Async
+    } else {
+        Dialect::Local
+    };
+    let memory_limit = match (part.memory_limit, &plan.memory_limit) {
+        (Some(shared), _) => Some(shared),
+        (None, None) => None,
+        (None, Some((book, bytes))) => {
+            let together = options.max_concurrency.min(part.stage.len());
+            let limit = MemoryLimit::new(Arc::clone(book), *bytes, together, is_served);
+            Some(Py::new(py, limit)?)
+        }
+    };
+    let results = match &part.prior {
+        None => PyDict::new(py),
+        Some(prior) => prior.bind(py).copy()?,
+    };
+    let mut program = WorkflowProgram::new(
+        py,
+        plan,
+        part.stage,
+        host,
+        dialect,
+        options,
+        memory_limit,
+        results.unbind(),
+        parameters,
+        workflow_context,
+        rows,
+    );
+    program.round = part.round;
+    if let Some(prior) = part.prior {
+        program.know(prior.bind(py))?;
+    }
+    let context = if dialect == Dialect::Async {
+        RunContext::copy_current_apart(py)?
+    } else {
+        RunContext::copy_current(py)?
+    };
+    let execution = Execution::new(run, program, context, has_pinned, options.trace, terms);
+    if !is_served {
+        execution.prepare(true);
+    }
+    execution.program.host.serves(Arc::downgrade(&execution));
+    Ok(execution)
 }
 
 impl WorkflowRun {
@@ -76,79 +156,15 @@ impl WorkflowRun {
         part: Part,
         given: Given<'_>,
     ) -> PyResult<Self> {
-        let Given {
-            host,
-            options,
-            parameters,
-            workflow_context,
-            service,
-        } = given;
-        let rows = options
-            .history
-            .then(|| Arc::new(Mutex::new(RunRows::new())));
-        let run_settings = RunSettings {
-            limit: options.max_concurrency,
-            pinned: Arc::clone(&part.stage.pinned),
-            durations: Arc::clone(&part.stage.durations),
-        };
-        let run = Arc::new(Run::new(Arc::clone(&part.stage.dag), run_settings));
-        let has_pinned = !part.stage.pinned.is_empty();
-        let terms = service.map(|(places, shares_context)| ServiceTerms {
-            admission: Arc::clone(&places.get().admission),
-            shares_context,
-        });
-        let is_served = terms.is_some();
-        let dialect = if part.round.is_some() {
-            Dialect::Cyclic
-        } else if is_served && !options.as_local {
-            Dialect::Async
-        } else {
-            Dialect::Local
-        };
-        let memory_limit = match (part.memory_limit, &plan.memory_limit) {
-            (Some(shared), _) => Some(shared),
-            (None, None) => None,
-            (None, Some((book, bytes))) => {
-                let together = options.max_concurrency.min(part.stage.len());
-                let limit = MemoryLimit::new(Arc::clone(book), *bytes, together, is_served);
-                Some(Py::new(py, limit)?)
-            }
-        };
-        let results = match &part.prior {
-            None => PyDict::new(py),
-            Some(prior) => prior.bind(py).copy()?,
-        };
-        let mut program = WorkflowProgram::new(
-            py,
-            plan,
-            part.stage,
-            host,
-            dialect,
-            options,
-            memory_limit,
-            results.unbind(),
-            parameters,
-            workflow_context,
-            rows.clone(),
-        );
-        program.round = part.round;
-        if let Some(prior) = part.prior {
-            program.know(prior.bind(py))?;
-        }
-        let context = if dialect == Dialect::Async {
-            RunContext::copy_current_apart(py)?
-        } else {
-            RunContext::copy_current(py)?
-        };
-        let execution = Execution::new(run, program, context, has_pinned, options.trace, terms);
-        if !is_served {
-            execution.prepare(true);
-        }
-        Ok(Self {
+        prepare(py, plan, part, given).map(Self::of)
+    }
+
+    /// The face that a run has for Python.
+    pub(super) fn of(execution: Arc<Execution<WorkflowProgram>>) -> Self {
+        Self {
             execution,
-            rows,
             pinned: Mutex::new(HashMap::new()),
-        })
+        }
     }
 }
 
@@ -344,18 +360,7 @@ impl WorkflowRun {
 
     /// Every node's result, in topological order.
     fn results<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let program = &self.execution.program;
-        let has_no_others = program.stage.is_whole() || program.dialect == Dialect::Cyclic;
-        if has_no_others && self.execution.run.solo_position().is_some() {
-            return Ok(program.results.bind(py).clone());
-        }
-        let ordered = PyDict::new(py);
-        for index in program.stage.nodes() {
-            if let Some(value) = program.output_of(index) {
-                ordered.set_item(&program.plan.nodes[index as usize].id, value)?;
-            }
-        }
-        Ok(ordered)
+        results(py, &self.execution)
     }
 
     /// Results so far, by node id: what stock's functions look sources up in.
@@ -396,7 +401,7 @@ impl WorkflowRun {
         skipped: Bound<'py, PyAny>,
         own_metadata: Bound<'py, PyDict>,
     ) -> PyResult<Option<(f64, usize, Bound<'py, PyList>)>> {
-        let Some(shared) = &self.rows else {
+        let Some(shared) = &self.execution.program.rows else {
             return Ok(None);
         };
         let rows = std::mem::replace(&mut *shared.lock(), RunRows::new());
@@ -416,7 +421,7 @@ impl WorkflowRun {
             return Ok(());
         }
         let program = &self.execution.program;
-        visit.call(&program.host)?;
+        program.host.traverse(&visit)?;
         visit.call(&program.results)?;
         visit.call(&program.workflow_context)?;
         visit.call(&program.parameters)?;
@@ -460,9 +465,63 @@ impl WorkflowRun {
     }
 
     fn failure(&self) -> PyErr {
-        match self.execution.take_failure() {
-            Some((_, error)) => error,
-            None => PySystemError::new_err("a run failed without an error"),
+        failure(&self.execution)
+    }
+}
+
+fn results<'py>(
+    py: Python<'py>,
+    execution: &Execution<WorkflowProgram>,
+) -> PyResult<Bound<'py, PyDict>> {
+    let program = &execution.program;
+    let has_no_others = program.stage.is_whole() || program.dialect == Dialect::Cyclic;
+    if has_no_others && execution.run.solo_position().is_some() {
+        return Ok(program.results.bind(py).clone());
+    }
+    let ordered = PyDict::new(py);
+    for index in program.stage.nodes() {
+        if let Some(value) = program.output_of(index) {
+            ordered.set_item(&program.plan.nodes[index as usize].id, value)?;
         }
     }
+    Ok(ordered)
+}
+
+fn failure(execution: &Execution<WorkflowProgram>) -> PyErr {
+    match execution.take_failure() {
+        Some((_, error)) => error,
+        None => PySystemError::new_err("a run failed without an error"),
+    }
+}
+
+/// What came of a short run.
+pub(super) enum Short<'py> {
+    /// All nodes ran: their results.
+    Finished(Bound<'py, PyAny>),
+    /// The rest is left to workers: the run's host.
+    Left(Bound<'py, PyAny>),
+}
+
+/// Runs nodes on the calling thread, an event loop's.
+pub(super) fn run_short<'py>(
+    py: Python<'py>,
+    execution: &Arc<Execution<WorkflowProgram>>,
+) -> PyResult<Short<'py>> {
+    let host = &execution.program.host;
+    let outcome = match execution.run_inline(py) {
+        Ok(Inline::Rest) => {
+            let host = host.get(py)?;
+            return Ok(Short::Left(host.bind(py).clone()));
+        }
+        Ok(Inline::Finished) => {
+            results(py, execution).map(|results| Short::Finished(results.into_any()))
+        }
+        Ok(Inline::Failed) => Err(failure(execution)),
+        Err(error) => Err(error),
+    };
+    if let Some(host) = host.made() {
+        // It refers to the run, which refers to it.
+        host.bind(py).ask(intern!(py, "release"), ())?;
+    }
+    outcome
 }

@@ -5,8 +5,6 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-use crate::py::engine::Ask;
-
 use super::inputs::look_up;
 use super::node::{Body, Edge, Node};
 use super::outputs::Kind;
