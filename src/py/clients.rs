@@ -1,9 +1,10 @@
 //! Who waits for a run at the other end of a connection.
 
+use std::cell::RefCell;
 use std::ptr;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use pyo3::exceptions::PyStopIteration;
+use pyo3::exceptions::{PyRuntimeError, PyStopIteration};
 use pyo3::ffi;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -12,7 +13,64 @@ use pyo3::types::{PyAny, PyTuple};
 use crate::core::locks::Mutex;
 use crate::py::engine::Ask;
 
-/// A client that has sent its request and waits for the reply.
+thread_local! {
+    /// Whose request the thread takes a step of.
+    static CURRENT: RefCell<Option<Py<Client>>> = const { RefCell::new(None) };
+}
+
+/// The client that waits for what is begun now; `None` if nobody does.
+#[pyfunction]
+pub(crate) fn current_client(py: Python<'_>) -> Option<Py<Client>> {
+    CURRENT.with_borrow(|client| client.as_ref().map(|client| client.clone_ref(py)))
+}
+
+/// An ASGI app whose runs know the client of the request that they are for.
+#[pyclass(frozen, module = "nexus_core")]
+pub(crate) struct Noticing {
+    #[pyo3(get)]
+    inner: Py<PyAny>,
+}
+
+#[pymethods]
+impl Noticing {
+    #[new]
+    fn new(inner: Py<PyAny>) -> Self {
+        Self { inner }
+    }
+
+    /// Handles one request, once it is awaited.
+    fn __call__<'py>(
+        &self,
+        py: Python<'py>,
+        scope: &Bound<'py, PyAny>,
+        receive: &Bound<'py, PyAny>,
+        send: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, Client>> {
+        let client = Bound::new(
+            py,
+            Client {
+                receive: receive.clone().unbind(),
+                send: send.clone().unbind(),
+                answered: AtomicBool::new(false),
+                steps: Mutex::new(None),
+            },
+        )?;
+        let mut steps = self.inner.bind(py).call1((scope, receive, &client))?;
+        // SAFETY: any object may be asked about.
+        if unsafe { ffi::PyCoro_CheckExact(steps.as_ptr()) } == 0 {
+            steps = steps.call_method0(intern!(py, "__await__"))?;
+        }
+        *client.get().steps.lock() = Some(steps.unbind());
+        Ok(client)
+    }
+
+    fn __traverse__(&self, visit: pyo3::PyVisit<'_>) -> Result<(), pyo3::PyTraverseError> {
+        visit.call(&self.inner)
+    }
+}
+
+/// A client that has sent its request and waits for the reply: the coroutine that handles
+/// the request, and what its reply is sent through.
 #[pyclass(frozen, module = "nexus_core")]
 pub(crate) struct Client {
     /// As ASGI tells of what a client sends, or that it has gone.
@@ -20,19 +78,12 @@ pub(crate) struct Client {
     receive: Py<PyAny>,
     send: Py<PyAny>,
     answered: AtomicBool,
+    /// Of the inner app's coroutine, until it has ended.
+    steps: Mutex<Option<Py<PyAny>>>,
 }
 
 #[pymethods]
 impl Client {
-    #[new]
-    fn new(receive: Py<PyAny>, send: Py<PyAny>) -> Self {
-        Self {
-            receive,
-            send,
-            answered: AtomicBool::new(false),
-        }
-    }
-
     /// Whether the reply has begun: what still runs then, runs in the background.
     #[getter]
     fn answered(&self) -> bool {
@@ -45,69 +96,6 @@ impl Client {
         self.send.bind(message.py()).call1((message,))
     }
 
-    fn __traverse__(&self, visit: pyo3::PyVisit<'_>) -> Result<(), pyo3::PyTraverseError> {
-        visit.call(&self.receive)?;
-        visit.call(&self.send)
-    }
-}
-
-/// An ASGI app whose runs know the client of the request that they are for.
-#[pyclass(frozen, module = "nexus_core")]
-pub(crate) struct Noticing {
-    #[pyo3(get)]
-    inner: Py<PyAny>,
-    /// The context variable that says who the client is.
-    variable: Py<PyAny>,
-}
-
-#[pymethods]
-impl Noticing {
-    #[new]
-    fn new(inner: Py<PyAny>, variable: Py<PyAny>) -> Self {
-        Self { inner, variable }
-    }
-
-    /// Handles one request, once it is awaited.
-    fn __call__(
-        &self,
-        py: Python<'_>,
-        scope: &Bound<'_, PyAny>,
-        receive: &Bound<'_, PyAny>,
-        send: &Bound<'_, PyAny>,
-    ) -> PyResult<Noticed> {
-        let client = Client::new(receive.clone().unbind(), send.clone().unbind());
-        let client = Bound::new(py, client)?;
-        let mut steps = self.inner.bind(py).call1((scope, receive, &client))?;
-        // SAFETY: any object may be asked about.
-        if unsafe { ffi::PyCoro_CheckExact(steps.as_ptr()) } == 0 {
-            steps = steps.call_method0(intern!(py, "__await__"))?;
-        }
-        Ok(Noticed {
-            steps: steps.unbind(),
-            client: client.unbind(),
-            variable: self.variable.clone_ref(py),
-            token: Mutex::new(None),
-        })
-    }
-
-    fn __traverse__(&self, visit: pyo3::PyVisit<'_>) -> Result<(), pyo3::PyTraverseError> {
-        visit.call(&self.inner)?;
-        visit.call(&self.variable)
-    }
-}
-
-/// The coroutine of one request.
-#[pyclass(frozen, module = "nexus_core")]
-pub(crate) struct Noticed {
-    steps: Py<PyAny>,
-    client: Py<Client>,
-    variable: Py<PyAny>,
-    /// Puts the variable back; there while a request is under way.
-    token: Mutex<Option<Py<PyAny>>>,
-}
-
-#[pymethods]
-impl Noticed {
     fn __await__(slf: Bound<'_, Self>) -> Bound<'_, Self> {
         slf
     }
@@ -116,23 +104,25 @@ impl Noticed {
         slf
     }
 
-    fn __next__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        self.send(py, py.None().bind(py))
+    fn __next__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        Self::send(slf, slf.py().None().bind(slf.py()))
     }
 
-    fn send<'py>(&self, py: Python<'py>, value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-        self.begin(py)?;
+    fn send<'py>(slf: &Bound<'py, Self>, value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        let (py, steps) = (slf.py(), slf.get().steps(slf.py())?);
         let mut result = ptr::null_mut();
-        // SAFETY: attached; a valid place for the result, which is a new reference, or
-        // null with an error set.
-        let status =
-            unsafe { ffi::PyIter_Send(self.steps.as_ptr(), value.as_ptr(), &raw mut result) };
+        let status = {
+            let _current = Current::begin(slf);
+            // SAFETY: attached; a valid place for the result, which is a new reference,
+            // or null with an error set.
+            unsafe { ffi::PyIter_Send(steps.as_ptr(), value.as_ptr(), &raw mut result) }
+        };
         // SAFETY: as above.
         let result = unsafe { Bound::from_owned_ptr_or_err(py, result) };
         if status == ffi::PySendResult::PYGEN_NEXT {
             return result;
         }
-        self.end(py)?;
+        slf.get().end();
         let returned = result?;
         // Of a tuple, it would be several arguments.
         Err(if returned.is_none() {
@@ -144,61 +134,74 @@ impl Noticed {
 
     #[pyo3(signature = (*error))]
     fn throw<'py>(
-        &self,
-        py: Python<'py>,
+        slf: &Bound<'py, Self>,
         error: &Bound<'py, PyTuple>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let step = self
-            .steps
-            .bind(py)
-            .call_method1(intern!(py, "throw"), error);
+        let (py, steps) = (slf.py(), slf.get().steps(slf.py())?);
+        let step = {
+            let _current = Current::begin(slf);
+            steps.call_method1(intern!(py, "throw"), error)
+        };
         if step.is_err() {
-            self.end(py)?;
+            slf.get().end();
         }
         step
     }
 
-    fn close(&self, py: Python<'_>) -> PyResult<()> {
-        let closed = self.steps.bind(py).ask(intern!(py, "close"), ());
-        self.end(py)?;
+    fn close(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let Ok(steps) = slf.get().steps(slf.py()) else {
+            return Ok(());
+        };
+        let closed = {
+            let _current = Current::begin(slf);
+            steps.ask(intern!(slf.py(), "close"), ())
+        };
+        if closed.is_ok() {
+            slf.get().end();
+        }
         closed.map(drop)
     }
 
     fn __traverse__(&self, visit: pyo3::PyVisit<'_>) -> Result<(), pyo3::PyTraverseError> {
-        visit.call(&self.steps)?;
-        visit.call(&self.client)?;
-        visit.call(&self.variable)?;
-        if let Some(token) = self.token.try_lock() {
-            visit.call(&*token)?;
+        visit.call(&self.receive)?;
+        visit.call(&self.send)?;
+        if let Some(steps) = self.steps.try_lock() {
+            visit.call(&*steps)?;
         }
         Ok(())
+    }
+
+    fn __clear__(&self) {
+        self.end();
     }
 }
 
-impl Noticed {
-    /// Says who the client is, in the context of whoever takes the first step.
-    fn begin(&self, py: Python<'_>) -> PyResult<()> {
-        if self.token.lock().is_some() {
-            return Ok(());
-        }
-        // SAFETY: attached; a context variable; a new reference, or null with an error set.
-        let token = unsafe {
-            let token = ffi::PyContextVar_Set(self.variable.as_ptr(), self.client.as_ptr());
-            Bound::from_owned_ptr_or_err(py, token)?
-        };
-        *self.token.lock() = Some(token.unbind());
-        Ok(())
+impl Client {
+    fn steps<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let steps = self.steps.lock();
+        let steps = steps.as_ref().map(|steps| steps.bind(py).clone());
+        steps.ok_or_else(|| PyRuntimeError::new_err("the request has been handled already"))
     }
 
-    fn end(&self, py: Python<'_>) -> PyResult<()> {
-        let Some(token) = self.token.lock().take() else {
-            return Ok(());
-        };
-        // SAFETY: attached; a context variable and its token.
-        let status = unsafe { ffi::PyContextVar_Reset(self.variable.as_ptr(), token.as_ptr()) };
-        if status < 0 {
-            return Err(PyErr::fetch(py));
-        }
-        Ok(())
+    /// The inner coroutine holds this, too, as what it sends through.
+    fn end(&self) {
+        let ended = self.steps.lock().take();
+        drop(ended);
+    }
+}
+
+/// The thread takes a step of one client's request until this is dropped.
+struct Current(Option<Py<Client>>);
+
+impl Current {
+    fn begin(client: &Bound<'_, Client>) -> Self {
+        Self(CURRENT.replace(Some(client.clone().unbind())))
+    }
+}
+
+impl Drop for Current {
+    fn drop(&mut self) {
+        let over = CURRENT.replace(self.0.take());
+        drop(over);
     }
 }

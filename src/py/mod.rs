@@ -13,6 +13,7 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add_function(wrap_pyfunction!(engine::close_workers, module)?)?;
     module.add_class::<clients::Client>()?;
+    module.add_function(wrap_pyfunction!(clients::current_client, module)?)?;
     module.add_class::<clients::Noticing>()?;
     module.add_class::<engine::Places>()?;
     module.add_class::<engine::LoopMailbox>()?;

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from nexus_core._core import Noticing
-from nexus_core.runtime.clients import client, has_left
+from nexus_core.runtime.clients import current_client, has_left
 
 
 async def nobody_asks() -> Any:
@@ -25,14 +27,14 @@ class Sent:
 
 
 def noticing(inner: Callable[..., Any]) -> Noticing:
-    return Noticing(inner, client)
+    return Noticing(inner)
 
 
 def test_the_client_is_known_while_the_request_is_handled() -> None:
     seen: list[Any] = []
 
     async def inner(scope: Any, receive: Any, send: Any) -> None:
-        own = client.get()
+        own = current_client()
         assert own is not None
         seen.append((scope, own.receive is receive, own.answered))
         await send({"type": "http.response.start"})
@@ -43,7 +45,7 @@ def test_the_client_is_known_while_the_request_is_handled() -> None:
     async def main() -> None:
         sent = Sent()
         await noticing(inner)({"type": "http"}, nobody_asks, sent)
-        assert client.get() is None
+        assert current_client() is None
         assert [message["type"] for message in sent.messages] == ["http.response.start", "http.response.body"]
 
     asyncio.run(main())
@@ -58,7 +60,7 @@ def test_what_it_raises_passes_and_the_client_is_forgotten() -> None:
     async def main() -> None:
         with pytest.raises(LookupError, match="lost"):
             await noticing(inner)({}, nobody_asks, nobody_asks)
-        assert client.get() is None
+        assert current_client() is None
 
     asyncio.run(main())
 
@@ -71,7 +73,7 @@ def test_a_request_can_be_cancelled_and_cleans_up() -> None:
             await asyncio.sleep(60)
         except asyncio.CancelledError:
             steps.append("cancelled")
-            assert client.get() is not None
+            assert current_client() is not None
             await asyncio.sleep(0)
             steps.append("cleaned up")
             raise
@@ -102,7 +104,7 @@ def test_one_that_is_closed_closes_the_inner_one() -> None:
     async def main() -> None:
         steps.send(None)
         steps.close()
-        assert client.get() is None
+        assert current_client() is None
 
     loop.run_until_complete(main())
     loop.close()
@@ -129,7 +131,7 @@ def test_a_client_has_left_only_without_its_reply(answers: bool, left: bool) -> 
         return messages.pop(0)
 
     async def inner(scope: Any, receive: Any, send: Any) -> bool:
-        own = client.get()
+        own = current_client()
         assert own is not None
         if answers:
             await send({})
@@ -139,3 +141,49 @@ def test_a_client_has_left_only_without_its_reply(answers: bool, left: bool) -> 
         return await noticing(inner)({}, receive, Sent())
 
     assert asyncio.run(main()) is left
+
+
+def test_a_task_of_its_own_has_no_client() -> None:
+    seen: list[Any] = []
+
+    async def look() -> None:
+        seen.append(current_client())
+
+    async def inner(scope: Any, receive: Any, send: Any) -> None:
+        await asyncio.create_task(look())
+        seen.append(current_client() is not None)
+
+    async def main() -> None:
+        await noticing(inner)({}, nobody_asks, nobody_asks)
+
+    asyncio.run(main())
+    assert seen == [None, True]
+
+
+def test_a_request_that_is_never_awaited_leaves_nothing() -> None:
+    class Scope:
+        pass
+
+    async def inner(scope: Any, receive: Any, send: Any) -> None:
+        raise AssertionError("never awaited")
+
+    scope = Scope()
+    died = weakref.ref(scope)
+    request: Any = noticing(inner)(scope, nobody_asks, nobody_asks)
+    request.close()
+    del scope, request
+    gc.collect()
+    assert died() is None
+
+
+def test_a_request_is_handled_once() -> None:
+    async def inner(scope: Any, receive: Any, send: Any) -> None:
+        pass
+
+    async def main() -> None:
+        request = noticing(inner)({}, nobody_asks, nobody_asks)
+        await request
+        with pytest.raises(RuntimeError, match="handled already"):
+            await request
+
+    asyncio.run(main())

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from nexus_core._core import Noticing
-from nexus_core.runtime.clients import client
 
 __all__ = ["forget_clients", "notice_clients"]
 
@@ -26,7 +25,7 @@ def notice_clients(api: Any) -> None:
     if not routes:
         raise LookupError(f"there is no route {_PATH}")
     for route in routes:
-        route.app = Noticing(route.app, client)
+        route.app = Noticing(route.app)
 
 
 def forget_clients(api: Any) -> None:

@@ -13,7 +13,7 @@ from kailash.sdk_exceptions import HardTimeLimitExceeded, SoftTimeLimitExceeded,
 
 from nexus_core._core import Places, RunOptions, WorkflowRun
 from nexus_core.runtime.async_host import AsyncHost, Follower
-from nexus_core.runtime.clients import Client, client, has_left
+from nexus_core.runtime.clients import Client, current_client, has_left
 from nexus_core.runtime.compiler import CompiledWorkflow
 from nexus_core.runtime.mailboxes import mailbox_of
 
@@ -139,12 +139,10 @@ class AsyncRun(AsyncHost):
         self._expired: BaseException | None = None
         self._timers: list[asyncio.TimerHandle] = []
         self._arm(timeout, soft_time_limit, time_limit)
-        waiting = client.get()
+        waiting = current_client()
         listener = None
         if waiting is not None and not waiting.answered:
             listener = loop.create_task(self._listen(waiting))
-            # What its nodes run has nothing to do with the client.
-            run.context().run(client.set, None)
         run.context().run(inside.set, self.runtime._places)
         try:
             self.runtime._places.prepare()

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from contextvars import ContextVar
+from nexus_core._core import Client, current_client
 
-from nexus_core._core import Client
-
-__all__ = ["Client", "client", "has_left"]
-
-#: The client that waits for the runs of the current context; ``None`` if nobody said.
-client: ContextVar[Client | None] = ContextVar("nexus_core_client", default=None)
+__all__ = ["Client", "current_client", "has_left"]
 
 
 async def has_left(waiting: Client) -> bool:
