@@ -3,6 +3,7 @@
 mod engine;
 mod errors;
 mod task_graph;
+mod thread_pool;
 mod values;
 mod workflow;
 
@@ -15,6 +16,7 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<engine::LoopMailbox>()?;
     module.add_function(wrap_pyfunction!(engine::collection, module)?)?;
     task_graph::register(module)?;
+    thread_pool::register(module)?;
     workflow::register(module)?;
     values::register_testing(module)?;
     // It would list private names too; what is public, `nexus_core.__all__` says.

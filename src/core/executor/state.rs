@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::core::sync::{AtomicUsize, Condvar, Mutex, MutexGuard, Ordering};
+use crate::core::sync::{AtomicBool, AtomicUsize, Condvar, Mutex, MutexGuard, Ordering};
 use crate::core::threads::fork_generation;
 
 use super::metrics::{Metrics, Statistics};
@@ -39,7 +39,7 @@ pub(super) struct State<T> {
     pub(super) queue: PriorityQueue<Queued<T>>,
     /// Tasks in the queue that nobody waits for, or that are run from elsewhere.
     /// Below zero for a moment if one is found in the queue before it is counted.
-    stale: i64,
+    stale: isize,
     /// Workers that wait for a task, and since when; the last is the next to be woken.
     pub(super) idle: Vec<(Arc<Slot>, Instant)>,
     /// A worker is on its way to the queue.
@@ -169,6 +169,8 @@ pub struct Executor<H: Host> {
     waiting: Arc<AtomicUsize>,
     stall: Stall,
     generation: u64,
+    /// Whether the queue has a bound, which `resize` may change.
+    is_bounded: AtomicBool,
 }
 
 impl<H: Host> Executor<H> {
@@ -181,6 +183,7 @@ impl<H: Host> Executor<H> {
             waiting: Arc::new(AtomicUsize::new(0)),
             stall: Stall::default(),
             generation: fork_generation(),
+            is_bounded: AtomicBool::new(limits.max_queue.is_some()),
         })
     }
 
@@ -236,9 +239,10 @@ impl<H: Host> Executor<H> {
             state.taken += 1;
         }
         let mut swept = Vec::new();
-        if state.stale > FEW as i64 && state.stale > state.queued() as i64 {
+        let dead = usize::try_from(state.stale).unwrap_or(0);
+        if dead > FEW.max(state.queued()) {
             swept = state.queue.take_unless(|queued| !queued.task.is_stale());
-            state.stale -= swept.len() as i64;
+            state.stale = state.stale.saturating_sub_unsigned(swept.len());
         }
         let admitted = state.admit();
         self.settle(state, &admitted);
@@ -247,11 +251,21 @@ impl<H: Host> Executor<H> {
 
     /// Tasks that were taken from the queue turned out to be stale.
     pub fn were_stale(&self, count: usize) {
-        self.state.lock().stale -= count as i64;
+        let mut state = self.state.lock();
+        state.stale = state.stale.saturating_sub_unsigned(count);
     }
 
     pub fn limits(&self) -> Limits {
         self.state.lock().limits
+    }
+
+    pub fn is_bounded(&self) -> bool {
+        self.is_bounded.load(Ordering::Relaxed)
+    }
+
+    /// Counts a task that never comes to the queue.
+    pub fn accept_unqueued(&self) {
+        self.state.lock().submitted += 1;
     }
 
     pub fn queued(&self) -> usize {
@@ -267,6 +281,8 @@ impl<H: Host> Executor<H> {
     pub fn resize(self: &Arc<Self>, limits: Limits) {
         let mut state = self.state.lock();
         state.limits = limits;
+        self.is_bounded
+            .store(limits.max_queue.is_some(), Ordering::Relaxed);
         let surplus = state.threads.saturating_sub(limits.max_workers);
         let idle = state.idle.len();
         // Those longest idle.

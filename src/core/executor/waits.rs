@@ -67,6 +67,13 @@ impl Waits {
     }
 }
 
+impl Interest {
+    /// Whether it is that of the same worker in the same task.
+    pub fn is_like(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.waits, &other.waits) && self.turn == other.turn
+    }
+}
+
 impl Drop for Interest {
     fn drop(&mut self) {
         let mut state = self.waits.state.lock();

@@ -176,14 +176,18 @@ impl<H: Host> Worker<H> {
                 }
                 let is_over = deadline.is_some_and(|deadline| Instant::now() >= deadline);
                 if is_over && state.threads > state.limits.min_workers {
-                    state.idle.retain(|(slot, _)| !Arc::ptr_eq(slot, &self.slot));
+                    state
+                        .idle
+                        .retain(|(slot, _)| !Arc::ptr_eq(slot, &self.slot));
                     executor.metrics.idled(since.elapsed());
                     self.leave(&mut state);
                     return false;
                 }
                 if is_over {
                     // One of those that stay; the time starts anew.
-                    state.idle.retain(|(slot, _)| !Arc::ptr_eq(slot, &self.slot));
+                    state
+                        .idle
+                        .retain(|(slot, _)| !Arc::ptr_eq(slot, &self.slot));
                     self.slot.wake();
                     break;
                 }
