@@ -5,11 +5,10 @@ use std::time::Duration;
 
 use crate::core::metrics::{Histogram, Snapshot};
 
-/// Counted by whoever runs tasks, beside what the executor counts itself.
+/// Counted by whoever runs tasks, beside what the executor counts itself. How many
+/// tasks began and ended, the histograms know.
 #[derive(Default)]
 pub struct Metrics {
-    begun: AtomicU64,
-    done: AtomicU64,
     failed: AtomicU64,
     rejected: AtomicU64,
     ran_on_caller: AtomicU64,
@@ -17,6 +16,8 @@ pub struct Metrics {
     idle: AtomicU64,
     /// Nanoseconds in which they had something to do and waited for their host.
     attaching: AtomicU64,
+    /// Nanoseconds of tasks that ran elsewhere than on a worker that was free.
+    elsewhere: AtomicU64,
     queue_wait: Histogram,
     run_time: Histogram,
 }
@@ -27,20 +28,24 @@ fn nanos(duration: Duration) -> u64 {
 
 impl Metrics {
     pub fn begun(&self, queue_wait: Duration) {
-        self.begun.fetch_add(1, Ordering::Relaxed);
         self.queue_wait.record(queue_wait);
     }
 
-    /// A task runs on the thread that brought it.
+    /// A task begins on the thread that brought it, or that waits for it.
     pub fn begun_on_caller(&self) {
-        self.begun.fetch_add(1, Ordering::Relaxed);
         self.ran_on_caller.fetch_add(1, Ordering::Relaxed);
     }
 
     pub fn ended(&self, run_time: Duration, is_success: bool) {
-        let outcome = if is_success { &self.done } else { &self.failed };
-        outcome.fetch_add(1, Ordering::Relaxed);
         self.run_time.record(run_time);
+        if !is_success {
+            self.failed.fetch_add(1, Ordering::Release);
+        }
+    }
+
+    /// A task that began there took so long. On a worker, it is part of another.
+    pub fn ended_on_caller(&self, run_time: Duration) {
+        self.elsewhere.fetch_add(nanos(run_time), Ordering::Relaxed);
     }
 
     pub fn rejected(&self) {
@@ -56,18 +61,21 @@ impl Metrics {
     }
 
     pub(super) fn read(&self, statistics: &mut Statistics) {
-        // What ended is read first: it had begun.
-        statistics.done = self.done.load(Ordering::Acquire);
+        // In the order that leaves no count below zero: what failed was measured
+        // before, and what ended has begun before.
         statistics.failed = self.failed.load(Ordering::Acquire);
-        let ended = statistics.done + statistics.failed;
-        statistics.running = self.begun.load(Ordering::Relaxed).saturating_sub(ended);
-        statistics.rejected = self.rejected.load(Ordering::Relaxed);
+        statistics.run_time = self.run_time.snapshot();
+        statistics.queue_wait = self.queue_wait.snapshot();
         statistics.ran_on_caller = self.ran_on_caller.load(Ordering::Relaxed);
+        let ended = statistics.run_time.count;
+        let begun = statistics.queue_wait.count + statistics.ran_on_caller;
+        statistics.done = ended.saturating_sub(statistics.failed);
+        statistics.running = begun.saturating_sub(ended);
+        statistics.rejected = self.rejected.load(Ordering::Relaxed);
         statistics.idle += Duration::from_nanos(self.idle.load(Ordering::Relaxed));
         statistics.attaching = Duration::from_nanos(self.attaching.load(Ordering::Relaxed));
-        statistics.queue_wait = self.queue_wait.snapshot();
-        statistics.run_time = self.run_time.snapshot();
-        statistics.busy = statistics.run_time.total;
+        let elsewhere = Duration::from_nanos(self.elsewhere.load(Ordering::Relaxed));
+        statistics.busy = statistics.run_time.total.saturating_sub(elsewhere);
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::core::sync::{AtomicBool, AtomicUsize, Condvar, Mutex, MutexGuard, Ordering};
+use crate::core::sync::{AtomicUsize, Condvar, Mutex, MutexGuard, Ordering};
 use crate::core::threads::fork_generation;
 
 use super::metrics::{Metrics, Statistics};
@@ -169,8 +169,6 @@ pub struct Executor<H: Host> {
     waiting: Arc<AtomicUsize>,
     stall: Stall,
     generation: u64,
-    /// Whether the queue has a bound, which `resize` may change.
-    is_bounded: AtomicBool,
 }
 
 impl<H: Host> Executor<H> {
@@ -183,7 +181,6 @@ impl<H: Host> Executor<H> {
             waiting: Arc::new(AtomicUsize::new(0)),
             stall: Stall::default(),
             generation: fork_generation(),
-            is_bounded: AtomicBool::new(limits.max_queue.is_some()),
         })
     }
 
@@ -259,10 +256,6 @@ impl<H: Host> Executor<H> {
         self.state.lock().limits
     }
 
-    pub fn is_bounded(&self) -> bool {
-        self.is_bounded.load(Ordering::Relaxed)
-    }
-
     /// Counts a task that never comes to the queue.
     pub fn accept_unqueued(&self) {
         self.state.lock().submitted += 1;
@@ -281,8 +274,6 @@ impl<H: Host> Executor<H> {
     pub fn resize(self: &Arc<Self>, limits: Limits) {
         let mut state = self.state.lock();
         state.limits = limits;
-        self.is_bounded
-            .store(limits.max_queue.is_some(), Ordering::Relaxed);
         let surplus = state.threads.saturating_sub(limits.max_workers);
         let idle = state.idle.len();
         // Those longest idle.

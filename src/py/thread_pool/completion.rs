@@ -14,7 +14,7 @@ use crate::core::locks::MutexGuard;
 use crate::py::engine::Ask;
 
 use super::call::Outcome;
-use super::future::{FutureBase, Inner, State};
+use super::future::{FutureBase, Inner, State, track};
 use super::host::Pool;
 
 /// What happens to a future.
@@ -195,6 +195,7 @@ fn notify_waiters(
 
 /// Tells those who wait natively, the pool, and the callbacks.
 fn tell(slf: &Bound<'_, FutureBase>, state: State, mut audience: Audience) -> PyResult<Changed> {
+    track(slf);
     audience.wake();
     if let Some(pool) = audience.pool.take()
         && audience.was_pending

@@ -12,6 +12,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::thread::Thread;
 
+use pyo3::exceptions::PyKeyboardInterrupt;
+use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyList, PyTuple, PyType};
@@ -138,11 +140,23 @@ impl FutureBase {
             let future = new(class, no_arguments.as_ptr(), std::ptr::null_mut());
             Bound::from_owned_ptr_or_err(py, future)?.cast_into_unchecked::<Self>()
         };
+        untrack(&future);
         let mut inner = future.get().inner.lock();
         inner.call = Some(call);
         inner.pool = Some(Arc::clone(pool));
         drop(inner);
         Ok(future.unbind())
+    }
+
+    /// The `KeyboardInterrupt` that ended it.
+    pub(super) fn interruption(&self, py: Python<'_>) -> Option<PyErr> {
+        let raised = match &self.inner.lock().outcome {
+            Some(Outcome::Raised(error)) => error.clone_ref(py).into_bound(py),
+            _ => return None,
+        };
+        raised
+            .is_instance_of::<PyKeyboardInterrupt>()
+            .then(|| PyErr::from_value(raised))
     }
 
     pub(super) fn new_pending() -> Self {
@@ -176,6 +190,29 @@ impl FutureBase {
             }
         }
         Ok(())
+    }
+}
+
+/// Spares the collector a future that is in a queue or runs: whatever it finds in
+/// there, the pool holds on to it. It would look through a burst of them again and
+/// again. (Without the interpreter's lock its mark could not be changed safely.)
+fn untrack(future: &Bound<'_, FutureBase>) {
+    if cfg!(not(Py_GIL_DISABLED)) {
+        // SAFETY: attached; an object that the collector may track.
+        unsafe { ffi::PyObject_GC_UnTrack(future.as_ptr().cast()) };
+    }
+}
+
+/// From now on the collector looks after the future.
+#[inline]
+pub(super) fn track(future: &Bound<'_, FutureBase>) {
+    if cfg!(not(Py_GIL_DISABLED)) {
+        // SAFETY: attached; an object that the collector may track, and does not.
+        unsafe {
+            if ffi::PyObject_GC_IsTracked(future.as_ptr()) == 0 {
+                ffi::PyObject_GC_Track(future.as_ptr().cast());
+            }
+        }
     }
 }
 

@@ -72,5 +72,10 @@ pub(super) fn run(
 /// Makes a claimed call on the thread that submitted it or that waits for it.
 pub(super) fn run_here(pool: &Arc<Executor<Pool>>, future: &Bound<'_, FutureBase>, call: Call) {
     pool.metrics.begun_on_caller();
-    run(pool, future, call, Instant::now());
+    let began = Instant::now();
+    let ended = run(pool, future, call, began);
+    if pool.is_own() {
+        pool.metrics
+            .ended_on_caller(ended.saturating_duration_since(began));
+    }
 }

@@ -69,17 +69,36 @@ impl ThreadPoolBase {
         if self.is_shut_down.load(Ordering::Relaxed) {
             fresh.end(Ending::Shutdown);
         }
-        self.install(fresh)
+        self.install(std::ptr::from_ref(parents).cast_mut(), fresh)
     }
 
-    fn install(&self, fresh: Arc<Executor<Pool>>) -> &Arc<Executor<Pool>> {
-        remember(&fresh);
-        fresh.fill();
-        // SAFETY: just leaked. What was there before stays: in a child, the parent's.
-        let fresh = unsafe { &*Box::into_raw(Box::new(fresh)) };
-        self.executor
-            .store(std::ptr::from_ref(fresh).cast_mut(), Ordering::Release);
-        fresh
+    /// Puts an executor in the place of `before`, unless another thread has done so.
+    fn install(
+        &self,
+        before: *mut Arc<Executor<Pool>>,
+        fresh: Arc<Executor<Pool>>,
+    ) -> &Arc<Executor<Pool>> {
+        let fresh = Box::into_raw(Box::new(fresh));
+        let (order, otherwise) = (Ordering::AcqRel, Ordering::Acquire);
+        let installed = self
+            .executor
+            .compare_exchange(before, fresh, order, otherwise);
+        match installed {
+            Ok(_) => {
+                // SAFETY: just leaked. What was there before stays: in a child, the
+                // parent's.
+                let fresh = unsafe { &*fresh };
+                remember(fresh);
+                fresh.fill();
+                fresh
+            }
+            // SAFETY: the first was never published; the second was leaked by the
+            // thread that published it.
+            Err(winner) => unsafe {
+                drop(Box::from_raw(fresh));
+                &*winner
+            },
+        }
     }
 
     fn settings(&self) -> PyResult<&Settings> {
@@ -167,7 +186,7 @@ impl ThreadPoolBase {
             thread_name_prefix,
             initializer: initializer.map(|initializer| (initializer, initargs)),
         };
-        self.install(Executor::new(pool, limits));
+        self.install(std::ptr::null_mut(), Executor::new(pool, limits));
         Ok(())
     }
 

@@ -32,7 +32,7 @@ impl WhenFull {
             "reject" => Ok(Self::Reject),
             "caller_runs" => Ok(Self::CallerRuns),
             _ => Err(PyValueError::new_err(format!(
-                "when_full is one of 'block', 'reject', 'caller_runs'; got {name:?}"
+                "when_full is one of 'block', 'reject', 'caller_runs'; got '{name}'"
             ))),
         }
     }
@@ -63,8 +63,7 @@ pub(super) fn submit(
 ) -> PyResult<Py<FutureBase>> {
     let future = FutureBase::of_pool(py, pool, call)?;
     let job = Job(future.clone_ref(py));
-    let may_wait =
-        terms.when_full == WhenFull::Block && pool.is_bounded() && !seen::is_worker_of(pool);
+    let may_wait = terms.when_full == WhenFull::Block && !seen::is_worker_of(pool);
     match pool.submit(job, terms.priority, may_wait) {
         Ok(Submission::Queued) => Ok(future),
         Ok(Submission::Waits(place)) => wait_for_room(py, pool, &place, terms, future),
@@ -94,31 +93,39 @@ fn no_room(
     future: Py<FutureBase>,
     queued: usize,
 ) -> PyResult<Py<FutureBase>> {
-    let is_own_worker = terms.when_full == WhenFull::Block;
-    if terms.when_full == WhenFull::Reject {
-        return Err(full(py, pool, queued, 0.0));
-    }
-    if is_own_worker {
+    match terms.when_full {
+        WhenFull::Reject => return Err(full(py, pool, queued, 0.0)),
+        WhenFull::CallerRuns => run_unqueued(py, pool, &future)?,
         // A worker that waited for room might wait for itself. It makes the call
         // itself, or goes beyond the bound where that would become too deep.
-        let Some(_nested) = Nested::enter() else {
-            let refused = pool.submit_beyond(Job(future.clone_ref(py)), terms.priority);
-            return match refused {
-                None => Ok(future),
-                Some(_) => Err(ended(py, pool, pool.ending().unwrap_or(Ending::Shutdown))),
+        WhenFull::Block => {
+            let Some(_nested) = Nested::enter() else {
+                let refused = pool.submit_beyond(Job(future.clone_ref(py)), terms.priority);
+                return match refused {
+                    None => Ok(future),
+                    Some(_) => Err(ended(py, pool, pool.ending().unwrap_or(Ending::Shutdown))),
+                };
             };
-        };
-        run_unqueued(py, pool, &future);
-    } else {
-        run_unqueued(py, pool, &future);
+            run_unqueued(py, pool, &future)?;
+        }
     }
     Ok(future)
 }
 
-fn run_unqueued(py: Python<'_>, pool: &Arc<Executor<Pool>>, future: &Py<FutureBase>) {
+/// Makes the call here and now. An interruption by Ctrl-C ends the task, and is the
+/// caller's as well.
+fn run_unqueued(
+    py: Python<'_>,
+    pool: &Arc<Executor<Pool>>,
+    future: &Py<FutureBase>,
+) -> PyResult<()> {
     pool.accept_unqueued();
     if let Some(call) = future.get().claim() {
         run_here(pool, future.bind(py), call);
+    }
+    match future.get().interruption(py) {
+        Some(interruption) => Err(interruption),
+        None => Ok(()),
     }
 }
 

@@ -26,7 +26,7 @@ fn an_ended_executor_refuses_and_says_why() {
     executor.end(Ending::Exit);
     executor.end(Ending::Shutdown);
     let refused = executor.submit(job(|| {}), 0, true);
-    assert_eq!(refusal(refused), Some(Refusal::Ended(Ending::Exit)));
+    assert_eq!(refusal(&refused), Some(Refusal::Ended(Ending::Exit)));
     executor.end(Ending::Broken);
     assert_eq!(executor.ending(), Some(Ending::Broken));
     assert!(executor.submit_beyond(job(|| {}), 0).is_some());
@@ -79,7 +79,7 @@ fn a_task_submitted_by_the_last_task_is_refused_and_the_threads_leave() {
         &executor,
         job(move || {
             let _ = wait.recv();
-            told.send(refusal(pool.submit(job(|| {}), 0, true)).is_some())
+            told.send(refusal(&pool.submit(job(|| {}), 0, true)).is_some())
                 .unwrap();
         }),
     );

@@ -16,8 +16,10 @@ use super::{Executor, Host, Interest, Limits, Refused, Submission, Task, Worker}
 /// A slow machine may take this long for what takes milliseconds.
 pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 
+type Body = dyn FnOnce(&Worker<Threads>) + Send;
+
 pub(super) struct Job {
-    run: Box<dyn FnOnce(&Worker<Threads>) + Send>,
+    run: Box<Body>,
     pub(super) stale: Arc<AtomicBool>,
 }
 
@@ -121,7 +123,9 @@ impl Gate {
                 executor,
                 job(move || {
                     arrive.send(()).unwrap();
-                    let closed = closed.lock().unwrap_or_else(|held| held.into_inner());
+                    let closed = closed
+                        .lock()
+                        .unwrap_or_else(std::sync::PoisonError::into_inner);
                     // An error: the gate was dropped.
                     let _ = closed.recv();
                 }),
@@ -158,9 +162,9 @@ pub(super) fn join(executor: &Arc<Executor<Threads>>) {
 /// Kept, so that a worker's interest outlives the call.
 pub(super) type Held = Option<Interest>;
 
-pub(super) fn refusal<T>(outcome: Result<Submission, Refused<T>>) -> Option<super::Refusal> {
+pub(super) fn refusal<T>(outcome: &Result<Submission, Refused<T>>) -> Option<super::Refusal> {
     match outcome {
-        Err(Refused::Back(_, refusal)) => Some(refusal),
+        Err(Refused::Back(_, refusal)) => Some(*refusal),
         _ => None,
     }
 }

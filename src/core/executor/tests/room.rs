@@ -19,7 +19,7 @@ fn a_full_queue_refuses_and_says_how_full_it_is() {
     submit(&executor, job(|| {}));
     submit(&executor, job(|| {}));
     let refused = executor.submit(job(|| panic!("it was refused")), 0, false);
-    assert_eq!(refusal(refused), Some(Refusal::Full { queued: 2 }));
+    assert_eq!(refusal(&refused), Some(Refusal::Full { queued: 2 }));
     gate.open();
     join(&executor);
     let seen = executor.statistics();
