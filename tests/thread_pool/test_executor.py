@@ -242,13 +242,12 @@ def test_tasks_run_in_the_order_in_which_they_were_submitted() -> None:
 
 def test_higher_priorities_run_first_and_equals_in_order() -> None:
     order: list[str] = []
-    with ThreadPool(1) as pool:
-        with Gate(pool):
-            for n in range(2):
-                pool.submit(order.append, f"usual {n}")
-                pool.submit_with(order.append, f"low {n}", priority=-1)
-                pool.submit_with(order.append, f"high {n}", priority=5)
-                pool.submit_with(order.append, f"highest {n}", priority=2**62)
+    with ThreadPool(1) as pool, Gate(pool):
+        for n in range(2):
+            pool.submit(order.append, f"usual {n}")
+            pool.submit_with(order.append, f"low {n}", priority=-1)
+            pool.submit_with(order.append, f"high {n}", priority=5)
+            pool.submit_with(order.append, f"highest {n}", priority=2**62)
     assert order == [f"{what} {n}" for what in ("highest", "high", "usual", "low") for n in range(2)]
 
 

@@ -37,11 +37,10 @@ def test_a_full_queue_rejects_and_says_how_full_it_is() -> None:
 
 
 def test_a_caller_waits_for_room_and_gets_it() -> None:
-    with ThreadPool(1, max_queue_size=1) as pool:
-        with Gate(pool) as gate:
-            pool.submit(int)
-            threading.Timer(0.05, gate.open).start()
-            assert pool.submit(int, "3").result(PATIENCE) == 3
+    with ThreadPool(1, max_queue_size=1) as pool, Gate(pool) as gate:
+        pool.submit(int)
+        threading.Timer(0.05, gate.open).start()
+        assert pool.submit(int, "3").result(PATIENCE) == 3
     assert pool.statistics().submitted == 3
 
 
@@ -167,12 +166,11 @@ def test_tasks_that_submit_without_end_go_beyond_the_bound_and_not_deeper() -> N
 
 
 def test_the_end_of_the_pool_is_the_end_of_the_wait() -> None:
-    with ThreadPool(1, max_queue_size=1, name="ending") as pool:
-        with Gate(pool):
+    with ThreadPool(1, max_queue_size=1, name="ending") as pool, Gate(pool):
+        pool.submit(int)
+        threading.Timer(0.05, pool.shutdown, (False,)).start()
+        with pytest.raises(PoolShutdown, match="ending"):
             pool.submit(int)
-            threading.Timer(0.05, pool.shutdown, (False,)).start()
-            with pytest.raises(PoolShutdown, match="ending"):
-                pool.submit(int)
     assert pool.statistics().submitted == 2
 
 

@@ -96,10 +96,9 @@ def test_threads_have_names_here_and_for_the_system() -> None:
 
 
 def test_threads_that_left_are_not_listed() -> None:
-    with ThreadPool(3, thread_name_prefix="listed") as pool:
-        with Gate(pool, 3):
-            listed = {thread.name for thread in threading.enumerate() if thread.name.startswith("listed")}
-            assert listed == {"listed_0", "listed_1", "listed_2"}
+    with ThreadPool(3, thread_name_prefix="listed") as pool, Gate(pool, 3):
+        listed = {thread.name for thread in threading.enumerate() if thread.name.startswith("listed")}
+        assert listed == {"listed_0", "listed_1", "listed_2"}
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("listed")]
 
 
