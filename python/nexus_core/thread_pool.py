@@ -87,7 +87,7 @@ class ThreadPoolStatistics:
         idle_seconds: Time of all workers spent without a task.
         interpreter_wait_seconds: Time of all workers spent waiting for the interpreter's
             lock, with a task at hand. What a task waits for it while it runs counts as busy.
-        busy_seconds: Time spent in tasks.
+        busy_seconds: Time of all workers spent in tasks, and in telling others of their end.
     """
 
     name: str
@@ -345,6 +345,10 @@ class ThreadPool(ThreadPoolBase, ThreadPoolExecutor):
     @property
     def _max_workers(self) -> int:  # type: ignore[override]  # what dask asks an executor for
         return self.max_workers
+
+    @property
+    def _shutdown(self) -> bool:  # type: ignore[override]
+        return self.is_shut_down
 
     def __repr__(self) -> str:
         state = "shut down" if self.is_shut_down else f"{self.queue_size} queued"

@@ -18,6 +18,8 @@ pub struct Metrics {
     attaching: AtomicU64,
     /// Nanoseconds of tasks that ran elsewhere than on a worker that was free.
     elsewhere: AtomicU64,
+    /// Nanoseconds spent telling others that a task has ended.
+    telling: AtomicU64,
     queue_wait: Histogram,
     run_time: Histogram,
 }
@@ -48,6 +50,11 @@ impl Metrics {
         self.elsewhere.fetch_add(nanos(run_time), Ordering::Relaxed);
     }
 
+    /// It took so long to tell those who wanted to know of a task's end.
+    pub fn told(&self, duration: Duration) {
+        self.telling.fetch_add(nanos(duration), Ordering::Relaxed);
+    }
+
     pub fn rejected(&self) {
         self.rejected.fetch_add(1, Ordering::Relaxed);
     }
@@ -75,7 +82,8 @@ impl Metrics {
         statistics.idle += Duration::from_nanos(self.idle.load(Ordering::Relaxed));
         statistics.attaching = Duration::from_nanos(self.attaching.load(Ordering::Relaxed));
         let elsewhere = Duration::from_nanos(self.elsewhere.load(Ordering::Relaxed));
-        statistics.busy = statistics.run_time.total.saturating_sub(elsewhere);
+        let telling = Duration::from_nanos(self.telling.load(Ordering::Relaxed));
+        statistics.busy = (statistics.run_time.total + telling).saturating_sub(elsewhere);
     }
 }
 

@@ -32,7 +32,11 @@ pub(super) enum Change {
 pub(super) enum Changed {
     /// Nothing changed: it does not go from this state.
     No(State),
-    Yes(State),
+    Yes {
+        state: State,
+        /// Somebody was told of it, which may have taken a while.
+        told: bool,
+    },
 }
 
 /// Whom to tell, once nothing is locked.
@@ -61,6 +65,10 @@ impl Audience {
             audience.waiters = extra.waiters.as_ref().map(|list| list.clone_ref(py));
         }
         audience
+    }
+
+    fn is_any(&self) -> bool {
+        !(self.parked.is_empty() && self.callbacks.is_empty() && self.waiters.is_none())
     }
 
     fn wake(&mut self) {
@@ -196,6 +204,7 @@ fn notify_waiters(
 /// Tells those who wait natively, the pool, and the callbacks.
 fn tell(slf: &Bound<'_, FutureBase>, state: State, mut audience: Audience) -> PyResult<Changed> {
     track(slf);
+    let told = audience.is_any();
     audience.wake();
     if let Some(pool) = audience.pool.take()
         && audience.was_pending
@@ -209,7 +218,7 @@ fn tell(slf: &Bound<'_, FutureBase>, state: State, mut audience: Audience) -> Py
             interruption = Err(error);
         }
     }
-    interruption.map(|()| Changed::Yes(state))
+    interruption.map(|()| Changed::Yes { state, told })
 }
 
 /// Calls a callback. An `Exception` is logged, as the standard library does.
@@ -250,10 +259,15 @@ pub(super) fn log(
     Ok(())
 }
 
-/// A worker's call has ended. What a callback raises beyond an `Exception` has
-/// nobody to go to.
-pub(super) fn end(slf: &Bound<'_, FutureBase>, outcome: Outcome) {
-    if let Err(error) = change(slf, Change::End(outcome)) {
-        error.write_unraisable(slf.py(), Some(slf));
+/// A worker's call has ended; whether somebody was told. What a callback raises
+/// beyond an `Exception` has nobody to go to.
+pub(super) fn end(slf: &Bound<'_, FutureBase>, outcome: Outcome) -> bool {
+    match change(slf, Change::End(outcome)) {
+        Ok(Changed::Yes { told, .. }) => told,
+        Ok(Changed::No(_)) => false,
+        Err(error) => {
+            error.write_unraisable(slf.py(), Some(slf));
+            true
+        }
     }
 }

@@ -23,7 +23,7 @@ fn cancelled_error(py: Python<'_>) -> PyErr {
 impl FutureBase {
     fn set_by_hand(slf: &Bound<'_, Self>, outcome: Outcome) -> PyResult<()> {
         match completion::change(slf, Change::End(outcome))? {
-            Changed::Yes(_) => Ok(()),
+            Changed::Yes { .. } => Ok(()),
             Changed::No(state) => {
                 static CLASS: PyOnceLock<Py<PyType>> = PyOnceLock::new();
                 let class = CLASS.import(slf.py(), "concurrent.futures", "InvalidStateError")?;
@@ -54,7 +54,7 @@ impl FutureBase {
 
     fn cancel(slf: &Bound<'_, Self>) -> PyResult<bool> {
         Ok(match completion::change(slf, Change::Cancel)? {
-            Changed::Yes(_) => true,
+            Changed::Yes { .. } => true,
             Changed::No(state) => is_cancelled(state),
         })
     }
@@ -114,7 +114,7 @@ impl FutureBase {
 
     fn set_running_or_notify_cancel(slf: &Bound<'_, Self>) -> PyResult<bool> {
         match completion::change(slf, Change::Start)? {
-            Changed::Yes(state) => Ok(state == State::Running),
+            Changed::Yes { state, .. } => Ok(state == State::Running),
             Changed::No(state) => {
                 let text = format!(
                     "Future {} in unexpected state: {}",

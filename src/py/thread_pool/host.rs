@@ -50,7 +50,7 @@ impl Pool {
     }
 }
 
-/// Makes a claimed call and ends its future; returns when the call ended.
+/// Makes a claimed call and ends its future; returns when all that was over.
 pub(super) fn run(
     pool: &Arc<Executor<Pool>>,
     future: &Bound<'_, FutureBase>,
@@ -65,8 +65,13 @@ pub(super) fn run(
         pool.metrics
             .ended(ended.saturating_duration_since(began), is_success);
     }
-    completion::end(future, outcome);
-    ended
+    if !completion::end(future, outcome) {
+        return ended;
+    }
+    // Callbacks are no part of the task, nor of the next one.
+    let told = Instant::now();
+    pool.metrics.told(told.saturating_duration_since(ended));
+    told
 }
 
 /// Makes a claimed call on the thread that submitted it or that waits for it.

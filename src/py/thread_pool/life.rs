@@ -23,8 +23,7 @@ const TURN: Duration = Duration::from_millis(5);
 pub(super) fn live(pool: &Arc<Executor<Pool>>, name: &str) {
     let mut worker = pool.enter();
     let asked = Instant::now();
-    // `None` once the interpreter goes down.
-    Python::try_attach(|py| {
+    let attached = Python::try_attach(|py| {
         pool.metrics.attached(asked.elapsed());
         let seated = Seated::new(pool, worker.waits());
         // A failure costs the name, or a debugger's view of the thread.
@@ -35,6 +34,11 @@ pub(super) fn live(pool: &Arc<Executor<Pool>>, name: &str) {
         drop(seated);
         let _ = forget(py);
     });
+    if attached.is_none() {
+        // The interpreter goes down. Counted out, the worker would be replaced by
+        // another that fares the same.
+        std::mem::forget(worker);
+    }
 }
 
 /// Has a debugger or profiler that wants to see all threads see this one.
