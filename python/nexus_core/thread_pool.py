@@ -11,7 +11,7 @@ from operator import index
 from time import monotonic
 from typing import Any, Literal, TypeVar
 
-from nexus_core._core import FutureBase, ThreadPoolBase, _run_chunk
+from nexus_core._core import FutureBase, MapResults, ThreadPoolBase, _run_chunk
 
 __all__ = ["Durations", "PoolFuture", "ThreadPool", "ThreadPoolStatistics"]
 
@@ -226,7 +226,7 @@ class ThreadPool(ThreadPoolBase, ThreadPoolExecutor):
         """Calls a function with the items of one or several iterables, as ``map`` does.
 
         All calls are submitted at once; their results come in order. Calls that have not
-        begun are cancelled when one of them raises, or the iterator is closed.
+        begun are cancelled when one of them raises, or the iterator is closed or dropped.
 
         Args:
             fn: The function.
@@ -251,6 +251,7 @@ class ThreadPool(ThreadPoolBase, ThreadPoolExecutor):
         """
         if chunksize < 1:
             raise ValueError(f"chunksize must be at least 1, got {chunksize!r}")
+        # Counted from here, as the standard library does.
         deadline = None if timeout is None else monotonic() + timeout
         calls = zip(*iterables, strict=False)
         futures: list[Future[Any]] = []
@@ -265,8 +266,8 @@ class ThreadPool(ThreadPoolBase, ThreadPoolExecutor):
             for future in futures:
                 future.cancel()
             raise
-        futures.reverse()
-        return _results(futures, deadline, chunksize > 1)
+        left = None if deadline is None else deadline - monotonic()
+        return MapResults(futures, left, chunksize > 1)
 
     def resize(
         self, max_workers: int, min_workers: int | None = None, *, max_queue_size: int | Literal["same"] | None = "same"
@@ -353,38 +354,6 @@ class ThreadPool(ThreadPoolBase, ThreadPoolExecutor):
     def __repr__(self) -> str:
         state = "shut down" if self.is_shut_down else f"{self.queue_size} queued"
         return f"<ThreadPool {self.name!r}: {self.threads} of {self.max_workers} workers, {state}>"
-
-
-def _results(futures: list[Future[Any]], deadline: float | None, chunked: bool) -> Iterator[Any]:
-    """The results of tasks that stand in reverse order; no reference to one stays once it was given out."""
-    try:
-        while futures:
-            if not chunked:
-                yield _result_or_cancel(futures.pop(), deadline)
-                continue
-            results, error = _result_or_cancel(futures.pop(), deadline)
-            results.reverse()
-            while results:
-                yield results.pop()
-            if error is not None:
-                try:
-                    raise error
-                finally:
-                    del error
-    finally:
-        for future in futures:
-            future.cancel()
-
-
-def _result_or_cancel(future: Future[Any], deadline: float | None) -> Any:
-    try:
-        try:
-            return future.result(None if deadline is None else deadline - monotonic())
-        finally:
-            future.cancel()
-    finally:
-        # An exception's traceback would hold the future, which holds the exception.
-        del future
 
 
 def _sizes(name: str, max_workers: int, min_workers: int) -> tuple[int, int]:

@@ -112,6 +112,40 @@ def test_map_times_out(chunksize: int) -> None:
         assert pool.queue_size == 0  # the rest was cancelled
 
 
+@pytest.mark.parametrize("chunksize", [1, 2])
+@pytest.mark.parametrize("how", ["close", "drop"])
+def test_a_map_that_nobody_wants_any_more_cancels_what_has_not_begun(how: str, chunksize: int) -> None:
+    ran: list[int] = []
+    with ThreadPool(1) as pool:
+        with Gate(pool):
+            results: Any = pool.map(ran.append, range(6), chunksize=chunksize)
+            assert iter(results) is results
+            if how == "close":
+                results.close()
+                assert list(results) == []
+            del results
+            gc.collect()
+        pool.submit(int).result()
+    assert ran == []
+    assert pool.statistics().cancelled == 6 // chunksize
+
+
+def test_map_uses_the_submit_of_a_derived_class() -> None:
+    class Counting(ThreadPool):
+        count = 0
+
+        def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+            self.count += 1
+            future: Future[Any] = Future()  # not one of the pool's own
+            future.set_result(fn(*args))
+            return future
+
+    with Counting(1) as pool:
+        assert list(pool.map(abs, [-1, -2])) == [1, 2]
+        assert list(pool.map(abs, [-1, -2, -3], chunksize=2)) == [1, 2, 3]
+        assert pool.count == 4
+
+
 def test_map_cancels_the_rest_when_it_was_begun_and_is_dropped() -> None:
     ran: list[int] = []
     with ThreadPool(2) as pool:

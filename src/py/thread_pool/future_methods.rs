@@ -52,6 +52,7 @@ impl FutureBase {
         Self::new_pending()
     }
 
+    /// Cancels the task if it has not begun; whether it is cancelled.
     fn cancel(slf: &Bound<'_, Self>) -> PyResult<bool> {
         Ok(match completion::change(slf, Change::Cancel)? {
             Changed::Yes { .. } => true,
@@ -59,18 +60,22 @@ impl FutureBase {
         })
     }
 
+    /// Whether it was cancelled.
     fn cancelled(&self) -> bool {
         is_cancelled(self.state())
     }
 
+    /// Whether it runs now.
     fn running(&self) -> bool {
         self.state() == State::Running
     }
 
+    /// Whether it was cancelled or has ended.
     fn done(&self) -> bool {
         self.state().is_done()
     }
 
+    /// Has `fn(future)` called once it is done, or at once if it is.
     fn add_done_callback(slf: &Bound<'_, Self>, r#fn: &Bound<'_, PyAny>) -> PyResult<()> {
         // Asked for before the lock is taken: it starts a watch.
         let interest = seen::interest();
@@ -87,8 +92,10 @@ impl FutureBase {
         completion::call_one_back(slf, r#fn)
     }
 
+    /// What the task returned, once it has; what it raised is raised. A worker of the same
+    /// pool runs a task that has not begun itself, unless there is a `timeout`.
     #[pyo3(signature = (timeout=None))]
-    fn result(slf: &Bound<'_, Self>, timeout: Option<f64>) -> PyResult<Py<PyAny>> {
+    pub(super) fn result(slf: &Bound<'_, Self>, timeout: Option<f64>) -> PyResult<Py<PyAny>> {
         Self::ended(slf, timeout)?;
         let py = slf.py();
         let inner = slf.get().inner.lock();
@@ -102,6 +109,7 @@ impl FutureBase {
         Err(raised(py, &error))
     }
 
+    /// What the task raised, once it is done, or `None`.
     #[pyo3(signature = (timeout=None))]
     fn exception(slf: &Bound<'_, Self>, timeout: Option<f64>) -> PyResult<Option<Py<PyAny>>> {
         Self::ended(slf, timeout)?;
@@ -112,6 +120,7 @@ impl FutureBase {
         })
     }
 
+    /// For executors: whether the task is to be run, and not cancelled.
     fn set_running_or_notify_cancel(slf: &Bound<'_, Self>) -> PyResult<bool> {
         match completion::change(slf, Change::Start)? {
             Changed::Yes { state, .. } => Ok(state == State::Running),
@@ -127,10 +136,12 @@ impl FutureBase {
         }
     }
 
+    /// For executors: ends it with a result.
     fn set_result(slf: &Bound<'_, Self>, result: Py<PyAny>) -> PyResult<()> {
         Self::set_by_hand(slf, Outcome::Returned(result))
     }
 
+    /// For executors: ends it with an exception.
     fn set_exception(slf: &Bound<'_, Self>, exception: Py<PyAny>) -> PyResult<()> {
         if exception.is_none(slf.py()) {
             // The standard library's future has a result then: none.

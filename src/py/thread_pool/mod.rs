@@ -7,6 +7,7 @@ mod future;
 mod future_methods;
 mod host;
 mod life;
+mod mapped;
 mod pool;
 mod seen;
 mod submission;
@@ -17,6 +18,7 @@ use pyo3::prelude::*;
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<future::FutureBase>()?;
     module.add_class::<pool::ThreadPoolBase>()?;
+    module.add_class::<mapped::MapResults>()?;
     module.add_function(wrap_pyfunction!(exit::finish_pools, module)?)?;
     module.add_function(wrap_pyfunction!(call::run_chunk, module)?)
 }

@@ -1,5 +1,8 @@
 //! The pool as Python sees it.
 
+// Its docstrings are Python's.
+#![allow(clippy::doc_markdown)]
+
 use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -190,6 +193,29 @@ impl ThreadPoolBase {
         Ok(())
     }
 
+    /// Has a worker call a function.
+    ///
+    /// Args:
+    ///     fn: The function.
+    ///     args: Its positional arguments.
+    ///     kwargs: Its keyword arguments.
+    ///
+    /// Returns:
+    ///     The future of what it returns or raises; a `concurrent.futures.Future`.
+    ///
+    /// Raises:
+    ///     nexus_core.errors.QueueFull: If the queue has no room, and `when_full` is
+    ///         `"reject"`, or there was none within `submit_timeout`.
+    ///     nexus_core.errors.PoolShutdown: If the pool was shut down, or the interpreter
+    ///         goes down.
+    ///     nexus_core.errors.PoolBroken: If the pool's initializer raised.
+    ///     RuntimeError: If there is no thread and the system starts none.
+    ///
+    /// Example:
+    ///     >>> from nexus_core import ThreadPool
+    ///     >>> with ThreadPool(2) as pool:
+    ///     ...     pool.submit(int, "ff", base=16).result()
+    ///     255
     #[pyo3(signature = (r#fn, /, *args, **kwargs))]
     fn submit(
         &self,
@@ -209,6 +235,33 @@ impl ThreadPoolBase {
         submit(py, executor, call, terms)
     }
 
+    /// Has a worker call a function, on terms of its own.
+    ///
+    /// A function that takes arguments of these names itself needs `functools.partial`.
+    ///
+    /// Args:
+    ///     fn: The function.
+    ///     args: Its positional arguments.
+    ///     priority: Tasks of a higher one are begun first; of equal ones, the one that
+    ///         was submitted first. `submit` and `map` give 0.
+    ///     timeout: Seconds to wait for room in the queue; by default the pool's
+    ///         `submit_timeout`.
+    ///     when_full: What happens where the queue has no room; by default as the pool
+    ///         was told.
+    ///     kwargs: Its other keyword arguments.
+    ///
+    /// Returns:
+    ///     The future of what it returns or raises, as `submit` does.
+    ///
+    /// Raises:
+    ///     ValueError: If `when_full` is none of the three.
+    ///     nexus_core.errors.PoolError: As `submit` does.
+    ///
+    /// Example:
+    ///     >>> from nexus_core import ThreadPool
+    ///     >>> with ThreadPool(1) as pool:
+    ///     ...     pool.submit_with(pow, 2, 5, priority=10).result()
+    ///     32
     #[pyo3(signature = (r#fn, /, *args, priority=0, timeout=None, when_full=None, **kwargs))]
     #[allow(clippy::too_many_arguments)]
     fn submit_with(
@@ -235,7 +288,7 @@ impl ThreadPoolBase {
         submit(py, executor, call, terms)
     }
 
-    /// Sets new limits; those not given stay.
+    /// Sets new limits. The arguments have been checked.
     #[pyo3(signature = (max_workers, min_workers, max_queue_size))]
     fn _resize(
         &self,
@@ -327,41 +380,49 @@ impl ThreadPoolBase {
         Ok(found)
     }
 
+    /// The pool's name, in errors and statistics.
     #[getter]
     fn name(&self, py: Python<'_>) -> PyResult<&str> {
         Ok(&self.executor(py)?.host.name)
     }
 
+    /// How many threads there may be.
     #[getter]
     fn max_workers(&self, py: Python<'_>) -> PyResult<usize> {
         Ok(self.executor(py)?.limits().max_workers)
     }
 
+    /// How many threads stay when there is nothing to do.
     #[getter]
     fn min_workers(&self, py: Python<'_>) -> PyResult<usize> {
         Ok(self.executor(py)?.limits().min_workers)
     }
 
+    /// How many tasks may be queued; `None` for any number.
     #[getter]
     fn max_queue_size(&self, py: Python<'_>) -> PyResult<Option<usize>> {
         Ok(self.executor(py)?.limits().max_queue)
     }
 
+    /// How many tasks wait for a worker now.
     #[getter]
     fn queue_size(&self, py: Python<'_>) -> PyResult<usize> {
         Ok(self.executor(py)?.queued())
     }
 
+    /// How many threads there are now.
     #[getter]
     fn threads(&self, py: Python<'_>) -> PyResult<usize> {
         Ok(self.executor(py)?.threads())
     }
 
+    /// What happens to a task for which the queue has no room.
     #[getter]
     fn when_full(&self) -> PyResult<&'static str> {
         Ok(self.settings()?.when_full.name())
     }
 
+    /// Whether the pool takes no more tasks.
     #[getter]
     fn is_shut_down(&self) -> bool {
         self.is_shut_down.load(Ordering::Relaxed)
