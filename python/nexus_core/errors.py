@@ -178,15 +178,15 @@ class AttachError(NexusCoreError, RuntimeError):
 
 
 class PoolError(NexusCoreError):
-    """Base of what pools of threads and of connections raise.
+    """Base of the errors of pools.
 
     Attributes:
         pool: The pool's name.
     """
 
-    def __init__(self, pool: str, text: str) -> None:
+    def __init__(self, pool: str, message: str) -> None:
         self.pool = pool
-        super().__init__(text)
+        super().__init__(message)
 
 
 class QueueFull(PoolError):

@@ -82,7 +82,8 @@ class ThreadPoolStatistics:
         threads: Threads that the pool has.
         idle_threads: Those of them that wait for a task.
         most_threads: The most threads that it ever had at a time.
-        queue_wait: How long tasks were queued before a worker began them.
+        queue_wait: How long it took from the submission until a worker began a task,
+            the wait for room in the queue included.
         run_time: How long tasks ran.
         idle_seconds: Time of all workers spent without a task.
         interpreter_wait_seconds: Time of all workers spent waiting for the interpreter's

@@ -62,6 +62,18 @@ def test_an_exception_set_by_hand(make: type[Future[Any]]) -> None:
 
 
 @BOTH
+@pytest.mark.parametrize(("given", "raised"), [(OSError, OSError), (7, TypeError)])
+def test_what_is_raised_for_something_else_than_an_exception(
+    make: type[Future[Any]], given: Any, raised: type[Exception]
+) -> None:
+    future = make()
+    future.set_exception(given)
+    with pytest.raises(raised):
+        future.result()
+    assert future.exception() is given
+
+
+@BOTH
 def test_cancelling_by_hand(make: type[Future[Any]]) -> None:
     future = make()
     assert future.cancel()

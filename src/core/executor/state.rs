@@ -136,11 +136,11 @@ impl<T: Task> State<T> {
         Action::Start(self.next_number - 1)
     }
 
-    /// Lets those in that wait for room; the conditions of those let in are to be
+    /// Lets those in that wait for room, unless it is too late; the conditions of those let in are to be
     /// notified once the lock is released.
     pub(super) fn admit(&mut self) -> Vec<Arc<Slot>> {
         let mut admitted = Vec::new();
-        while !self.waiting_for_room.is_empty() && !self.is_full() {
+        while self.ending.is_none() && !self.waiting_for_room.is_empty() && !self.is_full() {
             if let Some(first) = self.waiting_for_room.pop_front() {
                 first.ticket.wake_for_task();
                 admitted.push(first.ticket);

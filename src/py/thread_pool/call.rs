@@ -1,5 +1,6 @@
 //! What a task does: one call, in a context of its own.
 
+use pyo3::exceptions::PyTypeError;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
@@ -129,10 +130,17 @@ pub(super) fn take_exception(py: Python<'_>) -> Py<PyAny> {
 /// Raises an exception object as `raise` does, in the context of one being handled.
 pub(super) fn raised(py: Python<'_>, exception: &Py<PyAny>) -> PyErr {
     let bound = exception.bind(py);
-    // SAFETY: attached; an exception's type and the exception. Taking it out again
-    // returns the same object.
+    // SAFETY: attached; an exception's type and the exception, or an exception's
+    // class. Taking it out again returns the same object, or an instance.
     unsafe {
-        ffi::PyErr_SetObject(bound.get_type().as_ptr().cast(), bound.as_ptr());
+        if ffi::PyExceptionInstance_Check(bound.as_ptr()) != 0 {
+            ffi::PyErr_SetObject(bound.get_type().as_ptr().cast(), bound.as_ptr());
+        } else if ffi::PyExceptionClass_Check(bound.as_ptr()) != 0 {
+            ffi::PyErr_SetNone(bound.as_ptr());
+        } else {
+            // Set by hand, by somebody who took it for one.
+            return PyTypeError::new_err("exceptions must derive from BaseException");
+        }
     }
     PyErr::from_value(take_exception(py).into_bound(py))
 }

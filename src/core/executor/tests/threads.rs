@@ -229,3 +229,27 @@ fn interest_ends_with_the_task_that_had_it() {
     assert_eq!(executor.waiting_workers(), 0);
     join(&executor);
 }
+
+#[test]
+fn interest_of_a_task_that_has_ended_does_not_count_for_the_next() {
+    let executor = executor(1, None);
+    let held: Arc<std::sync::Mutex<Held>> = Arc::default();
+    let keep = Arc::clone(&held);
+    submit(
+        &executor,
+        job_of_worker(move |worker| *keep.lock().unwrap() = Some(worker.interest())),
+    );
+    let pool = Arc::clone(&executor);
+    let (told, tell) = channel();
+    submit(
+        &executor,
+        job_of_worker(move |worker| {
+            let _own = worker.interest();
+            drop(held.lock().unwrap().take());
+            told.send(pool.waiting_workers()).unwrap();
+        }),
+    );
+    assert_eq!(tell.recv_timeout(PATIENCE), Ok(1));
+    join(&executor);
+    assert_eq!(executor.waiting_workers(), 0);
+}
