@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import pickle
+import sys
 import threading
 import time
 from concurrent.futures import CancelledError, Future, InvalidStateError, as_completed, wait
@@ -186,6 +187,43 @@ def test_whoever_holds_the_condition_sees_no_change() -> None:
             time.sleep(0.05)
             assert future._state == "RUNNING"
         assert future.result(PATIENCE) == "through"
+
+
+def test_a_waiter_that_raises_keeps_nobody_else_from_hearing() -> None:
+    class Broken:
+        def add_result(self, future: Any) -> None:
+            raise ValueError("broken waiter")
+
+    hook, seen = sys.unraisablehook, []
+    sys.unraisablehook = seen.append
+    try:
+        with ThreadPool(1) as pool, Gate(pool) as gate:
+            [future] = gate.futures
+            with future._condition:
+                future._waiters.append(Broken())  # type: ignore[arg-type]
+            threading.Timer(0.05, gate.open).start()
+            assert wait([future], PATIENCE).done == {future}
+            assert future.result(PATIENCE) == "through"
+    finally:
+        sys.unraisablehook = hook
+    assert [str(each.exc_value) for each in seen] == ["broken waiter"]
+
+
+def test_a_task_whose_end_cannot_take_the_condition_ends_all_the_same() -> None:
+    def refuse() -> None:
+        raise MemoryError("no lock")
+
+    hook, seen = sys.unraisablehook, []
+    sys.unraisablehook = seen.append
+    try:
+        with ThreadPool(1) as pool, Gate(pool) as gate:
+            [future] = gate.futures
+            future._condition.acquire = refuse  # type: ignore[method-assign,assignment]
+            gate.open()
+            assert future.result(PATIENCE) == "through"
+    finally:
+        sys.unraisablehook = hook
+    assert [str(each.exc_value) for each in seen] == ["no lock"]
 
 
 def test_an_event_loop_waits_for_tasks_and_cancels_them() -> None:

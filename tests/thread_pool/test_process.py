@@ -9,7 +9,8 @@ from task_graph.support import Ended, ended, interrupt_when_ready, run_script, s
 SOON = 40.0
 
 BEGIN = """
-        import atexit, os, signal, sys, threading, time
+        import atexit, os, signal, sys, threading, time, warnings
+        warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
         from concurrent.futures import wait, as_completed
         from nexus_core import ThreadPool
         from nexus_core.errors import PoolShutdown

@@ -126,16 +126,22 @@ pub(super) fn change(slf: &Bound<'_, FutureBase>, change: Change) -> PyResult<Ch
         };
     };
     drop(inner);
-    let held = Held::hold(condition.into_bound(py))?;
+    let held = match Held::hold(condition.into_bound(py)) {
+        Ok(held) => Some(held),
+        // The call is over: whoever waits must hear of it all the same.
+        Err(error) if matches!(change, Change::End(_)) => {
+            error.write_unraisable(py, Some(slf));
+            None
+        }
+        Err(error) => return Err(error),
+    };
     inner = this.inner.lock();
     match write(this, inner, py, change) {
         Ok((state, audience)) => {
-            let notified = notify_waiters(slf, state, &audience, &held.0);
+            let notified = notify_waiters(slf, state, &audience, held.as_ref());
             drop(held);
-            if let Err(error) = notified {
-                error.write_unraisable(py, Some(slf));
-            }
-            tell(slf, state, audience)
+            let told = tell(slf, state, audience)?;
+            notified.map(|()| told)
         }
         Err(state) => Ok(Changed::No(state)),
     }
@@ -174,31 +180,39 @@ fn write(
 }
 
 /// Those who wait by means of the standard library, while the condition is held.
+/// An error is an interruption's.
 fn notify_waiters(
     slf: &Bound<'_, FutureBase>,
     state: State,
     audience: &Audience,
-    condition: &Bound<'_, PyAny>,
+    held: Option<&Held<'_>>,
 ) -> PyResult<()> {
     let py = slf.py();
     let method = match state {
-        State::Finished => {
-            let inner = slf.get().inner.lock();
-            if matches!(inner.outcome, Some(Outcome::Raised(_))) {
-                intern!(py, "add_exception")
-            } else {
-                intern!(py, "add_result")
-            }
-        }
-        State::CancelledAndNotified => intern!(py, "add_cancelled"),
-        _ => return condition.ask(intern!(py, "notify_all"), ()).map(drop),
+        State::Finished if slf.get().has_failed() => Some(intern!(py, "add_exception")),
+        State::Finished => Some(intern!(py, "add_result")),
+        State::CancelledAndNotified => Some(intern!(py, "add_cancelled")),
+        _ => None,
     };
-    if let Some(waiters) = &audience.waiters {
+    let mut interruption = Ok(());
+    let mut note = |outcome: PyResult<Bound<'_, PyAny>>| match outcome {
+        Ok(_) => {}
+        Err(error) if error.is_instance_of::<PyException>(py) => {
+            error.write_unraisable(py, Some(slf));
+        }
+        Err(error) => interruption = Err(error),
+    };
+    if let Some(method) = method
+        && let Some(waiters) = &audience.waiters
+    {
         for waiter in waiters.bind(py).iter() {
-            waiter.ask(method, (slf,))?;
+            note(waiter.ask(method, (slf,)));
         }
     }
-    condition.ask(intern!(py, "notify_all"), ()).map(drop)
+    if let Some(held) = held {
+        note(held.0.ask(intern!(py, "notify_all"), ()));
+    }
+    interruption
 }
 
 /// Tells those who wait natively, the pool, and the callbacks.

@@ -148,6 +148,10 @@ impl FutureBase {
         Ok(future.unbind())
     }
 
+    pub(super) fn has_failed(&self) -> bool {
+        matches!(self.inner.lock().outcome, Some(Outcome::Raised(_)))
+    }
+
     /// The `KeyboardInterrupt` that ended it.
     pub(super) fn interruption(&self, py: Python<'_>) -> Option<PyErr> {
         let raised = match &self.inner.lock().outcome {
