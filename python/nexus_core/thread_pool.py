@@ -140,10 +140,13 @@ class ThreadPool(ThreadPoolBase, ThreadPoolExecutor):
 
     A task that waits for another task of the same pool never waits for ever: with
     ``result()`` or ``exception()`` it runs that task itself, on its own thread, if that
-    has not begun. Where it waits in another way (with a time limit, with ``wait`` or
-    ``as_completed``, in an event loop), its thread does not count towards
-    ``max_workers`` while the queue stands still. What a task waits for by other means,
-    such as a lock that a queued task would release, the pool cannot know.
+    has not begun. So the awaited task comes ahead of its turn, which delays nobody: the
+    worker would be idle otherwise. It finds the thread-local data of the task that waits,
+    and gets past a re-entrant lock that this one holds. Where a task waits in another way
+    (with a time limit, with ``wait`` or ``as_completed``, in an event loop), its thread
+    does not count towards ``max_workers`` while the queue stands still: another one is
+    started in its place, and leaves again. What a task waits for by other means, such as
+    a lock that a queued task would release, the pool cannot know.
 
     A full queue never blocks a task that submits to its own pool: it runs the new task
     itself, as if it had called the function.
