@@ -23,11 +23,13 @@ _EXTENSION_CLASSES = {
 
 
 def _members(name: str, obj: Any) -> Iterator[tuple[str, Any]]:
-    """An object and, of a class, the public methods and properties of its own."""
+    """An object and, of a class, the public methods and properties of its own or its native base."""
     yield name, obj
     if inspect.isclass(obj):
+        native = (vars(base) for base in obj.__mro__[1:] if base.__module__ == "nexus_core._core")
+        members = {key: value for each in (*native, vars(obj)) for key, value in each.items()}
         # An extension class lists them in another order in every process.
-        for member, value in sorted(vars(obj).items(), key=lambda item: item[0]):
+        for member, value in sorted(members.items(), key=lambda item: item[0]):
             if not member.startswith("_") and (inspect.isroutine(value) or inspect.isgetsetdescriptor(value)):
                 yield f"{name}.{member}", value
 

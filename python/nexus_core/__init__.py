@@ -13,7 +13,7 @@ from __future__ import annotations
 import atexit
 
 # A worker must not be the first thread to import it: it would pass for the main one.
-import threading  # noqa: F401
+import threading
 from typing import TYPE_CHECKING
 
 from nexus_core._core import (
@@ -25,7 +25,9 @@ from nexus_core._core import (
     TaskGraph,
     __version__,
     _close_workers,
+    _finish_pools,
 )
+from nexus_core.thread_pool import ThreadPool
 
 if TYPE_CHECKING:
     from nexus_core.installation import install, uninstall
@@ -38,6 +40,7 @@ __all__ = [
     "Input",
     "Ref",
     "TaskGraph",
+    "ThreadPool",
     "__version__",
     "attach",
     "detach",
@@ -46,6 +49,11 @@ __all__ = [
 ]
 
 atexit.register(_close_workers)
+# As the standard library's executors do: before threads are waited for, which may wait for tasks.
+try:
+    threading._register_atexit(_finish_pools)  # type: ignore[attr-defined]
+except (AttributeError, RuntimeError):  # a Python without it, or one that is going down already
+    atexit.register(_finish_pools)
 
 # What is for Nexus and Kailash is imported when it is asked for.
 _LATER = {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures.thread import BrokenThreadPool
+
 __all__ = [
     "AttachError",
     "CycleError",
@@ -11,8 +13,13 @@ __all__ = [
     "NexusCoreError",
     "NoDurations",
     "NotCallable",
+    "PoolBroken",
+    "PoolError",
+    "PoolShutdown",
+    "QueueFull",
     "RunCancelled",
     "RunTimeout",
+    "ShutdownTimeout",
     "StepError",
     "UnknownInput",
     "UnknownNode",
@@ -168,3 +175,74 @@ class RunCancelled(NexusCoreError):
 
 class AttachError(NexusCoreError, RuntimeError):
     """An app that cannot be attached or detached; it is as it was before."""
+
+
+class PoolError(NexusCoreError):
+    """Base of the errors of pools.
+
+    Attributes:
+        pool: The pool's name.
+    """
+
+    def __init__(self, pool: str, message: str) -> None:
+        self.pool = pool
+        super().__init__(message)
+
+
+class QueueFull(PoolError):
+    """A task that a thread pool's queue had no room for; it will not run.
+
+    Attributes:
+        max_queue_size: How many tasks may be queued.
+        queued: How many were when it was refused.
+        max_workers: How many threads the pool may have.
+        waited: How many seconds the caller waited for room.
+    """
+
+    def __init__(self, pool: str, max_queue_size: int, queued: int, max_workers: int, waited: float) -> None:
+        self.max_queue_size = max_queue_size
+        self.queued = queued
+        self.max_workers = max_workers
+        self.waited = waited
+        after = f" after {waited:.3g} s" if waited else ""
+        super().__init__(
+            pool,
+            f"the queue of thread pool {pool!r} has no room{after}: {queued} of {max_queue_size} tasks are queued for "
+            f"{max_workers} workers; submit less at a time, raise max_queue_size or max_workers, or pass "
+            'when_full="block" or "caller_runs"',
+        )
+
+
+class PoolShutdown(PoolError, RuntimeError):
+    """A task for a thread pool that takes no more of them."""
+
+    def __init__(self, pool: str, exiting: bool = False) -> None:
+        why = "the interpreter is shutting down" if exiting else "it was shut down"
+        super().__init__(pool, f"thread pool {pool!r} takes no more tasks: {why}")
+
+
+class PoolBroken(PoolError, BrokenThreadPool):
+    """A task for a thread pool whose initializer raised; what it raised was logged."""
+
+    def __init__(self, pool: str) -> None:
+        super().__init__(pool, f"the initializer of thread pool {pool!r} failed: the pool runs no more tasks")
+
+
+class ShutdownTimeout(PoolError, TimeoutError):
+    """A thread pool that did not end in time. It takes no more tasks, and goes on with those it has.
+
+    Attributes:
+        timeout: The limit, in seconds.
+        running: Tasks that were running still.
+        queued: Tasks that had not begun.
+    """
+
+    def __init__(self, pool: str, timeout: float, running: int, queued: int) -> None:
+        self.timeout = timeout
+        self.running = running
+        self.queued = queued
+        super().__init__(
+            pool,
+            f"thread pool {pool!r} did not end within {timeout:g} s: {running} tasks were running and {queued} were "
+            "queued; they go on, and shutdown() may be called again",
+        )

@@ -3,10 +3,10 @@
 #[cfg(not(loom))]
 pub use crate::core::locks::{Condvar, Mutex, MutexGuard};
 #[cfg(not(loom))]
-pub use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+pub use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 #[cfg(loom)]
-pub use loom::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+pub use loom::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 #[cfg(loom)]
 pub use modelled::{Condvar, Mutex, MutexGuard};
 
@@ -35,6 +35,12 @@ mod modelled {
 
     pub struct Condvar(loom::sync::Condvar);
 
+    impl Default for Condvar {
+        fn default() -> Self {
+            Self::new()
+        }
+    }
+
     impl Condvar {
         pub fn new() -> Self {
             Self(loom::sync::Condvar::new())
@@ -42,6 +48,10 @@ mod modelled {
 
         pub fn notify_all(&self) {
             self.0.notify_all();
+        }
+
+        pub fn notify_one(&self) {
+            self.0.notify_one();
         }
 
         pub fn wait_for<'a, T>(

@@ -4,6 +4,7 @@ mod clients;
 mod engine;
 mod errors;
 mod task_graph;
+mod thread_pool;
 mod values;
 mod workflow;
 
@@ -19,6 +20,7 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<engine::LoopMailbox>()?;
     module.add_function(wrap_pyfunction!(engine::collection, module)?)?;
     task_graph::register(module)?;
+    thread_pool::register(module)?;
     workflow::register(module)?;
     values::register_testing(module)?;
     // It would list private names too; what is public, `nexus_core.__all__` says.

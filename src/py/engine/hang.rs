@@ -87,6 +87,24 @@ pub(crate) unsafe fn vectorcall(
     result
 }
 
+/// `PyObject_Call`, safe to call from a thread that outlives the interpreter.
+///
+/// # Safety
+/// As for `PyObject_Call`.
+#[inline]
+pub(crate) unsafe fn call_object(
+    callable: *mut ffi::PyObject,
+    args: *mut ffi::PyObject,
+    kwargs: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
+    let guard = HangInsteadOfUnwinding;
+    // SAFETY: passed on from the caller.
+    let result =
+        unsafe { may_unwind(raw::PyObject_Call as raw::ThreeObjects)(callable, args, kwargs) };
+    std::mem::forget(guard);
+    result
+}
+
 /// `PyEval_EvalCode`, safe to call from a thread that outlives the interpreter.
 ///
 /// # Safety
@@ -133,16 +151,8 @@ fn call<'py>(
     keywords: Option<&Bound<'py, PyDict>>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let keywords = keywords.map_or(std::ptr::null_mut(), Bound::as_ptr);
-    let guard = HangInsteadOfUnwinding;
     // SAFETY: attached; a callable, a tuple, and a dict or null, all alive.
-    let result = unsafe {
-        may_unwind(raw::PyObject_Call as raw::ThreeObjects)(
-            callable.as_ptr(),
-            args.as_ptr(),
-            keywords,
-        )
-    };
-    std::mem::forget(guard);
+    let result = unsafe { call_object(callable.as_ptr(), args.as_ptr(), keywords) };
     // SAFETY: a new reference, or null with an error set.
     unsafe { Bound::from_owned_ptr_or_err(callable.py(), result) }
 }

@@ -43,7 +43,7 @@ fn live(pool: &'static WorkerPool, number: usize) {
     Python::try_attach(|py| {
         // `threading.current_thread()` should know the thread by its name. A
         // failure only costs the name.
-        let _ = name_thread(py, number);
+        let _ = name_thread(py, &format!("nexus-core-worker-{number}"));
         // A node that forks, and whose child returns, ends the child's only
         // thread here as it would end any other thread's.
         while generation == fork_generation()
@@ -54,9 +54,9 @@ fn live(pool: &'static WorkerPool, number: usize) {
     });
 }
 
-fn name_thread(py: Python<'_>, number: usize) -> PyResult<()> {
+pub(crate) fn name_thread(py: Python<'_>, name: &str) -> PyResult<()> {
     let thread = py.import("threading")?.call_method0("current_thread")?;
-    thread.setattr("name", format!("nexus-core-worker-{number}"))?;
+    thread.setattr("name", name)?;
     let version = py.version_info();
     let version = (version.major, version.minor, version.patch);
     if version < (3, 11, 8) || ((3, 12, 0)..(3, 12, 2)).contains(&version) {
