@@ -1,4 +1,4 @@
-"""Every Python block of the README runs, and prints what the block below it says."""
+"""Every Python block of the README and of the guides runs, and prints what the block below it says."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
-README = Path(__file__).resolve().parents[1] / "README.md"
+ROOT = Path(__file__).resolve().parents[1]
+README = ROOT / "README.md"
+GUIDES = (README, *sorted((ROOT / "docs").glob("*.md")))
 
 # A `text` block that follows a Python block directly is its output.
 _BLOCK = re.compile(r"^```python\n(?P<code>.*?)^```\n(?:\n```text\n(?P<output>.*?)^```\n)?", re.M | re.S)
@@ -19,15 +21,16 @@ _BLOCK = re.compile(r"^```python\n(?P<code>.*?)^```\n(?:\n```text\n(?P<output>.*
 
 @dataclass(frozen=True)
 class Example:
+    page: str
     line: int
     code: str
     output: str | None
 
 
-def _examples() -> list[Example]:
-    text = README.read_text(encoding="utf-8")
+def _examples(page: Path = README) -> list[Example]:
+    text = page.read_text(encoding="utf-8")
     return [
-        Example(text.count("\n", 0, match.start()) + 1, match["code"], match["output"])
+        Example(page.stem, text.count("\n", 0, match.start()) + 1, match["code"], match["output"])
         for match in _BLOCK.finditer(text)
     ]
 
@@ -43,10 +46,15 @@ def test_readme_has_an_example_of_the_task_graph() -> None:
 
 
 def test_every_python_block_is_found() -> None:
-    assert len(_examples()) == README.read_text(encoding="utf-8").count("```python\n")
+    for page in GUIDES:
+        assert len(_examples(page)) == page.read_text(encoding="utf-8").count("```python\n"), page
 
 
-@pytest.mark.parametrize("example", _examples(), ids=lambda example: f"line-{example.line}")
+@pytest.mark.parametrize(
+    "example",
+    [example for page in GUIDES for example in _examples(page)],
+    ids=lambda example: f"{example.page}-line-{example.line}",
+)
 def test_block_runs(example: Example, tmp_path: Path) -> None:
     script = tmp_path / "example.py"
     script.write_text(example.code, encoding="utf-8")
