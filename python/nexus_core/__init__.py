@@ -26,6 +26,7 @@ from nexus_core._core import (
     __version__,
     _close_workers,
 )
+from nexus_core.connection_pool import ConnectionPool
 
 if TYPE_CHECKING:
     from nexus_core.installation import install, uninstall
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 __all__ = [
     "CancellationToken",
     "CompiledGraph",
+    "ConnectionPool",
     "GraphStepper",
     "Input",
     "Ref",

@@ -33,12 +33,12 @@ pub struct Waiter<G> {
 }
 
 impl<G> Waiter<G> {
-    fn new(bell: Option<Box<dyn Wake>>) -> Self {
+    fn new(bell: Option<Box<dyn Wake>>, since: Instant) -> Self {
         Self {
             place: Mutex::new(Place::Waiting),
             served: Condvar::new(),
             bell,
-            since: Instant::now(),
+            since,
         }
     }
 
@@ -120,8 +120,8 @@ impl<G> Line<G> {
         self.waiting == 0
     }
 
-    pub fn join(&mut self, bell: Option<Box<dyn Wake>>) -> Arc<Waiter<G>> {
-        let waiter = Arc::new(Waiter::new(bell));
+    pub fn join(&mut self, bell: Option<Box<dyn Wake>>, now: Instant) -> Arc<Waiter<G>> {
+        let waiter = Arc::new(Waiter::new(bell, now));
         self.queue.push_back(Arc::clone(&waiter));
         self.waiting += 1;
         waiter

@@ -1,13 +1,22 @@
 //! Pools of things that are handed from one user to the next, first come, first
 //! served.
 
+mod backoff;
+mod crew;
 mod line;
+mod pool;
 mod rotation;
+mod rules;
+mod state;
 
 #[cfg(all(test, loom))]
 mod loom_tests;
 #[cfg(all(test, not(loom)))]
 mod rotation_tests;
 
+pub use crew::{Attendant, Crew, dismiss_crews};
 pub use line::{Identity, Line, Waiter, Wake};
+pub use pool::{Asked, Driver, Next, NotOut, Pool, Quit, Refusal};
 pub use rotation::{Counts, Entry, Foreign, Grant, Order, Rotation};
+pub use rules::Rules;
+pub use state::{Condition, Counters, Gauges, Handed, Lease, Task, Ticket};

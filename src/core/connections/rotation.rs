@@ -3,7 +3,7 @@
 use std::collections::{HashSet, VecDeque};
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::core::metrics::{Histogram, Snapshot};
 use crate::core::sync::Mutex;
@@ -158,7 +158,7 @@ impl<T: Identity> Rotation<T> {
             }
         }
         if waits {
-            Entry::Queued(state.line.join(bell))
+            Entry::Queued(state.line.join(bell, Instant::now()))
         } else {
             Entry::Unavailable
         }
