@@ -3,6 +3,8 @@ from contextvars import Context
 from types import ModuleType
 from typing import Any, Literal, Self, final, overload
 
+from typing_extensions import disjoint_base
+
 __version__: str
 
 # The functions behind the node programs, for the tests that compare them with Kailash's.
@@ -114,6 +116,7 @@ class Rotation:
 
 def _dismiss_pools() -> None: ...
 
+@disjoint_base
 class _ConnectionPool:
     def __new__(
         cls,

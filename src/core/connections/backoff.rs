@@ -53,10 +53,9 @@ impl Backoff {
     /// one, where now is too early.
     pub(super) fn hold(&self, now: Instant, connecting: usize) -> Hold {
         match self.until {
-            None => Hold::Go,
             Some(_) if connecting > 0 => Hold::Wait(None),
             Some(until) if until > now => Hold::Wait(Some(until)),
-            Some(_) => Hold::Go,
+            None | Some(_) => Hold::Go,
         }
     }
 

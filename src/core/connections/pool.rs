@@ -185,14 +185,14 @@ impl<T: Identity, E> Pool<T, E> {
         let mut state = self.state.lock();
         let handed = state.line.leave(waiter);
         if handed.is_none() {
-            let waited = now.saturating_duration_since(waiter.since());
-            state.counters.wait += waited;
+            let wait = now.saturating_duration_since(waiter.since());
+            state.counters.wait += wait;
             match why {
                 Quit::TimedOut => state.counters.errors += 1,
                 Quit::Cancelled => state.counters.cancelled += 1,
             }
             drop(state);
-            self.waits.record(waited);
+            self.waits.record(wait);
         }
         handed
     }

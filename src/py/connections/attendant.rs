@@ -1,11 +1,12 @@
 //! Does a pool's tasks on its own threads, with the user's callables.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use pyo3::exceptions::{PyException, PyTypeError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyDict, PyModule, PyType};
+use pyo3::types::{PyBool, PyFunction, PyModule, PyTuple, PyType};
 
 use crate::core::connections::{self as core, Condition, Task, Ticket};
 use crate::py::engine::Ask;
@@ -72,36 +73,41 @@ fn references(object: &Py<PyAny>) -> isize {
 /// Connections with more references than this surely are in use.
 const FEW: isize = 16;
 
+/// What belongs to a connection is no further away, and no more, than this.
+const NEAR: usize = 3;
+const MOST_PARTS: usize = 1000;
+
 /// How often a connection is referred to by what belongs to it: one of sqlite3, for
 /// instance, by its cache of statements.
 fn inner_references(py: Python<'_>, connection: &Py<PyAny>) -> PyResult<isize> {
     let referents = py.import("gc")?.getattr("get_referents")?;
     let connection = connection.bind(py);
     let mut inner = 0;
-    let mut parts: Vec<_> = referents
-        .invoke((connection,))?
-        .try_iter()?
-        .collect::<PyResult<_>>()?;
-    let dicts: Vec<_> = parts
-        .iter()
-        .filter(|part| part.is_instance_of::<PyDict>())
-        .cloned()
-        .collect();
-    for dict in dicts {
-        for part in referents.invoke((dict,))?.try_iter()? {
-            parts.push(part?);
-        }
-    }
-    for part in parts {
-        if part.is(connection) {
-            inner += 1;
-        } else if !part.is_instance_of::<PyType>() && !part.is_instance_of::<PyModule>() {
-            for part in referents.invoke((part,))?.try_iter()? {
-                inner += isize::from(part?.is(connection));
+    let mut seen = HashSet::new();
+    let mut parts = vec![connection.clone()];
+    for _ in 0..NEAR {
+        let around = referents.invoke(PyTuple::new(py, &parts)?)?;
+        parts.clear();
+        for part in around.try_iter()? {
+            let part = part?;
+            if part.is(connection) {
+                inner += 1;
+            } else if seen.insert(part.as_ptr() as usize) && !is_shared_by_all(&part) {
+                parts.push(part);
             }
+        }
+        if parts.len() > MOST_PARTS {
+            break;
         }
     }
     Ok(inner)
+}
+
+/// What leads to everything else there is.
+fn is_shared_by_all(part: &Bound<'_, PyAny>) -> bool {
+    part.is_instance_of::<PyType>()
+        || part.is_instance_of::<PyModule>()
+        || part.is_instance_of::<PyFunction>()
 }
 
 /// Takes back the connections that are out and that nobody has any more; how many.

@@ -212,7 +212,8 @@ impl Checkout {
     }
 
     /// The task was cancelled: leaves the line, and passes on what came meanwhile.
-    fn _cancel(&self) {
+    #[pyo3(name = "_cancel")]
+    fn cancel(&self) {
         if let Some(waiter) = self.waiter(true) {
             let core = self.pool.get().core();
             if let Some(handed) = core.give_up(&waiter, Quit::Cancelled, Instant::now()) {
@@ -255,6 +256,6 @@ impl Drop for Checkout {
         {
             pool.end(lease, Condition::Dropped);
         }
-        self._cancel();
+        self.cancel();
     }
 }

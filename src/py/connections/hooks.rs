@@ -77,7 +77,7 @@ pub(super) struct Hooks {
     kept: Mutex<Option<HookSet>>,
     /// Where tasks of coroutine functions run, once that is known.
     pub(super) home: Mutex<Option<Home>>,
-    pub(super) has_return_hooks: bool,
+    pub(super) on_return: bool,
     pub(super) has_reset: bool,
 }
 
@@ -91,7 +91,7 @@ pub(super) struct Home {
 impl Hooks {
     pub(super) fn new(set: HookSet) -> Arc<Self> {
         Arc::new(Self {
-            has_return_hooks: set.reset.is_some() || set.is_broken.is_some(),
+            on_return: set.reset.is_some() || set.is_broken.is_some(),
             has_reset: set.reset.is_some(),
             set: Mutex::new(Some(set)),
             kept: Mutex::new(None),

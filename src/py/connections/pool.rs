@@ -163,7 +163,7 @@ impl NativeConnectionPool {
             (false, false) => Condition::Unreset,
             (false, true) => Condition::UnresetSuspect,
         };
-        if !self.hooks.has_return_hooks {
+        if !self.hooks.on_return {
             return Ok(self.end(lease, suspect(true)));
         }
         let connection = self
@@ -473,7 +473,7 @@ impl NativeConnectionPool {
                 self.hooks.let_go();
             }
         }
-        self.look_on(py, timeout, |core| core.is_wound_up())
+        self.look_on(py, timeout, Core::is_wound_up)
     }
 
     #[getter]
