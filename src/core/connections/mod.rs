@@ -9,8 +9,12 @@ mod rotation;
 mod rules;
 mod state;
 
+#[cfg(all(test, not(loom)))]
+mod crew_tests;
 #[cfg(all(test, loom))]
 mod loom_tests;
+#[cfg(all(test, not(loom)))]
+mod pool_tests;
 #[cfg(all(test, not(loom)))]
 mod rotation_tests;
 
