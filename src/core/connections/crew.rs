@@ -9,7 +9,7 @@ use crate::core::threads::ForkLocal;
 
 use super::line::Identity;
 use super::pool::{Driver, Next, Pool};
-use super::state::Task;
+use super::terms::Task;
 
 /// A thread without work goes after so long.
 const LINGER: Duration = Duration::from_secs(5);

@@ -8,11 +8,18 @@ mod pool;
 mod rotation;
 mod rules;
 mod state;
+mod terms;
 
 #[cfg(all(test, not(loom)))]
 mod crew_tests;
 #[cfg(all(test, loom))]
 mod loom_tests;
+#[cfg(all(test, not(loom)))]
+mod pool_bench;
+#[cfg(all(test, not(loom)))]
+mod pool_day;
+#[cfg(all(test, not(loom)))]
+mod pool_properties;
 #[cfg(all(test, not(loom)))]
 mod pool_tests;
 #[cfg(all(test, not(loom)))]
@@ -23,4 +30,4 @@ pub use line::{Identity, Line, Waiter, Wake};
 pub use pool::{Asked, Driver, Next, NotOut, Pool, Quit, Refusal};
 pub use rotation::{Counts, Entry, Foreign, Grant, Order, Rotation};
 pub use rules::Rules;
-pub use state::{Condition, Counters, Gauges, Handed, Lease, Task, Ticket};
+pub use terms::{Condition, Counters, Gauges, Handed, Lease, Task, Ticket};

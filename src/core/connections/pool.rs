@@ -11,7 +11,8 @@ use crate::core::sync::{Mutex, MutexGuard};
 
 use super::line::{Identity, Waiter, Wake};
 use super::rules::Rules;
-use super::state::{Condition, Counters, Gauges, Handed, Lease, State, Task, Ticket};
+use super::state::State;
+use super::terms::{Condition, Counters, Gauges, Handed, Lease, Task, Ticket};
 
 /// Does what a pool needs done, on whatever threads it has.
 pub trait Driver<T, E>: Send + Sync {

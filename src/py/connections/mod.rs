@@ -6,11 +6,13 @@
 mod arguments;
 mod attendant;
 mod checkout;
+mod figures;
 mod hooks;
 mod item;
 mod loop_driver;
 mod member;
 mod pool;
+mod returning;
 mod rotation;
 mod waiting;
 

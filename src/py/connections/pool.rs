@@ -7,20 +7,19 @@ use std::time::{Duration, Instant};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-use crate::core::connections::{Condition, Crew, Lease, Next, NotOut, Order, Rules};
+use crate::core::connections::{Crew, Lease, Next, NotOut, Rules};
 use crate::core::locks::Mutex;
-use crate::core::metrics::Snapshot;
 use crate::core::threads::{PerProcess, fork_generation};
 use crate::py::engine::LoopMailbox;
 use crate::py::errors;
 
 use super::arguments::Patience;
-use super::attendant::{Attendant, report};
+use super::attendant::Attendant;
 use super::checkout::Checkout;
+use super::figures::{counters_dict, gauges_dict, histogram, rules_from_dict};
 use super::hooks::{Home, HookSet, Hooks};
 use super::loop_driver::{LoopBell, LoopDriver, PoolTask};
 use super::member::Core;
-use super::waiting::gauges_dict;
 
 /// What `ConnectionPool` is built on; its arguments are checked there.
 #[pyclass(
@@ -42,58 +41,6 @@ pub(crate) struct NativeConnectionPool {
     pub(super) checks_on_caller: bool,
     pub(super) captures_stack: bool,
     seed: AtomicU64,
-}
-
-fn duration(dict: &Bound<'_, PyDict>, name: &str) -> PyResult<Option<Duration>> {
-    let seconds: Option<f64> = item(dict, name)?;
-    // Longer than can be expressed is no limit.
-    Ok(seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()))
-}
-
-fn item<'py, V>(dict: &Bound<'py, PyDict>, name: &str) -> PyResult<V>
-where
-    V: for<'a> FromPyObject<'a, 'py>,
-{
-    let value = dict
-        .get_item(name)?
-        .ok_or_else(|| pyo3::exceptions::PyKeyError::new_err(name.to_owned()))?;
-    value.extract().map_err(Into::into)
-}
-
-fn rules_from_dict(rules: &Bound<'_, PyDict>) -> PyResult<Rules> {
-    let order: String = item(rules, "order")?;
-    let delay = |name| duration(rules, name).map(|delay| delay.unwrap_or(Duration::MAX));
-    Ok(Rules {
-        min_size: item(rules, "min_size")?,
-        max_size: item(rules, "max_size")?,
-        max_waiting: item(rules, "max_waiting")?,
-        max_idle: duration(rules, "max_idle")?,
-        max_lifetime: duration(rules, "max_lifetime")?,
-        lifetime_jitter: item(rules, "lifetime_jitter")?,
-        max_uses: item(rules, "max_uses")?,
-        checks: item(rules, "checks")?,
-        leak_limit: duration(rules, "leak_limit")?,
-        reconnect_delay: delay("reconnect_delay")?,
-        reconnect_longest: delay("reconnect_max_delay")?,
-        reconnect_timeout: duration(rules, "reconnect_timeout")?,
-        order: if order == "fifo" {
-            Order::Fifo
-        } else {
-            Order::Lifo
-        },
-    })
-}
-
-fn histogram<'py>(py: Python<'py>, seen: &Snapshot) -> PyResult<Bound<'py, PyDict>> {
-    let dict = PyDict::new(py);
-    dict.set_item("count", seen.count)?;
-    dict.set_item("total", seen.total.as_secs_f64())?;
-    dict.set_item("mean", seen.mean().as_secs_f64())?;
-    for (name, share) in [("p50", 0.5), ("p90", 0.9), ("p99", 0.99)] {
-        dict.set_item(name, seen.quantile(share).as_secs_f64())?;
-    }
-    dict.set_item("max", seen.longest.as_secs_f64())?;
-    Ok(dict)
 }
 
 impl NativeConnectionPool {
@@ -125,87 +72,6 @@ impl NativeConnectionPool {
 
     pub(super) fn is_of_this_process(lease: Lease) -> bool {
         lease.serial >> Lease::ERA_SHIFT == fork_generation()
-    }
-
-    /// The lease of a connection that a user brings back.
-    fn lease_of(&self, py: Python<'_>, connection: &Bound<'_, PyAny>) -> PyResult<Lease> {
-        self.core()
-            .lease_of(connection.as_ptr() as usize)
-            .map_err(|why| self.not_out(py, connection, why))
-    }
-
-    pub(super) fn not_out(
-        &self,
-        py: Python<'_>,
-        connection: &Bound<'_, PyAny>,
-        why: NotOut,
-    ) -> PyErr {
-        let was_returned = why == NotOut::AlreadyReturned;
-        errors::raise(
-            py,
-            "ForeignConnection",
-            (&self.name, connection, was_returned),
-        )
-    }
-
-    /// Resets a connection and takes it back. What its hooks raise costs the
-    /// connection, and is not raised unless it ends the program.
-    pub(super) fn hand_back(
-        &self,
-        py: Python<'_>,
-        lease: Lease,
-        was_error: bool,
-        defer: bool,
-    ) -> PyResult<bool> {
-        let suspect = |is_reset: bool| match (is_reset, was_error) {
-            (true, false) => Condition::Good,
-            (true, true) => Condition::Suspect,
-            (false, false) => Condition::Unreset,
-            (false, true) => Condition::UnresetSuspect,
-        };
-        if !self.hooks.on_return {
-            return Ok(self.end(lease, suspect(true)));
-        }
-        let connection = self
-            .core()
-            .view(lease, None, |member| member.connection.clone_ref(py));
-        let Some(connection) = connection else {
-            return Ok(false);
-        };
-        let mut interruption = None;
-        let mut run = |kind: &str, hook: Option<Bound<'_, PyAny>>| {
-            let answer = hook.map(|hook| hook.call1((&connection,)))?;
-            match answer.and_then(|answer| answer.is_truthy()) {
-                Ok(answer) => Some(answer),
-                Err(error) => {
-                    if error.is_instance_of::<pyo3::exceptions::PyException>(py) {
-                        report(py, &self.hooks, kind, None, Some(&error));
-                    } else {
-                        interruption = Some(error);
-                    }
-                    None
-                }
-            }
-        };
-        let predicate = self.hooks.get(py, |set| set.is_broken.as_ref());
-        let has_predicate = predicate.is_some();
-        let is_broken = run("is_broken", predicate).unwrap_or(has_predicate);
-        let condition = if is_broken {
-            Condition::Broken
-        } else if !self.hooks.has_reset {
-            suspect(true)
-        } else if defer {
-            suspect(false)
-        } else {
-            let reset = self.hooks.get(py, |set| set.reset.as_ref());
-            match run("reset", reset) {
-                Some(_) => suspect(true),
-                None => Condition::Broken,
-            }
-        };
-        drop(connection);
-        let was_out = self.end(lease, condition);
-        interruption.map_or(Ok(was_out), Err)
     }
 }
 
@@ -543,24 +409,7 @@ impl NativeConnectionPool {
     }
 
     fn _counters<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let counters = self.core().counters();
-        let millis = |duration: Duration| duration.as_millis() as u64;
-        let dict = PyDict::new(py);
-        dict.set_item("requests_num", counters.requests)?;
-        dict.set_item("requests_queued", counters.queued)?;
-        dict.set_item("requests_wait_ms", millis(counters.wait))?;
-        dict.set_item("requests_errors", counters.errors)?;
-        dict.set_item("requests_cancelled", counters.cancelled)?;
-        dict.set_item("usage_ms", millis(counters.usage))?;
-        dict.set_item("returns_bad", counters.returns_bad)?;
-        dict.set_item("returns_dropped", counters.returns_dropped)?;
-        dict.set_item("connections_num", counters.attempts)?;
-        dict.set_item("connections_ms", millis(counters.connecting))?;
-        dict.set_item("connections_errors", counters.failures)?;
-        dict.set_item("connections_lost", counters.lost)?;
-        dict.set_item("connections_closed", counters.closed)?;
-        dict.set_item("leaks", counters.leaks)?;
-        Ok(dict)
+        counters_dict(py, &self.core().counters())
     }
 
     /// Waits, usage and attempts to connect, as histograms.
@@ -606,25 +455,6 @@ impl NativeConnectionPool {
         }
         let text = format!("{called} cannot wait for coroutine functions; use {instead}");
         Err(errors::raise(py, "PoolMisuse", (&self.name, text)))
-    }
-
-    fn bring_back(
-        &self,
-        py: Python<'_>,
-        connection: &Bound<'_, PyAny>,
-        broken: bool,
-        defer: bool,
-    ) -> PyResult<()> {
-        let lease = self.lease_of(py, connection)?;
-        let was_out = if broken {
-            self.end(lease, Condition::Broken)
-        } else {
-            self.hand_back(py, lease, false, defer)?
-        };
-        if was_out {
-            return Ok(());
-        }
-        Err(self.not_out(py, connection, NotOut::AlreadyReturned))
     }
 
     /// Waits until something holds of the pool; whether it does.

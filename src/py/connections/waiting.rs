@@ -4,27 +4,14 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
 
-use crate::core::connections::{Asked, Condition, Gauges, Handed, Lease, Quit, Refusal};
+use crate::core::connections::{Asked, Condition, Handed, Lease, Quit, Refusal};
 use crate::py::errors;
 
 use super::arguments::Patience;
+use super::figures::gauges_dict;
 use super::member::{Core, Member};
 use super::pool::NativeConnectionPool;
-
-pub(super) fn gauges_dict<'py>(py: Python<'py>, gauges: &Gauges) -> PyResult<Bound<'py, PyDict>> {
-    let dict = PyDict::new(py);
-    dict.set_item("min_size", gauges.min_size)?;
-    dict.set_item("max_size", gauges.max_size)?;
-    dict.set_item("size", gauges.size)?;
-    dict.set_item("idle", gauges.idle)?;
-    dict.set_item("in_use", gauges.in_use)?;
-    dict.set_item("tended", gauges.tended)?;
-    dict.set_item("connecting", gauges.connecting)?;
-    dict.set_item("waiting", gauges.waiting)?;
-    Ok(dict)
-}
 
 /// A lease, and its connection.
 pub(super) type Lent = (Lease, Py<PyAny>);
