@@ -111,10 +111,15 @@ class AsyncCheckout(Generic[C]):
 async def take(pool: ConnectionPool[C], checkout: _Checkout, timeout: float) -> C:
     """A connection at once, or in turn."""
     pool._at_home()
-    connection: C | None = checkout._begin()
-    if connection is None:
-        connection = await stand_in_line(pool, checkout, timeout)
-    return connection
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + timeout
+    while True:
+        connection: C | None = checkout._begin()
+        if connection is None:
+            connection = await stand_in_line(pool, checkout, max(deadline - loop.time(), 0.0))
+        if pool._passes(connection):
+            return connection
+        checkout._lose()
 
 
 async def until(pool: ConnectionPool[Any], timeout: float, holds: Callable[[], bool]) -> bool:

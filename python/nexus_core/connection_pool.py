@@ -22,8 +22,9 @@ import contextlib
 import math
 import threading
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager
 from types import TracebackType
-from typing import Any, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 from nexus_core import _pool_arguments as arguments
 from nexus_core._core import _ConnectionPool, _dismiss_pools
@@ -191,11 +192,21 @@ class ConnectionPool(_ConnectionPool, Generic[C]):
             self._start()
         return self
 
-    connection = _ConnectionPool.connection
-    getconn = _ConnectionPool.getconn
-    putconn = _ConnectionPool.putconn
-    discard = _ConnectionPool.discard
-    drain = _ConnectionPool.drain
+    # What is native, with its own documentation; typed by what the factory makes.
+    if TYPE_CHECKING:
+
+        def connection(self, timeout: float | None = None) -> AbstractContextManager[C]: ...  # type: ignore[override]
+        def getconn(self, timeout: float | None = None) -> C: ...
+        def putconn(self, connection: C, broken: bool = False) -> None: ...
+        def discard(self, connection: C) -> None: ...
+        def drain(self) -> None: ...
+
+    else:
+        connection = _ConnectionPool.connection
+        getconn = _ConnectionPool.getconn
+        putconn = _ConnectionPool.putconn
+        discard = _ConnectionPool.discard
+        drain = _ConnectionPool.drain
 
     def aconnection(self, timeout: float | None = None) -> AsyncCheckout[C]:
         """A connection for the length of an ``async with`` block.

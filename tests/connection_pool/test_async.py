@@ -393,3 +393,34 @@ def test_threads_and_tasks_of_two_loops_share_a_pool() -> None:
         at_rest(pool)
         assert pool.get_stats()["requests_num"] == 3 * 100 + 2 * 6 * 20
     eventually(lambda: server.alive == [])
+
+
+def test_a_check_in_the_caller_is_made_for_tasks_too() -> None:
+    server = Server()
+
+    async def main() -> None:
+        with pool_of(server, check=check, check_in="caller", min_size=2, max_size=2) as pool:
+            await pool.await_ready()
+            server.stop()
+            server.start()
+            async with pool.aconnection() as connection:
+                assert not connection.is_broken
+            assert pool.get_stats()["connections_lost"] == 2
+
+    asyncio.run(main())
+
+
+def test_a_task_that_keeps_a_connection_too_long_is_logged_with_its_stack(caplog: pytest.LogCaptureFixture) -> None:
+    async def careless(pool: ConnectionPool[Connection]) -> Connection:
+        return await pool.agetconn()
+
+    async def main() -> None:
+        async with async_pool_of(AsyncServer(), leak_limit=0.02) as pool:
+            for _ in range(2):  # waited for, and at once
+                connection = await careless(pool)
+                await soon(lambda: "is out for" in caplog.text)
+                assert "in careless" in caplog.text
+                caplog.clear()
+                await pool.aputconn(connection)
+
+    asyncio.run(main())

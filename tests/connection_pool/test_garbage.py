@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
+import sys
 import threading
 import weakref
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,16 +18,12 @@ from .support import Connection, Server, eventually, pool_of
 
 
 def pool_threads() -> int:
-    """Threads of pools that are known to the system."""
-    with_names = 0
-    from pathlib import Path
-
+    """Threads of the pool named "gone", where the system tells."""
+    found = 0
     for comm in Path("/proc/self/task").glob("*/comm"):
-        try:
-            with_names += comm.read_text().startswith("nexus-core-gone")
-        except OSError:
-            continue
-    return with_names
+        with contextlib.suppress(OSError):
+            found += comm.read_text().startswith("nexus-core-gone")
+    return found
 
 
 class Owner:
@@ -115,7 +114,7 @@ def test_threads_come_when_there_is_work_and_go_when_the_pool_ends() -> None:
     pool = pool_of(Server(), name="gone")
     assert pool_threads() == 0
     with pool.connection():
-        assert pool_threads() == 1
+        assert pool_threads() == (sys.platform == "linux")
     pool.close()
     eventually(lambda: pool_threads() == 0)
     assert threading.active_count() <= before + 1

@@ -165,4 +165,4 @@ class Uses(RuleBasedStateMachine):
 
 
 TestUses = Uses.TestCase
-TestUses.settings = settings(stateful_step_count=30)
+TestUses.settings = settings(max_examples=4 * settings().max_examples, stateful_step_count=40)

@@ -113,9 +113,12 @@ impl Checkout {
         let Handed::Lease(lease) = handed else {
             return Err(pool.refused(py, Refusal::Closed));
         };
-        let connection = pool
-            .core()
-            .view(lease, None, |member| member.connection.clone_ref(py));
+        // Without it a leak can still be told, if not where it is.
+        let mut stack = pool.stack(py).unwrap_or(None);
+        let connection = pool.core().view(lease, None, |member| {
+            std::mem::swap(&mut member.stack, &mut stack);
+            member.connection.clone_ref(py)
+        });
         let connection = connection.ok_or_else(|| pool.refused(py, Refusal::Closed))?;
         self.keep(lease);
         Ok(connection)
@@ -170,7 +173,11 @@ impl Checkout {
     ) -> PyResult<Option<Py<PyAny>>> {
         let pool = self.pool.get();
         let bell = Box::new(LoopBell { mailbox, callback });
-        let look = |member: &mut Member| member.connection.clone_ref(py);
+        let mut stack = pool.stack(py)?;
+        let look = |member: &mut Member| {
+            std::mem::swap(&mut member.stack, &mut stack);
+            member.connection.clone_ref(py)
+        };
         match pool.core().ask(Instant::now(), false, Some(bell), look) {
             Err(refusal) => Err(pool.refused(py, refusal)),
             Ok(Asked::Lent(lease, connection)) => {
@@ -228,6 +235,13 @@ impl Checkout {
     /// As `__exit__`, with the reset done elsewhere.
     fn _leave(&self, py: Python<'_>, was_error: bool) -> PyResult<()> {
         self.leave(py, was_error, true)
+    }
+
+    /// The connection turned out to be broken.
+    fn _lose(&self) {
+        if let Some(lease) = self.surrender() {
+            self.pool.get().end(lease, Condition::Lost);
+        }
     }
 
     /// From now on the connection alone is kept, without this.

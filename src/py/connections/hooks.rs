@@ -6,6 +6,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use crate::core::locks::Mutex;
+use crate::core::threads::fork_generation;
 use crate::py::engine::LoopMailbox;
 
 /// The user's callables, and the package's own for what is said about them.
@@ -76,13 +77,14 @@ pub(super) struct Hooks {
     /// lives until they are done.
     kept: Mutex<Option<HookSet>>,
     /// Where tasks of coroutine functions run, once that is known.
-    pub(super) home: Mutex<Option<Home>>,
+    home: Mutex<Option<Home>>,
     pub(super) on_return: bool,
     pub(super) has_reset: bool,
 }
 
-/// The event loop that a pool of coroutine functions belongs to.
+/// The event loop that a pool of coroutine functions belongs to, in one process.
 pub(super) struct Home {
+    pub(super) era: u64,
     pub(super) mailbox: Py<LoopMailbox>,
     /// Has the pool's tasks begun.
     pub(super) pump: Py<PyAny>,
@@ -113,6 +115,13 @@ impl Hooks {
         find(&self.set).or_else(|| find(&self.kept)).flatten()
     }
 
+    /// Where tasks run in this process; a forked child does not wake its parent's loop.
+    pub(super) fn home(&self, py: Python<'_>) -> Option<(Py<LoopMailbox>, Py<PyAny>)> {
+        let home = self.home.lock();
+        let home = home.as_ref().filter(|home| home.era == fork_generation())?;
+        Some((home.mailbox.clone_ref(py), home.pump.clone_ref(py)))
+    }
+
     /// Keeps the callables for threads that still have something to do.
     pub(super) fn keep(&self, py: Python<'_>) {
         let copy = self.set.lock().as_ref().map(|set| set.share(py));
@@ -124,6 +133,11 @@ impl Hooks {
     pub(super) fn let_go(&self) {
         let kept = self.kept.lock().take();
         drop(kept);
+    }
+
+    pub(super) fn settle(&self, home: Home) {
+        let earlier = self.home.lock().replace(home);
+        drop(earlier);
     }
 
     pub(super) fn clear(&self) {

@@ -40,11 +40,7 @@ pub(super) struct LoopDriver {
 impl Driver<Member, Fault> for LoopDriver {
     fn rouse(&self, _pool: &Arc<Core>) {
         Python::try_attach(|py| {
-            let home = self.hooks.home.lock();
-            let home = home
-                .as_ref()
-                .map(|home| (home.mailbox.clone_ref(py), home.pump.clone_ref(py)));
-            if let Some((mailbox, pump)) = home
+            if let Some((mailbox, pump)) = self.hooks.home(py)
                 && let Err(error) = LoopMailbox::post(mailbox.bind(py), pump)
             {
                 error.write_unraisable(py, None);

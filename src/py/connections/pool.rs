@@ -14,7 +14,7 @@ use crate::py::engine::LoopMailbox;
 use crate::py::errors;
 
 use super::arguments::Patience;
-use super::attendant::Attendant;
+use super::attendant::{Attendant, is_good};
 use super::checkout::Checkout;
 use super::figures::{counters_dict, gauges_dict, histogram, rules_from_dict};
 use super::hooks::{Home, HookSet, Hooks};
@@ -321,6 +321,11 @@ impl NativeConnectionPool {
         self.core().resize(min_size, max_size, Instant::now());
     }
 
+    /// Whether a connection is good, where the caller is to find that out.
+    fn _passes(&self, py: Python<'_>, connection: &Bound<'_, PyAny>) -> bool {
+        !self.checks_on_caller || is_good(py, &self.hooks, connection.as_unbound())
+    }
+
     fn _check(&self) {
         self.core().check();
     }
@@ -380,9 +385,8 @@ impl NativeConnectionPool {
 
     /// The loop on which the pool's tasks run.
     fn _bind(&self, mailbox: Py<LoopMailbox>, pump: Py<PyAny>) {
-        let home = Some(Home { mailbox, pump });
-        let earlier = std::mem::replace(&mut *self.hooks.home.lock(), home);
-        drop(earlier);
+        let era = fork_generation();
+        self.hooks.settle(Home { era, mailbox, pump });
         self.core().start(Instant::now());
     }
 

@@ -41,7 +41,7 @@ impl NativeConnectionPool {
     }
 
     /// What tells where a checkout is made, where that is asked for.
-    fn stack(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
+    pub(super) fn stack(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
         if !self.captures_stack {
             return Ok(None);
         }
