@@ -15,6 +15,7 @@ type Subject = Pool<usize, &'static str>;
 /// A server that may be away, or may not answer.
 #[derive(Default)]
 struct Server {
+    begun: AtomicUsize,
     made: AtomicUsize,
     closed: AtomicUsize,
     is_down: AtomicBool,
@@ -41,6 +42,7 @@ impl Attendant<usize, &'static str> for Server {
         let began = Instant::now();
         match task {
             Task::Connect(ticket) => {
+                self.begun.fetch_add(1, Ordering::Relaxed);
                 self.answer();
                 let (took, now) = (began.elapsed(), Instant::now());
                 if self.is_down.load(Ordering::Relaxed) {
@@ -198,4 +200,21 @@ fn a_pool_that_was_closed_lets_its_threads_go() {
     pool.close(Instant::now());
     eventually("only this test has it", || Arc::strong_count(&pool) == 1);
     assert_eq!(server.closed.load(Ordering::Relaxed), 2);
+}
+
+#[test]
+fn one_call_has_as_many_threads_come_as_there_are_tasks_and_may_be() {
+    let server = Arc::new(Server::default());
+    server.hang(true);
+    let rules = Rules {
+        min_size: 3,
+        ..fast()
+    };
+    let pool = pool_of(&server, rules);
+    eventually("both threads connect", || {
+        server.begun.load(Ordering::Relaxed) == 2
+    });
+    server.hang(false);
+    eventually("it is full", || pool.gauges().idle == 3);
+    pool.close(Instant::now());
 }

@@ -15,7 +15,7 @@ pub(super) fn secs(seconds: u64) -> Duration {
 
 /// Remembers that it was called.
 #[derive(Clone, Default)]
-pub(super) struct Called(Arc<AtomicBool>);
+pub(super) struct Called(pub(super) Arc<AtomicBool>);
 
 impl Driver<usize, &'static str> for Called {
     fn rouse(&self, _pool: &Arc<Subject>) {
@@ -35,10 +35,19 @@ pub(super) struct Bench {
     pub(super) reports: Vec<String>,
     pub(super) is_down: bool,
     pub(super) broken: HashSet<usize>,
+    on_a_loop: bool,
+    /// How often somebody had to look.
+    pub(super) calls: usize,
 }
 
 impl Bench {
     pub(super) fn new(rules: Rules) -> Self {
+        Self::driven(rules, false)
+    }
+
+    /// On an event loop tasks end some time after they were begun, and whoever ends them
+    /// does not look for more.
+    pub(super) fn driven(rules: Rules, on_a_loop: bool) -> Self {
         let called = Called::default();
         let pool = Pool::new(rules, 0, 7, Box::new(called.clone()));
         let mut bench = Self {
@@ -51,6 +60,8 @@ impl Bench {
             reports: Vec::new(),
             is_down: false,
             broken: HashSet::new(),
+            on_a_loop,
+            calls: 0,
         };
         bench.pool.start(bench.now);
         bench.settle();
@@ -91,13 +102,19 @@ impl Bench {
         while self.called.0.swap(false, Ordering::Relaxed)
             || self.alarm.is_some_and(|alarm| alarm <= self.now)
         {
+            self.calls += 1;
+            let mut begun = Vec::new();
             self.alarm = loop {
                 match self.pool.next(self.now) {
+                    Next::Do(task, _) if self.on_a_loop => begun.push(task),
                     Next::Do(task, _) => self.work(task),
                     Next::Sleep(until) => break until,
                     Next::End => break None,
                 }
             };
+            for task in begun {
+                self.work(task);
+            }
         }
     }
 

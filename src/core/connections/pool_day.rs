@@ -9,14 +9,23 @@ use super::{Asked, Condition, Handed, Lease, Rules, Waiter};
 /// A day of use by bursts, with quiet hours and two times without a server.
 #[test]
 fn a_day_in_a_moment() {
+    for on_a_loop in [false, true] {
+        spend_a_day(on_a_loop);
+    }
+}
+
+fn spend_a_day(on_a_loop: bool) {
     const STEP: Duration = Duration::from_secs(7);
     let (lifetime, idle_time) = (secs(3600), secs(600));
-    let mut bench = Bench::new(Rules {
-        max_idle: Some(idle_time),
-        max_lifetime: Some(lifetime),
-        leak_limit: Some(secs(300)),
-        ..bounded(2, 8)
-    });
+    let mut bench = Bench::driven(
+        Rules {
+            max_idle: Some(idle_time),
+            max_lifetime: Some(lifetime),
+            leak_limit: Some(secs(300)),
+            ..bounded(2, 8)
+        },
+        on_a_loop,
+    );
     let began = bench.now;
     let mut born = std::collections::HashMap::new();
     let mut out: Vec<(Lease, Instant)> = Vec::new();
@@ -52,7 +61,8 @@ fn a_day_in_a_moment() {
         line.retain(|waiter| match bench.handed(waiter) {
             None => true,
             Some((lease, connection)) => {
-                born.entry(connection).or_insert(bench.now);
+                let age = bench.now - *born.entry(connection).or_insert(bench.now);
+                assert!(age < lifetime + secs(30), "{connection} is {age:?} old");
                 out.push((lease, bench.now + secs(roll(20))));
                 served += 1;
                 false

@@ -1,6 +1,7 @@
 //! The pool's state machine, step by step, at moments that the tests name.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use super::pool_bench::{Bench, Called, Subject, bounded, secs};
@@ -125,7 +126,12 @@ fn connections_are_checked_before_they_are_handed_out() {
 
 #[test]
 fn attempts_pause_longer_each_time_and_end_when_one_succeeds() {
-    let mut bench = Bench::new(bounded(0, 4));
+    for on_a_loop in [false, true] {
+        try_and_try_again(Bench::driven(bounded(0, 4), on_a_loop));
+    }
+}
+
+fn try_and_try_again(mut bench: Bench) {
     bench.is_down = true;
     let waiters = [bench.queue(), bench.queue(), bench.queue()];
     // Two attempts, before it is known that they fail, or as many as had begun.
@@ -284,4 +290,78 @@ fn connections_made_together_do_not_end_together() {
     closed_by_minute.dedup();
     assert!(closed_by_minute.len() >= 3, "spread: {closed_by_minute:?}");
     assert_eq!(bench.pool.gauges().idle, 10);
+}
+
+#[test]
+fn one_that_comes_back_after_long_use_still_grows_old() {
+    let mut bench = Bench::new(Rules {
+        max_idle: Some(secs(600)),
+        ..bounded(0, 2)
+    });
+    let (lease, _) = bench.get();
+    // Long enough for everybody to stop looking.
+    bench.pass(secs(5000));
+    bench.give(lease, Condition::Good);
+    bench.pass(secs(599));
+    assert_eq!(bench.pool.gauges().idle, 1);
+    bench.pass(secs(1));
+    assert_eq!(bench.pool.gauges().size, 0);
+}
+
+#[test]
+fn an_old_one_is_handed_to_nobody() {
+    let rules = Rules {
+        max_lifetime: Some(secs(3600)),
+        lifetime_jitter: 0.0,
+        ..bounded(0, 1)
+    };
+    // Idle, and whoever should have closed it is late.
+    let mut bench = Bench::new(rules.clone());
+    let (lease, old) = bench.get();
+    bench.give(lease, Condition::Good);
+    bench.now += secs(3600);
+    assert!(bench.take().is_none());
+    assert_eq!(bench.closed, [old]);
+    // Out, while somebody waits for it.
+    let mut bench = Bench::new(rules);
+    let (lease, old) = bench.get();
+    let waiter = bench.queue();
+    bench.pass(secs(3600));
+    bench.give(lease, Condition::Good);
+    let (_, fresh) = bench.handed(&waiter).expect("another is made");
+    assert_ne!(fresh, old);
+}
+
+#[test]
+fn fast_use_is_no_reason_to_look_each_time() {
+    for case in 0..8 {
+        let (leaks, is_raw, late) = (case & 1 > 0, case & 2 > 0, case & 4 > 0);
+        let mut bench = Bench::new(Rules {
+            max_idle: Some(secs(600)),
+            max_lifetime: Some(secs(3600)),
+            leak_limit: leaks.then_some(secs(10)),
+            ..bounded(0, 1)
+        });
+        let (lease, _) = bench.get();
+        bench.give(lease, Condition::Good);
+        let before = bench.calls;
+        bench.called.0.store(true, Ordering::Relaxed);
+        for _ in 0..1000 {
+            let lent = bench.pool.try_lend(bench.now, is_raw, |_| ());
+            // Who was called comes when they can: while it is out, or after that.
+            if late {
+                bench.settle();
+            }
+            let (lease, ()) = lent.expect("it is idle");
+            let back = bench
+                .pool
+                .give_back(lease, Condition::Good, bench.now, |_| ());
+            assert!(back.is_some());
+            if !late {
+                bench.settle();
+            }
+        }
+        let calls = bench.calls - before;
+        assert!(calls < 10, "{calls} calls with {leaks} {is_raw} {late}");
+    }
 }
