@@ -111,7 +111,11 @@ fn spend_a_day(on_a_loop: bool) {
             .iter()
             .any(|report| report.starts_with("ReportLeak"))
     );
-    // At rest nothing is looked at more often than connections get old.
+    rest(bench, out);
+}
+
+/// At rest nothing is done more often than connections get old.
+fn rest(mut bench: Bench, out: Vec<(Lease, Instant)>) {
     let attempts = bench.pool.counters().attempts;
     for (lease, _) in out {
         bench.give(lease, Condition::Good);

@@ -87,6 +87,7 @@ impl<T: Identity, E> State<T, E> {
     }
 
     /// Shows all connections that lie in the pool.
+    #[cfg(not(loom))]
     pub(in crate::core::connections) fn connections(&self) -> impl Iterator<Item = &T> {
         let waiting = self.urgent.iter().chain(&self.deferred);
         let waiting = waiting.filter_map(|task| match task {
