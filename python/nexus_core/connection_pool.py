@@ -84,7 +84,8 @@ class ConnectionPool(_ConnectionPool, Generic[C]):
         threads: Threads of the pool's own that connect, check and close at once. There
             are more when some are stuck.
         check_in: `"pool"` has `check` run on the pool's threads, so that one that hangs
-            keeps no caller; `"caller"` runs it in the caller's thread, which is faster.
+            keeps no caller, and one with a time-out of 0 gets nothing; `"caller"` runs it
+            in the caller's thread, which is faster.
         asynchronous: Whether the factory's result is to be awaited; by default if it is a
             coroutine function.
 

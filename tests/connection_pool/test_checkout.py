@@ -246,12 +246,49 @@ def test_a_bare_connection_that_is_dropped_is_replaced_for_those_who_wait(caplog
         assert "pool 'careless' replaces 1 connections that were dropped" in caplog.text
 
 
-def test_a_bare_connection_that_somebody_has_is_left_alone() -> None:
-    with pool_of(Server(), max_size=1) as pool:
-        connection = pool.getconn()
-        # Somebody looks for dropped ones as long as this one is out.
-        eventually(lambda: pool.statistics().usage.count == 0)
+class Session:
+    """Refers to a connection that refers to it."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        connection.session = self  # type: ignore[attr-defined]
+
+
+def hold_bare(connection: Connection) -> Any:
+    return connection
+
+
+def hold_through_a_method(connection: Connection) -> Any:
+    return connection.close
+
+
+def hold_through_its_own_session(connection: Connection) -> Any:
+    return Session(connection)
+
+
+def hold_through_a_part_of_its_session(connection: Connection) -> Any:
+    session = Session(connection)
+    session.parts = [{"session": session}]  # type: ignore[attr-defined]
+    return session.parts  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    "hold", [hold_bare, hold_through_a_method, hold_through_its_own_session, hold_through_a_part_of_its_session]
+)
+def test_a_bare_connection_that_somebody_has_is_left_alone_until_it_is_dropped(hold: Any) -> None:
+    server = Server()
+    with pool_of(server, max_size=1) as pool:
+        holder = hold(pool.getconn())
+        server.made.clear()
+        # Those that are out are looked at every second.
         with pytest.raises(TimeoutError):
-            pool.getconn(timeout=1.5)
+            pool.getconn(timeout=1.3)
         assert pool.get_stats()["returns_dropped"] == 0
-        pool.putconn(connection)
+        del holder
+        # No garbage collection is needed for it.
+        gc.disable()
+        try:
+            pool.putconn(pool.getconn())
+        finally:
+            gc.enable()
+        assert pool.get_stats()["returns_dropped"] == 1

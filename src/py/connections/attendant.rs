@@ -1,14 +1,13 @@
 //! Does a pool's tasks on its own threads, with the user's callables.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use pyo3::exceptions::{PyException, PyTypeError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyFunction, PyModule, PyTuple, PyType};
+use pyo3::types::PyBool;
 
-use crate::core::connections::{self as core, Condition, Task, Ticket};
+use crate::core::connections::{self as core, Task, Ticket};
 use crate::py::engine::Ask;
 use crate::py::errors;
 
@@ -63,78 +62,6 @@ pub(super) fn is_good(py: Python<'_>, hooks: &Hooks, connection: &Py<PyAny>) -> 
         );
     }
     is_good
-}
-
-fn references(object: &Py<PyAny>) -> isize {
-    // SAFETY: whoever asks is attached; reads a count of a living object.
-    unsafe { pyo3::ffi::Py_REFCNT(object.as_ptr()) }
-}
-
-/// Connections with more references than this surely are in use.
-const FEW: isize = 16;
-
-/// What belongs to a connection is no further away, and no more, than this.
-const NEAR: usize = 3;
-const MOST_PARTS: usize = 1000;
-
-/// How often a connection is referred to by what belongs to it: one of sqlite3, for
-/// instance, by its cache of statements.
-fn inner_references(py: Python<'_>, connection: &Py<PyAny>) -> PyResult<isize> {
-    let referents = py.import("gc")?.getattr("get_referents")?;
-    let connection = connection.bind(py);
-    let mut inner = 0;
-    let mut seen = HashSet::new();
-    let mut parts = vec![connection.clone()];
-    for _ in 0..NEAR {
-        let around = referents.invoke(PyTuple::new(py, &parts)?)?;
-        parts.clear();
-        for part in around.try_iter()? {
-            let part = part?;
-            if part.is(connection) {
-                inner += 1;
-            } else if seen.insert(part.as_ptr() as usize) && !is_shared_by_all(&part) {
-                parts.push(part);
-            }
-        }
-        if parts.len() > MOST_PARTS {
-            break;
-        }
-    }
-    Ok(inner)
-}
-
-/// What leads to everything else there is.
-fn is_shared_by_all(part: &Bound<'_, PyAny>) -> bool {
-    part.is_instance_of::<PyType>()
-        || part.is_instance_of::<PyModule>()
-        || part.is_instance_of::<PyFunction>()
-}
-
-/// Takes back the connections that are out and that nobody has any more; how many.
-/// Without the interpreter's lock nobody can count references, and none are found.
-fn sweep(py: Python<'_>, pool: &Arc<Core>) -> usize {
-    if cfg!(Py_GIL_DISABLED) {
-        return 0;
-    }
-    let mut found = 0;
-    for (lease, connection) in pool.bare(|member| member.connection.clone_ref(py)) {
-        let few = references(&connection) <= FEW;
-        // The pool's own reference, and this one.
-        let own = 2;
-        let others = if few && references(&connection) > own {
-            inner_references(py, &connection).unwrap_or(isize::MIN)
-        } else {
-            0
-        };
-        if references(&connection) == own + others {
-            drop(connection);
-            let back = pool.give_back(lease, Condition::Dropped, Instant::now(), |member| {
-                member.stack.take()
-            });
-            found += usize::from(back.is_some());
-        }
-    }
-    found
 }
 
 impl Attendant {
@@ -275,7 +202,7 @@ pub(super) fn chores(py: Python<'_>, pool: &Arc<Core>, hooks: &Hooks, task: &Tas
             }
         }
         Task::Sweep => {
-            let found = sweep(py, pool);
+            let found = super::dropped::sweep(py, pool);
             if found > 0 {
                 let found = found.into_pyobject(py).ok();
                 report(

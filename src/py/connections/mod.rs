@@ -6,6 +6,7 @@
 mod arguments;
 mod attendant;
 mod checkout;
+mod dropped;
 mod figures;
 mod hooks;
 mod item;
