@@ -28,7 +28,7 @@ enum Place<G> {
 pub struct Waiter<G> {
     place: Mutex<Place<G>>,
     served: Condvar,
-    bell: Option<Box<dyn Wake>>,
+    bell: Mutex<Option<Arc<dyn Wake>>>,
     since: Instant,
 }
 
@@ -37,7 +37,7 @@ impl<G> Waiter<G> {
         Self {
             place: Mutex::new(Place::Waiting),
             served: Condvar::new(),
-            bell,
+            bell: Mutex::new(bell.map(Arc::from)),
             since,
         }
     }
@@ -82,10 +82,18 @@ impl<G> Waiter<G> {
 
     /// Tells it that it was served. Not while a lock is held: a bell may do anything.
     pub fn wake(&self) {
-        match &self.bell {
+        let bell = self.bell.lock().clone();
+        match bell {
             Some(bell) => bell.wake(),
             None => self.served.notify_all(),
         }
+    }
+
+    /// Lets go of the bell of one who has left: the line may keep its place for a while.
+    /// Not while a lock is held.
+    pub fn silence(&self) {
+        let bell = self.bell.lock().take();
+        drop(bell);
     }
 }
 

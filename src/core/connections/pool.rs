@@ -194,7 +194,10 @@ impl<T: Identity, E> Pool<T, E> {
             }
             drop(state);
             self.waits.record(wait);
+        } else {
+            drop(state);
         }
+        waiter.silence();
         handed
     }
 
@@ -404,6 +407,7 @@ impl<T: Identity, E> Pool<T, E> {
 
     pub fn look_away(&self, onlooker: &Waiter<()>) {
         let _ = self.state.lock().onlookers.leave(onlooker);
+        onlooker.silence();
     }
 
     // ---- figures

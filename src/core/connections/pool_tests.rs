@@ -1,11 +1,11 @@
 //! The pool's state machine, step by step, at moments that the tests name.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use super::pool_bench::{Bench, Called, Subject, bounded, secs};
-use super::{Asked, Condition, Handed, Next, NotOut, Pool, Quit, Refusal, Rules, Task};
+use super::{Asked, Condition, Handed, Next, NotOut, Pool, Quit, Refusal, Rules, Task, Wake};
 
 #[test]
 fn the_least_size_is_made_at_once_and_again_after_each_loss() {
@@ -364,4 +364,48 @@ fn fast_use_is_no_reason_to_look_each_time() {
         let calls = bench.calls - before;
         assert!(calls < 10, "{calls} calls with {leaks} {is_raw} {late}");
     }
+}
+
+/// Rings what it was given, and is noticed when it goes.
+struct Chime(Arc<AtomicUsize>);
+
+impl Wake for Chime {
+    fn wake(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn a_bell_rings_once_and_is_kept_no_longer_than_its_waiter_waits() {
+    let mut bench = Bench::new(bounded(1, 1));
+    let (lease, _) = bench.get();
+    let rings = Arc::new(AtomicUsize::new(0));
+    let stand = || {
+        let bell: Box<dyn Wake> = Box::new(Chime(Arc::clone(&rings)));
+        match bench.pool.ask(bench.now, false, Some(bell), |_| ()) {
+            Ok(Asked::Queued(waiter)) => waiter,
+            _ => panic!("the only place is taken"),
+        }
+    };
+    let (first, second, third) = (stand(), stand(), stand());
+    assert_eq!(Arc::strong_count(&rings), 4);
+    // What is left of it in the line is only its place.
+    assert!(
+        bench
+            .pool
+            .give_up(&first, Quit::Cancelled, bench.now)
+            .is_none()
+    );
+    assert!(
+        bench
+            .pool
+            .give_up(&third, Quit::TimedOut, bench.now)
+            .is_none()
+    );
+    assert_eq!(Arc::strong_count(&rings), 2);
+    bench.give(lease, Condition::Good);
+    assert_eq!(rings.load(Ordering::Relaxed), 1);
+    assert!(bench.handed(&second).is_some());
+    drop(second);
+    assert_eq!(Arc::strong_count(&rings), 1);
 }

@@ -178,6 +178,8 @@ impl<T: Identity> Rotation<T> {
         if given.is_none() {
             state.counts.given_up += 1;
         }
+        drop(state);
+        waiter.silence();
         given
     }
 
