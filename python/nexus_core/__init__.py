@@ -27,6 +27,7 @@ from nexus_core._core import (
     _close_workers,
     _finish_pools,
 )
+from nexus_core.connection_pool import ConnectionPool
 from nexus_core.thread_pool import ThreadPool
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 __all__ = [
     "CancellationToken",
     "CompiledGraph",
+    "ConnectionPool",
     "GraphStepper",
     "Input",
     "Ref",
