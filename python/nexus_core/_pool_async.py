@@ -63,10 +63,9 @@ class _Ring:
             bell.ring()
 
 
-async def stand_in_line(pool: ConnectionPool[C], checkout: _Checkout, timeout: float) -> C:
+async def stand_in_line(pool: ConnectionPool[C], checkout: _Checkout, began: float, timeout: float) -> C:
     """The connection that is handed to this task; cancelled at any moment, nothing is lost."""
     loop = asyncio.get_running_loop()
-    began = loop.time()
     bell = Bell()
     # Nothing is awaited before the first look, so that it cannot ring unheard.
     connection: C | None = checkout._join(LoopMailbox(loop.call_soon_threadsafe), bell.callback())
@@ -111,12 +110,11 @@ class AsyncCheckout(Generic[C]):
 async def take(pool: ConnectionPool[C], checkout: _Checkout, timeout: float) -> C:
     """A connection at once, or in turn."""
     pool._at_home()
-    loop = asyncio.get_running_loop()
-    deadline = loop.time() + timeout
+    began = asyncio.get_running_loop().time()
     while True:
         connection: C | None = checkout._begin()
         if connection is None:
-            connection = await stand_in_line(pool, checkout, max(deadline - loop.time(), 0.0))
+            connection = await stand_in_line(pool, checkout, began, timeout)
         if pool._passes(connection):
             return connection
         checkout._lose()

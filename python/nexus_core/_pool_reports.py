@@ -77,9 +77,7 @@ class Reporter:
 
     def _leak(self, detail: tuple[Any, Stack | None, float], _error: None) -> None:
         connection, stack, held = detail
-        log.warning(
-            "pool %r: %r is out for %.1f s; it was taken here:\n%s", self._name, connection, held, shown(stack)
-        )
+        log.warning("pool %r: %r is out for %.1f s; it was taken here:\n%s", self._name, connection, held, shown(stack))
 
     def _dropped(self, found: int, _error: None) -> None:
         log.warning("pool %r replaces %d connections that were dropped without being returned", self._name, found)
@@ -88,4 +86,7 @@ class Reporter:
         log.error("pool %r cannot connect for a long time, and keeps trying: %s", self._name, error)
         pool = self._pool() if self._pool is not None else None
         if pool is not None and self._reconnect_failed is not None:
-            self._reconnect_failed(pool)
+            try:
+                self._reconnect_failed(pool)
+            except Exception:
+                log.warning("pool %r: reconnect_failed() failed", self._name, exc_info=True)

@@ -111,6 +111,7 @@ def test_what_has_no_place_any_more_is_not_kept() -> None:
     assert [rotation.acquire(), rotation.acquire()] == [one, two]
     assert rotation.resize(1, max_idle=1) == [three]
     assert not rotation.release(one)
+    rotation.forfeit(one)
     assert rotation.release(two)
     assert rotation.drain() == [two]
     assert (rotation.idle, rotation.in_use, rotation.max_size, rotation.max_idle) == (0, 0, 1, 1)

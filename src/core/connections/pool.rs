@@ -204,9 +204,14 @@ impl<T: Identity, E> Pool<T, E> {
     /// Passes on what a waiter was given that does not want it any more.
     pub fn pass_on(self: &Arc<Self>, handed: Handed, now: Instant) {
         if let Handed::Lease(lease) = handed {
-            self.state.lock().counters.cancelled += 1;
+            let mut state = self.state.lock();
+            state.counters.cancelled += 1;
             // Nobody has used it.
-            let _ = self.give_back(lease, Condition::Good, now, |_| ());
+            if state.lent(lease).is_some() {
+                let unused = state.take_back(lease, Condition::Good, now);
+                state.counters.usage -= unused;
+            }
+            self.leave(state);
         }
     }
 
@@ -256,6 +261,24 @@ impl<T: Identity, E> Pool<T, E> {
         let used = state.take_back(lease, condition, now);
         self.leave(state);
         self.usage.record(used);
+        Some(seen)
+    }
+
+    /// Takes a connection back that the caller found broken before it used it, and who
+    /// asks anew: that is neither a use nor another request. `look` as in
+    /// `give_back()`.
+    pub fn decline<R>(
+        self: &Arc<Self>,
+        lease: Lease,
+        now: Instant,
+        look: impl FnOnce(&mut T) -> R,
+    ) -> Option<R> {
+        let mut state = self.state.lock();
+        let seen = state.lent(lease).map(look)?;
+        let unused = state.take_back(lease, Condition::Lost, now);
+        state.counters.usage -= unused;
+        state.counters.requests -= 1;
+        self.leave(state);
         Some(seen)
     }
 

@@ -54,6 +54,26 @@ fn one_who_gives_up_keeps_or_passes_on_what_came_in_that_moment() {
     assert_eq!(bench.pool.gauges().idle, 1);
     let counters = bench.pool.counters();
     assert_eq!((counters.errors, counters.cancelled), (1, 1));
+    // The one that was passed on was used by nobody.
+    assert_eq!(
+        (counters.requests, bench.pool.usage.snapshot().count),
+        (3, 1)
+    );
+}
+
+#[test]
+fn one_that_is_declined_is_replaced_and_counts_neither_as_used_nor_as_asked_for() {
+    let mut bench = Bench::new(bounded(1, 1));
+    let (lease, _) = bench.get();
+    assert!(bench.pool.decline(lease, bench.now, |_| ()).is_some());
+    assert!(bench.pool.decline(lease, bench.now, |_| ()).is_none());
+    bench.settle();
+    let (lease, connection) = bench.get();
+    assert_eq!(connection, 2);
+    bench.give(lease, Condition::Good);
+    let counters = bench.pool.counters();
+    assert_eq!((counters.requests, counters.lost), (1, 1));
+    assert_eq!(bench.pool.usage.snapshot().count, 1);
 }
 
 #[test]

@@ -184,7 +184,8 @@ impl<T: Identity> Rotation<T> {
     }
 
     /// Takes an item back, or one newly made with a permit. It goes to the first who
-    /// waits; one that has no place any more comes back, for the caller to dispose of.
+    /// waits. One that is too many comes back, for the caller to dispose of and then to
+    /// forfeit: until then its place is taken, so that no more than may be exist.
     pub fn release(&self, item: T) -> Result<Option<T>, Foreign<T>> {
         let key = item.key();
         let mut state = self.state.lock();
@@ -195,10 +196,13 @@ impl<T: Identity> Rotation<T> {
             }
             state.permits -= 1;
         }
-        state.counts.released += 1;
-        if state.size() >= state.max_size {
+        let is_one_too_many = state.size() >= state.max_size
+            || (state.line.is_empty() && state.idle.len() >= state.max_idle);
+        if is_one_too_many {
+            state.out.insert(key);
             return Ok(Some(item));
         }
+        state.counts.released += 1;
         match state.line.serve(Grant::Item(item)) {
             Ok(waiter) => {
                 state.out.insert(key);
@@ -206,15 +210,11 @@ impl<T: Identity> Rotation<T> {
                 state.counts.queued += 1;
                 drop(state);
                 waiter.wake();
-                Ok(None)
             }
-            Err(Grant::Item(item)) if state.idle.len() < state.max_idle => {
-                state.idle.push_back(item);
-                Ok(None)
-            }
-            Err(Grant::Item(item)) => Ok(Some(item)),
-            Err(Grant::Permit) => Ok(None),
+            Err(Grant::Item(item)) => state.idle.push_back(item),
+            Err(Grant::Permit) => {}
         }
+        Ok(None)
     }
 
     /// Gives a place up: that of a permit, or of the item with this key. Whether

@@ -105,6 +105,21 @@ fn what_has_no_place_any_more_comes_back() {
 }
 
 #[test]
+fn the_place_of_one_that_is_too_many_is_taken_until_it_is_forfeited() {
+    let rotation = Rotation::new(2, 1, Order::Fifo);
+    take(&rotation);
+    take(&rotation);
+    rotation.release(1).unwrap();
+    assert_eq!(rotation.release(2).unwrap(), Some(2));
+    // It is being closed; somebody takes the other, and one more has to wait.
+    assert_eq!(take(&rotation), Some(Grant::Item(1)));
+    let waiter = queue(&rotation);
+    assert_eq!(waiter.take(), None);
+    assert!(rotation.forfeit(Some(2)));
+    assert_eq!(waiter.take(), Some(Grant::Permit));
+}
+
+#[test]
 fn more_room_is_for_those_who_wait() {
     let rotation = filled(1, Order::Fifo, &[1]);
     take(&rotation);
@@ -195,6 +210,7 @@ proptest! {
                     let item = out.remove(which % out.len());
                     if let Some(surplus) = rotation.release(item).unwrap() {
                         prop_assert!(alive.remove(&surplus));
+                        prop_assert!(rotation.forfeit(Some(surplus)));
                     }
                 }
                 Step::ReleaseNew if permits > 0 => {
@@ -203,6 +219,7 @@ proptest! {
                     alive.insert(made);
                     if let Some(surplus) = rotation.release(made).unwrap() {
                         prop_assert!(alive.remove(&surplus));
+                        prop_assert!(rotation.forfeit(Some(surplus)));
                     }
                 }
                 Step::Forfeit(which) if !out.is_empty() => {

@@ -240,7 +240,7 @@ impl Checkout {
     /// The connection turned out to be broken.
     fn _lose(&self) {
         if let Some(lease) = self.surrender() {
-            self.pool.get().end(lease, Condition::Lost);
+            self.pool.get().decline(lease);
         }
     }
 

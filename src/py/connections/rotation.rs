@@ -7,7 +7,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyList};
 
-use crate::core::connections::{self as core, Entry, Grant, Order};
+use crate::core::connections::{self as core, Entry, Grant, Identity, Order};
 use crate::core::threads::PerProcess;
 
 use super::arguments::Patience;
@@ -87,7 +87,13 @@ impl Rotation {
             }
             if let Err(interruption) = py.check_signals() {
                 match core.give_up(&waiter) {
-                    Some(Grant::Item(item)) => drop(core.release(item)),
+                    Some(Grant::Item(item)) => {
+                        let key = item.key();
+                        if let Ok(Some(surplus)) = core.release(item) {
+                            drop(surplus);
+                            core.forfeit(Some(key));
+                        }
+                    }
                     Some(Grant::Permit) => drop(core.forfeit(None)),
                     None => {}
                 }
@@ -155,8 +161,8 @@ impl Rotation {
         }
     }
 
-    /// Takes an item back, or one newly made; whether it was kept. Otherwise there
-    /// is no place for it any more, and the caller disposes of it.
+    /// Takes an item back, or one newly made; whether it was kept. Otherwise it is one
+    /// too many: the caller disposes of it, and then forfeits its place.
     fn release(&self, item: Bound<'_, PyAny>) -> PyResult<bool> {
         match self.core().release(Item(item.unbind())) {
             Ok(surplus) => Ok(surplus.is_none()),

@@ -69,32 +69,47 @@ impl NativeConnectionPool {
             if let Some(lent) = self.borrow_now(py, is_raw)? {
                 return Ok(lent);
             }
-            return self.wait(py, Patience::of_seconds(timeout, "timeout")?, is_raw);
+            let patience = Patience::of_seconds(timeout, "timeout")?;
+            return self.wait(py, patience, Instant::now(), is_raw);
         }
         let patience = Patience::of_seconds(timeout, "timeout")?;
+        let began = Instant::now();
         loop {
             let (lease, connection) = match self.borrow_now(py, is_raw)? {
                 Some(lent) => lent,
-                None => self.wait(py, patience, is_raw)?,
+                None => self.wait(py, patience, began, is_raw)?,
             };
             if super::attendant::is_good(py, &self.hooks, &connection) {
                 return Ok((lease, connection));
             }
             drop(connection);
-            self.end(lease, Condition::Lost);
+            self.decline(lease);
         }
     }
 
+    /// The connection failed its check in the caller's hands; the caller asks anew.
+    pub(super) fn decline(&self, lease: Lease) {
+        let stack = self
+            .core()
+            .decline(lease, Instant::now(), |member| member.stack.take());
+        drop(stack);
+    }
+
     #[cold]
-    fn wait(&self, py: Python<'_>, patience: Patience, is_raw: bool) -> PyResult<Lent> {
+    fn wait(
+        &self,
+        py: Python<'_>,
+        patience: Patience,
+        began: Instant,
+        is_raw: bool,
+    ) -> PyResult<Lent> {
         let core = self.core();
-        let since = Instant::now();
         let mut stack = self.stack(py)?;
         let mut look = |member: &mut Member| {
             std::mem::swap(&mut member.stack, &mut stack);
             member.connection.clone_ref(py)
         };
-        let waiter = match core.ask(since, is_raw, None, &mut look) {
+        let waiter = match core.ask(Instant::now(), is_raw, None, &mut look) {
             Err(refusal) => return Err(self.refused(py, refusal)),
             Ok(Asked::Lent(lease, connection)) => return Ok((lease, connection)),
             Ok(Asked::Queued(waiter)) => waiter,
@@ -116,7 +131,7 @@ impl NativeConnectionPool {
             core.call();
         };
         match handed {
-            None => Err(self.too_late(py, core, since)),
+            None => Err(self.too_late(py, core, began)),
             Some(Handed::Closed) => Err(self.refused(py, Refusal::Closed)),
             Some(Handed::Lease(lease)) => core
                 .view(lease, is_raw.then(Instant::now), look)
