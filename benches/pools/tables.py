@@ -88,7 +88,7 @@ def markdown(session: Session, table: Table) -> Iterator[str]:
     yield from ("## Connection pools", "")
     yield (
         "Connections that do nothing, so that what is measured is the pool; where a title says PostgreSQL, real ones to "
-        "a server on the same machine. SQLAlchemy's own work around a connection (events, reset, its wrapper) is in both "
+        "a server on the same machine (ours looks at the socket before it hands one out, psycopg_pool does not). SQLAlchemy's own work around a connection (events, reset, its wrapper) is in both "
         "of its rows, DBUtils' wrapper in its. A queue knows no time-outs, broken connections, lifetimes or statistics."
     )
     yield ""
