@@ -1,4 +1,4 @@
-"""A DBAPI driver that records what a pool does with its connections, and helpers for threads."""
+"""A DBAPI driver that records what a pool does with its connections, and what tests do with threads."""
 
 from __future__ import annotations
 
