@@ -16,7 +16,7 @@ from session import Key, Session
 PASS, MISS, UNKNOWN = "pass", "MISS", "not measured"
 
 # Lines of the budget that other parts of the project measure.
-ELSEWHERE = ("cache hits", "connection checkouts", "tasks through the thread pool")
+ELSEWHERE = ("cache hits",)
 
 SHORT = ("chain_100", "chain_1000", "fan_100", "fan_1000", "layered_10x100")
 LONG = ("chain_1000", "fan_1000", "layered_10x100")
@@ -39,6 +39,7 @@ def check(session: Session, groups: Sequence[str]) -> list[Check]:
         "history": (history,),
         "blocking": (blocking,),
         "compile": (compiling,),
+        "pools": (checkouts, contention, tasks),
         "http": (serving,),
         "heartbeat": (loop_under_work,),
         "cold_start": (cold_start,),
@@ -167,3 +168,41 @@ def cold_start(session: Session) -> Iterator[Check]:
     for runtime in RUNTIMES:
         first = session.figures.spread(Cell("cold_start", runtime, "ours"), "first", 1e-3)
         yield judge_time("first call in a fresh process", runtime, "< 30 ms", first, lambda value: value < 30)
+
+
+def judge_microseconds(line: str, case: str, limit: float, session: Session, key: Key) -> Check:
+    measured = session.ratio_to(key, 1e-6)
+    if measured is None:
+        return Check(line, case, f"≤ {limit:g} µs", "–", UNKNOWN)
+    low, median, high = (f"{value:.2f}" for value in (measured.low, measured.median, measured.high))
+    status = PASS if measured.median <= limit else MISS
+    return Check(line, case, f"≤ {limit:g} µs", f"{median} µs ({low}–{high})", status)
+
+
+def checkouts(session: Session) -> Iterator[Check]:
+    for peer, how in (("nexus_core", "getconn, putconn"), ("nexus_core_block", "with block")):
+        yield judge_microseconds("checkout and return", how, 0.5, session, Key("pools", "checkout", peer))
+    keys = (Key("pools", "checkout", peer) for peer in ("nexus_core_sqlalchemy", "sqlalchemy"))
+    yield judge("NativePool ÷ QueuePool", "in SQLAlchemy", "≤ 1×", session.ratio(*keys), at_most(1))
+
+
+def contention(session: Session) -> Iterator[Check]:
+    for peer, case in (
+        ("nexus_core", "ConnectionPool"),
+        ("nexus_core_sqlalchemy", "NativePool"),
+        ("nexus_core_psycopg", "PostgreSQL"),
+    ):
+        longest = session.figures.spread(Cell("pools", "contention", peer), "longest_over_rotation")
+        yield judge("longest wait ÷ one rotation", case, "≤ 2×", longest, at_most(2))
+
+
+def tasks(session: Session) -> Iterator[Check]:
+    ours, executor = (Key("pools", "tasks", peer) for peer in ("nexus_core", "executor"))
+    yield judge_microseconds("task through the thread pool", "10,000 tasks", 0.5, session, ours)
+    yield judge("ThreadPoolExecutor ÷ ThreadPool", "10,000 tasks", "≥ 8×", session.ratio(executor, ours), at_least(8))
+    mapped, executor_map = (Key("pools", "tasks", peer) for peer in ("nexus_core_map", "executor_map"))
+    yield judge_microseconds("task through ThreadPool.map", "10,000 tasks", 0.5, session, mapped)
+    ratio = session.ratio(executor_map, mapped)
+    yield judge("ThreadPoolExecutor.map ÷ ThreadPool.map", "10,000 tasks", "≥ 8×", ratio, at_least(8))
+    keys = (Key("pools", "round_trip", peer) for peer in ("nexus_core", "executor"))
+    yield judge("ThreadPool ÷ ThreadPoolExecutor", "round trip", "≤ 1×", session.ratio(*keys), at_most(1))

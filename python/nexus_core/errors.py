@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from concurrent.futures.thread import BrokenThreadPool
 
 __all__ = [
     "AttachError",
     "CycleError",
     "DuplicateNode",
+    "ForeignConnection",
     "GraphError",
     "MissingInput",
     "NexusCoreError",
     "NoDurations",
     "NotCallable",
     "PoolBroken",
+    "PoolClosed",
     "PoolError",
+    "PoolMisuse",
     "PoolShutdown",
+    "PoolTimeout",
     "QueueFull",
     "RunCancelled",
     "RunTimeout",
     "ShutdownTimeout",
     "StepError",
+    "TooManyWaiting",
     "UnknownInput",
     "UnknownNode",
 ]
@@ -246,3 +252,92 @@ class ShutdownTimeout(PoolError, TimeoutError):
             f"thread pool {pool!r} did not end within {timeout:g} s: {running} tasks were running and {queued} were "
             "queued; they go on, and shutdown() may be called again",
         )
+
+
+class PoolTimeout(PoolError, TimeoutError):
+    """A caller that got no connection in time.
+
+    The error of the last attempt to connect, if that failed, is its ``__cause__``.
+
+    Attributes:
+        pool: The pool's name.
+        waited: How long the caller waited, in seconds.
+        size: Connections that existed then, those being made included.
+        max_size: Connections that may exist.
+        idle: Connections that lay ready.
+        in_use: Connections that were out.
+        tended: Connections that were being checked or reset.
+        connecting: Connections that were being made.
+        waiting: Other callers that waited.
+    """
+
+    def __init__(self, pool: str, waited: float, state: Mapping[str, int], cause: BaseException | None = None) -> None:
+        self.waited = waited
+        self.size = state["size"]
+        self.max_size = state["max_size"]
+        self.idle = state["idle"]
+        self.in_use = state["in_use"]
+        self.tended = state["tended"]
+        self.connecting = state["connecting"]
+        self.waiting = state["waiting"]
+        tended = f"{self.tended} being checked or reset, " if self.tended else ""
+        message = (
+            f"no connection from pool {pool!r} within {waited:.3g} s: of at most {self.max_size} connections "
+            f"{self.in_use} are in use, {self.idle} idle, {tended}{self.connecting} being made; "
+            f"{self.waiting} other callers wait"
+        )
+        if cause is not None:
+            message += f"; the last attempt to connect failed: {type(cause).__name__}: {cause}"
+        super().__init__(pool, message)
+
+
+class PoolClosed(PoolError):
+    """A pool that was used after its end, or closed while a caller waited.
+
+    Attributes:
+        pool: The pool's name.
+    """
+
+    def __init__(self, pool: str) -> None:
+        super().__init__(pool, f"pool {pool!r} is closed; make a new one")
+
+
+class TooManyWaiting(PoolError):
+    """A caller that was refused because as many wait as may.
+
+    Attributes:
+        pool: The pool's name.
+        waiting: How many wait.
+    """
+
+    def __init__(self, pool: str, waiting: int) -> None:
+        self.waiting = waiting
+        super().__init__(
+            pool, f"{waiting} callers wait for pool {pool!r} already; raise max_waiting or max_size, or try again later"
+        )
+
+
+class ForeignConnection(PoolError, ValueError):
+    """A connection that was returned to a pool where it is not out.
+
+    Attributes:
+        pool: The pool's name.
+        was_returned: Whether it is the pool's, and was returned before.
+    """
+
+    def __init__(self, pool: str, connection: object, was_returned: bool = False) -> None:
+        self.was_returned = was_returned
+        what = "the connection" if connection is None else repr(connection)
+        why = "was returned to it already" if was_returned else "is not one of its connections"
+        super().__init__(pool, f"pool {pool!r} cannot take {what} back: it {why}")
+
+
+class PoolMisuse(PoolError, TypeError):
+    """A pool that was asked for what its kind cannot do.
+
+    Attributes:
+        pool: The pool's name.
+    """
+
+    def __init__(self, pool: str, what: str) -> None:
+        super().__init__(pool, f"pool {pool!r}: {what}")

@@ -1,6 +1,7 @@
 //! Python bindings: thin, frozen classes over `crate::core`.
 
 mod clients;
+mod connections;
 mod engine;
 mod errors;
 mod task_graph;
@@ -19,6 +20,7 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<engine::Places>()?;
     module.add_class::<engine::LoopMailbox>()?;
     module.add_function(wrap_pyfunction!(engine::collection, module)?)?;
+    connections::register(module)?;
     task_graph::register(module)?;
     thread_pool::register(module)?;
     workflow::register(module)?;

@@ -19,6 +19,7 @@ from nexus_core.nexus_app.places import (
 )
 from nexus_core.nexus_app.report import AttachReport, ChannelProblem
 from nexus_core.nexus_app.swapping import Swap
+from nexus_core.resource_pools.app_resources import PLUGIN_NAME as POOLS
 from nexus_core.versions import installed_versions
 
 __all__ = ["PLUGIN_NAME", "Attachment"]
@@ -78,6 +79,9 @@ class Attachment:
             raise
         self._swap.commit()
         self.active = True
+        pools = app._plugins.get(POOLS)
+        if pools is not None:
+            pools.follow(self.runtime)
         self.report = AttachReport(
             self.runtime,
             self.owned,

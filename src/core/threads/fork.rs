@@ -73,3 +73,76 @@ impl<T: Send + Sync> ForkLocal<T> {
         }
     }
 }
+
+/// A value of an object, which a forked child makes afresh: the parent's is neither
+/// used nor dropped there.
+pub struct PerProcess<T> {
+    current: AtomicPtr<Born<T>>,
+}
+
+impl<T: Send + Sync> PerProcess<T> {
+    pub fn new(value: T) -> Self {
+        Self {
+            current: AtomicPtr::new(Self::born(value)),
+        }
+    }
+
+    fn born(value: T) -> *mut Born<T> {
+        Box::into_raw(Box::new(Born {
+            generation: generation(),
+            value,
+        }))
+    }
+
+    /// The value of this process; `make` gives a forked child its own.
+    #[inline]
+    pub fn get(&self, make: impl FnOnce() -> T) -> &T {
+        let current = self.current.load(Ordering::Acquire);
+        // SAFETY: never null; it is freed only by `drop`, which nobody outlives who
+        // borrows `self`.
+        let born = unsafe { &*current };
+        if born.generation == generation() {
+            return &born.value;
+        }
+        self.renew(current, make())
+    }
+
+    /// The value, unless it is the parent's.
+    pub fn own(&self) -> Option<&T> {
+        // SAFETY: as in `get`.
+        let born = unsafe { &*self.current.load(Ordering::Acquire) };
+        (born.generation == generation()).then_some(&born.value)
+    }
+
+    #[cold]
+    fn renew(&self, inherited: *mut Born<T>, value: T) -> &T {
+        let fresh = Self::born(value);
+        let current =
+            self.current
+                .compare_exchange(inherited, fresh, Ordering::AcqRel, Ordering::Acquire);
+        match current {
+            // What was inherited stays for the process's life: it may be locked.
+            // SAFETY: as in `get`.
+            Ok(_) => unsafe { &(*fresh).value },
+            Err(winner) => {
+                // SAFETY: `fresh` was never published; `winner` as in `get`.
+                unsafe {
+                    drop(Box::from_raw(fresh));
+                    &(*winner).value
+                }
+            }
+        }
+    }
+}
+
+impl<T> Drop for PerProcess<T> {
+    fn drop(&mut self) {
+        let current = *self.current.get_mut();
+        // SAFETY: made by `born`, and nobody borrows it any more.
+        unsafe {
+            if (*current).generation == generation() {
+                drop(Box::from_raw(current));
+            }
+        }
+    }
+}

@@ -9,7 +9,7 @@ mod watcher;
 #[cfg(test)]
 mod tests;
 
-pub use fork::{ForkLocal, generation as fork_generation};
+pub use fork::{ForkLocal, PerProcess, generation as fork_generation};
 pub use pool::{Job, WorkerPool, pool};
 pub use usage::{Spent, Stretch, paused};
 pub use watcher::{Watched, Watching, coarse_seconds, prepare_watcher, watch};

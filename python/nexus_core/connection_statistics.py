@@ -1,0 +1,92 @@
+"""What a connection pool counts and measures."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+__all__ = ["ConnectionPoolStatistics", "Durations"]
+
+
+@dataclass(frozen=True, slots=True)
+class Durations:
+    """How long something took, as a histogram tells it; all in seconds.
+
+    Attributes:
+        count: How often it happened.
+        total: All of them together.
+        mean: The average.
+        p50: Half of them took no longer; at most three per cent too high, as the others.
+        p90: Nine tenths of them took no longer.
+        p99: Ninety-nine hundredths of them took no longer.
+        max: The longest.
+    """
+
+    count: int
+    total: float
+    mean: float
+    p50: float
+    p90: float
+    p99: float
+    max: float
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionPoolStatistics:
+    """A connection pool at one moment, and what happened since it was made.
+
+    Attributes:
+        name: The pool's name.
+        min_size: Connections that are there always.
+        max_size: Connections that may exist.
+        size: Connections that exist, those being made included.
+        idle: Connections that lie ready.
+        in_use: Connections that are out.
+        tended: Connections that are being checked or reset.
+        connecting: Connections that are being made.
+        waiting: Callers that wait.
+        requests: Connections that were asked for.
+        queued: Requests that had to wait.
+        errors: Requests that ended in an error.
+        cancelled: Requests that were cancelled or interrupted.
+        returns_bad: Connections that came back broken.
+        returns_dropped: Connections that were dropped instead of returned.
+        attempts: Attempts to connect.
+        failures: Attempts that failed.
+        lost: Connections that a check found broken.
+        closed: Connections that were closed.
+        leaks: Connections that were out for longer than ``leak_limit``.
+        wait: How long those requests waited that had to.
+        usage: How long connections were out.
+        connect: How long it took to connect.
+        last_error: What the last attempt to connect raised, if that failed.
+    """
+
+    name: str
+    min_size: int
+    max_size: int
+    size: int
+    idle: int
+    in_use: int
+    tended: int
+    connecting: int
+    waiting: int
+    requests: int
+    queued: int
+    errors: int
+    cancelled: int
+    returns_bad: int
+    returns_dropped: int
+    attempts: int
+    failures: int
+    lost: int
+    closed: int
+    leaks: int
+    wait: Durations
+    usage: Durations
+    connect: Durations
+    last_error: str | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """The same as plain dicts, for a log or a metrics endpoint."""
+        return asdict(self)

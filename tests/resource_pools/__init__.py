@@ -1,0 +1,1 @@
+"""``ResourcePoolManager`` on real Nexus apps."""
