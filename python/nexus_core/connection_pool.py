@@ -30,7 +30,8 @@ from nexus_core import _pool_arguments as arguments
 from nexus_core._core import _ConnectionPool, _dismiss_pools
 from nexus_core._pool_async import AsyncCheckout, LoopHome, take, until
 from nexus_core._pool_reports import Reporter, capture_stack, close_connection, log
-from nexus_core.connection_statistics import ConnectionPoolStatistics, Durations
+from nexus_core.connection_statistics import ConnectionPoolStatistics
+from nexus_core.durations import Durations
 from nexus_core.errors import PoolClosed, PoolMisuse
 
 __all__ = ["ConnectionPool", "ConnectionPoolStatistics", "Durations"]

@@ -5,30 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-__all__ = ["ConnectionPoolStatistics", "Durations"]
+from nexus_core.durations import Durations
 
-
-@dataclass(frozen=True, slots=True)
-class Durations:
-    """How long something took, as a histogram tells it; all in seconds.
-
-    Attributes:
-        count: How often it happened.
-        total: All of them together.
-        mean: The average.
-        p50: Half of them took no longer; at most three per cent too high, as the others.
-        p90: Nine tenths of them took no longer.
-        p99: Ninety-nine hundredths of them took no longer.
-        max: The longest.
-    """
-
-    count: int
-    total: float
-    mean: float
-    p50: float
-    p90: float
-    p99: float
-    max: float
+__all__ = ["ConnectionPoolStatistics"]
 
 
 @dataclass(frozen=True, slots=True)

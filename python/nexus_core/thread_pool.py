@@ -12,6 +12,7 @@ from time import monotonic
 from typing import Any, Literal, TypeVar
 
 from nexus_core._core import FutureBase, MapResults, ThreadPoolBase, _run_chunk
+from nexus_core.durations import Durations
 
 __all__ = ["Durations", "PoolFuture", "ThreadPool", "ThreadPoolStatistics"]
 
@@ -30,31 +31,6 @@ class PoolFuture(FutureBase, Future):  # type: ignore[type-arg]
     def __init__(self) -> None:
         # All state is native; Future.__init__ would make a condition for each.
         pass
-
-
-@dataclass(frozen=True, slots=True)
-class Durations:
-    """How long something took, over all that was measured; all but the count in seconds.
-
-    A quantile is at most three per cent too long, and never too short.
-
-    Attributes:
-        count: How often it was measured.
-        mean: The average.
-        p50: Half of them took no longer.
-        p90: Nine in ten took no longer.
-        p99: Ninety-nine in a hundred took no longer.
-        max: The longest.
-        total: All together.
-    """
-
-    count: int
-    mean: float
-    p50: float
-    p90: float
-    p99: float
-    max: float
-    total: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -343,8 +319,8 @@ class ThreadPool(ThreadPoolBase, ThreadPoolExecutor):
             ('loaders', 10, 0, 0)
         """
         found = self._statistics()
-        found["queue_wait"] = Durations(*found["queue_wait"])
-        found["run_time"] = Durations(*found["run_time"])
+        found["queue_wait"] = Durations(**found["queue_wait"])
+        found["run_time"] = Durations(**found["run_time"])
         return ThreadPoolStatistics(**found)
 
     @property

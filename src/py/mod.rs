@@ -2,6 +2,7 @@
 
 mod clients;
 mod connections;
+mod durations;
 mod engine;
 mod errors;
 mod task_graph;

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
+from nexus_core.durations import Durations
 from nexus_core.resource_pool_manager import ResourcePoolManager
 from nexus_core.resource_pools import allocation
-from nexus_core.resource_pools.figures import Durations
 
 
 def _durations(count: int, mean: float, p99: float | None = None) -> Durations:
-    return Durations(count, mean, mean, mean, p99 or mean, p99 or mean)
+    return Durations(count, count * mean, mean, mean, mean, p99 or mean, p99 or mean)
 
 
 def _connections(

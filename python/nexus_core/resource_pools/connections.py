@@ -7,7 +7,6 @@ from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from typing import Any, Generic, TypeVar
 
 from nexus_core.connection_pool import ConnectionPool
-from nexus_core.resource_pools.figures import Durations
 
 __all__ = ["ManagedConnectionPool"]
 
@@ -105,7 +104,7 @@ class ManagedConnectionPool(Generic[C]):
 
         Returns:
             Counts, the seconds since it was made, and ``wait`` and ``usage`` as
-            :class:`nexus_core.resource_pools.figures.Durations`.
+            :class:`nexus_core.durations.Durations`.
         """
         measured = self.pool.statistics()
         return {
@@ -118,6 +117,6 @@ class ManagedConnectionPool(Generic[C]):
             "connections_made": measured.attempts - measured.failures - measured.connecting,
             "connection_errors": measured.failures,
             "connections_lost": measured.lost + measured.returns_bad + measured.returns_dropped,
-            "wait": Durations.of(measured.wait),
-            "usage": Durations.of(measured.usage),
+            "wait": measured.wait,
+            "usage": measured.usage,
         }

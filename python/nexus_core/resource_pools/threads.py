@@ -9,7 +9,6 @@ from collections.abc import Callable
 from concurrent.futures import CancelledError, Future
 from typing import Any, ParamSpec, TypeVar
 
-from nexus_core.resource_pools.figures import Durations
 from nexus_core.thread_pool import ThreadPool
 
 __all__ = ["ManagedThreadPool"]
@@ -101,7 +100,7 @@ class ManagedThreadPool:
         Returns:
             Counts, the seconds since it was made, seconds of its threads by what they were spent
             on (``time``), and ``queue_wait`` and ``run_time`` as
-            :class:`nexus_core.resource_pools.figures.Durations`.
+            :class:`nexus_core.durations.Durations`.
         """
         measured = self.pool.statistics()
         return {
@@ -119,8 +118,8 @@ class ManagedThreadPool:
                 "interpreter": measured.interpreter_wait_seconds,
                 "busy": measured.busy_seconds,
             },
-            "queue_wait": Durations.of(measured.queue_wait),
-            "run_time": Durations.of(measured.run_time),
+            "queue_wait": measured.queue_wait,
+            "run_time": measured.run_time,
         }
 
     def _arrive(self, future: Future[Any]) -> None:

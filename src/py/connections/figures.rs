@@ -6,7 +6,6 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use crate::core::connections::{Counters, Gauges, Order, Rules};
-use crate::core::metrics::Snapshot;
 
 fn duration(dict: &Bound<'_, PyDict>, name: &str) -> PyResult<Option<Duration>> {
     let seconds: Option<f64> = item(dict, name)?;
@@ -46,18 +45,6 @@ pub(super) fn rules_from_dict(rules: &Bound<'_, PyDict>) -> PyResult<Rules> {
             Order::Lifo
         },
     })
-}
-
-pub(super) fn histogram<'py>(py: Python<'py>, seen: &Snapshot) -> PyResult<Bound<'py, PyDict>> {
-    let dict = PyDict::new(py);
-    dict.set_item("count", seen.count)?;
-    dict.set_item("total", seen.total.as_secs_f64())?;
-    dict.set_item("mean", seen.mean().as_secs_f64())?;
-    for (name, share) in [("p50", 0.5), ("p90", 0.9), ("p99", 0.99)] {
-        dict.set_item(name, seen.quantile(share).as_secs_f64())?;
-    }
-    dict.set_item("max", seen.longest.as_secs_f64())?;
-    Ok(dict)
 }
 
 pub(super) fn gauges_dict<'py>(py: Python<'py>, gauges: &Gauges) -> PyResult<Bound<'py, PyDict>> {

@@ -10,13 +10,14 @@ use pyo3::types::PyDict;
 use crate::core::connections::{Crew, Lease, Next, NotOut, Rules};
 use crate::core::locks::Mutex;
 use crate::core::threads::{PerProcess, fork_generation};
+use crate::py::durations::durations;
 use crate::py::engine::LoopMailbox;
 use crate::py::errors;
 
 use super::arguments::Patience;
 use super::attendant::{Attendant, is_good};
 use super::checkout::Checkout;
-use super::figures::{counters_dict, gauges_dict, histogram, rules_from_dict};
+use super::figures::{counters_dict, gauges_dict, rules_from_dict};
 use super::hooks::{Home, HookSet, Hooks};
 use super::loop_driver::{LoopBell, LoopDriver, PoolTask};
 use super::member::Core;
@@ -420,9 +421,9 @@ impl NativeConnectionPool {
     fn _histograms<'py>(&self, py: Python<'py>) -> PyResult<[Bound<'py, PyDict>; 3]> {
         let core = self.core();
         Ok([
-            histogram(py, &core.waits.snapshot())?,
-            histogram(py, &core.usage.snapshot())?,
-            histogram(py, &core.connects.snapshot())?,
+            durations(py, &core.waits.snapshot())?,
+            durations(py, &core.usage.snapshot())?,
+            durations(py, &core.connects.snapshot())?,
         ])
     }
 

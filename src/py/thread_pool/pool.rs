@@ -13,7 +13,7 @@ use pyo3::types::{PyDict, PyTuple};
 
 use crate::core::executor::{Ending, Executor, Limits, Statistics};
 use crate::core::locks::Mutex;
-use crate::core::metrics::Snapshot;
+use crate::py::durations::durations;
 use crate::py::errors::raise;
 
 use super::call::Call;
@@ -372,8 +372,8 @@ impl ThreadPoolBase {
         found.set_item("min_workers", limits.min_workers)?;
         found.set_item("max_queue_size", limits.max_queue)?;
         counts(&found, &seen)?;
-        found.set_item("queue_wait", spread(&seen.queue_wait))?;
-        found.set_item("run_time", spread(&seen.run_time))?;
+        found.set_item("queue_wait", durations(py, &seen.queue_wait)?)?;
+        found.set_item("run_time", durations(py, &seen.run_time)?)?;
         found.set_item("idle_seconds", seen.idle.as_secs_f64())?;
         found.set_item("interpreter_wait_seconds", seen.attaching.as_secs_f64())?;
         found.set_item("busy_seconds", seen.busy.as_secs_f64())?;
@@ -462,18 +462,4 @@ fn counts(found: &Bound<'_, PyDict>, seen: &Statistics) -> PyResult<()> {
         found.set_item(name, count)?;
     }
     Ok(())
-}
-
-/// Count, and in seconds: mean, p50, p90, p99, longest, total.
-fn spread(of: &Snapshot) -> (u64, f64, f64, f64, f64, f64, f64) {
-    let quantile = |share| of.quantile(share).as_secs_f64();
-    (
-        of.count,
-        of.mean().as_secs_f64(),
-        quantile(0.5),
-        quantile(0.9),
-        quantile(0.99),
-        of.longest.as_secs_f64(),
-        of.total.as_secs_f64(),
-    )
 }
