@@ -149,6 +149,28 @@ def test_an_initializer_that_raises_breaks_the_pool(error: BaseException, caplog
     assert record.exc_info[1] is error
 
 
+def test_an_idle_thread_takes_a_task_while_another_is_prepared() -> None:
+    prepared, free = threading.Semaphore(1), threading.Event()
+
+    def prepare() -> None:
+        assert prepared.acquire(timeout=PATIENCE)
+
+    with ThreadPool(2, initializer=prepare) as pool:
+        first = pool.submit(free.wait, PATIENCE)
+        eventually(first.running)
+        second = pool.submit(len, "ab")
+        # A second thread gets ready for it, and the first one is faster.
+        eventually(lambda: pool.threads == 2)
+        free.set()
+        assert second.result(PATIENCE) == 2
+        eventually(lambda: pool.statistics().idle_threads == 1)
+        third = pool.submit(len, "abc")
+        try:
+            assert third.result(5) == 3
+        finally:
+            prepared.release()
+
+
 def test_a_task_sees_the_context_variables_of_its_submitter_and_keeps_its_own() -> None:
     variable: contextvars.ContextVar[int] = contextvars.ContextVar("variable", default=0)
 
