@@ -76,6 +76,20 @@ impl MapResults {
         Some(Err(raised(py, &error)))
     }
 
+    /// Behind what is there: another thread may have fetched a chunk meanwhile.
+    fn add_chunk(&self, results: Vec<Py<PyAny>>, error: Option<Py<PyAny>>) {
+        let mut rest = self.rest.lock();
+        rest.results.extend(results);
+        let later = if rest.error.is_none() {
+            rest.error = error;
+            None
+        } else {
+            error
+        };
+        drop(rest);
+        drop(later);
+    }
+
     fn next(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
         loop {
             if self.chunked
@@ -103,10 +117,7 @@ impl MapResults {
                 return Ok(Some(found.unbind()));
             }
             let (results, error): (Bound<'_, PyList>, Option<Py<PyAny>>) = found.extract()?;
-            let results = results.iter().map(Bound::unbind).collect();
-            let mut rest = self.rest.lock();
-            rest.results = results;
-            rest.error = error;
+            self.add_chunk(results.iter().map(Bound::unbind).collect(), error);
         }
     }
 }
