@@ -199,6 +199,16 @@ def test_threads_that_share_the_results_of_a_map_in_chunks_lose_none() -> None:
     assert sorted(seen) == list(range(8))
 
 
+@pytest.mark.parametrize("chunksize", [1, 3])
+def test_a_call_that_raises_stop_iteration_does_not_end_a_map_silently(chunksize: int) -> None:
+    with ThreadPool(2) as pool:
+        results = pool.map(next, [iter([1]), iter([]), iter([3])], chunksize=chunksize)
+        assert next(results) == 1
+        with pytest.raises(RuntimeError, match="generator raised StopIteration") as caught:
+            next(results)
+        assert isinstance(caught.value.__cause__, StopIteration)
+
+
 def test_map_refuses_a_chunk_of_nothing() -> None:
     with ThreadPool(1) as pool, pytest.raises(ValueError, match="chunksize"):
         pool.map(str, [1], chunksize=0)

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
+use pyo3::exceptions::{PyRuntimeError, PyStopIteration};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyList;
@@ -59,6 +60,17 @@ fn result<'py>(future: &Bound<'py, PyAny>, timeout: Option<f64>) -> PyResult<Bou
         Ok(own) => Ok(FutureBase::result(own, timeout)?.into_bound(py)),
         Err(_) => future.call_method1(intern!(py, "result"), (timeout,)),
     }
+}
+
+/// A call's `StopIteration` would pass for the end of the results. The standard
+/// library's iterator is a generator, of which the interpreter says this.
+fn not_an_end(py: Python<'_>, error: PyErr) -> PyErr {
+    if !error.is_instance_of::<PyStopIteration>(py) {
+        return error;
+    }
+    let instead = PyRuntimeError::new_err("generator raised StopIteration");
+    instead.set_cause(py, Some(error));
+    instead
 }
 
 impl MapResults {
@@ -146,7 +158,7 @@ impl MapResults {
         if next.is_err() {
             self.take_rest().cancel(py)?;
         }
-        next
+        next.map_err(|error| not_an_end(py, error))
     }
 
     fn close(&self, py: Python<'_>) -> PyResult<()> {
