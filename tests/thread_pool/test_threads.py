@@ -171,6 +171,32 @@ def test_an_idle_thread_takes_a_task_while_another_is_prepared() -> None:
             prepared.release()
 
 
+def test_a_task_that_runs_in_place_goes_on_in_a_pool_that_breaks(caplog: pytest.LogCaptureFixture) -> None:
+    ready, broken = threading.Semaphore(1), threading.Event()
+    begun, go_on = threading.Event(), threading.Event()
+
+    def prepare() -> None:
+        if not ready.acquire(blocking=False):
+            assert broken.wait(PATIENCE)
+            raise LookupError("no seat")
+
+    def inner() -> str:
+        begun.set()
+        assert go_on.wait(PATIENCE)
+        return "through"
+
+    pool = ThreadPool(2, initializer=prepare)
+    outer = pool.submit(lambda: pool.submit(inner).result())
+    assert begun.wait(PATIENCE)
+    broken.set()
+    eventually(lambda: pool.is_shut_down and pool.queue_size == 0 and pool.threads == 1)
+    go_on.set()
+    assert outer.result(PATIENCE) == "through"
+    pool.shutdown(timeout=PATIENCE)
+    seen = pool.statistics()
+    assert (seen.submitted, seen.done, seen.cancelled) == (2, 2, 0)
+
+
 def test_a_task_sees_the_context_variables_of_its_submitter_and_keeps_its_own() -> None:
     variable: contextvars.ContextVar[int] = contextvars.ContextVar("variable", default=0)
 
