@@ -216,6 +216,22 @@ def test_a_task_sees_the_context_variables_of_its_submitter_and_keeps_its_own() 
         assert pool.submit(change, 1).result() == (0, 1)
 
 
+def test_a_task_that_runs_inside_another_leaves_that_ones_context_variables_alone() -> None:
+    variable: contextvars.ContextVar[str] = contextvars.ContextVar("variable")
+
+    def inner() -> None:
+        variable.set("inner")
+
+    with ThreadPool(1, carry_context=False) as pool:
+
+        def outer() -> str:
+            variable.set("outer")
+            pool.submit(inner).result()
+            return variable.get()
+
+        assert pool.submit(outer).result(PATIENCE) == "outer"
+
+
 def test_a_tracing_function_for_all_threads_sees_these_as_well() -> None:
     seen: list[str] = []
 
