@@ -119,9 +119,9 @@ class ThreadPool(ThreadPoolBase, ThreadPoolExecutor):
     has not begun. So the awaited task comes ahead of its turn, which delays nobody: the
     worker would be idle otherwise. It finds the thread-local data of the task that waits,
     and gets past a re-entrant lock that this one holds. Where a task waits in another way
-    (with a time limit, with ``wait`` or ``as_completed``, in an event loop), its thread
-    does not count towards ``max_workers`` while the queue stands still: another one is
-    started in its place, and leaves again. What a task waits for by other means, such as
+    (with a time limit, with ``wait`` or ``as_completed``, in an event loop, for room in
+    another pool's queue or that pool's end), its thread does not count towards ``max_workers`` while the queue
+    stands still: another one is started in its place, and leaves again. What a task waits for by other means, such as
     a lock that a queued task would release, the pool cannot know.
 
     A full queue never blocks a task that submits to its own pool: it runs the new task

@@ -59,6 +59,37 @@ def test_a_logger_that_begins_to_listen_is_told(on_loop: OnLoop, quiet: None, ca
     on_loop(body)
 
 
+def test_a_logger_that_begins_to_listen_while_another_is_asked_is_told(
+    on_loop: OnLoop, quiet: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    first, second = logging.getLogger("kailash.runtime.async_local"), logging.getLogger("kailash.nodes")
+
+    async def body(runtime: AsyncLocalRuntime) -> None:
+        workflow = code_workflow({"a": "result = 1"})
+        taken = await proved_short(runtime, workflow, {})
+        questions: list[int] = []
+
+        def asked(level: int) -> bool:
+            # As another thread may do it meanwhile.
+            if not questions:
+                first.setLevel(logging.INFO)
+            questions.append(level)
+            return False
+
+        before = first.level
+        vars(second)["isEnabledFor"] = asked
+        try:
+            await runtime.execute_workflow_async(workflow, {})
+            await runtime.execute_workflow_async(workflow, {})
+        finally:
+            del vars(second)["isEnabledFor"]
+            first.setLevel(before)
+        assert questions
+        assert runtime._short_way.runs == taken
+
+    on_loop(body)
+
+
 def test_credentials_that_are_kept_are_cleared_at_its_end(on_loop: OnLoop, quiet: None) -> None:
     async def body(runtime: AsyncLocalRuntime) -> None:
         workflow = code_workflow({"a": "result = 1"})

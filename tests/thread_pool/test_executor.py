@@ -170,6 +170,45 @@ def test_map_cancels_the_rest_when_it_was_begun_and_is_dropped() -> None:
     assert pool.statistics().cancelled == 4
 
 
+def test_threads_that_share_the_results_of_a_map_in_chunks_lose_none() -> None:
+    fetching = threading.Barrier(2)
+    pause = threading.Event()
+    seen: list[int] = []
+
+    def call(number: int) -> int:
+        # Both threads wait for a chunk each, and get them at the same time.
+        assert pause.wait(PATIENCE)
+        return number
+
+    with ThreadPool(2) as pool:
+        results = pool.map(call, range(8), chunksize=4)
+
+        def consume() -> None:
+            fetching.wait(PATIENCE)
+            for number in results:
+                seen.append(number)
+                time.sleep(0.001)
+
+        consumers = [threading.Thread(target=consume) for _ in range(2)]
+        for consumer in consumers:
+            consumer.start()
+        time.sleep(0.1)
+        pause.set()
+        for consumer in consumers:
+            consumer.join(PATIENCE)
+    assert sorted(seen) == list(range(8))
+
+
+@pytest.mark.parametrize("chunksize", [1, 3])
+def test_a_call_that_raises_stop_iteration_does_not_end_a_map_silently(chunksize: int) -> None:
+    with ThreadPool(2) as pool:
+        results = pool.map(next, [iter([1]), iter([]), iter([3])], chunksize=chunksize)
+        assert next(results) == 1
+        with pytest.raises(RuntimeError, match="generator raised StopIteration") as caught:
+            next(results)
+        assert isinstance(caught.value.__cause__, StopIteration)
+
+
 def test_map_refuses_a_chunk_of_nothing() -> None:
     with ThreadPool(1) as pool, pytest.raises(ValueError, match="chunksize"):
         pool.map(str, [1], chunksize=0)

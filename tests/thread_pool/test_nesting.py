@@ -180,6 +180,40 @@ def test_two_pools_whose_tasks_wait_for_each_other() -> None:
     )
 
 
+def test_two_pools_whose_tasks_wait_for_room_in_each_other() -> None:
+    prints(
+        """
+        one, other = ThreadPool(1, max_queue_size=1), ThreadPool(1, max_queue_size=1)
+        both = threading.Barrier(3)
+        def submit_to(pool):
+            both.wait(20)
+            both.wait(20)
+            return pool.submit(len, "abc")
+        futures = [one.submit(submit_to, other), other.submit(submit_to, one)]
+        both.wait(20)
+        # Both queues are full now.
+        futures += [one.submit(len, "a"), other.submit(len, "b")]
+        both.wait(20)
+        print([future.result(20).result(20) for future in futures[:2]], [future.result() for future in futures[2:]])
+        """,
+        "[3, 3] [1, 1]\n",
+    )
+
+
+def test_a_task_waits_for_the_end_of_a_pool_whose_tasks_wait_for_its_own() -> None:
+    prints(
+        """
+        outer = ThreadPool(1)
+        def task():
+            with ThreadPool(1) as inner:
+                future = inner.submit(lambda: outer.submit(len, "abc").result())
+            return future.result()
+        print(outer.submit(task).result(20))
+        """,
+        "3\n",
+    )
+
+
 def test_only_the_awaited_task_is_run_early() -> None:
     prints(
         """

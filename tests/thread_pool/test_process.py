@@ -93,6 +93,22 @@ def test_nothing_is_accepted_once_the_interpreter_goes_down() -> None:
     )
 
 
+def test_a_pool_made_while_the_interpreter_goes_down_accepts_nothing() -> None:
+    prints(
+        """
+        def make():
+            time.sleep(0.3)
+            try:
+                ThreadPool(1, min_workers=1).submit(time.sleep, 60)
+            except PoolShutdown as refused:
+                print("interpreter is shutting down" in str(refused), flush=True)
+
+        ThreadPool(1).submit(make)
+        """,
+        "True\n",
+    )
+
+
 def test_threads_that_wait_for_tasks_at_the_end_get_them() -> None:
     prints(
         """

@@ -149,6 +149,54 @@ def test_an_initializer_that_raises_breaks_the_pool(error: BaseException, caplog
     assert record.exc_info[1] is error
 
 
+def test_an_idle_thread_takes_a_task_while_another_is_prepared() -> None:
+    prepared, free = threading.Semaphore(1), threading.Event()
+
+    def prepare() -> None:
+        assert prepared.acquire(timeout=PATIENCE)
+
+    with ThreadPool(2, initializer=prepare) as pool:
+        first = pool.submit(free.wait, PATIENCE)
+        eventually(first.running)
+        second = pool.submit(len, "ab")
+        # A second thread gets ready for it, and the first one is faster.
+        eventually(lambda: pool.threads == 2)
+        free.set()
+        assert second.result(PATIENCE) == 2
+        eventually(lambda: pool.statistics().idle_threads == 1)
+        third = pool.submit(len, "abc")
+        try:
+            assert third.result(5) == 3
+        finally:
+            prepared.release()
+
+
+def test_a_task_that_runs_in_place_goes_on_in_a_pool_that_breaks(caplog: pytest.LogCaptureFixture) -> None:
+    ready, broken = threading.Semaphore(1), threading.Event()
+    begun, go_on = threading.Event(), threading.Event()
+
+    def prepare() -> None:
+        if not ready.acquire(blocking=False):
+            assert broken.wait(PATIENCE)
+            raise LookupError("no seat")
+
+    def inner() -> str:
+        begun.set()
+        assert go_on.wait(PATIENCE)
+        return "through"
+
+    pool = ThreadPool(2, initializer=prepare)
+    outer = pool.submit(lambda: pool.submit(inner).result())
+    assert begun.wait(PATIENCE)
+    broken.set()
+    eventually(lambda: pool.is_shut_down and pool.queue_size == 0 and pool.threads == 1)
+    go_on.set()
+    assert outer.result(PATIENCE) == "through"
+    pool.shutdown(timeout=PATIENCE)
+    seen = pool.statistics()
+    assert (seen.submitted, seen.done, seen.cancelled) == (2, 2, 0)
+
+
 def test_a_task_sees_the_context_variables_of_its_submitter_and_keeps_its_own() -> None:
     variable: contextvars.ContextVar[int] = contextvars.ContextVar("variable", default=0)
 
@@ -166,6 +214,22 @@ def test_a_task_sees_the_context_variables_of_its_submitter_and_keeps_its_own() 
         assert pool.submit(lambda: (variable.set(9), pool.submit(variable.get).result())[1]).result() == 9
     with ThreadPool(1, carry_context=False) as pool:
         assert pool.submit(change, 1).result() == (0, 1)
+
+
+def test_a_task_that_runs_inside_another_leaves_that_ones_context_variables_alone() -> None:
+    variable: contextvars.ContextVar[str] = contextvars.ContextVar("variable")
+
+    def inner() -> None:
+        variable.set("inner")
+
+    with ThreadPool(1, carry_context=False) as pool:
+
+        def outer() -> str:
+            variable.set("outer")
+            pool.submit(inner).result()
+            return variable.get()
+
+        assert pool.submit(outer).result(PATIENCE) == "outer"
 
 
 def test_a_tracing_function_for_all_threads_sees_these_as_well() -> None:

@@ -112,7 +112,8 @@ impl<T: Task> State<T> {
 
     /// Sends one worker to the queue, if tasks are left that none is coming for.
     pub(super) fn send_for_worker(&mut self) -> Action {
-        if self.on_its_way || self.queued() <= self.preparing {
+        let queued = self.queued();
+        if self.on_its_way || queued == 0 {
             return Action::Nothing;
         }
         if let Some((slot, _)) = self.idle.pop() {
@@ -120,7 +121,8 @@ impl<T: Task> State<T> {
             slot.wake_for_task();
             return Action::Wake(slot);
         }
-        if self.threads < self.limits.max_workers {
+        // Those that get ready will come for as many.
+        if queued > self.preparing && self.threads < self.limits.max_workers {
             return self.start();
         }
         Action::Nothing

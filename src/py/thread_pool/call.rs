@@ -48,6 +48,18 @@ impl Call {
         })
     }
 
+    /// In a context of its own, for whoever makes it in the middle of another call,
+    /// and must not find its own variables changed.
+    pub(super) fn apart(mut self, py: Python<'_>) -> Self {
+        if self.context.is_none() {
+            // SAFETY: attached; returns a new reference or null with an error set.
+            let copy = unsafe { Bound::from_owned_ptr_or_err(py, ffi::PyContext_CopyCurrent()) };
+            // Without memory for it, it runs as it is.
+            self.context = copy.ok().map(Bound::unbind);
+        }
+        self
+    }
+
     pub(super) fn traverse(&self, visit: &pyo3::PyVisit<'_>) -> Result<(), pyo3::PyTraverseError> {
         visit.call(&self.function)?;
         visit.call(&self.args)?;

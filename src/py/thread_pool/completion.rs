@@ -24,6 +24,8 @@ pub(super) enum Change {
     Cancel,
     /// From `Pending` or `Running`.
     End(Outcome),
+    /// Only from `Pending`: nobody will make the call.
+    Forsake(Outcome),
     /// From `Pending` or `Cancelled`, when the call is about to be made.
     Start,
 }
@@ -102,7 +104,8 @@ fn next_state(change: &Change, before: State, of_pool: bool) -> Option<State> {
     match (change, before) {
         (Change::Cancel, State::Pending) if of_pool => Some(State::CancelledAndNotified),
         (Change::Cancel, State::Pending) => Some(State::Cancelled),
-        (Change::End(_), State::Pending | State::Running) => Some(State::Finished),
+        (Change::End(_), State::Pending | State::Running)
+        | (Change::Forsake(_), State::Pending) => Some(State::Finished),
         (Change::Start, State::Pending) => Some(State::Running),
         (Change::Start, State::Cancelled) => Some(State::CancelledAndNotified),
         _ => None,
@@ -129,7 +132,7 @@ pub(super) fn change(slf: &Bound<'_, FutureBase>, change: Change) -> PyResult<Ch
     let held = match Held::hold(condition.into_bound(py)) {
         Ok(held) => Some(held),
         // The call is over: whoever waits must hear of it all the same.
-        Err(error) if matches!(change, Change::End(_)) => {
+        Err(error) if matches!(change, Change::End(_) | Change::Forsake(_)) => {
             error.write_unraisable(py, Some(slf));
             None
         }
@@ -160,7 +163,7 @@ fn write(
         return Err(before);
     };
     let call = inner.call.take();
-    if let Change::End(outcome) = change {
+    if let Change::End(outcome) | Change::Forsake(outcome) = change {
         inner.outcome = Some(outcome);
     }
     let audience = if state.is_done() {
@@ -276,7 +279,16 @@ pub(super) fn log(
 /// A worker's call has ended; whether somebody was told. What a callback raises
 /// beyond an `Exception` has nobody to go to.
 pub(super) fn end(slf: &Bound<'_, FutureBase>, outcome: Outcome) -> bool {
-    match change(slf, Change::End(outcome)) {
+    settle(slf, Change::End(outcome))
+}
+
+/// A call will never be made, unless somebody makes it already.
+pub(super) fn forsake(slf: &Bound<'_, FutureBase>, error: Py<PyAny>) {
+    settle(slf, Change::Forsake(Outcome::Raised(error)));
+}
+
+fn settle(slf: &Bound<'_, FutureBase>, ending: Change) -> bool {
+    match change(slf, ending) {
         Ok(Changed::Yes { told, .. }) => told,
         Ok(Changed::No(_)) => false,
         Err(error) => {

@@ -1,5 +1,5 @@
 //! What is queued when the interpreter exits is still run, as the standard
-//! library's executors do.
+//! library's executors do; what comes later is refused.
 
 use std::sync::{Arc, Weak};
 
@@ -12,14 +12,26 @@ use crate::core::threads::ForkLocal;
 use super::host::Pool;
 use super::waiting::SIGNAL_INTERVAL;
 
-type Pools = Mutex<Vec<Weak<Executor<Pool>>>>;
+#[derive(Default)]
+struct Pools {
+    known: Vec<Weak<Executor<Pool>>>,
+    /// They have been told to finish.
+    is_exiting: bool,
+}
 
-static POOLS: ForkLocal<Pools> = ForkLocal::new(Pools::default);
+static POOLS: ForkLocal<Mutex<Pools>> = ForkLocal::new(Mutex::default);
 
 pub(super) fn remember(pool: &Arc<Executor<Pool>>) {
-    let mut pools = POOLS.get().lock();
-    pools.retain(|pool| pool.strong_count() > 0);
-    pools.push(Arc::downgrade(pool));
+    let is_exiting = {
+        let mut pools = POOLS.get().lock();
+        pools.known.retain(|pool| pool.strong_count() > 0);
+        pools.known.push(Arc::downgrade(pool));
+        pools.is_exiting
+    };
+    if is_exiting {
+        // Nobody would wait for what it is given.
+        pool.end(Ending::Exit);
+    }
 }
 
 /// Has every pool finish, and waits for that. Called once, before the interpreter
@@ -27,8 +39,9 @@ pub(super) fn remember(pool: &Arc<Executor<Pool>>) {
 #[pyfunction(name = "_finish_pools")]
 pub(super) fn finish_pools(py: Python<'_>) -> PyResult<()> {
     let pools: Vec<_> = {
-        let pools = POOLS.get().lock();
-        pools.iter().filter_map(Weak::upgrade).collect()
+        let mut pools = POOLS.get().lock();
+        pools.is_exiting = true;
+        pools.known.iter().filter_map(Weak::upgrade).collect()
     };
     for pool in &pools {
         pool.end(Ending::Exit);

@@ -10,7 +10,6 @@ use crate::core::executor::{Ending, Executor, Worker};
 use crate::py::engine::{Ask, name_thread};
 use crate::py::errors::{exception, raise};
 
-use super::call::Outcome;
 use super::completion::{self, Change};
 use super::future::Job;
 use super::host::{Pool, run};
@@ -96,7 +95,7 @@ pub(super) fn fail_all(py: Python<'_>, pool: &Arc<Executor<Pool>>, jobs: Vec<Job
     for job in jobs {
         let error = raise(py, "PoolBroken", (pool.host.name.as_str(),));
         let error = exception(py, &error).into_any().unbind();
-        completion::end(job.0.bind(py), Outcome::Raised(error));
+        completion::forsake(job.0.bind(py), error);
     }
     pool.were_stale(count);
 }

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
+use pyo3::exceptions::{PyRuntimeError, PyStopIteration};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyList;
@@ -61,6 +62,17 @@ fn result<'py>(future: &Bound<'py, PyAny>, timeout: Option<f64>) -> PyResult<Bou
     }
 }
 
+/// A call's `StopIteration` would pass for the end of the results. The standard
+/// library's iterator is a generator, of which the interpreter says this.
+fn not_an_end(py: Python<'_>, error: PyErr) -> PyErr {
+    if !error.is_instance_of::<PyStopIteration>(py) {
+        return error;
+    }
+    let instead = PyRuntimeError::new_err("generator raised StopIteration");
+    instead.set_cause(py, Some(error));
+    instead
+}
+
 impl MapResults {
     fn take_rest(&self) -> Rest {
         std::mem::take(&mut *self.rest.lock())
@@ -74,6 +86,20 @@ impl MapResults {
         let error = rest.error.take()?;
         drop(rest);
         Some(Err(raised(py, &error)))
+    }
+
+    /// Behind what is there: another thread may have fetched a chunk meanwhile.
+    fn add_chunk(&self, results: Vec<Py<PyAny>>, error: Option<Py<PyAny>>) {
+        let mut rest = self.rest.lock();
+        rest.results.extend(results);
+        let later = if rest.error.is_none() {
+            rest.error = error;
+            None
+        } else {
+            error
+        };
+        drop(rest);
+        drop(later);
     }
 
     fn next(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
@@ -103,10 +129,7 @@ impl MapResults {
                 return Ok(Some(found.unbind()));
             }
             let (results, error): (Bound<'_, PyList>, Option<Py<PyAny>>) = found.extract()?;
-            let results = results.iter().map(Bound::unbind).collect();
-            let mut rest = self.rest.lock();
-            rest.results = results;
-            rest.error = error;
+            self.add_chunk(results.iter().map(Bound::unbind).collect(), error);
         }
     }
 }
@@ -135,7 +158,7 @@ impl MapResults {
         if next.is_err() {
             self.take_rest().cancel(py)?;
         }
-        next
+        next.map_err(|error| not_an_end(py, error))
     }
 
     fn close(&self, py: Python<'_>) -> PyResult<()> {

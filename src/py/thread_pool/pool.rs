@@ -339,6 +339,8 @@ impl ThreadPoolBase {
             )));
         }
         let deadline = deadline(timeout);
+        // A worker of another pool, whose queue this one's tasks may wait for.
+        let _interest = seen::interest();
         loop {
             let mut slice = SIGNAL_INTERVAL;
             if let Some(deadline) = deadline {

@@ -138,6 +138,8 @@ fn wait_for_room(
 ) -> PyResult<Py<FutureBase>> {
     let began = Instant::now();
     let deadline = deadline(terms.timeout);
+    // A worker of another pool, whose own queue the room may depend on.
+    let _interest = seen::interest();
     loop {
         let mut slice = SIGNAL_INTERVAL;
         if let Some(deadline) = deadline {

@@ -19,7 +19,7 @@ pub(super) fn deadline(timeout: Option<f64>) -> Option<Instant> {
 }
 
 /// Waits until the future is done, or until the deadline; whether it is done. A
-/// time limit that is no number never ends, as in the standard library.
+/// time limit that is no number is over at once, as in the standard library.
 pub(super) fn wait(slf: &Bound<'_, FutureBase>, timeout: Option<f64>) -> PyResult<bool> {
     let (py, this) = (slf.py(), slf.get());
     if this.state().is_done() {
@@ -43,7 +43,7 @@ pub(super) fn wait(slf: &Bound<'_, FutureBase>, timeout: Option<f64>) -> PyResul
             && let Some(call) = this.claim()
         {
             drop(pool.became_stale(false));
-            run_here(pool, slf, call);
+            run_here(pool, slf, call.apart(py));
             return Ok(true);
         }
     }

@@ -107,6 +107,10 @@ impl Quiet {
             .map(|dict| dict.map(|dict| (version(&dict), dict)))
             .map(|mark| mark.map(|(version, dict)| (dict.unbind(), version)))
             .collect();
+        // While one logger was asked, another thread may have set the level of one that
+        // had answered. Those that keep silent now have been silent when the marks were
+        // made, or had their marks changed since.
+        heard.logs = heard.logs || self.is_logged(py)?;
         if let (false, false, Some(dicts), Ok(kept)) =
             (heard.logs, heard.end, marks, kept.cast_into_exact())
         {
@@ -118,6 +122,17 @@ impl Quiet {
             drop(old);
         }
         Ok(heard)
+    }
+
+    fn is_logged(&self, py: Python<'_>) -> PyResult<bool> {
+        for logger in &self.listeners.loggers {
+            let question = intern!(py, "isEnabledFor");
+            let enabled = logger.bind(py).ask(question, (&self.listeners.level,))?;
+            if enabled.is_truthy()? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 }
 

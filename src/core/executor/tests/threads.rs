@@ -151,6 +151,24 @@ fn one_task_starts_one_thread_however_long_that_prepares() {
 }
 
 #[test]
+fn an_idle_worker_takes_a_task_although_another_prepares() {
+    let executor = executor(3, None);
+    let gate = Gate::close(&executor, 2);
+    // One that will never be ready.
+    let mut preparing = executor.enter();
+    preparing.prepare();
+    gate.open();
+    eventually("both are idle", || executor.statistics().idle_threads == 2);
+    let (done, seen) = channel();
+    submit(&executor, job(move || done.send(()).unwrap()));
+    seen.recv_timeout(PATIENCE).unwrap();
+    preparing.prepared();
+    // It was never counted as a thread.
+    std::mem::forget(preparing);
+    join(&executor);
+}
+
+#[test]
 fn a_thread_that_the_system_refuses_costs_only_parallelism() {
     let executor = executor(2, None);
     let gate = Gate::close(&executor, 1);
