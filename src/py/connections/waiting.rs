@@ -79,19 +79,23 @@ impl NativeConnectionPool {
                 Some(lent) => lent,
                 None => self.wait(py, patience, began, is_raw)?,
             };
-            if super::attendant::is_good(py, &self.hooks, &connection) {
+            let found = super::attendant::is_good(py, &self.hooks, &connection);
+            if matches!(found, Ok(true)) {
                 return Ok((lease, connection));
             }
             drop(connection);
-            self.decline(lease);
+            self.decline(lease, found.is_ok());
+            found?;
         }
     }
 
-    /// The connection failed its check in the caller's hands; the caller asks anew.
-    pub(super) fn decline(&self, lease: Lease) {
+    /// The connection failed its check in the caller's hands, who asks anew or was
+    /// interrupted.
+    pub(super) fn decline(&self, lease: Lease, asks_anew: bool) {
+        let now = Instant::now();
         let stack = self
             .core()
-            .decline(lease, Instant::now(), |member| member.stack.take());
+            .decline(lease, asks_anew, now, |member| member.stack.take());
         drop(stack);
     }
 
