@@ -320,6 +320,16 @@ impl<T: Identity, E> Pool<T, E> {
         }
     }
 
+    /// The same for one who waits: also if nobody looks at the clock.
+    pub fn remind(self: &Arc<Self>) {
+        let state = self.state.lock();
+        let is_due = state.has_tasks() || !state.is_watched;
+        drop(state);
+        if is_due {
+            self.driver.rouse(self);
+        }
+    }
+
     /// Whether something waits to be done.
     pub fn has_tasks(&self) -> bool {
         self.state.lock().has_tasks()

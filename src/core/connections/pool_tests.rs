@@ -470,3 +470,31 @@ fn a_bell_rings_once_and_is_kept_no_longer_than_its_waiter_waits() {
     drop(second);
     assert_eq!(Arc::strong_count(&rings), 1);
 }
+
+#[test]
+fn those_who_wait_have_the_clock_looked_at_while_a_thread_is_stuck() {
+    let mut bench = Bench::new(bounded(0, 1));
+    let called = bench.called.clone();
+    let was_called = || called.0.swap(false, Ordering::Relaxed);
+    let waiting = bench.queue();
+    bench.pool.remind();
+    assert!(!was_called(), "the connection is made, and somebody looks");
+    let (lease, _) = bench.handed(&waiting).expect("it was served");
+    assert!(
+        bench
+            .pool
+            .give_back(lease, Condition::Broken, bench.now, |_| ())
+            .is_some()
+    );
+    assert!(was_called());
+    let Next::Do(closing, false) = bench.pool.next(bench.now) else {
+        panic!("it is to be closed");
+    };
+    // Whoever closes it may never come back.
+    bench.pool.remind();
+    assert!(was_called());
+    assert!(matches!(bench.pool.next(bench.now), Next::Sleep(_)));
+    bench.pool.remind();
+    assert!(!was_called());
+    bench.work(closing);
+}

@@ -387,7 +387,7 @@ impl NativeConnectionPool {
 
     /// Has somebody look for tasks.
     fn _call(&self) {
-        self.core().call();
+        self.core().remind();
     }
 
     /// The loop on which the pool's tasks run.
@@ -487,7 +487,7 @@ impl NativeConnectionPool {
             }
             core.look_away(&onlooker);
             py.check_signals()?;
-            core.call();
+            core.remind();
         }
         Ok(true)
     }

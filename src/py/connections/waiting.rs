@@ -132,7 +132,7 @@ impl NativeConnectionPool {
                 return Err(interruption);
             }
             // Threads that are stuck do not hear what others have to do.
-            core.call();
+            core.remind();
         };
         match handed {
             None => Err(self.too_late(py, core, began)),
