@@ -63,12 +63,12 @@ class _Ring:
             bell.ring()
 
 
-async def stand_in_line(pool: ConnectionPool[C], checkout: _Checkout, began: float, timeout: float) -> C:
+async def stand_in_line(pool: ConnectionPool[C], checkout: _Checkout, began: float, timeout: float, again: bool) -> C:
     """The connection that is handed to this task; cancelled at any moment, nothing is lost."""
     loop = asyncio.get_running_loop()
     bell = Bell()
     # Nothing is awaited before the first look, so that it cannot ring unheard.
-    connection: C | None = checkout._join(LoopMailbox(loop.call_soon_threadsafe), bell.callback())
+    connection: C | None = checkout._join(LoopMailbox(loop.call_soon_threadsafe), bell.callback(), again)
     try:
         while connection is None:
             connection = checkout._take()
@@ -119,10 +119,12 @@ async def take(pool: ConnectionPool[C], checkout: _Checkout, timeout: float) -> 
     """A connection at once, or in turn."""
     pool._at_home()
     began = asyncio.get_running_loop().time()
+    again = False
     while True:
         connection: C | None = checkout._begin()
         if connection is None:
-            connection = await stand_in_line(pool, checkout, began, timeout)
+            connection = await stand_in_line(pool, checkout, began, timeout, again)
+        again = True
         try:
             if pool._passes(connection):
                 return connection

@@ -138,6 +138,14 @@ impl<G> Line<G> {
         waiter
     }
 
+    /// The same before all others, for one whose turn it was already.
+    pub fn join_first(&mut self, bell: Option<Box<dyn Wake>>, now: Instant) -> Arc<Waiter<G>> {
+        let waiter = Arc::new(Waiter::new(bell, now));
+        self.queue.push_front(Arc::clone(&waiter));
+        self.waiting += 1;
+        waiter
+    }
+
     /// Gives the first in line what became free; who that was, to be woken. Comes
     /// back as an error when nobody waits.
     pub fn serve(&mut self, given: G) -> Result<Arc<Waiter<G>>, G> {

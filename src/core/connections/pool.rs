@@ -163,6 +163,28 @@ impl<T: Identity, E> Pool<T, E> {
         bell: Option<Box<dyn Wake>>,
         look: impl FnOnce(&mut T) -> R,
     ) -> Result<Asked<R>, Refusal> {
+        self.enter(now, is_raw, bell, false, look)
+    }
+
+    /// The same for one who has declined what it got: it was its turn already.
+    pub fn ask_again<R>(
+        self: &Arc<Self>,
+        now: Instant,
+        is_raw: bool,
+        bell: Option<Box<dyn Wake>>,
+        look: impl FnOnce(&mut T) -> R,
+    ) -> Result<Asked<R>, Refusal> {
+        self.enter(now, is_raw, bell, true, look)
+    }
+
+    fn enter<R>(
+        self: &Arc<Self>,
+        now: Instant,
+        is_raw: bool,
+        bell: Option<Box<dyn Wake>>,
+        again: bool,
+        look: impl FnOnce(&mut T) -> R,
+    ) -> Result<Asked<R>, Refusal> {
         let mut state = self.state.lock();
         state.counters.requests += 1;
         if state.closed {
@@ -177,14 +199,18 @@ impl<T: Identity, E> Pool<T, E> {
             return Ok(Asked::Lent(lease, seen));
         }
         let most = state.rules.max_waiting;
-        if most > 0 && state.line.len() >= most {
+        if most > 0 && !again && state.line.len() >= most {
             state.counters.errors += 1;
             let waiting = state.line.len();
             self.leave(state);
             return Err(Refusal::TooMany(waiting));
         }
-        state.counters.queued += 1;
-        let waiter = state.line.join(bell, now);
+        let waiter = if again {
+            state.line.join_first(bell, now)
+        } else {
+            state.counters.queued += 1;
+            state.line.join(bell, now)
+        };
         state.plan(now);
         self.leave(state);
         Ok(Asked::Queued(waiter))

@@ -185,6 +185,7 @@ impl Checkout {
         py: Python<'_>,
         mailbox: Py<LoopMailbox>,
         callback: Py<PyAny>,
+        again: bool,
     ) -> PyResult<Option<Py<PyAny>>> {
         let pool = self.pool.get();
         let bell = Box::new(LoopBell { mailbox, callback });
@@ -193,7 +194,13 @@ impl Checkout {
             std::mem::swap(&mut member.stack, &mut stack);
             member.connection.clone_ref(py)
         };
-        match pool.core().ask(Instant::now(), false, Some(bell), look) {
+        let (core, now) = (pool.core(), Instant::now());
+        let asked = if again {
+            core.ask_again(now, false, Some(bell), look)
+        } else {
+            core.ask(now, false, Some(bell), look)
+        };
+        match asked {
             Err(refusal) => Err(pool.refused(py, refusal)),
             Ok(Asked::Lent(lease, connection)) => {
                 self.keep(lease);

@@ -70,15 +70,17 @@ impl NativeConnectionPool {
                 return Ok(lent);
             }
             let patience = Patience::of_seconds(timeout, "timeout")?;
-            return self.wait(py, patience, Instant::now(), is_raw);
+            return self.wait(py, patience, Instant::now(), is_raw, false);
         }
         let patience = Patience::of_seconds(timeout, "timeout")?;
         let began = Instant::now();
+        let mut again = false;
         loop {
             let (lease, connection) = match self.borrow_now(py, is_raw)? {
                 Some(lent) => lent,
-                None => self.wait(py, patience, began, is_raw)?,
+                None => self.wait(py, patience, began, is_raw, again)?,
             };
+            again = true;
             let found = super::attendant::is_good(py, &self.hooks, &connection);
             if matches!(found, Ok(true)) {
                 return Ok((lease, connection));
@@ -106,6 +108,7 @@ impl NativeConnectionPool {
         patience: Patience,
         began: Instant,
         is_raw: bool,
+        again: bool,
     ) -> PyResult<Lent> {
         let core = self.core();
         let mut stack = self.stack(py)?;
@@ -113,7 +116,13 @@ impl NativeConnectionPool {
             std::mem::swap(&mut member.stack, &mut stack);
             member.connection.clone_ref(py)
         };
-        let waiter = match core.ask(Instant::now(), is_raw, None, &mut look) {
+        let now = Instant::now();
+        let asked = if again {
+            core.ask_again(now, is_raw, None, &mut look)
+        } else {
+            core.ask(now, is_raw, None, &mut look)
+        };
+        let waiter = match asked {
             Err(refusal) => return Err(self.refused(py, refusal)),
             Ok(Asked::Lent(lease, connection)) => return Ok((lease, connection)),
             Ok(Asked::Queued(waiter)) => waiter,
