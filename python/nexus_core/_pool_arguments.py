@@ -17,6 +17,13 @@ def pool_name(name: object) -> str:
         return f"pool-{next(_numbers)}"
     if not isinstance(name, str) or not name:
         raise TypeError(f"a pool's name must be a string that is not empty, got {name!r}")
+    try:
+        name.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(f"a pool's name must be valid Unicode, got {name!r}") from error
+    if "\0" in name:
+        # Its threads are named after it.
+        raise ValueError(f"a pool's name must have no null character, got {name!r}")
     return name
 
 
@@ -94,6 +101,9 @@ def is_coroutine_function(function: Callable[..., Any] | None) -> bool:
 
 def asynchronous(pool: str, given: object, hooks: dict[str, Any]) -> bool:
     """Whether the pool's callables are coroutine functions: as said, or as seen."""
+    for what in ("is_broken", "reconnect_failed"):
+        if is_coroutine_function(hooks[what]):
+            raise TypeError(f"pool {pool!r}: {what} is never awaited, and so cannot be a coroutine function")
     awaited = sorted(name for name, function in hooks.items() if is_coroutine_function(function))
     if given is None:
         given = "factory" in awaited

@@ -63,12 +63,12 @@ class _Ring:
             bell.ring()
 
 
-async def stand_in_line(pool: ConnectionPool[C], checkout: _Checkout, began: float, timeout: float) -> C:
+async def stand_in_line(pool: ConnectionPool[C], checkout: _Checkout, began: float, timeout: float, again: bool) -> C:
     """The connection that is handed to this task; cancelled at any moment, nothing is lost."""
     loop = asyncio.get_running_loop()
     bell = Bell()
     # Nothing is awaited before the first look, so that it cannot ring unheard.
-    connection: C | None = checkout._join(LoopMailbox(loop.call_soon_threadsafe), bell.callback())
+    connection: C | None = checkout._join(LoopMailbox(loop.call_soon_threadsafe), bell.callback(), again)
     try:
         while connection is None:
             connection = checkout._take()
@@ -91,16 +91,24 @@ async def stand_in_line(pool: ConnectionPool[C], checkout: _Checkout, began: flo
 class AsyncCheckout(Generic[C]):
     """A connection for the length of an ``async with`` block."""
 
-    __slots__ = ("_checkout", "_pool", "_timeout")
+    __slots__ = ("_checkout", "_is_waiting", "_pool", "_timeout")
 
     def __init__(self, pool: ConnectionPool[C], timeout: float) -> None:
         self._pool = pool
         self._timeout = timeout
         self._checkout = pool._checkout()
+        self._is_waiting = False
 
     async def __aenter__(self) -> C:
         """Waits for a connection."""
-        return await take(self._pool, self._checkout, self._timeout)
+        if self._is_waiting:
+            # Of two places in the line only one would be remembered.
+            raise RuntimeError("this checkout is in use already; call aconnection() once for each block")
+        self._is_waiting = True
+        try:
+            return await take(self._pool, self._checkout, self._timeout)
+        finally:
+            self._is_waiting = False
 
     async def __aexit__(self, kind: type[BaseException] | None, error: object, trace: object) -> None:
         """Returns it. Nothing is awaited: a reset is done elsewhere."""
@@ -111,13 +119,19 @@ async def take(pool: ConnectionPool[C], checkout: _Checkout, timeout: float) -> 
     """A connection at once, or in turn."""
     pool._at_home()
     began = asyncio.get_running_loop().time()
+    again = False
     while True:
         connection: C | None = checkout._begin()
         if connection is None:
-            connection = await stand_in_line(pool, checkout, began, timeout)
-        if pool._passes(connection):
-            return connection
-        checkout._lose()
+            connection = await stand_in_line(pool, checkout, began, timeout, again)
+        again = True
+        try:
+            if pool._passes(connection):
+                return connection
+        except BaseException:
+            checkout._lose(False)
+            raise
+        checkout._lose(True)
 
 
 async def until(pool: ConnectionPool[Any], timeout: float, holds: Callable[[], bool]) -> bool:
@@ -129,10 +143,11 @@ async def until(pool: ConnectionPool[Any], timeout: float, holds: Callable[[], b
         left = deadline - loop.time()
         if left <= 0:
             return False
-        pool._ring_on_change(LoopMailbox(loop.call_soon_threadsafe), bell.callback())
+        place = pool._ring_on_change(LoopMailbox(loop.call_soon_threadsafe), bell.callback())
         if holds():
             break
         await bell.wait(left)
+        del place
         pool._call()
     return True
 

@@ -150,7 +150,8 @@ def sqlite_factory(
         ConnectionFactory(kind='sqlite', path='app.db')
     """
     text = os.fspath(path)
-    if text in ("", ":memory:") or (":memory:" in text and "cache=shared" not in text):
+    is_in_memory = ":memory:" in text or (options.get("uri") and "mode=memory" in text)
+    if text in ("", ":memory:") or (is_in_memory and "cache=shared" not in text):
         raise ValueError(
             f"each connection to {text!r} would have a database of its own; "
             "give a file, or 'file:NAME?mode=memory&cache=shared' and uri=True"
@@ -272,8 +273,7 @@ def asyncpg_factory(dsn: str | None = None, **options: Any) -> ConnectionFactory
     async def close(connection: asyncpg.Connection) -> None:
         await connection.close()
 
-    parsed = urlsplit(dsn or "")
-    words = {"host": parsed.hostname, "port": parsed.port, "dbname": parsed.path.lstrip("/"), "user": parsed.username}
+    words = _address(dsn or "")
     given = {"host": options.get("host"), "port": options.get("port"), "user": options.get("user")}
     given["dbname"] = options.get("database")
     return ConnectionFactory(
@@ -342,6 +342,16 @@ def _has_something_to_say(descriptor: int) -> bool:
         poll.register(descriptor, select.POLLIN)
         return bool(poll.poll(0))
     return bool(select.select([descriptor], [], [], 0)[0])
+
+
+def _address(dsn: str) -> dict[str, Any]:
+    """What a URI says, which may list several hosts with their ports, as libpq has it."""
+    parsed = urlsplit(dsn)
+    place = parsed.netloc.rpartition("@")[2]
+    words: dict[str, Any] = {"dbname": parsed.path.lstrip("/"), "user": parsed.username}
+    if "," in place:
+        return {**words, "host": place}
+    return {**words, "host": parsed.hostname, "port": parsed.port}
 
 
 # Not what might hold a secret under another name.

@@ -71,7 +71,7 @@ class ConnectionPool(_ConnectionPool, Generic[C]):
             replaced and the error logged.
         close: Closes a connection; its `close()` method by default.
         is_broken: Called with a connection that comes back, which is replaced if this is
-            true. It should only look, not ask the server.
+            true. It should only look, not ask the server, and is never a coroutine function.
         reconnect_delay: Seconds after a failed attempt to connect until the next one;
             doubled each time.
         reconnect_max_delay: The longest pause between attempts, in seconds.
@@ -149,7 +149,11 @@ class ConnectionPool(_ConnectionPool, Generic[C]):
             "reset": arguments.hook(name, "reset", reset),
             "close": arguments.hook(name, "close", close) or close_connection,
         }
-        is_asynchronous = arguments.asynchronous(name, asynchronous, hooks)
+        looks = {
+            "is_broken": arguments.hook(name, "is_broken", is_broken),
+            "reconnect_failed": arguments.hook(name, "reconnect_failed", reconnect_failed),
+        }
+        is_asynchronous = arguments.asynchronous(name, asynchronous, {**hooks, **looks})
         least, most = arguments.sizes(name, min_size, max_size)
         rules = {
             "min_size": least,
@@ -169,7 +173,7 @@ class ConnectionPool(_ConnectionPool, Generic[C]):
         if where == "caller" and is_asynchronous:
             raise ValueError(f"pool {name!r}: check_in='caller' cannot be had with coroutine functions")
         rules["checks"] = check is not None and where == "pool"
-        reporter = Reporter(name, arguments.hook(name, "reconnect_failed", reconnect_failed))
+        reporter = Reporter(name, looks["reconnect_failed"])
         self = super().__new__(
             cls,
             name=name,
@@ -180,7 +184,7 @@ class ConnectionPool(_ConnectionPool, Generic[C]):
             rules=rules,
             hooks={
                 **hooks,
-                "is_broken": arguments.hook(name, "is_broken", is_broken),
+                "is_broken": looks["is_broken"],
                 "report": reporter,
                 "stack": capture_stack,
             },

@@ -160,7 +160,7 @@ class ResourcePoolManager:
             if isinstance(factory, ConnectionFactory):
                 options = factory.arguments(options)
             pool = ConnectionPool(factory, name=name, min_size=size, max_size=limit, **options)
-            managed = ManagedConnectionPool(pool, size, limit)
+            managed = ManagedConnectionPool(pool)
             self._add(name, pool, pool.close)
             self.connection_pools[name] = managed
         return managed.get_pool_stats()
@@ -205,7 +205,7 @@ class ResourcePoolManager:
         with self.pool_lock:
             self._check_free(name)
             pool = ThreadPool(threads, max_queue_size=queue, name=name, **options)
-            managed = ManagedThreadPool(pool, threads)
+            managed = ManagedThreadPool(pool)
             self._add(name, pool, lambda: pool.shutdown(wait=False))
             self.thread_pools[name] = managed
         return managed.get_pool_stats()

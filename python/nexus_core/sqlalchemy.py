@@ -28,6 +28,9 @@ __all__ = ["NativePool"]
 
 _CREATE = Rotation.CREATE
 
+# A record's attribute: the process that made its connection.
+_PROCESS = "_nexus_core_process"
+
 
 class NativePool(Pool):
     """A pool for ``create_engine(poolclass=...)`` that serves threads first come, first served.
@@ -87,7 +90,6 @@ class NativePool(Pool):
         self._max_overflow = -1 if pool_size == 0 else max_overflow
         self._timeout = timeout
         self._use_lifo = use_lifo
-        self._process = os.getpid()
         self._rotation = Rotation(
             pool_size + max_overflow if self._max_overflow >= 0 else None,
             max_idle=pool_size or None,
@@ -104,20 +106,19 @@ class NativePool(Pool):
         if record is not _CREATE:
             return record
         try:
-            return self._create_connection()
+            made = self._create_connection()
         except BaseException:
             self._rotation.forfeit()
             raise
+        vars(made)[_PROCESS] = os.getpid()
+        return made
 
     def _do_return_conn(self, record: ConnectionPoolEntry) -> None:
-        try:
-            kept = self._rotation.release(record)
-        except ValueError:
-            # From before a fork: it is the parent's, and so is its connection.
-            if os.getpid() != self._process:
-                return
-            raise
-        if not kept:
+        if vars(record).get(_PROCESS) != os.getpid():
+            # From before a fork: it is the parent's, and so is its connection. The rotation
+            # would take it for one that this process has just made, while there is such a one.
+            return
+        if not self._rotation.release(record):
             try:
                 record.close()
             finally:

@@ -12,6 +12,10 @@ from nexus_core import ConnectionPool
 NAN = math.nan
 
 
+async def _coroutine(_subject: object) -> bool:
+    return False
+
+
 @pytest.mark.parametrize(
     ("options", "kind", "words"),
     [
@@ -47,6 +51,8 @@ NAN = math.nan
         ({"is_broken": {}}, TypeError, "is_broken must be callable, got {}"),
         ({"reconnect_failed": 1}, TypeError, "reconnect_failed must be callable, got 1"),
         ({"factory": None}, TypeError, "factory must be callable, got None"),
+        ({"is_broken": _coroutine}, TypeError, "is_broken is never awaited, and so cannot be a coroutine function"),
+        ({"reconnect_failed": _coroutine}, TypeError, "reconnect_failed is never awaited"),
         ({"asynchronous": 1}, TypeError, "asynchronous must be True, False or None, got 1"),
     ],
 )
@@ -58,6 +64,14 @@ def test_what_makes_no_sense_is_refused(options: dict[str, Any], kind: type[Exce
 @pytest.mark.parametrize("name", ["", 3, b"bytes"])
 def test_a_name_is_a_string(name: Any) -> None:
     with pytest.raises(TypeError, match="a pool's name must be a string that is not empty"):
+        ConnectionPool(object, name=name)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"), [("nul\0", "must have no null character"), ("half \ud800", "must be valid Unicode")]
+)
+def test_a_name_can_be_that_of_a_thread(name: str, words: str) -> None:
+    with pytest.raises(ValueError, match=f"a pool's name {words}"):
         ConnectionPool(object, name=name)
 
 

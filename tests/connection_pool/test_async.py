@@ -424,3 +424,91 @@ def test_a_task_that_keeps_a_connection_too_long_is_logged_with_its_stack(caplog
                 await pool.aputconn(connection)
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize("make", KINDS)
+def test_a_checkout_that_another_task_waits_for_is_refused(make: MakePool) -> None:
+    async def main() -> None:
+        async with make(max_size=2) as pool:
+            held = [await pool.agetconn(), await pool.agetconn()]
+            checkout = pool.aconnection()
+
+            async def use() -> None:
+                async with checkout:
+                    pass
+
+            first = asyncio.create_task(use())
+            await soon(lambda: pool.get_stats()["requests_waiting"] == 1)
+            with pytest.raises(RuntimeError, match="in use already"):
+                await checkout.__aenter__()
+            for connection in held:
+                await pool.aputconn(connection)
+            await first
+            await use()
+            await soon(lambda: pool.get_stats()["pool_available"] == 2)
+            assert pool.get_stats()["pool_in_use"] == 0
+
+    asyncio.run(main())
+
+
+def test_a_task_whose_loop_was_closed_loses_nothing() -> None:
+    with pool_of(Server(), max_size=1) as pool:
+        held = pool.getconn()
+        loop = asyncio.new_event_loop()
+
+        async def begin() -> asyncio.Task[Connection]:
+            task = asyncio.ensure_future(pool.agetconn())
+            await asyncio.sleep(0)
+            return task
+
+        waiting = loop.run_until_complete(begin())
+        assert pool.get_stats()["requests_waiting"] == 1
+        loop.close()
+        pool.putconn(held)
+        assert pool.getconn() is held
+        pool.putconn(held)
+        # Otherwise its destruction is complained about.
+        waiting._log_destroy_pending = False  # type: ignore[attr-defined]
+        waiting.get_coro().close()
+        at_rest(pool)
+
+
+def test_waiting_in_vain_for_a_pool_to_fill_leaves_nothing() -> None:
+    server = Server()
+    server.gate.clear()
+
+    def bells() -> int:
+        return sum(type(thing).__name__ == "_Ring" for thing in gc.get_objects())
+
+    async def main() -> None:
+        async with pool_of(server, min_size=1) as pool:
+            for _ in range(200):
+                with pytest.raises(PoolTimeout):
+                    await pool.await_ready(timeout=0.0001)
+            assert bells() < 50
+            server.gate.set()
+            await pool.await_ready()
+
+    asyncio.run(main())
+
+
+def test_an_interrupted_check_of_the_callers_gives_the_connection_up() -> None:
+    class Interruption(BaseException):
+        """Ends the program, as Ctrl-C does, but not this test."""
+
+    interruptions = [Interruption]
+
+    def look(connection: Connection) -> bool:
+        if interruptions:
+            raise interruptions.pop()
+        return check(connection)
+
+    async def main() -> None:
+        async with pool_of(Server(), check=look, check_in="caller", max_size=1) as pool:
+            with pytest.raises(Interruption):
+                await pool.agetconn()
+            async with pool.aconnection():
+                assert pool.get_stats()["pool_in_use"] == 1
+            assert pool.get_stats()["requests_cancelled"] == 1
+
+    asyncio.run(main())

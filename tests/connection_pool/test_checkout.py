@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from nexus_core import ConnectionPool
-from nexus_core.errors import ForeignConnection, PoolClosed, PoolError
+from nexus_core.errors import ForeignConnection, PoolClosed, PoolError, PoolTimeout
 
-from .support import Connection, Server, at_rest, check, eventually, pool_of
+from .support import Connection, Runner, Server, at_rest, check, eventually, pool_of
 
 
 def test_a_connection_is_used_again() -> None:
@@ -292,3 +292,81 @@ def test_a_bare_connection_that_somebody_has_is_left_alone_until_it_is_dropped(h
         finally:
             gc.enable()
         assert pool.get_stats()["returns_dropped"] == 1
+
+
+def test_ctrl_c_in_a_check_of_the_callers_is_raised() -> None:
+    interruptions = [KeyboardInterrupt]
+
+    def look(connection: Connection) -> bool:
+        if interruptions:
+            raise interruptions.pop()
+        return check(connection)
+
+    server = Server()
+    with pool_of(server, check=look, check_in="caller", max_size=1) as pool:
+        with pytest.raises(KeyboardInterrupt):
+            pool.getconn()
+        # What it said of the connection is not known.
+        eventually(lambda: server.made[0].is_closed)
+        with pool.connection() as another:
+            assert another is not server.made[0]
+        at_rest(pool)
+        seen = pool.statistics()
+        assert (seen.requests, seen.cancelled, seen.usage.count) == (2, 1, 1)
+
+
+def test_a_checkout_that_another_thread_waits_for_is_refused() -> None:
+    with pool_of(Server(), max_size=2) as pool:
+        held = [pool.getconn(), pool.getconn()]
+        checkout = pool.connection()
+
+        def use() -> None:
+            with checkout:
+                pass
+
+        first = Runner(use)
+        eventually(lambda: pool.get_stats()["requests_waiting"] == 1)
+        with pytest.raises(RuntimeError, match="in use already"):
+            checkout.__enter__()
+        with pytest.raises(RuntimeError, match="never entered"):
+            checkout.__exit__(None, None, None)
+        for connection in held:
+            pool.putconn(connection)
+        first.result()
+        # Used up it can be used again, also when it was waited for in vain.
+        use()
+        at_rest(pool)
+        with pool.connection(), pool.connection():
+            in_vain = pool.connection(timeout=0)
+            with pytest.raises(PoolTimeout):
+                in_vain.__enter__()
+        with in_vain:
+            pass
+        at_rest(pool)
+
+
+def test_what_a_reset_returns_is_not_looked_at() -> None:
+    class Answer:
+        def __bool__(self) -> bool:
+            raise ValueError("neither true nor false")
+
+    server = Server()
+    with pool_of(server, reset=lambda connection: Answer()) as pool:
+        for _ in range(2):
+            with pool.connection():
+                pass
+        assert len(server.made) == 1
+        assert pool.get_stats()["returns_bad"] == 0
+
+
+@pytest.mark.parametrize("check_in", ["pool", "caller"])
+def test_all_idle_connections_can_be_checked(check_in: Any) -> None:
+    server = Server()
+    with pool_of(server, check=check, check_in=check_in, min_size=2) as pool:
+        pool.wait()
+        server.made[0].is_broken = True
+        pool.check()
+        eventually(lambda: pool.get_stats()["connections_lost"] == 1)
+        pool.wait()
+        at_rest(pool)
+        assert server.made[0].is_closed

@@ -211,3 +211,26 @@ def test_a_waiter_is_interrupted_and_nothing_is_lost() -> None:
     interrupt_when_ready(process)
     outcome = ended(process)
     assert (outcome.code, outcome.out, outcome.err) == (0, "0 1\n", "")
+
+
+def test_one_whose_connection_fails_its_check_keeps_its_turn() -> None:
+    server = Server()
+    served: list[int] = []
+    with pool_of(server, check=check, check_in="caller", max_size=1) as pool:
+        held = pool.getconn()
+
+        def use(number: int) -> None:
+            with pool.connection():
+                served.append(number)
+
+        runners = []
+        for number in range(4):
+            runners.append(Runner(use, number))
+            eventually(lambda waiting=number + 1: pool.get_stats()["requests_waiting"] == waiting)
+        held.is_broken = True
+        pool.putconn(held)
+        for runner in runners:
+            runner.result()
+        assert served == [0, 1, 2, 3]
+        seen = pool.get_stats()
+        assert (seen["requests_num"], seen["requests_queued"], seen["connections_lost"]) == (5, 5, 1)

@@ -15,6 +15,7 @@ from nexus_core.resource_pool_manager import ResourcePoolManager
     ("arguments", "error", "said"),
     [
         (("",), ValueError, "a pool needs a name, got ''"),
+        (("nul\0",), ValueError, "a pool's name must have no null character"),
         ((7,), TypeError, "a pool's name must be a string, got 7"),
         (("db", -1, 5), ValueError, "pool 'db': pool_size must be at least 0, got -1"),
         (("db", 0, 0), ValueError, "pool 'db': max_connections must be at least 1, got 0"),
@@ -36,6 +37,7 @@ def test_a_senseless_connection_pool(
 @pytest.mark.parametrize(
     ("arguments", "error", "said"),
     [
+        (("nul\0",), ValueError, "a pool's name must have no null character"),
         (("work", 0, 5), ValueError, "pool 'work': thread_count must be at least 1, got 0"),
         (("work", 2, 0), ValueError, "pool 'work': max_queue_size must be at least 1, got 0"),
         (("work", None, 5), TypeError, "pool 'work': thread_count must be a whole number, got None"),

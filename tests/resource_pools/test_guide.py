@@ -49,6 +49,37 @@ def test_connections_are_there_before_they_are_asked_for(manager: ResourcePoolMa
     assert pool.get_pool_stats()["total_created"] == 3
 
 
+def test_a_connection_counts_as_created_once_it_is_made(manager: ResourcePoolManager) -> None:
+    may_connect = threading.Event()
+
+    def connect() -> sqlite3.Connection:
+        may_connect.wait(60)
+        return sqlite3.connect(":memory:", check_same_thread=False)
+
+    # More than the pool has threads: some are not begun.
+    reply = manager.create_connection_pool("slow", 6, 8, factory=connect)
+    assert reply["total_created"] == 0
+    may_connect.set()
+    pool = manager.connection_pools["slow"]
+    until(lambda: pool.get_pool_stats()["available"] == 6)
+    assert pool.get_pool_stats()["total_created"] == 6
+
+
+def test_figures_follow_a_pool_that_is_resized(manager: ResourcePoolManager) -> None:
+    manager.create_connection_pool("database", 1, 2)
+    pool = manager.connection_pools["database"]
+    pool.pool.resize(0, 4)
+    held = [pool.get_connection() for _ in range(3)]
+    stats = pool.get_pool_stats()
+    assert (stats["pool_size"], stats["max_size"], stats["utilization_percent"]) == (0, 4, 75.0)
+    for connection in held:
+        pool.return_connection(connection)
+    manager.create_thread_pool("work", 1, 5)
+    work = manager.thread_pools["work"]
+    work.pool.resize(3)
+    assert work.get_pool_stats()["thread_count"] == 3
+
+
 def test_figures_follow_the_connections(manager: ResourcePoolManager) -> None:
     manager.create_connection_pool("database", 1, 4)
     pool = manager.connection_pools["database"]
@@ -129,7 +160,7 @@ def test_only_so_many_results_are_kept() -> None:
     from nexus_core.resource_pools import ManagedThreadPool
 
     with ThreadPool(1) as pool:
-        managed = ManagedThreadPool(pool, 1, max_results=3)
+        managed = ManagedThreadPool(pool, max_results=3)
         for number in range(6):
             managed.submit_task(int, number).result(60)
         assert [managed.get_result(60) for _ in range(3)] == [("success", number) for number in (3, 4, 5)]

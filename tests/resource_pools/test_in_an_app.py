@@ -164,10 +164,35 @@ def test_two_apps_have_series_of_their_own(make_app: Callable[[], Any], tmp_path
 
     assert limits() == [("nexus", "1.0"), ("nexus-2", "2.0")]
     managers[0].close()
-    assert limits() == [("nexus", "2.0")]
+    assert limits() == [("nexus-2", "2.0")]
     managers[1].close()
     assert limits() == []
     assert "nexus_core" not in generate_latest(REGISTRY).decode()
+
+
+def test_an_app_keeps_its_series_whichever_app_ends(make_app: Callable[[], Any], tmp_path: Path) -> None:
+    from prometheus_client import REGISTRY, generate_latest
+
+    def apps() -> list[str]:
+        lines = generate_latest(REGISTRY).decode().splitlines()
+        prefix = "nexus_core_connection_pool_max_connections{app="
+        return sorted(line.split('"')[1] for line in lines if line.startswith(prefix))
+
+    def managed(name: str) -> tuple[Any, ResourcePoolManager]:
+        app = make_app()
+        app.name = name
+        manager = ResourcePoolManager(app, data_path=tmp_path / "app.db")
+        manager.create_connection_pool("database", 0, 1)
+        return app, manager
+
+    first, _ = managed("shop")
+    managed("shop")
+    managed("shop-2")
+    assert apps() == ["shop", "shop-2", "shop-2-2"]
+    first.close()
+    assert apps() == ["shop-2", "shop-2-2"]
+    managed("shop")
+    assert apps() == ["shop", "shop-2", "shop-2-2"]
 
 
 @pytest.mark.parametrize("how", ["app.close", "app.stop", "manager.close", "server"])

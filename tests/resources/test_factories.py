@@ -93,6 +93,11 @@ def test_a_database_of_each_connections_own_is_refused(path: str) -> None:
         sqlite_factory(path)
 
 
+def test_a_database_in_memory_with_a_name_is_refused_too() -> None:
+    with pytest.raises(ValueError, match="a database of its own"):
+        sqlite_factory("file:mine?mode=memory", uri=True)
+
+
 def test_a_shared_database_in_memory_is_not() -> None:
     factory = sqlite_factory("file:shared-in-memory?mode=memory&cache=shared", uri=True)
     with factory.pool(max_size=2) as pool, pool.connection() as one, pool.connection() as two:
@@ -159,7 +164,8 @@ def test_a_psycopg_connection_with_a_statement_running_is_replaced(postgres: Pos
         with pool.connection() as connection:
             assert connection is not first
             assert connection.execute("select 1").fetchone() == (1,)
-        assert first.closed
+    # A thread of the pool has closed it by the time that the pool is closed.
+    assert first.closed
 
 
 # --- PostgreSQL, asynchronously ---------------------------------------------------------
@@ -264,6 +270,10 @@ def test_a_closed_http_client_is_replaced(web: http.server.ThreadingHTTPServer) 
         (
             asyncpg_factory("postgresql://me:secret@db:5433/app", password="secret"),
             "kind='postgresql', host='db', port=5433, dbname='app', user='me'",
+        ),
+        (
+            asyncpg_factory("postgresql://me:secret@one:5432,two:5433/app"),
+            "kind='postgresql', host='one:5432,two:5433', dbname='app', user='me'",
         ),
         (httpx_factory("https://me:secret@api/v1", headers={"key": "secret"}), "kind='http', base_url='https://"),
     ],

@@ -150,6 +150,14 @@ def test_cleaning_up_closes_what_the_factory_has_made_and_nothing_else(tmp_path:
     asyncio.run(run())
 
 
+def test_a_node_can_say_that_a_connection_is_broken() -> None:
+    with ConnectionPool(object) as pool:
+        lent = lend(pool)
+        with lent.connection() as connection:
+            lent.discard(connection)
+        assert pool.get_stats()["connections_closed"] == 1
+
+
 def test_a_node_cannot_end_a_pool() -> None:
     with ConnectionPool(object, name="db") as pool, ThreadPool(1, name="work") as threads:
         for lent, ends in ((lend(pool), ("close", "drain", "resize")), (lend(threads), ("shutdown", "resize"))):

@@ -251,6 +251,38 @@ def test_a_forked_child_leaves_its_parents_connections_alone(postgres: PostgresS
     assert (done.stdout.strip(), done.returncode) == ("ok", 0), done.stderr
 
 
+_FORKED_WITH_A_CONNECTION = """
+import os, sys
+from sqlalchemy import create_engine, text
+from nexus_core.sqlalchemy import NativePool
+
+engine = create_engine(f"sqlite:///{sys.argv[1]}", poolclass=NativePool, pool_size=2, max_overflow=0)
+held = engine.connect()
+held.execute(text("select 1"))
+parents = held.connection.dbapi_connection
+child = os.fork()
+if child == 0:
+    # While one that the child has just made is out, its parent's comes back.
+    with engine.connect() as own:
+        own.execute(text("select 1"))
+        held.close()
+        assert (engine.pool.checkedin(), engine.pool.checkedout()) == (0, 1), engine.pool.status()
+        with engine.connect() as another:
+            assert another.connection.dbapi_connection is not parents
+    assert (engine.pool.checkedin(), engine.pool.checkedout()) == (2, 0), engine.pool.status()
+    os._exit(0)
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+print("ok")
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_child_does_not_take_its_parents_connection_for_its_own(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", _FORKED_WITH_A_CONNECTION, str(tmp_path / "app.db")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert (done.stdout.strip(), done.returncode) == ("ok", 0), done.stderr
+
+
 def test_it_says_what_to_install_where_sqlalchemy_is_missing() -> None:
     program = (
         "import sys\n"

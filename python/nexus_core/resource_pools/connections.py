@@ -18,16 +18,22 @@ class ManagedConnectionPool(Generic[C]):
 
     Args:
         pool: The native pool, which does the work.
-        size: Connections that are there always.
-        max_size: Connections that may exist at once.
     """
 
-    def __init__(self, pool: ConnectionPool[C], size: int, max_size: int) -> None:
+    def __init__(self, pool: ConnectionPool[C]) -> None:
         self.pool = pool
         self.name = pool.name
-        self.size = size
-        self.max_size = max_size
         self._since = time.monotonic()
+
+    @property
+    def size(self) -> int:
+        """Connections that are there always."""
+        return self.pool.min_size
+
+    @property
+    def max_size(self) -> int:
+        """Connections that may exist at once."""
+        return self.pool.max_size
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name!r}, size={self.size}, max_size={self.max_size})"
@@ -114,7 +120,8 @@ class ManagedConnectionPool(Generic[C]):
             "waiting": measured.waiting,
             "checkouts": measured.requests,
             "checkout_errors": measured.errors,
-            "connections_made": measured.attempts - measured.failures - measured.connecting,
+            # Attempts that are still to begin count as `connecting`, too.
+            "connections_made": measured.connect.count,
             "connection_errors": measured.failures,
             "connections_lost": measured.lost + measured.returns_bad + measured.returns_dropped,
             "wait": measured.wait,

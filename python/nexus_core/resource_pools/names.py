@@ -11,6 +11,8 @@ def checked_name(name: object) -> str:
         raise TypeError(f"a pool's name must be a string, got {name!r}")
     if not name.strip():
         raise ValueError(f"a pool needs a name, got {name!r}")
+    if "\0" in name:
+        raise ValueError(f"a pool's name must have no null character, got {name!r}")
     return name
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,8 @@ __all__ = ["hide", "show"]
 _QUANTILES = (("0.5", "p50"), ("0.9", "p90"), ("0.99", "p99"), ("1", "max"))
 
 _lock = threading.Lock()
-_managers: list[ResourcePoolManager] = []
+_managers: list[tuple[ResourcePoolManager, str]] = []
+"""Each with the label of its app, which no other has and which it keeps."""
 _collector: Any = None
 
 
@@ -33,8 +35,8 @@ def show(manager: ResourcePoolManager) -> bool:
     except ImportError:
         return False
     with _lock:
-        if not any(manager is other for other in _managers):
-            _managers.append(manager)
+        if not any(manager is other for other, _ in _managers):
+            _managers.append((manager, _label(manager.app_name)))
         if _collector is None:
             _collector = _Collector()
             REGISTRY.register(_collector)
@@ -49,7 +51,7 @@ def hide(manager: ResourcePoolManager) -> None:
     """
     global _collector
     with _lock:
-        _managers[:] = [other for other in _managers if other is not manager]
+        _managers[:] = [shown for shown in _managers if shown[0] is not manager]
         if _managers or _collector is None:
             return
         collector, _collector = _collector, None
@@ -73,16 +75,14 @@ class _Collector:
         yield from _thread_families(managers)
 
 
-def _labels(managers: list[ResourcePoolManager]) -> Iterator[tuple[ResourcePoolManager, str]]:
-    """Managers with the names of their apps, which are all different."""
-    seen: dict[str, int] = {}
-    for manager in managers:
-        name = manager.app_name
-        seen[name] = seen.get(name, 0) + 1
-        yield manager, name if seen[name] == 1 else f"{name}-{seen[name]}"
+def _label(name: str) -> str:
+    """The name, or with a number where another app is shown under it."""
+    taken = {label for _, label in _managers}
+    numbered = (f"{name}-{number}" for number in itertools.count(2))
+    return next(label for label in itertools.chain([name], numbered) if label not in taken)
 
 
-def _connection_families(managers: list[ResourcePoolManager]) -> Iterator[Any]:
+def _connection_families(managers: list[tuple[ResourcePoolManager, str]]) -> Iterator[Any]:
     from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
     prefix, labels = "nexus_core_connection_pool", ["app", "pool"]
@@ -101,7 +101,7 @@ def _connection_families(managers: list[ResourcePoolManager]) -> Iterator[Any]:
     }
     wait = GaugeMetricFamily(f"{prefix}_wait_seconds", "Time waited for a connection", labels=[*labels, "quantile"])
     usage = GaugeMetricFamily(f"{prefix}_usage_seconds", "Time that connections were out", labels=[*labels, "quantile"])
-    for manager, app in _labels(managers):
+    for manager, app in managers:
         for name, managed in list(manager.connection_pools.items()):
             figures = managed.figures()
             for state in ("idle", "in_use"):
@@ -115,7 +115,7 @@ def _connection_families(managers: list[ResourcePoolManager]) -> Iterator[Any]:
     yield from (connections, limit, waiting, *counters.values(), wait, usage)
 
 
-def _thread_families(managers: list[ResourcePoolManager]) -> Iterator[Any]:
+def _thread_families(managers: list[tuple[ResourcePoolManager, str]]) -> Iterator[Any]:
     from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
     prefix, labels = "nexus_core_thread_pool", ["app", "pool"]
@@ -125,7 +125,7 @@ def _thread_families(managers: list[ResourcePoolManager]) -> Iterator[Any]:
     spent = CounterMetricFamily(f"{prefix}_thread_seconds", "What threads spent their time on", labels=[*labels, "on"])
     wait = GaugeMetricFamily(f"{prefix}_queue_wait_seconds", "Time in the queue", labels=[*labels, "quantile"])
     run = GaugeMetricFamily(f"{prefix}_run_seconds", "Time that tasks ran", labels=[*labels, "quantile"])
-    for manager, app in _labels(managers):
+    for manager, app in managers:
         for name, managed in list(manager.thread_pools.items()):
             figures = managed.figures()
             threads.add_metric([app, name], figures["threads"])

@@ -22,17 +22,20 @@ class ManagedThreadPool:
 
     Args:
         pool: The native pool, which does the work.
-        thread_count: Threads that it may have.
         max_results: Results that are kept for :meth:`get_result`; of more, the oldest are dropped.
     """
 
-    def __init__(self, pool: ThreadPool, thread_count: int, max_results: int = 10_000) -> None:
+    def __init__(self, pool: ThreadPool, max_results: int = 10_000) -> None:
         self.pool = pool
         self.name = pool.name
-        self.thread_count = thread_count
         self._since = time.monotonic()
         self._results: collections.deque[tuple[str, Any]] = collections.deque(maxlen=max_results)
         self._arrived = threading.Condition()
+
+    @property
+    def thread_count(self) -> int:
+        """Threads that it may have."""
+        return self.pool.max_workers
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name!r}, thread_count={self.thread_count})"
@@ -49,7 +52,7 @@ class ManagedThreadPool:
             The future of the call's result, beside :meth:`get_result`.
 
         Raises:
-            nexus_core.errors.PoolClosed: If the pool is closed.
+            nexus_core.errors.PoolShutdown: If the pool is closed.
         """
         future = self.pool.submit(func, *args, **kwargs)
         future.add_done_callback(self._arrive)

@@ -16,6 +16,7 @@ _CONNECTIONS = (
     "agetconn",
     "aputconn",
     "connection",
+    "discard",
     "get_stats",
     "getconn",
     "name",

@@ -203,7 +203,8 @@ impl Shared {
             if until.is_some_and(|until| until <= now) {
                 break;
             }
-            let is_spare = until.is_none() || state.threads > 1;
+            // One that is busy may be stuck, and then nobody would look at the clock.
+            let is_spare = until.is_none() || state.idle > 1;
             if is_spare && now.saturating_duration_since(began) >= LINGER {
                 state.idle -= 1;
                 state.threads -= 1;

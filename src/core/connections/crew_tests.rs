@@ -18,6 +18,7 @@ struct Server {
     begun: AtomicUsize,
     made: AtomicUsize,
     closed: AtomicUsize,
+    closing_hangs: AtomicBool,
     is_down: AtomicBool,
     hangs: Mutex<bool>,
     answers: Condvar,
@@ -59,6 +60,9 @@ impl Attendant<usize, &'static str> for Server {
             }
             Task::Reset(ticket, number) => pool.was_reset(ticket, number, true, Instant::now()),
             Task::Close(_) => {
+                while self.closing_hangs.load(Ordering::Relaxed) {
+                    std::thread::sleep(Duration::from_millis(5));
+                }
                 self.closed.fetch_add(1, Ordering::Relaxed);
                 pool.done();
             }
@@ -216,5 +220,25 @@ fn one_call_has_as_many_threads_come_as_there_are_tasks_and_may_be() {
     });
     server.hang(false);
     eventually("it is full", || pool.gauges().idle == 3);
+    pool.close(Instant::now());
+}
+
+#[test]
+fn one_thread_looks_at_the_clock_however_long_that_takes_while_another_is_stuck() {
+    let server = Arc::new(Server::default());
+    // Longer than a thread without work stays.
+    let rules = Rules {
+        max_idle: Some(Duration::from_secs(7)),
+        ..fast()
+    };
+    let pool = pool_of(&server, rules);
+    let (stuck, _) = get(&pool, SOON).expect("there is a place");
+    let (other, _) = get(&pool, SOON).expect("there is another");
+    server.closing_hangs.store(true, Ordering::Relaxed);
+    give(&pool, stuck, Condition::Broken);
+    give(&pool, other, Condition::Good);
+    assert_eq!(pool.gauges().idle, 1);
+    eventually("it was idle for long enough", || pool.gauges().idle == 0);
+    server.closing_hangs.store(false, Ordering::Relaxed);
     pool.close(Instant::now());
 }

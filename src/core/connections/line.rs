@@ -14,7 +14,8 @@ pub trait Identity {
 
 /// How a waiter hears that it was served, where no thread sleeps for it.
 pub trait Wake: Send + Sync {
-    fn wake(&self);
+    /// Whether there is anybody left to hear it.
+    fn wake(&self) -> bool;
 }
 
 enum Place<G> {
@@ -80,13 +81,15 @@ impl<G> Waiter<G> {
         Self::taken(&mut place)
     }
 
-    /// Tells it that it was served. Not while a lock is held: a bell may do anything.
-    pub fn wake(&self) {
+    /// Tells it that it was served; `false` when nobody is left to hear it. Not while a
+    /// lock is held: a bell may do anything.
+    pub fn wake(&self) -> bool {
         let bell = self.bell.lock().clone();
-        match bell {
-            Some(bell) => bell.wake(),
-            None => self.served.notify_all(),
+        if let Some(bell) = bell {
+            return bell.wake();
         }
+        self.served.notify_all();
+        true
     }
 
     /// Lets go of the bell of one who has left: the line may keep its place for a while.
@@ -131,6 +134,14 @@ impl<G> Line<G> {
     pub fn join(&mut self, bell: Option<Box<dyn Wake>>, now: Instant) -> Arc<Waiter<G>> {
         let waiter = Arc::new(Waiter::new(bell, now));
         self.queue.push_back(Arc::clone(&waiter));
+        self.waiting += 1;
+        waiter
+    }
+
+    /// The same before all others, for one whose turn it was already.
+    pub fn join_first(&mut self, bell: Option<Box<dyn Wake>>, now: Instant) -> Arc<Waiter<G>> {
+        let waiter = Arc::new(Waiter::new(bell, now));
+        self.queue.push_front(Arc::clone(&waiter));
         self.waiting += 1;
         waiter
     }

@@ -91,15 +91,31 @@ impl<T: Identity, E> Pool<T, E> {
     #[inline]
     fn leave(self: &Arc<Self>, mut state: MutexGuard<'_, State<T, E>>) {
         let rouse = std::mem::take(&mut state.rouse);
-        if !rouse && state.served.is_empty() && state.alerted.is_empty() {
-            return;
+        if rouse || !state.served.is_empty() || !state.alerted.is_empty() {
+            let mut unheard = self.tell(state, rouse);
+            while let Some(lease) = unheard.pop() {
+                let mut state = self.state.lock();
+                state.return_unused(lease, Instant::now());
+                let rouse = std::mem::take(&mut state.rouse);
+                unheard.extend(self.tell(state, rouse));
+            }
         }
+    }
+
+    /// The leases of those who cannot be told any more: the next in line are to have
+    /// their connections.
+    fn tell(self: &Arc<Self>, mut state: MutexGuard<'_, State<T, E>>, rouse: bool) -> Vec<Lease> {
         let served = std::mem::take(&mut state.served);
         let alerted = std::mem::take(&mut state.alerted);
         drop(state);
+        let mut unheard = Vec::new();
         for (waiter, waited) in served {
             self.waits.record(waited);
-            waiter.wake();
+            if !waiter.wake()
+                && let Some(Handed::Lease(lease)) = waiter.take()
+            {
+                unheard.push(lease);
+            }
         }
         for onlooker in alerted {
             onlooker.wake();
@@ -107,6 +123,7 @@ impl<T: Identity, E> Pool<T, E> {
         if rouse {
             self.driver.rouse(self);
         }
+        unheard
     }
 
     // ---- for callers
@@ -146,6 +163,28 @@ impl<T: Identity, E> Pool<T, E> {
         bell: Option<Box<dyn Wake>>,
         look: impl FnOnce(&mut T) -> R,
     ) -> Result<Asked<R>, Refusal> {
+        self.enter(now, is_raw, bell, false, look)
+    }
+
+    /// The same for one who has declined what it got: it was its turn already.
+    pub fn ask_again<R>(
+        self: &Arc<Self>,
+        now: Instant,
+        is_raw: bool,
+        bell: Option<Box<dyn Wake>>,
+        look: impl FnOnce(&mut T) -> R,
+    ) -> Result<Asked<R>, Refusal> {
+        self.enter(now, is_raw, bell, true, look)
+    }
+
+    fn enter<R>(
+        self: &Arc<Self>,
+        now: Instant,
+        is_raw: bool,
+        bell: Option<Box<dyn Wake>>,
+        again: bool,
+        look: impl FnOnce(&mut T) -> R,
+    ) -> Result<Asked<R>, Refusal> {
         let mut state = self.state.lock();
         state.counters.requests += 1;
         if state.closed {
@@ -160,14 +199,18 @@ impl<T: Identity, E> Pool<T, E> {
             return Ok(Asked::Lent(lease, seen));
         }
         let most = state.rules.max_waiting;
-        if most > 0 && state.line.len() >= most {
+        if most > 0 && !again && state.line.len() >= most {
             state.counters.errors += 1;
             let waiting = state.line.len();
             self.leave(state);
             return Err(Refusal::TooMany(waiting));
         }
-        state.counters.queued += 1;
-        let waiter = state.line.join(bell, now);
+        let waiter = if again {
+            state.line.join_first(bell, now)
+        } else {
+            state.counters.queued += 1;
+            state.line.join(bell, now)
+        };
         state.plan(now);
         self.leave(state);
         Ok(Asked::Queued(waiter))
@@ -206,11 +249,7 @@ impl<T: Identity, E> Pool<T, E> {
         if let Handed::Lease(lease) = handed {
             let mut state = self.state.lock();
             state.counters.cancelled += 1;
-            // Nobody has used it.
-            if state.lent(lease).is_some() {
-                let unused = state.take_back(lease, Condition::Good, now);
-                state.counters.usage -= unused;
-            }
+            state.return_unused(lease, now);
             self.leave(state);
         }
     }
@@ -264,12 +303,13 @@ impl<T: Identity, E> Pool<T, E> {
         Some(seen)
     }
 
-    /// Takes a connection back that the caller found broken before it used it, and who
-    /// asks anew: that is neither a use nor another request. `look` as in
-    /// `give_back()`.
+    /// Takes a connection back that the caller found broken before it used it. That is
+    /// no use; where the caller asks anew it is no other request either, and otherwise
+    /// the request ended here. `look` as in `give_back()`.
     pub fn decline<R>(
         self: &Arc<Self>,
         lease: Lease,
+        asks_anew: bool,
         now: Instant,
         look: impl FnOnce(&mut T) -> R,
     ) -> Option<R> {
@@ -277,7 +317,11 @@ impl<T: Identity, E> Pool<T, E> {
         let seen = state.lent(lease).map(look)?;
         let unused = state.take_back(lease, Condition::Lost, now);
         state.counters.usage -= unused;
-        state.counters.requests -= 1;
+        if asks_anew {
+            state.counters.requests -= 1;
+        } else {
+            state.counters.cancelled += 1;
+        }
         self.leave(state);
         Some(seen)
     }
@@ -298,6 +342,16 @@ impl<T: Identity, E> Pool<T, E> {
     /// Has somebody look for tasks, if there are any.
     pub fn call(self: &Arc<Self>) {
         if self.has_tasks() {
+            self.driver.rouse(self);
+        }
+    }
+
+    /// The same for one who waits: also if nobody looks at the clock.
+    pub fn remind(self: &Arc<Self>) {
+        let state = self.state.lock();
+        let is_due = state.has_tasks() || !state.is_watched;
+        drop(state);
+        if is_due {
             self.driver.rouse(self);
         }
     }

@@ -65,8 +65,8 @@ fn one_who_gives_up_keeps_or_passes_on_what_came_in_that_moment() {
 fn one_that_is_declined_is_replaced_and_counts_neither_as_used_nor_as_asked_for() {
     let mut bench = Bench::new(bounded(1, 1));
     let (lease, _) = bench.get();
-    assert!(bench.pool.decline(lease, bench.now, |_| ()).is_some());
-    assert!(bench.pool.decline(lease, bench.now, |_| ()).is_none());
+    assert!(bench.pool.decline(lease, true, bench.now, |_| ()).is_some());
+    assert!(bench.pool.decline(lease, true, bench.now, |_| ()).is_none());
     bench.settle();
     let (lease, connection) = bench.get();
     assert_eq!(connection, 2);
@@ -390,9 +390,50 @@ fn fast_use_is_no_reason_to_look_each_time() {
 struct Chime(Arc<AtomicUsize>);
 
 impl Wake for Chime {
-    fn wake(&self) {
+    fn wake(&self) -> bool {
         self.0.fetch_add(1, Ordering::Relaxed);
+        true
     }
+}
+
+/// Of one who is gone, and did not say so.
+struct Deaf;
+
+impl Wake for Deaf {
+    fn wake(&self) -> bool {
+        false
+    }
+}
+
+#[test]
+fn what_nobody_is_left_to_take_goes_to_the_next() {
+    let mut bench = Bench::new(bounded(1, 1));
+    let (lease, connection) = bench.get();
+    let stand = |bell: Option<Box<dyn Wake>>| match bench.pool.ask(bench.now, false, bell, |_| ()) {
+        Ok(Asked::Queued(waiter)) => waiter,
+        _ => panic!("the only place is taken"),
+    };
+    let gone: Vec<_> = (0..3).map(|_| stand(Some(Box::new(Deaf)))).collect();
+    let next = stand(None);
+    bench.give(lease, Condition::Good);
+    let (lease, same) = bench.handed(&next).expect("it was served");
+    assert_eq!(same, connection);
+    bench.give(lease, Condition::Good);
+    // Only now do they leave: that is when they count.
+    assert_eq!(bench.pool.counters().cancelled, 0);
+    for waiter in &gone {
+        assert!(
+            bench
+                .pool
+                .give_up(waiter, Quit::Cancelled, bench.now)
+                .is_none()
+        );
+    }
+    assert_eq!(bench.pool.counters().cancelled, 3);
+    assert_eq!(
+        (bench.pool.gauges().idle, bench.pool.gauges().waiting),
+        (1, 0)
+    );
 }
 
 #[test]
@@ -428,4 +469,32 @@ fn a_bell_rings_once_and_is_kept_no_longer_than_its_waiter_waits() {
     assert!(bench.handed(&second).is_some());
     drop(second);
     assert_eq!(Arc::strong_count(&rings), 1);
+}
+
+#[test]
+fn those_who_wait_have_the_clock_looked_at_while_a_thread_is_stuck() {
+    let mut bench = Bench::new(bounded(0, 1));
+    let called = bench.called.clone();
+    let was_called = || called.0.swap(false, Ordering::Relaxed);
+    let waiting = bench.queue();
+    bench.pool.remind();
+    assert!(!was_called(), "the connection is made, and somebody looks");
+    let (lease, _) = bench.handed(&waiting).expect("it was served");
+    assert!(
+        bench
+            .pool
+            .give_back(lease, Condition::Broken, bench.now, |_| ())
+            .is_some()
+    );
+    assert!(was_called());
+    let Next::Do(closing, false) = bench.pool.next(bench.now) else {
+        panic!("it is to be closed");
+    };
+    // Whoever closes it may never come back.
+    bench.pool.remind();
+    assert!(was_called());
+    assert!(matches!(bench.pool.next(bench.now), Next::Sleep(_)));
+    bench.pool.remind();
+    assert!(!was_called());
+    bench.work(closing);
 }

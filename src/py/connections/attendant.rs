@@ -45,23 +45,28 @@ pub(super) fn report(
     }
 }
 
-/// Checks a connection with the user's callable.
-pub(super) fn is_good(py: Python<'_>, hooks: &Hooks, connection: &Py<PyAny>) -> bool {
+/// Checks a connection with the user's callable. An error is what ends the program,
+/// such as Ctrl-C, and says nothing about the connection.
+pub(super) fn is_good(
+    py: Python<'_>,
+    hooks: &Hooks,
+    connection: &Py<PyAny>,
+) -> Result<bool, PyErr> {
     let Some(check) = hooks.get(py, |set| set.check.as_ref()) else {
-        return true;
+        return Ok(true);
     };
     let answer = check.invoke((connection,));
     let is_good = verdict(&answer);
-    if !is_good {
-        report(
-            py,
-            hooks,
-            "lost",
-            Some(connection.clone_ref(py)),
-            answer.err().as_ref(),
-        );
+    match answer {
+        Err(error) if !error.is_instance_of::<PyException>(py) => return Err(error),
+        _ if is_good => {}
+        answer => lost(py, hooks, connection, answer.err().as_ref()),
     }
-    is_good
+    Ok(is_good)
+}
+
+fn lost(py: Python<'_>, hooks: &Hooks, connection: &Py<PyAny>, error: Option<&PyErr>) {
+    report(py, hooks, "lost", Some(connection.clone_ref(py)), error);
 }
 
 impl Attendant {
@@ -168,7 +173,12 @@ impl Attendant {
         match task {
             Task::Connect(ticket) => self.connect(py, pool, ticket),
             Task::Check(ticket, member) => {
-                let is_good = is_good(py, &self.hooks, &member.connection);
+                let found = is_good(py, &self.hooks, &member.connection);
+                let is_good = found.unwrap_or_else(|error| {
+                    // There is no program of this thread's to end.
+                    lost(py, &self.hooks, &member.connection, Some(&error));
+                    false
+                });
                 pool.checked(ticket, member, is_good, Instant::now());
             }
             Task::Reset(ticket, member) => {

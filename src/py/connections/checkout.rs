@@ -19,6 +19,9 @@ use super::pool::NativeConnectionPool;
 /// No lease has this number.
 const NONE: u64 = 0;
 
+/// Nor this one: it is waited for.
+const ENTERING: u64 = u64::MAX;
+
 /// A connection for the length of a `with` block.
 #[pyclass(frozen, module = "nexus_core._core", name = "_Checkout", freelist = 32)]
 pub(crate) struct Checkout {
@@ -58,12 +61,16 @@ impl Checkout {
     /// The lease, which is then somebody else's to end.
     #[inline]
     fn surrender(&self) -> Option<Lease> {
+        let serial = self.serial.load(Ordering::Acquire);
+        if serial == NONE || serial == ENTERING {
+            return None;
+        }
         // The interpreter's lock, or whatever is in its place, orders the two.
-        let serial = self.serial.swap(NONE, Ordering::AcqRel);
-        (serial != NONE).then(|| Lease {
-            slot: self.slot.load(Ordering::Relaxed),
-            serial,
-        })
+        let slot = self.slot.load(Ordering::Relaxed);
+        self.serial
+            .compare_exchange(serial, NONE, Ordering::AcqRel, Ordering::Relaxed)
+            .ok()
+            .map(|serial| Lease { slot, serial })
     }
 
     #[cold]
@@ -129,12 +136,20 @@ impl Checkout {
 impl Checkout {
     #[inline]
     fn __enter__(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        if self.serial.load(Ordering::Acquire) != NONE {
-            return Err(Self::is_entered());
+        // While it waits another thread may come with the same one.
+        self.serial
+            .compare_exchange(NONE, ENTERING, Ordering::AcqRel, Ordering::Relaxed)
+            .map_err(|_| Self::is_entered())?;
+        match self.pool.get().borrow(py, self.timeout, false) {
+            Ok((lease, connection)) => {
+                self.keep(lease);
+                Ok(connection)
+            }
+            Err(error) => {
+                self.serial.store(NONE, Ordering::Release);
+                Err(error)
+            }
         }
-        let (lease, connection) = self.pool.get().borrow(py, self.timeout, false)?;
-        self.keep(lease);
-        Ok(connection)
     }
 
     #[inline]
@@ -170,6 +185,7 @@ impl Checkout {
         py: Python<'_>,
         mailbox: Py<LoopMailbox>,
         callback: Py<PyAny>,
+        again: bool,
     ) -> PyResult<Option<Py<PyAny>>> {
         let pool = self.pool.get();
         let bell = Box::new(LoopBell { mailbox, callback });
@@ -178,7 +194,13 @@ impl Checkout {
             std::mem::swap(&mut member.stack, &mut stack);
             member.connection.clone_ref(py)
         };
-        match pool.core().ask(Instant::now(), false, Some(bell), look) {
+        let (core, now) = (pool.core(), Instant::now());
+        let asked = if again {
+            core.ask_again(now, false, Some(bell), look)
+        } else {
+            core.ask(now, false, Some(bell), look)
+        };
+        match asked {
             Err(refusal) => Err(pool.refused(py, refusal)),
             Ok(Asked::Lent(lease, connection)) => {
                 self.keep(lease);
@@ -237,10 +259,10 @@ impl Checkout {
         self.leave(py, was_error, true)
     }
 
-    /// The connection turned out to be broken.
-    fn _lose(&self) {
+    /// The connection turned out to be broken; the task asks anew, or was interrupted.
+    fn _lose(&self, asks_anew: bool) {
         if let Some(lease) = self.surrender() {
-            self.pool.get().decline(lease);
+            self.pool.get().decline(lease, asks_anew);
         }
     }
 

@@ -7,8 +7,9 @@ use std::time::Instant;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
-use crate::core::connections::{Driver, Task, Wake};
+use crate::core::connections::{Driver, Task, Waiter, Wake};
 use crate::core::locks::Mutex;
+use crate::core::threads::fork_generation;
 use crate::py::engine::LoopMailbox;
 
 use super::attendant::{Attendant, report};
@@ -22,13 +23,46 @@ pub(super) struct LoopBell {
 }
 
 impl Wake for LoopBell {
-    fn wake(&self) {
-        Python::try_attach(|py| {
+    fn wake(&self) -> bool {
+        let heard = Python::try_attach(|py| {
             let callback = self.callback.clone_ref(py);
-            if let Err(error) = LoopMailbox::post(self.mailbox.bind(py), callback) {
-                error.write_unraisable(py, None);
+            match LoopMailbox::post(self.mailbox.bind(py), callback) {
+                Ok(is_heard) => is_heard,
+                Err(error) => {
+                    error.write_unraisable(py, None);
+                    true
+                }
             }
         });
+        heard.unwrap_or(true)
+    }
+}
+
+/// A place among those who are told that a pool has changed, until it is dropped.
+#[pyclass(frozen, module = "nexus_core._core", name = "_Onlooker")]
+pub(crate) struct Onlooker {
+    core: Arc<Core>,
+    place: Arc<Waiter<()>>,
+    era: u64,
+}
+
+impl Onlooker {
+    pub(super) fn new(core: Arc<Core>, bell: Box<dyn Wake>) -> Self {
+        let place = core.look_on(Some(bell), Instant::now());
+        Self {
+            core,
+            place,
+            era: fork_generation(),
+        }
+    }
+}
+
+impl Drop for Onlooker {
+    fn drop(&mut self) {
+        // A forked child leaves the parent's alone.
+        if self.era == fork_generation() {
+            self.core.look_away(&self.place);
+        }
     }
 }
 

@@ -35,5 +35,6 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<rotation::Rotation>()?;
     module.add_class::<pool::NativeConnectionPool>()?;
     module.add_class::<checkout::Checkout>()?;
+    module.add_class::<loop_driver::Onlooker>()?;
     module.add_class::<loop_driver::PoolTask>()
 }

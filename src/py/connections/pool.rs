@@ -19,7 +19,7 @@ use super::attendant::{Attendant, is_good};
 use super::checkout::Checkout;
 use super::figures::{counters_dict, gauges_dict, rules_from_dict};
 use super::hooks::{Home, HookSet, Hooks};
-use super::loop_driver::{LoopBell, LoopDriver, PoolTask};
+use super::loop_driver::{LoopBell, LoopDriver, Onlooker, PoolTask};
 use super::member::Core;
 
 /// What `ConnectionPool` is built on; its arguments are checked there.
@@ -323,12 +323,17 @@ impl NativeConnectionPool {
     }
 
     /// Whether a connection is good, where the caller is to find that out.
-    fn _passes(&self, py: Python<'_>, connection: &Bound<'_, PyAny>) -> bool {
-        !self.checks_on_caller || is_good(py, &self.hooks, connection.as_unbound())
+    fn _passes(&self, py: Python<'_>, connection: &Bound<'_, PyAny>) -> PyResult<bool> {
+        if self.checks_on_caller {
+            return is_good(py, &self.hooks, connection.as_unbound());
+        }
+        Ok(true)
     }
 
-    fn _check(&self) {
-        self.core().check();
+    fn _check(&self, py: Python<'_>) {
+        if self.hooks.get(py, |set| set.check.as_ref()).is_some() {
+            self.core().check();
+        }
     }
 
     /// Whether `min_size` connections were there within so many seconds.
@@ -368,10 +373,11 @@ impl NativeConnectionPool {
         errors::exception(py, &error).into_any().unbind()
     }
 
-    /// Has a callback called on a loop when something changes about the pool's size.
-    fn _ring_on_change(&self, mailbox: Py<LoopMailbox>, callback: Py<PyAny>) {
+    /// Has a callback called on a loop when something changes about the pool's size,
+    /// once, for as long as what this returns is kept.
+    fn _ring_on_change(&self, mailbox: Py<LoopMailbox>, callback: Py<PyAny>) -> Onlooker {
         let bell = Box::new(LoopBell { mailbox, callback });
-        drop(self.core().look_on(Some(bell), Instant::now()));
+        Onlooker::new(Arc::clone(self.core()), bell)
     }
 
     /// A checkout for an event loop's task.
@@ -381,7 +387,7 @@ impl NativeConnectionPool {
 
     /// Has somebody look for tasks.
     fn _call(&self) {
-        self.core().call();
+        self.core().remind();
     }
 
     /// The loop on which the pool's tasks run.
@@ -481,7 +487,7 @@ impl NativeConnectionPool {
             }
             core.look_away(&onlooker);
             py.check_signals()?;
-            core.call();
+            core.remind();
         }
         Ok(true)
     }

@@ -61,7 +61,9 @@ impl NativeConnectionPool {
         let mut interruption = None;
         let mut run = |kind: &str, hook: Option<Bound<'_, PyAny>>| {
             let answer = hook.map(|hook| hook.call1((&connection,)))?;
-            match answer.and_then(|answer| answer.is_truthy()) {
+            // What a reset returns says nothing.
+            let is_asked = kind == "is_broken";
+            match answer.and_then(|answer| Ok(is_asked && answer.is_truthy()?)) {
                 Ok(answer) => Some(answer),
                 Err(error) => {
                     if error.is_instance_of::<pyo3::exceptions::PyException>(py) {

@@ -70,28 +70,34 @@ impl NativeConnectionPool {
                 return Ok(lent);
             }
             let patience = Patience::of_seconds(timeout, "timeout")?;
-            return self.wait(py, patience, Instant::now(), is_raw);
+            return self.wait(py, patience, Instant::now(), is_raw, false);
         }
         let patience = Patience::of_seconds(timeout, "timeout")?;
         let began = Instant::now();
+        let mut again = false;
         loop {
             let (lease, connection) = match self.borrow_now(py, is_raw)? {
                 Some(lent) => lent,
-                None => self.wait(py, patience, began, is_raw)?,
+                None => self.wait(py, patience, began, is_raw, again)?,
             };
-            if super::attendant::is_good(py, &self.hooks, &connection) {
+            again = true;
+            let found = super::attendant::is_good(py, &self.hooks, &connection);
+            if matches!(found, Ok(true)) {
                 return Ok((lease, connection));
             }
             drop(connection);
-            self.decline(lease);
+            self.decline(lease, found.is_ok());
+            found?;
         }
     }
 
-    /// The connection failed its check in the caller's hands; the caller asks anew.
-    pub(super) fn decline(&self, lease: Lease) {
+    /// The connection failed its check in the caller's hands, who asks anew or was
+    /// interrupted.
+    pub(super) fn decline(&self, lease: Lease, asks_anew: bool) {
+        let now = Instant::now();
         let stack = self
             .core()
-            .decline(lease, Instant::now(), |member| member.stack.take());
+            .decline(lease, asks_anew, now, |member| member.stack.take());
         drop(stack);
     }
 
@@ -102,6 +108,7 @@ impl NativeConnectionPool {
         patience: Patience,
         began: Instant,
         is_raw: bool,
+        again: bool,
     ) -> PyResult<Lent> {
         let core = self.core();
         let mut stack = self.stack(py)?;
@@ -109,7 +116,13 @@ impl NativeConnectionPool {
             std::mem::swap(&mut member.stack, &mut stack);
             member.connection.clone_ref(py)
         };
-        let waiter = match core.ask(Instant::now(), is_raw, None, &mut look) {
+        let now = Instant::now();
+        let asked = if again {
+            core.ask_again(now, is_raw, None, &mut look)
+        } else {
+            core.ask(now, is_raw, None, &mut look)
+        };
+        let waiter = match asked {
             Err(refusal) => return Err(self.refused(py, refusal)),
             Ok(Asked::Lent(lease, connection)) => return Ok((lease, connection)),
             Ok(Asked::Queued(waiter)) => waiter,
@@ -128,7 +141,7 @@ impl NativeConnectionPool {
                 return Err(interruption);
             }
             // Threads that are stuck do not hear what others have to do.
-            core.call();
+            core.remind();
         };
         match handed {
             None => Err(self.too_late(py, core, began)),

@@ -22,12 +22,12 @@ pub(crate) struct LoopMailbox {
 
 impl LoopMailbox {
     /// Has `callback` called on the loop. Without a loop any more, nobody is
-    /// left to be told.
-    pub(crate) fn post(slf: &Bound<'_, Self>, callback: Py<PyAny>) -> PyResult<()> {
+    /// left to be told: then this is `false`.
+    pub(crate) fn post(slf: &Bound<'_, Self>, callback: Py<PyAny>) -> PyResult<bool> {
         let this = slf.get();
         this.waiting.lock().push(callback);
         if this.is_woken.swap(true, Ordering::AcqRel) {
-            return Ok(());
+            return Ok(true);
         }
         let py = slf.py();
         let woken = slf
@@ -37,11 +37,11 @@ impl LoopMailbox {
             this.is_woken.store(false, Ordering::Release);
         }
         match woken {
-            Ok(_) => Ok(()),
+            Ok(_) => Ok(true),
             Err(closed) if closed.get_type(py).is(py.get_type::<PyRuntimeError>()) => {
                 let unheard = std::mem::take(&mut *this.waiting.lock());
                 drop(unheard);
-                Ok(())
+                Ok(false)
             }
             Err(error) => Err(error),
         }
@@ -63,7 +63,7 @@ impl LoopMailbox {
     /// Has `callback` called on the loop, soon; from any thread.
     #[pyo3(name = "post")]
     fn post_from_python(slf: &Bound<'_, Self>, callback: Py<PyAny>) -> PyResult<()> {
-        Self::post(slf, callback)
+        Self::post(slf, callback).map(|_| ())
     }
 
     /// Called on the loop.

@@ -1,9 +1,10 @@
 //! Noticing that a workflow was changed since it was compiled.
 //!
 //! Each dict that the plan was read from is remembered with its contents. The
-//! interpreter stamps a dict with a new version at every change (until Python
-//! 3.14), so the usual check is one comparison; only a dict with another stamp
-//! is compared entry by entry.
+//! interpreter stamps a dict with a new version at every change, so the usual check
+//! is one comparison; only a dict with another stamp is compared entry by entry.
+//! Since Python 3.13 every dict is: an attribute that is set where an object keeps
+//! its own changes no stamp there.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -14,7 +15,7 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString, PyType};
 
-#[cfg(not(Py_3_14))]
+#[cfg(not(Py_3_13))]
 #[allow(deprecated)] // the stamp is there in every version that compiles this
 pub(super) fn version(dict: &Bound<'_, PyDict>) -> u64 {
     // SAFETY: `dict` is a dict, whose struct starts like this in these versions.
@@ -22,7 +23,7 @@ pub(super) fn version(dict: &Bound<'_, PyDict>) -> u64 {
 }
 
 /// No stamp: every check compares entries.
-#[cfg(Py_3_14)]
+#[cfg(Py_3_13)]
 pub(super) fn version(_: &Bound<'_, PyDict>) -> u64 {
     0
 }

@@ -159,6 +159,14 @@ impl<T: Identity, E> State<T, E> {
         used
     }
 
+    /// Ends a lease under which nobody has used the connection.
+    pub(in crate::core::connections) fn return_unused(&mut self, lease: Lease, now: Instant) {
+        if self.lent(lease).is_some() {
+            let unused = self.take_back(lease, Condition::Good, now);
+            self.counters.usage -= unused;
+        }
+    }
+
     /// Whether the connection is not to be used again.
     #[inline]
     pub(super) fn is_spent(&self, number: u32, now: Instant) -> bool {

@@ -67,6 +67,8 @@ pub(in crate::core::connections) struct State<T, E> {
     pub(in crate::core::connections) closed: bool,
     /// When somebody will look next by themselves.
     alarm: Option<Instant>,
+    /// Whether somebody will: whoever takes a task may be kept by it.
+    pub(in crate::core::connections) is_watched: bool,
     /// Somebody must look sooner than that.
     pub(in crate::core::connections) rouse: bool,
     serial: u64,
@@ -101,6 +103,7 @@ impl<T: Identity, E> State<T, E> {
             last_error: None,
             closed: false,
             alarm: None,
+            is_watched: false,
             rouse: false,
             serial: era << Lease::ERA_SHIFT,
             counters: Counters::default(),

@@ -235,15 +235,18 @@ impl<T: Identity, E> State<T, E> {
                 self.counters.attempts += 1;
             }
             self.running += 1;
+            self.unwatched();
             return Ok(task);
         }
         self.alarm = due;
+        self.is_watched = true;
         Err(due)
     }
 
     /// Nobody looks by themselves any more.
     pub(in crate::core::connections) fn unwatched(&mut self) {
         self.alarm = None;
+        self.is_watched = false;
     }
 
     /// Connections that are out and bare.

@@ -40,10 +40,8 @@ impl<T: Identity, E> State<T, E> {
 
     /// All idle connections are checked.
     pub(in crate::core::connections) fn check_idle(&mut self) {
-        if self.rules.checks {
-            while let Some(number) = self.idle.pop_front() {
-                self.tend(number, false, Task::Check);
-            }
+        while let Some(number) = self.idle.pop_front() {
+            self.tend(number, false, Task::Check);
         }
     }
 
