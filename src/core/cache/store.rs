@@ -202,6 +202,11 @@ impl<K, V> Store<K, V> {
         Some(&entry.value)
     }
 
+    /// Key and value, as if nobody had looked.
+    pub fn pair(&self, place: Place) -> Option<(&K, &V)> {
+        self.entry(place.0).map(|entry| (&entry.key, &entry.value))
+    }
+
     /// The value, as if nobody had looked.
     pub fn peek(&self, place: Place, now: Nanos) -> Option<&V> {
         let entry = self.entry(place.0)?;
@@ -448,6 +453,12 @@ impl<K, V> Store<K, V> {
         entries
             .filter(move |entry| self.end(entry) > now)
             .map(|entry| (&entry.key, &entry.value))
+    }
+
+    /// Keys and values, whether they have expired or not.
+    pub fn everything(&self) -> impl Iterator<Item = (&K, &V)> {
+        let entries = self.slots.iter().flatten();
+        entries.map(|entry| (&entry.key, &entry.value))
     }
 
     /// The entry that will be evicted next, roughly.
