@@ -26,7 +26,7 @@ import time
 from collections.abc import Awaitable, Callable, Hashable, ItemsView, Iterable, Iterator, MutableMapping, ValuesView
 from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple, ParamSpec, Protocol, TypeVar, cast, overload
 
-from nexus_core._core import _Cache
+from nexus_core._core import _Cache, _CachedCall
 from nexus_core._mailboxes import mailbox_of
 from nexus_core.cache_statistics import CacheStatistics
 from nexus_core.durations import Durations
@@ -34,7 +34,16 @@ from nexus_core.durations import Durations
 if TYPE_CHECKING:
     from nexus_core._core import _Load
 
-__all__ = ["Cache", "CacheInfo", "CacheStatistics", "CachedFunction", "cached"]
+__all__ = [
+    "Cache",
+    "CacheInfo",
+    "CacheStatistics",
+    "CachedFunction",
+    "LRUCache",
+    "TTLCache",
+    "cached",
+    "lru_cache",
+]
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -351,8 +360,70 @@ class Cache(_Cache, MutableMapping[K, V], Generic[K, V]):
         figures = self._statistics()
         return CacheInfo(figures["hits"], figures["misses"], figures["maxsize"], figures["currsize"])
 
+    def __reduce__(self) -> str:
+        raise TypeError(f"cache {self._name!r} cannot be copied or pickled; dict(cache) can")
+
     def __repr__(self) -> str:
         return f"<Cache {self._name!r}: {self.currsize} of {self.maxsize}>"
+
+
+class LRUCache(Cache[K, V]):
+    """`cachetools.LRUCache` with its arguments, safe in threads.
+
+    A value that is larger than the whole cache is not kept, where cachetools raises.
+
+    Args:
+        maxsize: How much the entries may weigh together.
+        getsizeof: Called with a value for what it weighs; 1 by default.
+
+    Raises:
+        TypeError: If an argument is of the wrong kind.
+        ValueError: If the size is negative.
+
+    Example:
+        >>> from nexus_core.cache import LRUCache
+        >>> cache = LRUCache(maxsize=2)
+        >>> cache["a"] = 1
+        >>> cache.currsize
+        1
+    """
+
+    def __new__(cls, maxsize: int, getsizeof: Callable[[V], int] | None = None) -> LRUCache[K, V]:
+        return cast("LRUCache[K, V]", super().__new__(cls, maxsize, policy="lru", getsizeof=getsizeof))
+
+
+class TTLCache(Cache[K, V]):
+    """`cachetools.TTLCache` with its arguments, safe in threads.
+
+    A value that is larger than the whole cache is not kept, where cachetools raises.
+
+    Args:
+        maxsize: How much the entries may weigh together.
+        ttl: Seconds that an entry lives.
+        timer: A clock in seconds.
+        getsizeof: Called with a value for what it weighs; 1 by default.
+
+    Raises:
+        TypeError: If an argument is of the wrong kind.
+        ValueError: If the size or the time is negative.
+
+    Example:
+        >>> from nexus_core.cache import TTLCache
+        >>> cache = TTLCache(maxsize=2, ttl=60)
+        >>> cache["a"] = 1
+        >>> cache.ttl
+        60.0
+    """
+
+    def __new__(
+        cls,
+        maxsize: int,
+        ttl: float,
+        timer: Callable[[], float] = time.monotonic,
+        getsizeof: Callable[[V], int] | None = None,
+    ) -> TTLCache[K, V]:
+        made = super().__new__(cls, maxsize, ttl, policy="lru", timer=timer, getsizeof=getsizeof)
+        return cast("TTLCache[K, V]", made)
 
 
 async def _compute(load: _Load, factory: Callable[[], Any], ttl: float | None, tags: list[str]) -> Any:
@@ -392,9 +463,14 @@ class CachedFunction(Protocol[P, R_co]):
 
     cache: Cache[Any, Any]
     __wrapped__: Callable[..., Any]
+    __name__: str
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
         """The result, from the cache if it is there."""
+        ...
+
+    def __get__(self, instance: Any, owner: Any = None, /) -> Any:
+        """A method, when it is looked up on an instance."""
         ...
 
     def cache_key(self, *args: P.args, **kwargs: P.kwargs) -> Hashable:
@@ -414,6 +490,22 @@ class CachedFunction(Protocol[P, R_co]):
         ...
 
 
+class _Function(_CachedCall):
+    """What `cached` makes of a function; copied and pickled by its name, as functions are."""
+
+    def __reduce__(self) -> str:
+        return cast(str, self.__qualname__)  # type: ignore[attr-defined]
+
+    def __copy__(self) -> _Function:
+        return self
+
+    def __deepcopy__(self, _memo: object) -> _Function:
+        return self
+
+    def __repr__(self) -> str:
+        return f"<cached {self.__wrapped__!r}>"  # type: ignore[attr-defined]
+
+
 class _Keywords:
     """Stands in a key before the keyword arguments."""
 
@@ -428,7 +520,7 @@ _KEYWORDS = _Keywords()
 
 def _call_key(*args: Any, **kwargs: Any) -> Hashable:
     if not kwargs:
-        return args
+        return args[0] if len(args) == 1 and type(args[0]) is str else args
     return (*args, _KEYWORDS, *itertools.chain.from_iterable(kwargs.items()))
 
 
@@ -530,24 +622,35 @@ def _around(function: Callable[..., Any], results: Cache[Any, Any], make_key: Ca
 
         return acall
 
-    get, fill = results.get, results._fill
-    missing = _MISSING
-    if make_key is _call_key:
+    return _Function(results, function, make_key, make_key is _call_key)
 
-        def call(*args: Any, **kwargs: Any) -> Any:
-            key = args if not kwargs else _call_key(*args, **kwargs)
-            value = get(key, missing)
-            if value is not missing:
-                return value
-            return fill(key, lambda: function(*args, **kwargs))
 
-        return call
+@overload
+def lru_cache(maxsize: Callable[P, T], /) -> CachedFunction[P, T]: ...
+@overload
+def lru_cache(maxsize: int | None = 128, typed: bool = False) -> Callable[[Callable[P, T]], CachedFunction[P, T]]: ...
+def lru_cache(maxsize: Any = 128, typed: bool = False) -> Any:
+    """`functools.lru_cache` with its arguments, computing once for calls that come at once.
 
-    def call_with_key(*args: Any, **kwargs: Any) -> Any:
-        key = make_key(*args, **kwargs)
-        value = get(key, missing)
-        if value is not missing:
-            return value
-        return fill(key, lambda: function(*args, **kwargs))
+    Args:
+        maxsize: How many results are kept; `None` for no limit.
+        typed: Whether arguments of different types are different: 3 and 3.0.
 
-    return call_with_key
+    Returns:
+        The decorated function.
+
+    Raises:
+        TypeError: If an argument is of the wrong kind.
+
+    Example:
+        >>> from nexus_core.cache import lru_cache
+        >>> @lru_cache(maxsize=None)
+        ... def square(x: int) -> int:
+        ...     return x * x
+        >>> square(3)
+        9
+    """
+    if callable(maxsize):
+        return cached(policy="lru")(maxsize)
+    # As functools does, what is negative is none.
+    return cached(maxsize=max(maxsize, 0) if isinstance(maxsize, int) else maxsize, typed=typed, policy="lru")

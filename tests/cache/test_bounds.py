@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 import math
+import pickle
 import sys
 from typing import Any
 
 import pytest
 
 from nexus_core import Cache
+from nexus_core.cache import LRUCache, TTLCache
 
 policies = pytest.mark.parametrize("policy", ["tinylfu", "lru"])
 
@@ -67,7 +70,8 @@ def test_getsizeof_weighs_values_as_cachetools_does() -> None:
 @pytest.mark.parametrize(
     ("weight", "error", "text"),
     [
-        (-1, ValueError, "at least 0, got -1"),
+        (-1, ValueError, "at least 0 and at most .*, got -1"),
+        (10**40, ValueError, "at least 0 and at most"),
         (1.5, TypeError, "must be an integer, got 1.5"),
         ("heavy", TypeError, "must be an integer, got 'heavy'"),
         (None, TypeError, "must be an integer, got None"),
@@ -263,3 +267,21 @@ def test_counts_are_exact() -> None:
     assert cache.cache_info() == (2, 1, 2, 1)
     cache.cache_clear()
     assert cache.cache_info() == (0, 0, 2, 0)
+
+
+def test_it_is_made_as_cachetools_makes_them() -> None:
+    clock = Clock()
+    living: TTLCache[str, int] = TTLCache(2, 10, clock)
+    living["a"] = 1
+    clock.now += 10
+    assert (living.get("a"), living.ttl, living.maxsize, living.currsize) == (None, 10, 2, 0)
+    least: LRUCache[str, str] = LRUCache(4, getsizeof=len)
+    least["a"], least["b"], least["c"] = "12", "12", "1"
+    assert (sorted(least), least.currsize) == (["b", "c"], 3)
+
+
+def test_copying_it_is_refused() -> None:
+    cache: Cache[str, int] = Cache(10)
+    for copied in (copy.copy, copy.deepcopy, pickle.dumps):
+        with pytest.raises(TypeError, match="cannot be copied or pickled"):
+            copied(cache)

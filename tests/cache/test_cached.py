@@ -15,6 +15,7 @@ import pytest
 
 from connection_pool.support import eventually
 from nexus_core import Cache, cached
+from nexus_core.cache import lru_cache
 from nexus_core.errors import RecursiveLoad
 
 calls: list[Any] = []
@@ -37,8 +38,9 @@ def _no_results() -> None:
     double.cache_clear()
 
 
-def test_it_keeps_what_it_computed_and_tells_as_functools_does() -> None:
-    ours, theirs = cached(maxsize=2, policy="lru")(len), functools.lru_cache(maxsize=2)(len)
+@pytest.mark.parametrize("arguments", [{}, {"maxsize": 2}, {"maxsize": None}, {"maxsize": 0}, {"maxsize": -1}])
+def test_it_keeps_what_it_computed_and_tells_as_functools_does(arguments: dict[str, Any]) -> None:
+    ours, theirs = lru_cache(**arguments)(len), functools.lru_cache(**arguments)(len)
     for text in ("a", "bb", "a", "ccc", "bb", "a", "ccc"):
         assert ours(text) == theirs(text)
         assert tuple(ours.cache_info()) == tuple(theirs.cache_info())

@@ -11,11 +11,11 @@ use super::store::{Cause, Gone, Place, Policy, Store};
 /// The window's share of the whole.
 const WINDOW_PARTS: u64 = 100;
 
-impl<K, V> Store<K, V> {
-    fn window_limit(&self, most: u64) -> u64 {
-        (most / WINDOW_PARTS).max(1)
-    }
+fn window_limit(most: u64) -> u64 {
+    (most / WINDOW_PARTS).max(1)
+}
 
+impl<K, V> Store<K, V> {
     /// An entry was used.
     #[inline]
     pub(super) fn used(&mut self, slot: u32) {
@@ -31,7 +31,7 @@ impl<K, V> Store<K, V> {
             return;
         }
         self.shift(slot, Segment::Protected);
-        let limit = (most - self.window_limit(most).min(most)) / 5 * 4;
+        let limit = (most - window_limit(most).min(most)) / 5 * 4;
         while self.weights[Segment::Protected as usize] > limit {
             let oldest = self.lists.oldest(Segment::Protected);
             if oldest == NIL {
@@ -68,7 +68,7 @@ impl<K, V> Store<K, V> {
         };
         let mut candidates = 0;
         if self.limits.policy == Policy::TinyLfu {
-            let limit = self.window_limit(most);
+            let limit = window_limit(most);
             while self.weights[Segment::Window as usize] > limit {
                 let oldest = self.lists.oldest(Segment::Window);
                 if oldest == NIL {
@@ -84,13 +84,12 @@ impl<K, V> Store<K, V> {
                 return;
             }
             let candidate = self.lists.newest(Segment::Probation);
-            let loser = if candidates == 0 || candidate == victim {
-                victim
-            } else if self.frequency(candidate) > self.frequency(victim) {
-                victim
-            } else {
+            let must_compete = candidates > 0 && candidate != victim;
+            let loser = if must_compete && self.frequency(candidate) <= self.frequency(victim) {
                 candidates -= 1;
                 candidate
+            } else {
+                victim
             };
             self.remove(Place(loser), Cause::Size, gone);
         }

@@ -2,7 +2,7 @@
 
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyString};
+use pyo3::types::{PyBytes, PyInt, PyString};
 
 use crate::core::cache::{NEVER, Nanos};
 
@@ -42,15 +42,20 @@ pub(super) fn seconds(nanos: Nanos) -> f64 {
     nanos as f64 / NANOS
 }
 
+/// Far more than there is memory, and far less than what sums could not hold.
+const HEAVIEST: u64 = 1 << 48;
+
 /// A weight that a weigher returned.
 pub(super) fn weight(given: &Bound<'_, PyAny>) -> PyResult<u64> {
-    if let Ok(weight) = given.extract::<u64>() {
+    if let Ok(weight) = given.extract::<u64>()
+        && weight <= HEAVIEST
+    {
         return Ok(weight);
     }
     let shown = given.repr()?;
-    if given.extract::<i128>().is_ok_and(|weight| weight < 0) {
+    if given.is_instance_of::<PyInt>() {
         return Err(PyValueError::new_err(format!(
-            "an entry's weight must be at least 0, got {shown}"
+            "an entry's weight must be at least 0 and at most 2**48, got {shown}"
         )));
     }
     Err(PyTypeError::new_err(format!(

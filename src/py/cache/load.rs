@@ -216,6 +216,7 @@ impl Load {
     }
 
     /// Computed: the value is written, and everybody gets it.
+    #[allow(clippy::needless_pass_by_value)] // PyO3 extracts it
     fn finish(
         &self,
         value: &Bound<'_, PyAny>,

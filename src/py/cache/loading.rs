@@ -25,11 +25,11 @@ impl Drop for Pilot<'_, '_> {
 
 impl NativeCache {
     /// The value of a key, computed once for all who ask meanwhile.
-    pub(super) fn load(
+    pub(super) fn load<'py>(
         &self,
-        key: &Bound<'_, PyAny>,
+        key: &Bound<'py, PyAny>,
         hash: u64,
-        factory: &Bound<'_, PyAny>,
+        factory: impl FnOnce() -> PyResult<Bound<'py, PyAny>>,
         ttl: Option<u64>,
         tags: &[String],
     ) -> PyResult<Py<PyAny>> {
@@ -46,11 +46,11 @@ impl NativeCache {
         }
     }
 
-    fn compute(
+    fn compute<'py>(
         &self,
         seat: &Seat,
-        key: &Bound<'_, PyAny>,
-        factory: &Bound<'_, PyAny>,
+        key: &Bound<'py, PyAny>,
+        factory: impl FnOnce() -> PyResult<Bound<'py, PyAny>>,
         ttl: Option<u64>,
         tags: &[String],
     ) -> PyResult<Py<PyAny>> {
@@ -69,7 +69,7 @@ impl NativeCache {
             Ok(None) => {}
             Err(error) => return Err(self.crashed(py, seat, error)),
         }
-        match factory.call0() {
+        match factory() {
             Ok(value) => {
                 self.landed(seat, &value, ttl, tags)?;
                 Ok(value.unbind())

@@ -6,7 +6,7 @@ use pyo3::exceptions::{PyKeyError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyIterator, PyList, PyString};
 
-use crate::core::cache::{Agent, Cause, Nanos};
+use crate::core::cache::{Agent, Cause, Nanos, Store};
 use crate::py::durations::durations;
 
 use super::arguments::{self, Prefix};
@@ -14,7 +14,7 @@ use super::load::Load;
 use super::native::NativeCache;
 
 #[inline]
-fn hash(key: &Bound<'_, PyAny>) -> PyResult<u64> {
+pub(super) fn hash(key: &Bound<'_, PyAny>) -> PyResult<u64> {
     Ok(key.hash()?.cast_unsigned() as u64)
 }
 
@@ -85,10 +85,10 @@ impl NativeCache {
     }
 
     fn __delitem__(&self, key: &Bound<'_, PyAny>) -> PyResult<()> {
-        match self.invalidate(key)? {
-            true => Ok(()),
-            false => Err(missing(key)),
+        if self.invalidate(key)? {
+            return Ok(());
         }
+        Err(missing(key))
     }
 
     fn __contains__(&self, key: &Bound<'_, PyAny>) -> PyResult<bool> {
@@ -192,12 +192,8 @@ impl NativeCache {
         if let Some(value) = self.look_up(key, hash)? {
             return Ok(value.unbind());
         }
-        self.load(key, hash, factory, life(ttl)?, &arguments::tags(tags)?)
-    }
-
-    /// As `get_or_set()`, for a caller who has missed the key already.
-    fn _fill(&self, key: &Bound<'_, PyAny>, factory: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
-        self.load(key, hash(key)?, factory, None, &[])
+        let (ttl, tags) = (life(ttl)?, arguments::tags(tags)?);
+        self.load(key, hash, || factory.call0(), ttl, &tags)
     }
 
     /// A seat at a missing value, for a task of an event loop.
@@ -392,7 +388,7 @@ impl NativeCache {
     ///     >>> len(cache)
     ///     0
     fn clear(&self, py: Python<'_>) -> PyResult<()> {
-        self.whole(py, |store, left| store.clear(left))
+        self.whole(py, Store::clear)
     }
 
     /// Removes everything, and counts from zero; as `functools.lru_cache` has it.

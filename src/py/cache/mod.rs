@@ -4,6 +4,7 @@
 #![allow(clippy::doc_markdown, clippy::doc_link_with_quotes)]
 
 mod arguments;
+mod call;
 mod home;
 mod keys;
 mod load;
@@ -16,5 +17,6 @@ use pyo3::prelude::*;
 
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<native::NativeCache>()?;
+    module.add_class::<call::CachedCall>()?;
     module.add_class::<load::Load>()
 }

@@ -1,7 +1,7 @@
 use std::cell::RefCell;
 
 use super::*;
-use crate::core::cache::{Cache, Question};
+use crate::core::cache::{Cache, Question, Terms};
 
 /// Keys that all hash alike, and must be asked.
 struct Odd<'a, F> {
@@ -53,14 +53,13 @@ fn put(
     })
 }
 
-use crate::core::cache::Terms;
-
 fn keys(cache: &Cache<u64, u64>) -> Vec<u64> {
     let mut keys: Vec<u64> = cache.lock().iter(0).map(|(key, _)| *key).collect();
     keys.sort_unstable();
     keys
 }
 
+#[allow(clippy::unnecessary_wraps)] // as the others
 fn nothing(_: u64) -> Result<(), &'static str> {
     Ok(())
 }
