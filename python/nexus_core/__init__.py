@@ -29,7 +29,8 @@ from nexus_core._core import (
 )
 
 if TYPE_CHECKING:
-    from nexus_core.cache import Cache, cached
+    from nexus_core.cache import Cache
+    from nexus_core.cached_functions import cached
     from nexus_core.connection_pool import ConnectionPool
     from nexus_core.installation import install, uninstall
     from nexus_core.nexus_app import attach, detach
@@ -69,7 +70,7 @@ _LATER = {
     "ResourcePoolManager": "nexus_core.resource_pool_manager",
     "ThreadPool": "nexus_core.thread_pool",
     "attach": "nexus_core.nexus_app",
-    "cached": "nexus_core.cache",
+    "cached": "nexus_core.cached_functions",
     "detach": "nexus_core.nexus_app",
     "install": "nexus_core.installation",
     "uninstall": "nexus_core.installation",

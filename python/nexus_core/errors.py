@@ -354,6 +354,6 @@ class RecursiveLoad(NexusCoreError, RuntimeError):
     def __init__(self, key: object) -> None:
         self.key = key
         super().__init__(
-            f"the value of {key!r} is being computed by the caller, or by one who waits for the caller; "
-            "compute it without asking the cache for it"
+            f"the value of {key!r} is being computed by the caller, by one who waits for the caller, "
+            "or by a task whose event loop the caller would block: waiting for it would never end"
         )

@@ -15,7 +15,7 @@ import pytest
 
 from connection_pool.support import eventually
 from nexus_core import Cache, cached
-from nexus_core.cache import lru_cache
+from nexus_core.cached_functions import lru_cache
 from nexus_core.errors import RecursiveLoad
 
 calls: list[Any] = []

@@ -176,3 +176,15 @@ def test_prefixes_and_tags_remove_what_they_name(policy: Any) -> None:
     with pytest.raises(TypeError, match="tags must be strings"):
         cache.set("a", 1, tags=[1])  # type: ignore[list-item]
     assert "a" not in cache
+
+
+NUMBERS = [0, 1, -1, True, False, 0.0, -0.0, 1.0, 2**53, 2.0**53, 2**53 + 1, 2**2000, float("inf"), 1.5, 2**64, 2.0**64]
+
+
+@pytest.mark.parametrize("wrap", [lambda number: number, lambda number: (number, "x"), lambda number: ((number,),)])
+def test_numbers_are_equal_across_types_as_in_a_dict(wrap: Any) -> None:
+    for stored in NUMBERS:
+        cache: Cache[Any, int] = Cache(None)
+        cache[wrap(stored)] = 1
+        for asked in NUMBERS:
+            assert (wrap(asked) in cache) == (wrap(asked) in {wrap(stored): 1}), (stored, asked)

@@ -18,14 +18,12 @@ fn window_limit(most: u64) -> u64 {
 impl<K, V> Store<K, V> {
     /// An entry was used.
     #[inline]
-    pub(super) fn used(&mut self, slot: u32) {
+    pub(super) fn used(&mut self, slot: u32, hash: u64) {
         let (Some(most), Policy::TinyLfu) = (self.limits.max_weight, self.limits.policy) else {
             self.lists.refresh(slot);
             return;
         };
-        if let Some(hash) = self.entry(slot).map(|entry| entry.hash) {
-            self.sketch.see(hash);
-        }
+        self.sketch.see(hash);
         if self.lists.segment(slot) != Segment::Probation {
             self.lists.refresh(slot);
             return;

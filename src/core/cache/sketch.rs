@@ -3,19 +3,15 @@
 /// Each key has a counter in each of so many rows; the lowest counts.
 const ROWS: usize = 4;
 const MOST: u64 = 15;
-/// After so many sightings a place, all counters are halved: what was popular once fades.
-const SIGHTINGS: u32 = 10;
+/// After so many sightings a word, all counters are halved: what was popular once fades.
+const SIGHTINGS: usize = 10;
+/// All counters of a key are within so many words, which are one line of memory.
+const BLOCK: usize = 8;
 const SMALLEST: usize = 64;
 
-const SEEDS: [u64; ROWS] = [
-    0xc3a5_c85c_97cb_3127,
-    0xb492_b66f_be98_f273,
-    0x9ae1_6a3b_2f90_404f,
-    0xcbf2_9ce4_8422_2325,
-];
-
 pub(super) struct Sketch {
-    /// Sixteen counters a word, of which a key uses one in each of four words.
+    /// Sixteen counters a word, of which a key uses one in each of four words. A power of
+    /// two of them.
     words: Vec<u64>,
     sightings: u32,
 }
@@ -35,11 +31,11 @@ impl Sketch {
 
     /// Where the counter of a row is: the word, and by how much it is shifted.
     fn place(&self, spread: u64, row: usize) -> (usize, u32) {
-        let mixed = (spread ^ SEEDS[row]).wrapping_mul(SEEDS[row]);
-        let word = (mixed >> 32) as usize & (self.words.len() - 1);
-        // A quarter of a word for each row: two rows that meet in a word stay apart.
-        let counter = row as u64 * 4 + (spread & 3);
-        (word, counter as u32 * 4)
+        // Blocks go by the upper bits, counters by the lower: each row has two words.
+        let block = (spread >> 32) as usize & (self.words.len() / BLOCK - 1);
+        let within = (spread >> (row * 8)) as usize;
+        let word = block * BLOCK + row * 2 + (within & 1);
+        (word, ((within >> 1) as u32 & 15) * 4)
     }
 
     /// Makes room for so many keys. The counters of a doubled sketch are twice the same,
@@ -74,7 +70,7 @@ impl Sketch {
         }
         if has_grown {
             self.sightings += 1;
-            if self.sightings as usize >= SIGHTINGS as usize * self.words.len() {
+            if self.sightings as usize >= SIGHTINGS * self.words.len() {
                 self.age();
             }
         }

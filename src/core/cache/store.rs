@@ -196,7 +196,7 @@ impl<K, V> Store<K, V> {
             return None;
         };
         self.counts.hits += 1;
-        self.used(place.0);
+        self.used(place.0, hash);
         let entry = self.slots.get_mut(place.0 as usize)?.as_mut()?;
         entry.used = now;
         Some(&entry.value)
@@ -259,7 +259,10 @@ impl<K, V> Store<K, V> {
             return false;
         }
         match place {
-            Some(place) => self.replace(place, (key, value), now, terms, gone),
+            Some(place) => {
+                self.replace(place, (key, value), now, terms, gone);
+                self.used(place.0, hash);
+            }
             None => self.insert(hash, (key, value), now, terms),
         }
         let serial = self.last_serial;
@@ -341,7 +344,6 @@ impl<K, V> Store<K, V> {
             entry.tags = tags;
             entry.queued = end;
         }
-        self.used(slot);
         let cause = Cause::Replaced;
         self.counts.gone(cause);
         gone.push(Gone { key, value, cause });

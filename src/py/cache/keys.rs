@@ -59,15 +59,12 @@ fn tell_apart(one: &Bound<'_, PyAny>, other: &Bound<'_, PyAny>, depth: usize) ->
     match kind {
         Plain::None => Some(true),
         Plain::Text | Plain::Number => {
-            // SAFETY: attached; two texts or two numbers of the built-in types, whose
-            // comparison runs no Python code and allocates nothing that is collected.
-            let told =
-                unsafe { ffi::PyObject_RichCompareBool(one.as_ptr(), other.as_ptr(), ffi::Py_EQ) };
-            if told < 0 {
-                drop(PyErr::take(one.py()));
-                return None;
+            // Floats know how to compare with integers, and not the other way round.
+            if other.is_exact_instance_of::<PyFloat>() {
+                compare(other, one)
+            } else {
+                compare(one, other)
             }
-            Some(told == 1)
         }
         Plain::Bytes => {
             let one = one.cast_exact::<PyBytes>().ok()?;
@@ -91,6 +88,26 @@ fn tell_apart(one: &Bound<'_, PyAny>, other: &Bound<'_, PyAny>, depth: usize) ->
             }
             Some(true)
         }
+    }
+}
+
+/// What the type of the first says: of two texts, or of two numbers of the built-in types.
+///
+/// `PyObject_RichCompareBool` would look at the depth of the stack before, and at its limit
+/// make an error: an allocation, with which the garbage collector may begin.
+fn compare(one: &Bound<'_, PyAny>, other: &Bound<'_, PyAny>) -> Option<bool> {
+    // SAFETY: attached, and both are alive. The comparison of these types runs no Python
+    // code and allocates nothing that is collected; what it returns is owned here.
+    unsafe {
+        let compare = (*ffi::Py_TYPE(one.as_ptr())).tp_richcompare?;
+        let told = compare(one.as_ptr(), other.as_ptr(), ffi::Py_EQ);
+        if told.is_null() {
+            ffi::PyErr_Clear();
+            return None;
+        }
+        let (yes, no) = (told == ffi::Py_True(), told == ffi::Py_False());
+        ffi::Py_DECREF(told);
+        (yes || no).then_some(yes)
     }
 }
 

@@ -42,7 +42,7 @@ fn ratio(policy: Policy, capacity: u64, trace: &[u64]) -> f64 {
 
 #[test]
 fn on_zipf_tiny_lfu_finds_more_than_lru_does() {
-    let trace = zipf(1.0, 300_000);
+    let trace = zipf(1.0, 120_000);
     let (tiny, lru) = (
         ratio(Policy::TinyLfu, 1000, &trace),
         ratio(Policy::Lru, 1000, &trace),
@@ -53,7 +53,7 @@ fn on_zipf_tiny_lfu_finds_more_than_lru_does() {
 
 #[test]
 fn on_a_loop_larger_than_the_cache_lru_finds_nothing_and_tiny_lfu_much() {
-    let trace: Vec<u64> = (0..200_000).map(|step| step % 2000).collect();
+    let trace: Vec<u64> = (0..40_000).map(|step| step % 2000).collect();
     let (tiny, lru) = (
         ratio(Policy::TinyLfu, 1000, &trace),
         ratio(Policy::Lru, 1000, &trace),
