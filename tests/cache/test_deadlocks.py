@@ -227,3 +227,59 @@ def test_a_computation_that_forks_ends_in_both_processes() -> None:
         """,
         "0 True\n",
     )
+
+
+def test_threads_and_tasks_that_fail_and_are_cancelled_are_all_answered() -> None:
+    check(
+        """
+        import asyncio, random, time
+        cache = Cache(5, ttl=0.01)
+        wrong = []
+
+        def outcome(chance, key):
+            if chance.random() < 0.2:
+                raise ValueError(key)
+            return key
+
+        async def ask(seed):
+            chance = random.Random(seed)
+            async def compute(key):
+                await asyncio.sleep(chance.random() * 0.002)
+                return outcome(chance, key)
+            for _ in range(60):
+                key = chance.randrange(8)
+                task = asyncio.create_task(cache.aget_or_set(key, lambda key=key: compute(key)))
+                if chance.random() < 0.4:
+                    await asyncio.sleep(chance.random() * 0.002)
+                    task.cancel()
+                try:
+                    if await task != key:
+                        wrong.append(key)
+                except (ValueError, asyncio.CancelledError):
+                    pass
+
+        async def tasks():
+            await asyncio.gather(*(ask(seed) for seed in range(10)))
+
+        def threaded(seed):
+            chance = random.Random(seed)
+            for _ in range(400):
+                key = chance.randrange(8)
+                def compute():
+                    time.sleep(chance.random() * 0.0005)
+                    return outcome(chance, key)
+                try:
+                    if cache.get_or_set(key, compute) != key:
+                        wrong.append(key)
+                except ValueError:
+                    pass
+
+        threads = [threading.Thread(target=asyncio.run, args=(tasks(),)) for _ in range(2)]
+        threads += [threading.Thread(target=threaded, args=(seed,)) for seed in range(4)]
+        for thread in threads: thread.start()
+        for thread in threads: thread.join()
+        seen = cache.statistics()
+        print(wrong, seen.load.count == seen.insertions + seen.replaced, len(cache) <= 5)
+        """,
+        "[] True True\n",
+    )
