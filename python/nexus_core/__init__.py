@@ -29,6 +29,8 @@ from nexus_core._core import (
 )
 
 if TYPE_CHECKING:
+    from nexus_core.cache import Cache
+    from nexus_core.cached_functions import cached
     from nexus_core.connection_pool import ConnectionPool
     from nexus_core.installation import install, uninstall
     from nexus_core.nexus_app import attach, detach
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from nexus_core.thread_pool import ThreadPool
 
 __all__ = [
+    "Cache",
     "CancellationToken",
     "CompiledGraph",
     "ConnectionPool",
@@ -47,6 +50,7 @@ __all__ = [
     "ThreadPool",
     "__version__",
     "attach",
+    "cached",
     "detach",
     "install",
     "uninstall",
@@ -61,10 +65,12 @@ except (AttributeError, RuntimeError):  # a Python without it, or one that is go
 
 # What is for Nexus and Kailash, or needs asyncio, is imported when it is asked for.
 _LATER = {
+    "Cache": "nexus_core.cache",
     "ConnectionPool": "nexus_core.connection_pool",
     "ResourcePoolManager": "nexus_core.resource_pool_manager",
     "ThreadPool": "nexus_core.thread_pool",
     "attach": "nexus_core.nexus_app",
+    "cached": "nexus_core.cached_functions",
     "detach": "nexus_core.nexus_app",
     "install": "nexus_core.installation",
     "uninstall": "nexus_core.installation",

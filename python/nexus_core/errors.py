@@ -22,6 +22,7 @@ __all__ = [
     "PoolShutdown",
     "PoolTimeout",
     "QueueFull",
+    "RecursiveLoad",
     "RunCancelled",
     "RunTimeout",
     "ShutdownTimeout",
@@ -341,3 +342,18 @@ class PoolMisuse(PoolError, TypeError):
 
     def __init__(self, pool: str, what: str) -> None:
         super().__init__(pool, f"pool {pool!r}: {what}")
+
+
+class RecursiveLoad(NexusCoreError, RuntimeError):
+    """Who computes a cache's value asked for that value, and would wait for itself.
+
+    Attributes:
+        key: The key.
+    """
+
+    def __init__(self, key: object) -> None:
+        self.key = key
+        super().__init__(
+            f"the value of {key!r} is being computed by the caller, by one who waits for the caller, "
+            "or by a task whose event loop the caller would block: waiting for it would never end"
+        )

@@ -1,5 +1,6 @@
 //! Scheduling without Python: everything here is tested by `cargo nextest` alone.
 
+pub mod cache;
 pub mod connections;
 pub mod executor;
 pub mod graph;

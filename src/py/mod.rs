@@ -1,5 +1,6 @@
 //! Python bindings: thin, frozen classes over `crate::core`.
 
+mod cache;
 mod clients;
 mod connections;
 mod durations;
@@ -21,6 +22,7 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<engine::Places>()?;
     module.add_class::<engine::LoopMailbox>()?;
     module.add_function(wrap_pyfunction!(engine::collection, module)?)?;
+    cache::register(module)?;
     connections::register(module)?;
     task_graph::register(module)?;
     thread_pool::register(module)?;

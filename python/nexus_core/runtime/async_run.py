@@ -12,10 +12,10 @@ from typing import Any
 from kailash.sdk_exceptions import HardTimeLimitExceeded, SoftTimeLimitExceeded, WorkflowCancelledError
 
 from nexus_core._core import Places, RunOptions, WorkflowRun
+from nexus_core._mailboxes import mailbox_of
 from nexus_core.runtime.async_host import AsyncHost, Follower
 from nexus_core.runtime.clients import Client, current_client, has_left
 from nexus_core.runtime.compiler import CompiledWorkflow
-from nexus_core.runtime.mailboxes import mailbox_of
 
 __all__ = ["GRACE_SECONDS", "AsyncRun", "inside", "places_for"]
 

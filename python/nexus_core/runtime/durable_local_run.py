@@ -10,12 +10,12 @@ from typing import Any, TypeVar
 from kailash.runtime.execution_tracker import ExecutionTracker
 
 from nexus_core._core import Places, WorkflowRun
+from nexus_core._mailboxes import mailbox_of
 from nexus_core.runtime.async_run import GRACE_SECONDS
 from nexus_core.runtime.compiler import CompiledWorkflow
 from nexus_core.runtime.confirmations import Confirmations
 from nexus_core.runtime.durability import Durability
 from nexus_core.runtime.host import RunHost
-from nexus_core.runtime.mailboxes import mailbox_of
 
 __all__ = ["LoopDriver", "Resumption", "TrackedHost", "resumption_for", "run_on"]
 

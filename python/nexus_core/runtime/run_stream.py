@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from typing import Any
 
+from nexus_core._mailboxes import mailbox_of
 from nexus_core.runtime.events import (
     NodeFailed,
     NodeFinished,
@@ -19,7 +20,6 @@ from nexus_core.runtime.events import (
     RunFinished,
     RunStarted,
 )
-from nexus_core.runtime.mailboxes import mailbox_of
 
 __all__ = ["EventBuffer"]
 

@@ -1,0 +1,32 @@
+//! A cache that never calls its keys or values while it is locked.
+//!
+//! Keys and values are whatever the caller holds. Whether two keys are equal may be known
+//! at once, or only by asking code that may do anything, this cache included; that code
+//! runs unlocked, and what it said is acted on only if it still concerns what is there
+//! (see [`Cache::at`]). What leaves the cache is handed to the caller, who drops it, and
+//! tells whoever wants to know, after the lock is released.
+
+mod counts;
+mod expiry;
+mod flight;
+mod lists;
+mod locked;
+mod policy;
+mod sketch;
+mod store;
+mod tags;
+#[cfg(test)]
+mod tests;
+mod waits;
+
+pub use counts::{Counts, Gauges};
+pub use flight::{Ending, Flight};
+pub use locked::{Cache, Question};
+pub use store::{Cause, Found, Gone, Limits, Place, Policy, Store, Terms};
+pub use waits::{Agent, Deadlock, Waiting, wait_for};
+
+/// A moment in nanoseconds, on whatever clock the caller goes by.
+pub type Nanos = u64;
+
+/// No moment comes this late.
+pub const NEVER: Nanos = Nanos::MAX;

@@ -1,0 +1,121 @@
+//! Who waits for whom, so that nobody waits for themselves.
+
+use std::cell::Cell;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::core::locks::Mutex;
+use crate::core::threads::ForkLocal;
+
+/// Whoever computes or waits: a thread, or a task of an event loop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Agent {
+    thread: u64,
+    /// What tells a task from others; 0 for the thread itself.
+    task: u64,
+}
+
+impl Agent {
+    /// The calling thread, or a task on it.
+    pub fn here(task: u64) -> Self {
+        static LAST: AtomicU64 = AtomicU64::new(0);
+        thread_local! {
+            static NUMBER: Cell<u64> = const { Cell::new(0) };
+        }
+        if NUMBER.get() == 0 {
+            NUMBER.set(LAST.fetch_add(1, Ordering::Relaxed) + 1);
+        }
+        let thread = NUMBER.get();
+        Self { thread, task }
+    }
+
+    fn thread(self) -> Self {
+        Self { task: 0, ..self }
+    }
+
+    /// Whether `owner` cannot go on while this agent waits: it is the same, or it is on
+    /// a thread that would be blocked, or that it blocks itself.
+    fn holds_up(self, owner: Self) -> bool {
+        self.thread == owner.thread
+            && (self.task == 0 || owner.task == 0 || self.task == owner.task)
+    }
+}
+
+/// Waiting would never end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Deadlock;
+
+type Waits = HashMap<Agent, Agent>;
+
+static WAITS: ForkLocal<Mutex<Waits>> = ForkLocal::new(|| Mutex::new(HashMap::new()));
+
+/// Until it is dropped, one agent is known to wait for another.
+#[derive(Debug)]
+pub struct Waiting(Agent);
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        WAITS.get().lock().remove(&self.0);
+    }
+}
+
+/// Notes that `waiter` waits for `owner`, unless that one waits for it already, directly
+/// or through others.
+pub fn wait_for(waiter: Agent, owner: Agent) -> Result<Waiting, Deadlock> {
+    let mut waits = WAITS.get().lock();
+    let mut next = Some(owner);
+    // No longer than the longest chain that there could be.
+    for _ in 0..=waits.len() {
+        let Some(agent) = next else { break };
+        if waiter.holds_up(agent) {
+            return Err(Deadlock);
+        }
+        next = waits
+            .get(&agent)
+            .or_else(|| waits.get(&agent.thread()))
+            .copied();
+    }
+    waits.insert(waiter, owner);
+    Ok(Waiting(waiter))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn agent(thread: u64, task: u64) -> Agent {
+        let thread = thread + 1_000_000;
+        Agent { thread, task }
+    }
+
+    #[test]
+    fn nobody_waits_for_themselves() {
+        assert_eq!(wait_for(agent(1, 0), agent(1, 0)).err(), Some(Deadlock));
+        assert_eq!(wait_for(agent(1, 7), agent(1, 7)).err(), Some(Deadlock));
+    }
+
+    #[test]
+    fn a_thread_does_not_wait_for_a_task_that_runs_on_it() {
+        assert!(wait_for(agent(1, 0), agent(1, 7)).is_err());
+        assert!(wait_for(agent(1, 7), agent(1, 0)).is_err());
+        assert!(wait_for(agent(2, 0), agent(1, 7)).is_ok());
+    }
+
+    #[test]
+    fn tasks_of_one_thread_wait_for_one_another_but_not_in_a_ring() {
+        let first = wait_for(agent(11, 1), agent(11, 2));
+        let second = wait_for(agent(11, 2), agent(11, 3));
+        assert!(first.is_ok() && second.is_ok());
+        assert!(wait_for(agent(11, 3), agent(11, 1)).is_err());
+        drop(second);
+        assert!(wait_for(agent(11, 3), agent(11, 1)).is_ok());
+    }
+
+    #[test]
+    fn a_ring_across_threads_is_seen_through_a_blocked_loop() {
+        // Thread 22 is blocked, and so its task 5 is.
+        let blocked = wait_for(agent(22, 0), agent(23, 0));
+        assert!(blocked.is_ok());
+        assert!(wait_for(agent(23, 0), agent(22, 5)).is_err());
+    }
+}

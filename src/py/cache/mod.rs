@@ -1,0 +1,22 @@
+//! A cache of Python objects.
+
+// What is written on its classes and methods are Python docstrings, not Markdown.
+#![allow(clippy::doc_markdown, clippy::doc_link_with_quotes)]
+
+mod arguments;
+mod call;
+mod home;
+mod keys;
+mod load;
+mod loading;
+mod mapping;
+mod native;
+mod weigh;
+
+use pyo3::prelude::*;
+
+pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<native::NativeCache>()?;
+    module.add_class::<call::CachedCall>()?;
+    module.add_class::<load::Load>()
+}
