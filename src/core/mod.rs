@@ -3,6 +3,7 @@
 pub mod connections;
 pub mod executor;
 pub mod graph;
+pub mod keys;
 pub mod locks;
 pub mod metrics;
 pub mod schedule;
