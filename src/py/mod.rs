@@ -5,6 +5,7 @@ mod connections;
 mod durations;
 mod engine;
 mod errors;
+mod keys;
 mod task_graph;
 mod thread_pool;
 mod values;
@@ -22,6 +23,7 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<engine::LoopMailbox>()?;
     module.add_function(wrap_pyfunction!(engine::collection, module)?)?;
     connections::register(module)?;
+    module.add_function(wrap_pyfunction!(keys::digest, module)?)?;
     task_graph::register(module)?;
     thread_pool::register(module)?;
     workflow::register(module)?;
