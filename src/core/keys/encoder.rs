@@ -50,8 +50,16 @@ impl Encoder {
     /// An int that fits in 64 bits.
     #[inline]
     pub fn int(&mut self, int: i64) {
-        let bytes = int.to_le_bytes();
-        self.long_int(&bytes);
+        // The bits that tell, and one for the sign; nothing at all for a zero.
+        let bits = 65 - (int ^ (int >> 63)).leading_zeros();
+        let length = if int == 0 { 0 } else { bits.div_ceil(8) };
+        let mut form = [0; 10];
+        form[0] = Tag::Int as u8;
+        form[1] = length as u8;
+        form[2..].copy_from_slice(&int.to_le_bytes());
+        self.room();
+        self.collected
+            .extend_from_slice(&form[..2 + length as usize]);
     }
 
     /// An int of any size: two's complement, little-endian, of any length that
@@ -92,8 +100,15 @@ impl Encoder {
     /// A tag, a length and as many bytes.
     #[inline]
     pub fn bytes(&mut self, tag: Tag, bytes: &[u8]) {
-        self.open(tag, bytes.len());
-        self.raw(bytes);
+        if bytes.len() < 0x80 {
+            self.room();
+            self.collected
+                .extend_from_slice(&[tag as u8, bytes.len() as u8]);
+            self.collected.extend_from_slice(bytes);
+        } else {
+            self.open(tag, bytes.len());
+            self.raw(bytes);
+        }
     }
 
     /// Text of code points below 256.

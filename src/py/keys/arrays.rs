@@ -13,6 +13,7 @@ use pyo3::{
 };
 
 impl<'py> Walk<'_, 'py> {
+    #[inline(never)]
     pub(super) fn array(
         &mut self,
         numpy: &Numpy,
@@ -52,6 +53,7 @@ impl<'py> Walk<'_, 'py> {
     }
 
     /// Arrays that hold objects, element by element.
+    #[inline(never)]
     fn elements(&mut self, array: &Bound<'py, PyAny>, into: &mut Encoder) -> Told {
         let py = self.py;
         let items = array
@@ -68,6 +70,7 @@ impl<'py> Walk<'_, 'py> {
         Ok(())
     }
 
+    #[inline(never)]
     pub(super) fn array_scalar(
         &mut self,
         numpy: &Numpy,

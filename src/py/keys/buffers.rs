@@ -28,6 +28,7 @@ impl<'py> Walk<'_, 'py> {
         }
     }
 
+    #[inline(never)]
     pub(super) fn byte_array(&mut self, bytes: &Bound<'py, PyByteArray>, into: &mut Encoder) {
         with_critical_section(bytes, || {
             // SAFETY: the thread stays attached, runs no Python code, and holds
@@ -37,6 +38,7 @@ impl<'py> Walk<'_, 'py> {
     }
 
     /// A view is told by what it shows, not by whose memory that is.
+    #[inline(never)]
     pub(super) fn memory_view(&mut self, view: &Bound<'py, PyAny>, into: &mut Encoder) -> Told {
         let py = self.py;
         let buffer = PyUntypedBuffer::get(view)

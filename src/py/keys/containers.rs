@@ -21,11 +21,13 @@ use std::cmp::Ordering;
 type Entry<'py> = (Bound<'py, PyAny>, Bound<'py, PyAny>);
 
 impl<'py> Walk<'_, 'py> {
+    #[inline(never)]
     pub(super) fn list(&mut self, list: &Bound<'py, PyAny>, into: &mut Encoder) -> Told {
         let items = list.cast_exact::<PyList>().map_err(PyErr::from)?.to_tuple();
         self.items(list, &items, Tag::List, into)
     }
 
+    #[inline(never)]
     pub(super) fn tuple(&mut self, tuple: &Bound<'py, PyAny>, into: &mut Encoder) -> Told {
         let items = tuple.cast_exact::<PyTuple>().map_err(PyErr::from)?;
         self.items(tuple, items, Tag::Tuple, into)
@@ -46,6 +48,7 @@ impl<'py> Walk<'_, 'py> {
         Ok(())
     }
 
+    #[inline(never)]
     pub(super) fn set(&mut self, set: &Bound<'py, PyAny>, tag: Tag, into: &mut Encoder) -> Told {
         let items: Vec<_> = set.try_iter()?.collect::<PyResult<_>>()?;
         let mut digests = Vec::with_capacity(items.len());
@@ -59,6 +62,7 @@ impl<'py> Walk<'_, 'py> {
         Ok(())
     }
 
+    #[inline(never)]
     pub(super) fn dict(&mut self, dict: &Bound<'py, PyAny>, into: &mut Encoder) -> Told {
         let entries = entries(dict.cast_exact::<PyDict>().map_err(PyErr::from)?);
         if entries
@@ -81,6 +85,7 @@ impl<'py> Walk<'_, 'py> {
     }
 
     /// A dict with nothing but text for keys.
+    #[inline(never)]
     fn text_dict(
         &mut self,
         dict: &Bound<'py, PyAny>,

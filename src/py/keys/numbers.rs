@@ -38,6 +38,7 @@ impl<'py> Walk<'_, 'py> {
     }
 
     /// `1.0` and `1.00` are two: a program can tell them apart.
+    #[inline(never)]
     pub(super) fn decimal(&mut self, decimal: &Bound<'py, PyAny>, into: &mut Encoder) -> Told {
         let text = decimal.str()?;
         // The context of the thread says whether the exponent's E is a capital.

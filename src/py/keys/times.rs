@@ -17,6 +17,7 @@ use pyo3::{
 
 impl<'py> Walk<'_, 'py> {
     /// Whether `value` is one of these; if so it is told.
+    #[inline(never)]
     pub(super) fn time(
         &mut self,
         value: &Bound<'py, PyAny>,

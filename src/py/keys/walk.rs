@@ -133,6 +133,7 @@ impl<'a, 'py> Walk<'a, 'py> {
     }
 
     /// What Python makes of a value whose type is not known here.
+    #[inline(never)]
     fn reduced(&mut self, value: &Bound<'py, PyAny>, into: &mut Encoder) -> Told {
         let reduced = self.reduce.call1((value,))?;
         if let Ok(reason) = reduced.cast_exact::<PyString>() {
