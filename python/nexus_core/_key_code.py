@@ -11,12 +11,13 @@ import sys
 import sysconfig
 import types
 import typing
+from collections import namedtuple
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from nexus_core._core import __version__
-from nexus_core._key_reductions import Reduction, has_plain_layout, reduction
+from nexus_core._key_reductions import Reduction, has_plain_layout, name_of, reduction
 
 __all__ = ["CodeReduction", "root_version"]
 
@@ -29,6 +30,7 @@ _BUILTIN_CALLABLES = (
     types.WrapperDescriptorType,
 )
 _CACHED = type(functools.lru_cache(lambda: None))
+_FIELD_OF_TUPLE: Any = type(vars(namedtuple("_Any", "field"))["field"])
 _ALIASES = (types.GenericAlias, types.UnionType, type(typing.List[int]), type(typing.Any))  # noqa: UP006
 
 
@@ -108,6 +110,8 @@ class CodeReduction:
             return type(value).__name__, {"function": value.__func__}
         if type(value) is property:
             return "property", {"get": value.fget, "set": value.fset, "delete": value.fdel}
+        if type(value) is _FIELD_OF_TUPLE:
+            return "field", {"index": value.__reduce__()[1][0]}
         if type(value) is functools.partial:
             return "partial", {"function": value.func, "args": value.args, "keywords": dict(value.keywords)}
         if type(value) is functools.cached_property:
@@ -121,10 +125,14 @@ class CodeReduction:
         if isinstance(value, _ALIASES):
             return "type", {"shown": repr(value)}
         if type(value).__module__ == "numpy" and type(value).__name__ == "ufunc":
-            return "ufunc", {"name": value.__name__, "version": _version("numpy")}
+            return _ufunc(value)
         found = reduction(value)
-        if isinstance(found, str) and hasattr(value, "__dict__"):
-            return self._instance(value, found)
+        if isinstance(found, str):
+            return self._instance(value, found) if hasattr(value, "__dict__") else found
+        cls = type(value)
+        if _version(cls.__module__) is None:
+            # What its methods do is code as well.
+            return found[0], {**found[1], "its class": cls}
         return found
 
     def _instance(self, value: Any, reason: str) -> Reduction:
@@ -138,7 +146,8 @@ class CodeReduction:
     def _function(self, function: types.FunctionType) -> Reduction:
         version = _version(function.__module__)
         name = f"{function.__module__}:{function.__qualname__}"
-        if version is not None:
+        # Many may share a name such as f.<locals>.g.
+        if version is not None and name_of(function):
             return "installed function", {"name": name, "version": version}
         told = {"name": name, "code": function.__code__}
         if (number := self._number(function)) is not None:
@@ -155,17 +164,28 @@ class CodeReduction:
     def _class(self, cls: type) -> Reduction:
         version = _version(cls.__module__)
         name = f"{cls.__module__}:{cls.__qualname__}"
-        if version is not None:
+        if version is not None and name_of(cls):
             return "installed class", {"name": name, "version": version}
         members = _members(cls)
         if (number := self._number(cls)) is not None:
             code = {key: held.__code__ for key, held in members.items() if isinstance(held, types.FunctionType)}
             return "class again", {"name": name, "code": code, "number": number}
-        return "class", {"name": name, "bases": list(cls.__bases__), "members": members}
+        if (fields := vars(cls).get("__pydantic_fields__")) is not None:
+            # Defaults and constraints are nowhere else in the class.
+            members["__pydantic_fields__"] = shown = {key: repr(field) for key, field in fields.items()}
+            if any(" at 0x" in text for text in shown.values()):
+                return "its fields can only be shown by addresses"
+        return "class", {"name": name, "type": type(cls), "bases": list(cls.__bases__), "members": members}
 
 
 def _version(module: str | None) -> str | None:
     return root_version((module or "").partition(".")[0])
+
+
+def _ufunc(value: Any) -> Reduction:
+    if getattr(sys.modules.get("numpy"), value.__name__, None) is not value:
+        return "it is not one of numpy's own functions"
+    return "ufunc", {"name": value.__name__, "version": _version("numpy")}
 
 
 def _builtin(value: Any) -> Reduction:

@@ -9,7 +9,7 @@ import ipaddress
 import pathlib
 import sys
 import threading
-from collections import Counter, OrderedDict, deque
+from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
@@ -37,6 +37,8 @@ _STANDARD: dict[type, Callable[[Any], dict[str, Any]]] = {
     # Two of these with another order are not equal.
     OrderedDict: lambda value: {"items": list(value.items())},
     Counter: lambda value: {"counts": dict(value)},
+    # Known as data only without a factory, and in code by what the factory does.
+    defaultdict: lambda value: {"default_factory": value.default_factory, "items": dict(value)},
     deque: lambda value: {"items": list(value), "maxlen": value.maxlen},
     array.array: lambda value: {"typecode": value.typecode, "items": value.tobytes()},
     pathlib.PurePosixPath: lambda value: {"path": str(value)},
@@ -110,16 +112,16 @@ def reduction(value: Any) -> Reduction:
     return _UNKNOWN
 
 
-def name_of(cls: type) -> str | None:
-    """A class's module and qualified name, if it is what is found there.
+def name_of(value: Any) -> str | None:
+    """The module and qualified name of a class or function, if it is what is found there.
 
     Args:
-        cls: A class. Two that exist at the same time never get the same name.
+        value: A class or function. Two that exist at the same time never get the same name.
     """
-    found: Any = sys.modules.get(cls.__module__)
-    for part in cls.__qualname__.split("."):
+    found: Any = sys.modules.get(value.__module__)
+    for part in value.__qualname__.split("."):
         found = getattr(found, part, None)
-    return f"{cls.__module__}:{cls.__qualname__}" if found is cls else None
+    return f"{value.__module__}:{value.__qualname__}" if found is value else None
 
 
 def has_plain_layout(cls: type) -> bool:

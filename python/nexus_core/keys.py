@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -108,8 +109,6 @@ def function_digest(function: Callable[..., Any]) -> bytes:
         >>> function_digest(lambda x: x + 1) == function_digest(lambda x: x + 2)
         False
     """
-    import sys
-
     parts = (sys.implementation.name, *sys.version_info[:2], function)
     return _digest(parts, "function", CodeReduction())
 

@@ -34,7 +34,7 @@ class Plain:
     y: Any
 
 
-Pair = namedtuple("Pair", "x y")  # noqa: PYI024
+Pair = namedtuple("Pair", "x y")
 
 
 class ListSubclass(list[Any]):

@@ -2,7 +2,7 @@
 
 use super::{
     Tag,
-    digest::{Digest, FORM},
+    digest::{Digest, Entry, FORM},
 };
 
 /// What is collected before it is hashed. BLAKE3 is fastest on 16 KiB at a
@@ -120,13 +120,13 @@ impl Encoder {
     /// Text that has code points from 256 up, but none above 65,535.
     pub fn text2(&mut self, units: &[u16]) {
         self.open(Tag::Text2, units.len());
-        self.units(units, |unit| unit.to_le_bytes());
+        self.units(units, u16::to_le_bytes);
     }
 
     /// Text that has code points above 65,535.
     pub fn text4(&mut self, units: &[u32]) {
         self.open(Tag::Text4, units.len());
-        self.units(units, |unit| unit.to_le_bytes());
+        self.units(units, u32::to_le_bytes);
     }
 
     fn units<T: Copy, const N: usize>(&mut self, units: &[T], bytes: impl Fn(T) -> [u8; N]) {
@@ -137,12 +137,12 @@ impl Encoder {
         }
     }
 
-    /// A count and the digests of what has no order.
-    pub fn unordered(&mut self, tag: Tag, digests: &mut [Digest]) {
-        digests.sort_unstable();
-        self.open(tag, digests.len());
-        for digest in digests {
-            self.raw(&digest.0);
+    /// A count and the entries of what has no order.
+    pub fn unordered(&mut self, tag: Tag, entries: &mut [Entry]) {
+        entries.sort_unstable();
+        self.open(tag, entries.len());
+        for entry in entries {
+            self.raw(entry.as_bytes());
         }
     }
 
@@ -150,11 +150,25 @@ impl Encoder {
     pub fn finish(mut self) -> Digest {
         match self.hasher.take() {
             None => Digest::of(&self.collected),
-            Some(mut hasher) => {
-                hasher.update(&self.collected);
-                Digest(*hasher.finalize().as_bytes())
-            }
+            Some(hasher) => self.digest_with(hasher),
         }
+    }
+
+    /// What stands for all that was written, as one entry among others. The
+    /// encoder is then as new.
+    pub fn take_entry(&mut self) -> Entry {
+        let entry = match self.hasher.take() {
+            None => Entry::of(&self.collected),
+            Some(hasher) => self.digest_with(hasher).into(),
+        };
+        self.collected.clear();
+        entry
+    }
+
+    #[cold]
+    fn digest_with(&self, mut hasher: Box<blake3::Hasher>) -> Digest {
+        hasher.update(&self.collected);
+        Digest(*hasher.finalize().as_bytes())
     }
 
     /// LEB128.

@@ -11,9 +11,9 @@
 //!   of another one, and `["ab", "c"]` cannot pass for `["a", "bc"]`.
 //! - Numbers are little-endian; ints are in two's complement, no longer than
 //!   needed.
-//! - What has no order is told as the sorted digests of its entries. A dict
-//!   with nothing but text for keys is told entry by entry, in the order of the
-//!   keys' code units: one pass instead of one digest an entry.
+//! - What has no order is told as its sorted entries: the digest of each, or
+//!   its form where that is no longer. A dict with nothing but text for keys is
+//!   told in the order of the keys' code points, in one pass.
 //!
 //! The form is part of what users store: a digest may only change together
 //! with [`FORM`], and the golden tests say when it has.
@@ -25,7 +25,7 @@ mod tag;
 mod tests;
 
 pub use self::{
-    digest::{Digest, FORM},
+    digest::{Digest, Entry, FORM},
     encoder::Encoder,
     tag::Tag,
 };

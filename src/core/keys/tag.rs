@@ -30,13 +30,13 @@ pub enum Tag {
     List = 12,
     /// Count, values.
     Tuple = 13,
-    /// Count, sorted digests of the values.
+    /// Count, sorted entries: the values.
     Set = 14,
-    /// Count, sorted digests of the values.
+    /// Count, sorted entries: the values.
     FrozenSet = 15,
     /// Count, keys and values in the order of the keys, which are all text.
     TextDict = 16,
-    /// Count, sorted digests of the entries: each a key and a value.
+    /// Count, sorted entries: each a key and a value.
     Dict = 17,
     /// Three ints.
     Date = 18,

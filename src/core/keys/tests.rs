@@ -185,18 +185,66 @@ proptest! {
 
     #[test]
     fn what_has_no_order_is_the_same_in_any(
-        mut digests in prop::collection::vec(any::<[u8; 32]>().prop_map(Digest), 0..20),
+        values in prop::collection::vec(values(), 0..12),
         seed in any::<usize>(),
     ) {
-        let told = |digests: &mut [Digest]| {
-            let mut encoder = Encoder::new();
-            encoder.unordered(Tag::Set, digests);
-            encoder.finish()
-        };
-        let one = told(&mut digests.clone());
-        let turns = seed % digests.len().max(1);
-        digests.rotate_left(turns);
-        prop_assert_eq!(one, told(&mut digests));
+        let mut turned = values.clone();
+        turned.rotate_left(seed % values.len().max(1));
+        prop_assert_eq!(unordered(&values), unordered(&turned));
+    }
+
+    #[test]
+    fn what_has_no_order_counts_all_its_entries(
+        values in prop::collection::vec(values(), 1..12),
+        seed in any::<usize>(),
+        other in values(),
+    ) {
+        let place = seed % values.len();
+        let mut less = values.clone();
+        less.remove(place);
+        prop_assert_ne!(unordered(&values), unordered(&less));
+        let mut changed = values.clone();
+        changed[place] = other.clone();
+        prop_assert_eq!(unordered(&values) == unordered(&changed), values[place] == other);
+    }
+}
+
+fn unordered(values: &[Value]) -> Digest {
+    let mut own = Encoder::new();
+    let mut entries: Vec<_> = values
+        .iter()
+        .map(|value| {
+            value.tell(&mut own);
+            own.take_entry()
+        })
+        .collect();
+    let mut encoder = Encoder::new();
+    encoder.unordered(Tag::Set, &mut entries);
+    encoder.finish()
+}
+
+/// A form as long as a digest is not taken for one.
+#[test]
+fn entries_are_told_by_their_forms_or_digests() {
+    for length in [0, 1, 29, 30, 31, 32, 33, 16_383, 16_384, 50_000] {
+        let value = Value::Bytes(vec![5; length]);
+        let mut own = Encoder::new();
+        value.tell(&mut own);
+        let form = (length < 100).then(|| own.written().to_vec());
+        let entry = own.take_entry();
+        match form {
+            Some(form) if form.len() <= 32 => {
+                assert_eq!(entry.as_bytes()[0], form.len() as u8);
+                assert_eq!(&entry.as_bytes()[1..], form);
+            }
+            _ => {
+                assert_eq!(entry.as_bytes()[0], 0xff);
+                assert_eq!(entry.as_bytes()[1..], value.digest().0);
+            }
+        }
+        // Nothing of it is left.
+        Value::None.tell(&mut own);
+        assert_eq!(own.take_entry().as_bytes(), [1, 0]);
     }
 }
 
@@ -253,9 +301,8 @@ fn digests_stay_what_they_were() {
         Value::Text1(b"text".to_vec()),
     ])
     .digest();
-    let shown: String = digest.0.iter().map(|byte| format!("{byte:02x}")).collect();
     assert_eq!(
-        shown,
+        blake3::Hash::from_bytes(digest.0).to_hex().as_str(),
         "213b2ccf482741693e081a47c649fffa4c8b8b1823668c93bc1cad53dd9775f8"
     );
 }

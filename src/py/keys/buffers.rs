@@ -28,15 +28,6 @@ impl<'py> Walk<'_, 'py> {
         }
     }
 
-    #[inline(never)]
-    pub(super) fn byte_array(&mut self, bytes: &Bound<'py, PyByteArray>, into: &mut Encoder) {
-        with_critical_section(bytes, || {
-            // SAFETY: the thread stays attached, runs no Python code, and holds
-            // the object's lock where there is no GIL, until the slice is gone.
-            into.bytes(Tag::ByteArray, unsafe { bytes.as_bytes() });
-        });
-    }
-
     /// A view is told by what it shows, not by whose memory that is.
     #[inline(never)]
     pub(super) fn memory_view(&mut self, view: &Bound<'py, PyAny>, into: &mut Encoder) -> Told {
@@ -79,6 +70,14 @@ impl<'py> Walk<'_, 'py> {
         }
         Ok(())
     }
+}
+
+pub(super) fn byte_array(bytes: &Bound<'_, PyByteArray>, into: &mut Encoder) {
+    with_critical_section(bytes, || {
+        // SAFETY: the thread stays attached, runs no Python code, and holds
+        // the object's lock where there is no GIL, until the slice is gone.
+        into.bytes(Tag::ByteArray, unsafe { bytes.as_bytes() });
+    });
 }
 
 /// The memory of a contiguous buffer. It is read while the thread stays

@@ -9,7 +9,7 @@ use super::{
     walk::{Walk, entries},
 };
 use crate::{
-    core::keys::{Digest, Encoder, Tag},
+    core::keys::{Encoder, Tag},
     py::values::Units,
 };
 use pyo3::{
@@ -51,14 +51,14 @@ impl<'py> Walk<'_, 'py> {
     #[inline(never)]
     pub(super) fn set(&mut self, set: &Bound<'py, PyAny>, tag: Tag, into: &mut Encoder) -> Told {
         let items: Vec<_> = set.try_iter()?.collect::<PyResult<_>>()?;
-        let mut digests = Vec::with_capacity(items.len());
+        let mut told = Vec::with_capacity(items.len());
+        let mut own = Encoder::new();
         for item in &items {
-            digests.push(
-                self.digest(|walk, own| walk.value(item, own))
-                    .map_err(|refusal| refusal.inside(set, key_segment(item)))?,
-            );
+            self.value(item, &mut own)
+                .map_err(|refusal| refusal.inside(set, key_segment(item)))?;
+            told.push(own.take_entry());
         }
-        into.unordered(tag, &mut digests);
+        into.unordered(tag, &mut told);
         Ok(())
     }
 
@@ -71,16 +71,16 @@ impl<'py> Walk<'_, 'py> {
         {
             return self.text_dict(dict, entries, into);
         }
-        let mut digests = Vec::with_capacity(entries.len());
+        let mut told = Vec::with_capacity(entries.len());
+        let mut own = Encoder::new();
         for (key, value) in &entries {
-            digests.push(self.digest(|walk, own| {
-                walk.value(key, own)
-                    .map_err(|refusal| refusal.inside(dict, ".keys()".to_owned()))?;
-                walk.value(value, own)
-                    .map_err(|refusal| refusal.inside(dict, key_segment(key)))
-            })?);
+            self.value(key, &mut own)
+                .map_err(|refusal| refusal.inside(dict, ".keys()".to_owned()))?;
+            self.value(value, &mut own)
+                .map_err(|refusal| refusal.inside(dict, key_segment(key)))?;
+            told.push(own.take_entry());
         }
-        into.unordered(Tag::Dict, &mut digests);
+        into.unordered(Tag::Dict, &mut told);
         Ok(())
     }
 
@@ -112,16 +112,6 @@ impl<'py> Walk<'_, 'py> {
                 .map_err(|refusal| refusal.inside(dict, key_segment(key)))?;
         }
         Ok(())
-    }
-
-    /// The digest of what `tell` says.
-    fn digest(
-        &mut self,
-        tell: impl FnOnce(&mut Self, &mut Encoder) -> Told,
-    ) -> Result<Digest, Box<super::refusal::Refusal>> {
-        let mut own = Encoder::new();
-        tell(self, &mut own)?;
-        Ok(own.finish())
     }
 }
 

@@ -36,15 +36,14 @@ impl<'py> Walk<'_, 'py> {
         into.long_int(bytes.cast::<PyBytes>().map_err(PyErr::from)?.as_bytes());
         Ok(())
     }
+}
 
-    /// `1.0` and `1.00` are two: a program can tell them apart.
-    #[inline(never)]
-    pub(super) fn decimal(&mut self, decimal: &Bound<'py, PyAny>, into: &mut Encoder) -> Told {
-        let text = decimal.str()?;
-        // The context of the thread says whether the exponent's E is a capital.
-        let text = text.to_string_lossy().to_ascii_uppercase();
-        into.tag(Tag::Decimal);
-        into.text1(text.as_bytes());
-        Ok(())
-    }
+/// `1.0` and `1.00` are two: a program can tell them apart.
+pub(super) fn decimal(decimal: &Bound<'_, PyAny>, into: &mut Encoder) -> Told {
+    let text = decimal.str()?;
+    // The context of the thread says whether the exponent's E is a capital.
+    let text = text.to_string_lossy().to_ascii_uppercase();
+    into.tag(Tag::Decimal);
+    into.text1(text.as_bytes());
+    Ok(())
 }

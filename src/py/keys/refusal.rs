@@ -41,6 +41,10 @@ impl From<PyErr> for Box<Refusal> {
     }
 }
 
+#[allow(
+    clippy::unnecessary_box_returns,
+    reason = "every step returns one, and the steps that succeed should not make room for it"
+)]
 impl Refusal {
     fn new(why: Why) -> Box<Self> {
         Box::new(Self {

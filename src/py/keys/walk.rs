@@ -2,6 +2,8 @@
 
 use super::{
     MAX_DEPTH,
+    buffers::byte_array,
+    numbers::decimal,
     refusal::{Refusal, Told, key_segment},
     types::Types,
 };
@@ -88,7 +90,7 @@ impl<'a, 'py> Walk<'a, 'py> {
             into.complex(complex.real(), complex.imag());
             Ok(())
         } else if let Ok(bytes) = value.cast_exact::<PyByteArray>() {
-            self.byte_array(bytes, into);
+            byte_array(bytes, into);
             Ok(())
         } else if value.is_exact_instance_of::<PyMemoryView>() {
             self.nested(value, |walk| walk.memory_view(value, into))
@@ -97,7 +99,7 @@ impl<'a, 'py> Walk<'a, 'py> {
         } else {
             let types = Types::get(self.py)?;
             if types.is_decimal(value) {
-                self.decimal(value, into)
+                decimal(value, into)
             } else if types.is_uuid(value) {
                 into.tag(Tag::Uuid);
                 let int = value.getattr(pyo3::intern!(self.py, "int"))?;
