@@ -183,9 +183,10 @@ def _version(module: str | None) -> str | None:
 
 
 def _ufunc(value: Any) -> Reduction:
-    if getattr(sys.modules.get("numpy"), value.__name__, None) is not value:
+    name: str = value.__name__
+    if getattr(sys.modules.get("numpy"), name, None) is not value:
         return "it is not one of numpy's own functions"
-    return "ufunc", {"name": value.__name__, "version": _version("numpy")}
+    return "ufunc", {"name": name, "version": _version("numpy")}
 
 
 def _builtin(value: Any) -> Reduction:
