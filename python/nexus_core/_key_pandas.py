@@ -38,9 +38,9 @@ def pandas_reduction(value: Any) -> Reduction | None:
     if isinstance(value, pandas.api.extensions.ExtensionArray):
         return _array(pandas, value)
     if cls is pandas.Timestamp:
-        return "pandas.Timestamp", {"value": value._value, "unit": value.unit, "fold": value.fold, "tz": value.tzinfo}
+        return "pandas.Timestamp", {"value": value.asm8, "fold": value.fold, "tz": value.tzinfo}
     if cls is pandas.Timedelta:
-        return "pandas.Timedelta", {"value": value._value, "unit": value.unit}
+        return "pandas.Timedelta", {"value": value.asm8}
     if cls is pandas.Interval:
         return "pandas.Interval", {"left": value.left, "right": value.right, "closed": value.closed}
     if cls is pandas.Period:

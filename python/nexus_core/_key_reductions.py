@@ -28,27 +28,31 @@ _registering = threading.Lock()
 
 _HEAP_TYPE = 1 << 9
 
-#: By exact type, the attributes.
-_STANDARD: dict[type, Callable[[Any], dict[str, Any]]] = {
-    type(...): lambda value: {},
-    range: lambda value: {"start": value.start, "stop": value.stop, "step": value.step},
-    slice: lambda value: {"start": value.start, "stop": value.stop, "step": value.step},
-    Fraction: lambda value: {"numerator": value.numerator, "denominator": value.denominator},
+#: By exact type, its name in keys and its attributes. The name is not asked of the class:
+#: Python moves its classes from one module to another.
+_STANDARD: dict[type, tuple[str, Callable[[Any], dict[str, Any]]]] = {
+    type(...): ("Ellipsis", lambda value: {}),
+    range: ("range", lambda value: {"start": value.start, "stop": value.stop, "step": value.step}),
+    slice: ("slice", lambda value: {"start": value.start, "stop": value.stop, "step": value.step}),
+    Fraction: ("Fraction", lambda value: {"numerator": value.numerator, "denominator": value.denominator}),
     # Two of these with another order are not equal.
-    OrderedDict: lambda value: {"items": list(value.items())},
-    Counter: lambda value: {"counts": dict(value)},
+    OrderedDict: ("OrderedDict", lambda value: {"items": list(value.items())}),
+    Counter: ("Counter", lambda value: {"counts": dict(value)}),
     # Known as data only without a factory, and in code by what the factory does.
-    defaultdict: lambda value: {"default_factory": value.default_factory, "items": dict(value)},
-    deque: lambda value: {"items": list(value), "maxlen": value.maxlen},
-    array.array: lambda value: {"typecode": value.typecode, "items": value.tobytes()},
-    pathlib.PurePosixPath: lambda value: {"path": str(value)},
-    pathlib.PureWindowsPath: lambda value: {"path": str(value)},
-    pathlib.PosixPath: lambda value: {"path": str(value)},
-    pathlib.WindowsPath: lambda value: {"path": str(value)},
-    ipaddress.IPv4Address: lambda value: {"address": int(value)},
-    ipaddress.IPv6Address: lambda value: {"address": str(value)},
-    ipaddress.IPv4Network: lambda value: {"network": str(value)},
-    ipaddress.IPv6Network: lambda value: {"network": str(value)},
+    defaultdict: (
+        "defaultdict",
+        lambda value: {"default_factory": value.default_factory, "items": dict(value)},
+    ),
+    deque: ("deque", lambda value: {"items": list(value), "maxlen": value.maxlen}),
+    array.array: ("array", lambda value: {"typecode": value.typecode, "items": value.tobytes()}),
+    pathlib.PurePosixPath: ("PurePosixPath", lambda value: {"path": str(value)}),
+    pathlib.PureWindowsPath: ("PureWindowsPath", lambda value: {"path": str(value)}),
+    pathlib.PosixPath: ("PosixPath", lambda value: {"path": str(value)}),
+    pathlib.WindowsPath: ("WindowsPath", lambda value: {"path": str(value)}),
+    ipaddress.IPv4Address: ("IPv4Address", lambda value: {"address": str(value)}),
+    ipaddress.IPv6Address: ("IPv6Address", lambda value: {"address": str(value)}),
+    ipaddress.IPv4Network: ("IPv4Network", lambda value: {"network": str(value)}),
+    ipaddress.IPv6Network: ("IPv6Network", lambda value: {"network": str(value)}),
 }
 
 
@@ -95,8 +99,9 @@ def reduction(value: Any) -> Reduction:
     cls = type(value)
     if (function := _registered.get(cls)) is not None:
         return f"registered {cls.__module__}:{cls.__qualname__}", {"value": function(value)}
-    if (attributes := _STANDARD.get(cls)) is not None:
-        return f"{cls.__module__}.{cls.__qualname__}", attributes(value)
+    if (standard := _STANDARD.get(cls)) is not None:
+        name, attributes = standard
+        return name, attributes(value)
     if (found := pandas_reduction(value)) is not None:
         return found
     if isinstance(value, enum.Enum):

@@ -84,4 +84,7 @@ class WorkflowReduction(CodeReduction):
             state = {key: held for key, held in vars(value).items() if key not in _NOT_IN_NODES}
             version = value._node_metadata.version
             return "node", {"class": type(value), "version": version, **{f"its {key}": state[key] for key in state}}
+        if is_workflow(value):
+            # One that a node holds.
+            return "workflow", parts_of(value)
         return super().__call__(value)

@@ -46,10 +46,10 @@ EXPRESSIONS = {
     "dt.time(7, 36)": "59772ef60c84a5364738477edfc1761acc26569ea37155301394e157a212cfe3",
     "dt.timedelta(1, 2, 3)": "8959e2b9c15ff140abfb2b2da24c9d8ed6a4ba39bb3a09517454ba2a6c99fcf4",
     "Decimal('1.50')": "e904d9c8dcc1dfb638a652b14bdd6b6c31380241550ee94201972213d06c3dc0",
-    "Fraction(1, 3)": "94b0641360b0e50eaa84fb9687298bb6e5cfb1051f3783912bf2d6c39839db25",
+    "Fraction(1, 3)": "81e8603aed0b44bc1a9fe5d2b7ad9cfc68df7cb94e57b1efc319c79c7eb2d2ea",
     "UUID(int=7)": "70ac1193c3d286b73c9cf83dfb13775dca4ce11fdb9bbd7ee9206a9be293423a",
-    "pathlib.PurePosixPath('a/b')": "c332137a0e5c8343d504a5d525c7cfaa86e3ce3f0855c738d1db1b391b0f141e",
-    "range(3)": "812b3ae5b6e8c95a90afb97f9485229e87073855309138ecdeecdc4eb213f807",
+    "pathlib.PurePosixPath('a/b')": "1f32c4f9c1ed08e79ace397eee22fad3bbcb3aed0ea55cf8bf8bdbaa19118a78",
+    "range(3)": "ba7026fc2d3d6979e9845137528273733e64d60cc710c2d3b27364b6ad627608",
     "b'0123456789abcdef' * 10_000": "3ca53b447dd44a88bd74264005a566ee17b8fe4a1e1b25fa8aa3743bb0df66d2",
     "list(range(10_000))": "d7de2367faa00ae9039a8f4016007cf8d55cf9231455add0eba8a08287edc401",
     "np.int64(1)": "ab3e53cab1bd04fbad98bcf2766686891615d4eaf47390e5a172a9de11917cd6",
@@ -59,7 +59,7 @@ EXPRESSIONS = {
     "np.array(['2026-11-28'], dtype='datetime64[D]')": "0e349a3a8a30fcc6206709c7be051bd84af686f7806df5a8cf053ee8cb71ab83",
     "pd.Series([1, 2], name='a')": "4c8a2ae61de84bab6c7f08adb1919995638b16e8e5dca7771bada78f2b35c985",
     "pd.DataFrame({'a': [1.5, 2.5], 'b': ['x', 'y']}, dtype=object)": "e422e87e86a5ba064a76788b9e4ed3c9ea5648d64a606cf5b0e072dd23d4733b",
-    "pd.Timestamp('2026-11-28', tz='UTC')": "ae5dc6a7b9f17a6726615f35188bf5a7e23fc4329eb788c11400a0a81e013be3",
+    "pd.Timestamp('2026-11-28', tz='UTC')": "962c8aa32a9733ca9ab6e27c049fd2af0fd91eac275574bf021f27c9d97c48f8",
 }
 
 

@@ -135,6 +135,16 @@ def test_the_code_of_node_classes_counts() -> None:
     assert len({digest_of(1), digest_of(2), digest_of(1, x=3), digest_of(1, x=True)}) == 4
 
 
+def test_a_workflow_within_a_workflow_counts() -> None:
+    def around(inner: Workflow) -> bytes:
+        node = _node_class(1)()
+        node.inner = inner
+        return workflow_digest(_with_node(node))
+
+    assert around(built()) == around(built())
+    assert around(built()) != around(built(code="result = x + 2"))
+
+
 def test_what_has_no_key_is_named() -> None:
     node = _node_class(1)()
     node.connection = object()
