@@ -1,7 +1,8 @@
 """Keys of values, code and workflows: the same for what is equal, different for what is not.
 
-A key is a digest of 256 bits over a canonical form. It is the same in every process, on every
-platform and, within a form, in every release of nexus_core.
+A key is a digest of 256 bits over a canonical form. It is the same in every process and on
+every platform of the same byte order, and stays the same in later releases unless the changelog
+says otherwise.
 
 - Dicts and sets have no order. Lists, tuples and ``OrderedDict`` have one.
 - ``1``, ``1.0``, ``True``, ``"1"`` and ``b"1"`` are five values, and so are a list and a tuple
@@ -12,10 +13,12 @@ platform and, within a form, in every release of nexus_core.
   content numpy's arrays and scalars and pandas' frames, series and indexes.
 - A subclass is not its base class. A value of a type that is not known raises
   :class:`~nexus_core.errors.NotKeyable`, which says where it is; :func:`register` teaches one.
+- Instances of a program's own classes are told by the class's name and what they hold, not by
+  the class's code. Functions and workflows are told by their code.
 
 The interpreter lock is released while long ``bytes`` and ``str`` are hashed, and copies of
 arrays that are not contiguous. Other arrays and ``bytearray`` are hashed under it, so that
-nothing changes meanwhile; that takes no longer than to copy them would.
+nothing changes meanwhile; that takes hardly longer than to copy them would.
 """
 
 from __future__ import annotations

@@ -43,12 +43,14 @@ def _lets_others_run(act: Callable[[], object]) -> bool:
 
 
 @pytest.mark.skipif(not getattr(sys, "_is_gil_enabled", lambda: True)(), reason="there is no lock to release")
-def test_the_lock_is_released_for_large_content_only() -> None:
+def test_the_lock_is_released_for_much_content_only() -> None:
     large = b"x" * (8 << 20)
     assert _lets_others_run(lambda: digest({"a": [large]}))
     text = "\u0100" * (4 << 20)
     assert _lets_others_run(lambda: digest(text))
     assert not _lets_others_run(lambda: digest({"a": [b"x" * 1000]}))
+    many = list(range(600_000))
+    assert _lets_others_run(lambda: digest(many))
     changeable = bytearray(large)
     assert not _lets_others_run(lambda: digest(changeable))
 

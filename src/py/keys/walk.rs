@@ -18,8 +18,9 @@ use pyo3::{
     },
 };
 
-/// Signals are looked for once in so many values, so that Ctrl-C works.
-const BETWEEN_SIGNALS: u32 = 1 << 16;
+/// Once in so many values, a few milliseconds, other threads may run and signals
+/// are looked for, so that a long walk stops nobody and Ctrl-C stops it.
+const BETWEEN_PAUSES: u32 = 1 << 17;
 
 /// A walk under way.
 pub(super) struct Walk<'a, 'py> {
@@ -43,8 +44,8 @@ impl<'a, 'py> Walk<'a, 'py> {
     /// Tells a value to the encoder.
     pub(super) fn value(&mut self, value: &Bound<'py, PyAny>, into: &mut Encoder) -> Told {
         self.steps = self.steps.wrapping_add(1);
-        if self.steps.is_multiple_of(BETWEEN_SIGNALS) {
-            self.py.check_signals()?;
+        if self.steps.is_multiple_of(BETWEEN_PAUSES) {
+            self.pause()?;
         }
         // SAFETY: `value` is alive; every object has a type.
         let class = unsafe { ffi::Py_TYPE(value.as_ptr()) };
@@ -75,6 +76,12 @@ impl<'a, 'py> Walk<'a, 'py> {
         } else {
             self.rarer(value, into)
         }
+    }
+
+    #[cold]
+    fn pause(&self) -> PyResult<()> {
+        self.py.detach(|| ());
+        self.py.check_signals()
     }
 
     #[inline(never)]
