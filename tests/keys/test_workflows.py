@@ -189,7 +189,7 @@ def test_a_key_of_a_run_is_of_workflow_inputs_and_parameters() -> None:
     assert key_of(workflow) == key_of(workflow, {}, {}) == key_of(workflow, None, None)
 
 
-@pytest.mark.parametrize("workflow", [None, 1, WorkflowBuilder(), object()], ids=repr)
+@pytest.mark.parametrize("workflow", [None, 1, WorkflowBuilder(), object()], ids=["none", "int", "builder", "object"])
 def test_what_is_no_workflow_is_refused(workflow: Any) -> None:
     with pytest.raises(TypeError, match=r"WorkflowBuilder\.build"):
         workflow_digest(workflow)
