@@ -15,6 +15,7 @@ __all__ = [
     "NexusCoreError",
     "NoDurations",
     "NotCallable",
+    "NotKeyable",
     "PoolBroken",
     "PoolClosed",
     "PoolError",
@@ -178,6 +179,25 @@ class RunCancelled(NexusCoreError):
     def __init__(self, reason: str | None = None) -> None:
         self.reason = reason or None
         super().__init__(f"the run was cancelled: {reason or 'no reason given'}")
+
+
+class NotKeyable(NexusCoreError, TypeError):
+    """A value that no key can be computed of, so that nothing is cached for it.
+
+    Attributes:
+        path: Where it is, such as ``inputs['rows'][3].owner``.
+        type_name: Its type, with the module unless that is ``builtins``.
+        reason: Why it has no key.
+    """
+
+    def __init__(self, path: str, type_name: str, reason: str) -> None:
+        self.path = path
+        self.type_name = type_name
+        self.reason = reason
+        super().__init__(f"{path}, of type {type_name}, has no key: {reason}")
+
+    def __reduce__(self) -> tuple[type[NotKeyable], tuple[str, str, str]]:
+        return type(self), (self.path, self.type_name, self.reason)
 
 
 class AttachError(NexusCoreError, RuntimeError):

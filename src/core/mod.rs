@@ -4,6 +4,7 @@ pub mod cache;
 pub mod connections;
 pub mod executor;
 pub mod graph;
+pub mod keys;
 pub mod locks;
 pub mod metrics;
 pub mod schedule;

@@ -6,6 +6,7 @@ mod connections;
 mod durations;
 mod engine;
 mod errors;
+mod keys;
 mod task_graph;
 mod thread_pool;
 mod values;
@@ -24,6 +25,7 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(engine::collection, module)?)?;
     cache::register(module)?;
     connections::register(module)?;
+    module.add_function(wrap_pyfunction!(keys::digest, module)?)?;
     task_graph::register(module)?;
     thread_pool::register(module)?;
     workflow::register(module)?;

@@ -32,6 +32,10 @@ pub use self::{
     serializable::ensure_json_serializable,
     stock::StockFunctions,
 };
+pub(in crate::py) use self::{
+    text::{Units, units},
+    walk::any_entry,
+};
 
 /// Nesting beyond which Python is asked. It is far below the depth at which
 /// stock, which recurses in Python, meets its recursion limit, and it is what

@@ -4,7 +4,7 @@ use pyo3::ffi;
 
 /// The code points of a string in the width in which Python stores them.
 #[derive(Clone, Copy)]
-pub(super) enum Units<'a> {
+pub(in crate::py) enum Units<'a> {
     One(&'a [u8]),
     Two(&'a [u16]),
     Four(&'a [u32]),
@@ -27,7 +27,7 @@ impl Unit for u32 {}
 /// # Safety
 /// `text` must be a live `str` that outlives `'a`, and the thread attached.
 #[inline]
-pub(super) unsafe fn units<'a>(text: *mut ffi::PyObject) -> Option<Units<'a>> {
+pub(in crate::py) unsafe fn units<'a>(text: *mut ffi::PyObject) -> Option<Units<'a>> {
     #[allow(
         deprecated,
         reason = "deprecated where every string is ready, needed in 3.11"

@@ -4,7 +4,7 @@ use pyo3::{ffi, prelude::*, sync::critical_section::with_critical_section};
 
 /// Whether `test` holds for an entry (key, value) of an exact dict, which it
 /// must not run Python code on.
-pub(super) fn any_entry(
+pub(in crate::py) fn any_entry(
     dict: &Bound<'_, PyAny>,
     mut test: impl FnMut(*mut ffi::PyObject, *mut ffi::PyObject) -> bool,
 ) -> bool {

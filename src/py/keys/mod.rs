@@ -1,0 +1,48 @@
+//! Digests of Python values: a native walk that tells them to the core.
+//!
+//! What a program can tell apart has another digest; the order in which a dict
+//! or a set was filled has none. Only objects whose type is *exactly* a known
+//! one are read natively. What else there is, `reduce`, a function of
+//! `nexus_core.keys`, turns into a name and attributes, or refuses.
+//!
+//! The interpreter lock is released while large content is hashed that nobody
+//! can change: `bytes`, `str`, and the copies that are made of arrays which are
+//! not contiguous. What another thread could change, a `bytearray`, the memory
+//! of a `memoryview` or of an array, is hashed attached, so that it is what it
+//! was at one moment: a copy would hold the lock for as long as the hash does.
+
+mod arrays;
+mod buffers;
+mod containers;
+mod numbers;
+mod refusal;
+mod texts;
+mod times;
+mod types;
+mod walk;
+
+use self::walk::Walk;
+use crate::core::keys::Encoder;
+use pyo3::{prelude::*, types::PyBytes};
+
+/// Nesting beyond which a value is refused. It is what ends the walk through a
+/// value that contains itself, and fits on the stack of any worker thread.
+const MAX_DEPTH: usize = 256;
+
+/// From so many bytes on the interpreter lock is released, if it may be.
+const LARGE: usize = 64 * 1024;
+
+/// The digest of `value`, which an error calls `root`.
+#[pyfunction(name = "_digest")]
+pub fn digest<'py>(
+    py: Python<'py>,
+    value: &Bound<'py, PyAny>,
+    root: &str,
+    reduce: &Bound<'py, PyAny>,
+) -> PyResult<Bound<'py, PyBytes>> {
+    let mut encoder = Encoder::new();
+    Walk::new(py, reduce)
+        .value(value, &mut encoder)
+        .map_err(|refusal| refusal.into_error(py, root))?;
+    Ok(PyBytes::new(py, encoder.finish().as_ref()))
+}
