@@ -19,6 +19,7 @@ mod method_watch;
 mod node;
 mod node_logs;
 mod options;
+mod outcome;
 mod outputs;
 mod pinned;
 mod plan;

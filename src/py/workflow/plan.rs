@@ -16,8 +16,9 @@ use super::host::Host;
 use super::memory_limit::{Book, MemoryLimit};
 use super::node::{Node, Shared};
 use super::options::RunOptions;
+use super::outcome::{Short, run_short};
 use super::round::Round;
-use super::run::{Given, Part, Service, Short, WorkflowRun, prepare, run_short};
+use super::run::{Given, Part, Service, WorkflowRun, prepare};
 use super::stage::{PlanStage, Stage};
 use super::watch::{KeyLists, WatchedClass, WatchedDict};
 

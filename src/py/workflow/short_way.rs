@@ -16,9 +16,9 @@ use crate::core::locks::Mutex;
 use crate::py::engine::{Ask, Places};
 
 use super::options::RunOptions;
+use super::outcome::Short;
 use super::plan::WorkflowPlan;
 use super::quiet::{Listeners, Quiet};
-use super::run::Short;
 use super::run_ids::new_run_id;
 use super::watch::{tag, version};
 
