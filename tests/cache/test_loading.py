@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
 from connection_pool.support import eventually
 from nexus_core import Cache
+from nexus_core._mailboxes import mailbox_of
 from nexus_core.errors import RecursiveLoad
 from task_graph.support import run_script
 
@@ -203,6 +204,40 @@ def test_a_ring_of_tasks_gets_an_error_and_not_a_deadlock() -> None:
         return list(await asyncio.wait_for(asyncio.gather(*asking, return_exceptions=True), PATIENCE))
 
     assert RecursiveLoad in {type(result) for result in asyncio.run(main())}
+
+
+def test_who_was_answered_is_not_taken_to_wait_still() -> None:
+    cache: Cache[str, int] = Cache(10)
+
+    def needs_first() -> int:
+        return cache.get_or_set("first", lambda: 1) + 1
+
+    def first() -> int:
+        other.append(pool.submit(cache.get_or_set, "second", needs_first))
+        eventually(_waiting(cache, 1))
+        return 1
+
+    other: list[Future[int]] = []
+    with ThreadPoolExecutor(1) as pool:
+        # Who waits for the first value has not yet been scheduled when the second is asked for.
+        assert cache.get_or_set("first", first) == 1
+        assert cache.get_or_set("second", lambda: 0) == 2
+    assert other[0].result() == 2
+
+
+def test_a_task_that_comes_to_a_computation_that_ended_does_not_wait_for_it() -> None:
+    async def main() -> None:
+        cache: Cache[str, int] = Cache(10)
+        mailbox = mailbox_of(asyncio.get_running_loop())
+        interrupted, _ = cache._load("one", 1)
+        late, _ = cache._load("one", 2)
+        interrupted.fail(KeyboardInterrupt())
+        mine, _ = cache._load("two", 2)
+        waits, _ = cache._load("two", 1)
+        assert mine.is_mine and waits.join(mailbox, lambda: None)
+        assert not late.join(mailbox, lambda: None)
+
+    asyncio.run(main())
 
 
 def test_who_is_interrupted_leaves_the_computation_to_the_next() -> None:

@@ -1,11 +1,12 @@
 //! One computation that many wait for.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::core::locks::{Condvar, Mutex};
 use crate::core::threads::fork_generation;
 
-use super::waits::Agent;
+use super::waits::{Agent, Goal};
 
 /// How a computation ended.
 pub enum Ending<T> {
@@ -23,7 +24,7 @@ struct State<T, B> {
 
 /// A computation of a value of type `T`; `B` is what wakes a task of an event loop.
 pub struct Flight<T, B> {
-    pub owner: Agent,
+    pub goal: Arc<Goal>,
     era: u64,
     state: Mutex<State<T, B>>,
     ended: Condvar,
@@ -32,7 +33,7 @@ pub struct Flight<T, B> {
 impl<T, B> Flight<T, B> {
     pub fn new(owner: Agent) -> Self {
         Self {
-            owner,
+            goal: Goal::new(owner),
             era: fork_generation(),
             state: Mutex::new(State {
                 ending: None,
@@ -56,6 +57,7 @@ impl<T, B> Flight<T, B> {
             return Vec::new();
         }
         state.ending = Some(ending);
+        self.goal.reach();
         let bells = std::mem::take(&mut state.bells);
         drop(state);
         self.ended.notify_all();
@@ -104,8 +106,6 @@ impl<T, B> Flight<T, B> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
 
     fn value(flight: &Flight<u32, &'static str>) -> Option<u32> {

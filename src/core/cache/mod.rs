@@ -23,7 +23,7 @@ pub use counts::{Counts, Gauges};
 pub use flight::{Ending, Flight};
 pub use locked::{Cache, Question};
 pub use store::{Cause, Found, Gone, Limits, Place, Policy, Store, Terms};
-pub use waits::{Agent, Deadlock, Waiting, wait_for};
+pub use waits::{Agent, Deadlock, Goal, Waiting, wait_for};
 
 /// A moment in nanoseconds, on whatever clock the caller goes by.
 pub type Nanos = u64;

@@ -1,8 +1,9 @@
 //! Who waits for whom, so that nobody waits for themselves.
 
 use std::cell::Cell;
-use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::core::locks::Mutex;
 use crate::core::threads::ForkLocal;
@@ -45,7 +46,32 @@ impl Agent {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Deadlock;
 
-type Waits = HashMap<Agent, Agent>;
+/// What is waited for: somebody's computation.
+#[derive(Debug)]
+pub struct Goal {
+    pub owner: Agent,
+    is_reached: AtomicBool,
+}
+
+impl Goal {
+    pub fn new(owner: Agent) -> Arc<Self> {
+        let is_reached = AtomicBool::new(false);
+        Arc::new(Self { owner, is_reached })
+    }
+
+    /// The computation has ended. Who waits for it does so no longer, even if they have
+    /// not got round to saying so.
+    pub fn reach(&self) {
+        self.is_reached.store(true, Ordering::Release);
+    }
+
+    /// Whose computation is still waited for.
+    fn awaited(&self) -> Option<Agent> {
+        (!self.is_reached.load(Ordering::Acquire)).then_some(self.owner)
+    }
+}
+
+type Waits = HashMap<Agent, Arc<Goal>>;
 
 static WAITS: ForkLocal<Mutex<Waits>> = ForkLocal::new(|| Mutex::new(HashMap::new()));
 
@@ -59,23 +85,23 @@ impl Drop for Waiting {
     }
 }
 
-/// Notes that `waiter` waits for `owner`, unless that one waits for it already, directly
-/// or through others.
-pub fn wait_for(waiter: Agent, owner: Agent) -> Result<Waiting, Deadlock> {
+/// Notes that `waiter` waits for a computation, unless its owner waits for `waiter` already,
+/// directly or through others.
+pub fn wait_for(waiter: Agent, goal: &Arc<Goal>) -> Result<Waiting, Deadlock> {
     let mut waits = WAITS.get().lock();
-    let mut next = Some(owner);
-    // No longer than the longest chain that there could be.
-    for _ in 0..=waits.len() {
-        let Some(agent) = next else { break };
+    let mut seen = HashSet::new();
+    let mut open: Vec<Agent> = goal.awaited().into_iter().collect();
+    while let Some(agent) = open.pop() {
         if waiter.holds_up(agent) {
             return Err(Deadlock);
         }
-        next = waits
-            .get(&agent)
-            .or_else(|| waits.get(&agent.thread()))
-            .copied();
+        if seen.insert(agent) {
+            // A task goes on once its own wait is over, and its thread's.
+            let its = [agent, agent.thread()].map(|each| waits.get(&each)?.awaited());
+            open.extend(its.into_iter().flatten());
+        }
     }
-    waits.insert(waiter, owner);
+    waits.insert(waiter, Arc::clone(goal));
     Ok(Waiting(waiter))
 }
 
@@ -86,6 +112,10 @@ mod tests {
     fn agent(thread: u64, task: u64) -> Agent {
         let thread = thread + 1_000_000;
         Agent { thread, task }
+    }
+
+    fn wait_for(waiter: Agent, owner: Agent) -> Result<Waiting, Deadlock> {
+        super::wait_for(waiter, &Goal::new(owner))
     }
 
     #[test]
@@ -117,5 +147,27 @@ mod tests {
         let blocked = wait_for(agent(22, 0), agent(23, 0));
         assert!(blocked.is_ok());
         assert!(wait_for(agent(23, 0), agent(22, 5)).is_err());
+    }
+
+    #[test]
+    fn who_was_answered_waits_no_longer() {
+        let goal = Goal::new(agent(31, 0));
+        let answered = super::wait_for(agent(32, 0), &goal);
+        assert!(answered.is_ok());
+        assert!(wait_for(agent(31, 0), agent(32, 0)).is_err());
+        goal.reach();
+        let next = wait_for(agent(31, 0), agent(32, 0));
+        assert!(next.is_ok());
+        // Nor does who comes to what has ended.
+        assert!(super::wait_for(agent(32, 0), &goal).is_ok());
+    }
+
+    #[test]
+    fn a_ring_is_seen_through_a_task_that_waits_on_a_loop_that_is_blocked_too() {
+        // Task 5 waits for somebody who will answer, and its thread for thread 42.
+        let own = wait_for(agent(41, 5), agent(43, 0));
+        let blocked = wait_for(agent(41, 0), agent(42, 0));
+        assert!(own.is_ok() && blocked.is_ok());
+        assert!(wait_for(agent(42, 0), agent(41, 5)).is_err());
     }
 }

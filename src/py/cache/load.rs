@@ -159,7 +159,7 @@ impl Seat {
 
     /// Notes that the agent waits here, unless it would wait for itself.
     pub(super) fn wait_here(&self, py: Python<'_>, agent: Agent) -> PyResult<Waiting> {
-        wait_for(agent, self.flight.owner)
+        wait_for(agent, &self.flight.goal)
             .map_err(|_| errors::raise(py, "RecursiveLoad", (self.key.clone_ref(py),)))
     }
 }
