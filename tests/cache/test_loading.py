@@ -340,6 +340,51 @@ def test_terms_hold_for_what_is_computed() -> None:
     assert cache.get_or_set("e", lambda: 1) == 1
 
 
+@pytest.mark.parametrize(
+    ("change", "there"),
+    [
+        (lambda cache: cache.set("key:1", "new"), "new"),
+        (lambda cache: cache.setdefault("key:1", "new"), "new"),
+        (lambda cache: cache.invalidate("key:1"), None),
+        (lambda cache: cache.pop("key:1", None), None),
+        (lambda cache: cache.invalidate_prefix("key:"), None),
+        (lambda cache: cache.invalidate_tag("tag"), None),
+        (lambda cache: cache.clear(), None),
+        (lambda cache: cache.cache_clear(), None),
+        (lambda cache: cache.invalidate("another"), "old"),
+        (lambda cache: cache.invalidate_prefix("another"), "old"),
+        (lambda cache: cache.invalidate_tag("another"), "old"),
+    ],
+)
+@pytest.mark.parametrize("use", ["thread", "task"])
+def test_what_was_written_or_removed_meanwhile_is_not_overwritten(
+    change: Callable[[Cache[str, str]], object], there: str | None, use: str
+) -> None:
+    cache: Cache[str, str] = Cache(10)
+
+    def factory() -> str:
+        change(cache)
+        return "old"
+
+    if use == "thread":
+        computed = cache.get_or_set("key:1", factory, tags="tag")
+    else:
+        computed = asyncio.run(cache.aget_or_set("key:1", factory, tags="tag"))
+    assert computed == "old"
+    assert cache.get("key:1") == there
+
+
+def test_who_asks_after_a_removal_does_not_wait_for_what_was_begun_before() -> None:
+    cache: Cache[str, str] = Cache(10)
+
+    def factory() -> str:
+        cache.invalidate("key")
+        return cache.get_or_set("key", lambda: "new") + " and old"
+
+    assert cache.get_or_set("key", factory) == "new and old"
+    assert cache["key"] == "new"
+
+
 def test_ctrl_c_ends_a_wait() -> None:
     script = """
         import _thread, os, signal, threading

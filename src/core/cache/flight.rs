@@ -1,6 +1,7 @@
 //! One computation that many wait for.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::core::locks::{Condvar, Mutex};
@@ -26,6 +27,7 @@ struct State<T, B> {
 pub struct Flight<T, B> {
     pub goal: Arc<Goal>,
     era: u64,
+    is_overruled: AtomicBool,
     state: Mutex<State<T, B>>,
     ended: Condvar,
 }
@@ -35,6 +37,7 @@ impl<T, B> Flight<T, B> {
         Self {
             goal: Goal::new(owner),
             era: fork_generation(),
+            is_overruled: AtomicBool::new(false),
             state: Mutex::new(State {
                 ending: None,
                 bells: Vec::new(),
@@ -62,6 +65,15 @@ impl<T, B> Flight<T, B> {
         drop(state);
         self.ended.notify_all();
         bells.into_iter().map(|(_, bell)| bell).collect()
+    }
+
+    /// Somebody wrote or removed the key meanwhile: what comes of this is not kept.
+    pub fn overrule(&self) {
+        self.is_overruled.store(true, Ordering::Release);
+    }
+
+    pub fn is_overruled(&self) -> bool {
+        self.is_overruled.load(Ordering::Acquire)
     }
 
     /// Looks at the ending, if there is one. Called while it is locked.

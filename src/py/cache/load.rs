@@ -10,7 +10,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
 use crate::core::cache::{
-    Agent, Cache, Ending, Flight, Limits, Policy, Store, Terms, Waiting, wait_for,
+    Agent, Cache, Cause, Ending, Flight, Gone, Limits, Policy, Store, Terms, Waiting, wait_for,
 };
 use crate::core::locks::Mutex;
 use crate::py::engine::LoopMailbox;
@@ -18,7 +18,7 @@ use crate::py::errors;
 
 use super::arguments;
 use super::keys::{Itself, Wanted};
-use super::native::NativeCache;
+use super::native::{NativeCache, Origin};
 
 /// Wakes a task of an event loop.
 pub(super) struct Bell {
@@ -27,6 +27,7 @@ pub(super) struct Bell {
 }
 
 pub(super) type ValueFlight = Flight<Py<PyAny>, Bell>;
+type FlightStore = Store<Py<PyAny>, Arc<ValueFlight>>;
 pub(super) type Flights = Cache<Py<PyAny>, Arc<ValueFlight>>;
 
 pub(super) fn no_flights() -> Flights {
@@ -49,7 +50,13 @@ pub(super) struct Seat {
 
 impl NativeCache {
     /// Takes a seat: the first to come computes.
-    pub(super) fn board(&self, key: &Bound<'_, PyAny>, hash: u64, agent: Agent) -> PyResult<Seat> {
+    pub(super) fn board(
+        &self,
+        key: &Bound<'_, PyAny>,
+        hash: u64,
+        agent: Agent,
+        tags: &[String],
+    ) -> PyResult<Seat> {
         let fresh = Arc::new(ValueFlight::new(agent));
         let mut left = Vec::new();
         let flights = self.flights.get(no_flights);
@@ -58,7 +65,12 @@ impl NativeCache {
                 return (Arc::clone(flight), false);
             }
             let pair = (key.clone().unbind(), Arc::clone(&fresh));
-            store.put(hash, place, pair, 0, Terms::default(), &mut left);
+            self.is_loading.store(true, Ordering::Release);
+            let terms = Terms {
+                tags,
+                ..Terms::default()
+            };
+            store.put(hash, place, pair, 0, terms, &mut left);
             (Arc::clone(&fresh), true)
         })?;
         Ok(Seat {
@@ -69,6 +81,53 @@ impl NativeCache {
             began: Instant::now(),
             is_over: AtomicBool::new(false),
         })
+    }
+
+    /// Has computations that are under way not kept, since their keys are written or
+    /// removed; who asks from now on does not wait for them. Done before the entries are
+    /// changed: what landed earlier is changed with them.
+    pub(super) fn overrule(
+        &self,
+        remove: impl FnOnce(&mut FlightStore, &mut Vec<Gone<Py<PyAny>, Arc<ValueFlight>>>),
+    ) {
+        if !self.is_loading.load(Ordering::Acquire) {
+            return;
+        }
+        let mut left = Vec::new();
+        {
+            let mut flights = self.flights.get(no_flights).lock();
+            remove(&mut flights, &mut left);
+            self.left_flights(&flights);
+        }
+        for each in &left {
+            each.value.overrule();
+        }
+    }
+
+    /// Called while they are locked, so that one that begins meanwhile is not overlooked.
+    fn left_flights(&self, flights: &FlightStore) {
+        if flights.entries() == 0 {
+            self.is_loading.store(false, Ordering::Release);
+        }
+    }
+
+    /// The same, of one key.
+    pub(super) fn overrule_key(&self, key: &Bound<'_, PyAny>, hash: u64) -> PyResult<()> {
+        if !self.is_loading.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let mut left = Vec::new();
+        let flights = self.flights.get(no_flights);
+        flights.at(hash, &Wanted(key), |store, _, place| {
+            if let Some(place) = place {
+                store.remove(place, Cause::Explicit, &mut left);
+            }
+            self.left_flights(store);
+        })?;
+        for each in &left {
+            each.value.overrule();
+        }
+        Ok(())
     }
 
     /// What somebody wrote since the caller looked; counts nothing.
@@ -94,7 +153,14 @@ impl NativeCache {
     ) -> PyResult<()> {
         let py = value.py();
         self.loads.took.record(seat.began.elapsed());
-        let written = self.write(seat.key.bind(py), seat.hash, value, ttl, tags, None);
+        let written = self.write(
+            seat.key.bind(py),
+            seat.hash,
+            value,
+            ttl,
+            tags,
+            Origin::Load(&seat.flight),
+        );
         match written {
             Ok(()) => {
                 seat.end(py, self, Ending::Value(value.clone().unbind()));
@@ -132,8 +198,9 @@ impl Seat {
                     && let Some(flight) = store.peek(place, 0)
                     && Arc::ptr_eq(flight, &self.flight)
                 {
-                    store.remove(place, crate::core::cache::Cause::Explicit, &mut left);
+                    store.remove(place, Cause::Explicit, &mut left);
                 }
+                cache.left_flights(store);
             });
         let Ok(()) = found;
         for bell in self.flight.end(ending) {

@@ -36,7 +36,7 @@ impl NativeCache {
         let py = key.py();
         let agent = Agent::here(0);
         loop {
-            let seat = self.board(key, hash, agent)?;
+            let seat = self.board(key, hash, agent, tags)?;
             if seat.is_mine {
                 return self.compute(&seat, key, factory, ttl, tags);
             }

@@ -11,7 +11,7 @@ use crate::py::durations::durations;
 
 use super::arguments::{self, Prefix};
 use super::load::Load;
-use super::native::NativeCache;
+use super::native::{NativeCache, Origin};
 
 #[inline]
 pub(super) fn hash(key: &Bound<'_, PyAny>) -> PyResult<u64> {
@@ -81,7 +81,7 @@ impl NativeCache {
 
     #[inline]
     fn __setitem__(&self, key: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyResult<()> {
-        self.write(key, hash(key)?, value, None, &[], None)
+        self.write(key, hash(key)?, value, None, &[], Origin::User(None))
     }
 
     fn __delitem__(&self, key: &Bound<'_, PyAny>) -> PyResult<()> {
@@ -152,7 +152,14 @@ impl NativeCache {
     ) -> PyResult<()> {
         let tags = arguments::tags(tags)?;
         let weight = weight.map(arguments::weight).transpose()?;
-        self.write(key, hash(key)?, value, life(ttl)?, &tags, weight)
+        self.write(
+            key,
+            hash(key)?,
+            value,
+            life(ttl)?,
+            &tags,
+            Origin::User(weight),
+        )
     }
 
     /// The value of a key, which is computed if it is not there: once, however many ask.
@@ -208,7 +215,7 @@ impl NativeCache {
         life(ttl)?;
         let tags = arguments::tags(tags)?;
         let agent = Agent::here(task);
-        let seat = slf.get().board(key, hash(key)?, agent)?;
+        let seat = slf.get().board(key, hash(key)?, agent, &tags)?;
         Ok((Load::new(slf.clone().unbind(), seat, agent), tags))
     }
 
@@ -241,7 +248,9 @@ impl NativeCache {
             )));
         }
         let now = self.now_if_needed(key.py())?;
-        let value = self.at(key, hash(key)?, |store, _, place, left| {
+        let hash = hash(key)?;
+        self.overrule_key(key, hash)?;
+        let value = self.at(key, hash, |store, _, place, left| {
             let place = store.valid(place, now, left)?;
             let value = store.peek(place, now)?.bind(key.py()).clone();
             store.remove(place, Cause::Explicit, left);
@@ -322,7 +331,9 @@ impl NativeCache {
     ///     False
     fn invalidate(&self, key: &Bound<'_, PyAny>) -> PyResult<bool> {
         let now = self.now_if_needed(key.py())?;
-        self.at(key, hash(key)?, |store, _, place, left| {
+        let hash = hash(key)?;
+        self.overrule_key(key, hash)?;
+        self.at(key, hash, |store, _, place, left| {
             let place = store.valid(place, now, left);
             if let Some(place) = place {
                 store.remove(place, Cause::Explicit, left);
@@ -351,6 +362,9 @@ impl NativeCache {
     fn invalidate_prefix(&self, prefix: &Bound<'_, PyAny>) -> PyResult<usize> {
         let py = prefix.py();
         let prefix = Prefix::new(prefix)?;
+        self.overrule(|store, left| {
+            store.remove_where(|key| prefix.fits(key.bind(py)), left);
+        });
         self.fresh(py, |store, left| {
             store.remove_where(|key| prefix.fits(key.bind(py)), left)
         })
@@ -375,6 +389,9 @@ impl NativeCache {
     ///     1
     fn invalidate_tag(&self, tag: &Bound<'_, PyString>) -> PyResult<usize> {
         let text = tag.to_str()?;
+        self.overrule(|store, left| {
+            store.remove_tagged(text, left);
+        });
         self.fresh(tag.py(), |store, left| store.remove_tagged(text, left))
     }
 
@@ -388,6 +405,7 @@ impl NativeCache {
     ///     >>> len(cache)
     ///     0
     fn clear(&self, py: Python<'_>) -> PyResult<()> {
+        self.overrule(Store::clear);
         self.whole(py, Store::clear)
     }
 
@@ -398,6 +416,7 @@ impl NativeCache {
     ///     >>> cache = Cache(10)
     ///     >>> cache.cache_clear()
     fn cache_clear(&self, py: Python<'_>) -> PyResult<()> {
+        self.overrule(Store::clear);
         self.whole(py, |store, left| {
             store.clear(left);
             store.reset_counts();

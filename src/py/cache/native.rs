@@ -14,7 +14,7 @@ use crate::core::threads::PerProcess;
 use super::arguments;
 use super::home::{Core, Home};
 use super::keys::Wanted;
-use super::load::{Flights, no_flights};
+use super::load::{Flights, ValueFlight, no_flights};
 use super::weigh::weigh;
 
 pub(super) type Left = Vec<Gone<Py<PyAny>, Py<PyAny>>>;
@@ -33,6 +33,14 @@ enum Weigher {
     Entries,
     Bytes,
     Asked,
+}
+
+/// Who writes a value.
+#[derive(Clone, Copy)]
+pub(super) enum Origin<'a> {
+    /// With its weight, if they know it.
+    User(Option<u64>),
+    Load(&'a ValueFlight),
 }
 
 /// How computations went.
@@ -60,6 +68,8 @@ pub(crate) struct NativeCache {
     weigher: Weigher,
     pub(super) limits: Limits,
     pub(super) ttl: Option<Nanos>,
+    /// Whether computations may be under way.
+    pub(super) is_loading: AtomicBool,
     /// Whether hits must look at the clock.
     expires: AtomicBool,
     born: Instant,
@@ -193,12 +203,12 @@ impl NativeCache {
         value: &Bound<'_, PyAny>,
         ttl: Option<Nanos>,
         tags: &[String],
-        weight: Option<u64>,
+        origin: Origin<'_>,
     ) -> PyResult<()> {
         let py = key.py();
-        let weight = match weight {
-            Some(weight) => weight,
-            None => self.weigh(key, value)?,
+        let weight = match origin {
+            Origin::User(Some(weight)) => weight,
+            Origin::User(None) | Origin::Load(_) => self.weigh(key, value)?,
         };
         let now = self.now(py)?;
         let terms = Terms {
@@ -206,7 +216,13 @@ impl NativeCache {
             expires: self.end(now, ttl),
             tags,
         };
+        if matches!(origin, Origin::User(_)) {
+            self.overrule_key(key, hash)?;
+        }
         self.at(key, hash, |store, hash, place, left| {
+            if matches!(origin, Origin::Load(flight) if flight.is_overruled()) {
+                return;
+            }
             let place = store.valid(place, now, left);
             let pair = (key.clone().unbind(), value.clone().unbind());
             store.put(hash, place, pair, now, terms, left);
@@ -228,6 +244,7 @@ impl NativeCache {
             expires: self.end(now, None),
             tags: &[],
         };
+        self.overrule_key(key, hash)?;
         self.at(key, hash, |store, hash, place, left| {
             let place = store.valid(place, now, left);
             if let Some(there) = place.and_then(|place| store.peek(place, now)) {
@@ -302,6 +319,7 @@ impl NativeCache {
         Ok(Self {
             home: Home::new(limits),
             flights: PerProcess::new(no_flights()),
+            is_loading: AtomicBool::new(false),
             has_listener: listener.is_some(),
             has_timer: timer.is_some(),
             weigher: match &weigher {
