@@ -125,6 +125,30 @@ def test_bytes_are_counted_with_what_belongs_to_a_value() -> None:
     assert _weight(Cache) == 0, "a class belongs to nobody"
 
 
+def test_sizes_that_nothing_could_have_do_not_upset_the_sum() -> None:
+    class Immense:
+        def __sizeof__(self) -> int:
+            return 2**62
+
+    cache: Cache[int, list[object]] = Cache(None, weigher="bytes")
+    for number in range(9):
+        cache[number] = [Immense() for _ in range(4)]
+    assert cache.currsize == 9 * 2**48
+
+
+def test_nothing_that_lives_is_evicted_while_there_is_something_that_has_expired() -> None:
+    now = 0.0
+    cache: Cache[object, int] = Cache(100, policy="lru", timer=lambda: now)
+    cache.set("lives", 1, weight=50)
+    for number in range(40):
+        cache.set(number, number, ttl=10, weight=1)
+    now = 20.0
+    cache.set("new", 2, weight=50)
+    assert set(cache) == {"lives", "new"}
+    figures = cache.statistics()
+    assert (figures.evicted, figures.expired) == (0, 40)
+
+
 def test_a_bound_in_bytes_holds() -> None:
     cache: Cache[int, bytes] = Cache(100_000, weigher="bytes")
     for number in range(100):

@@ -246,7 +246,13 @@ impl<K, V> Store<K, V> {
         terms: Terms<'_>,
         gone: &mut Vec<Gone<K, V>>,
     ) -> bool {
-        self.expire(now, EXPIRED_AT_ONCE, gone);
+        let most = if self.has_room_for(self.weight().saturating_add(terms.weight)) {
+            EXPIRED_AT_ONCE
+        } else {
+            // Nothing that lives goes while something is there that does not.
+            usize::MAX
+        };
+        self.expire(now, most, gone);
         // The caller's place may have been among them.
         let place = place.filter(|place| self.entry(place.0).is_some());
         if !self.has_room_for(terms.weight) {

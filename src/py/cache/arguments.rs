@@ -43,7 +43,7 @@ pub(super) fn seconds(nanos: Nanos) -> f64 {
 }
 
 /// Far more than there is memory, and far less than what sums could not hold.
-const HEAVIEST: u64 = 1 << 48;
+pub(super) const HEAVIEST: u64 = 1 << 48;
 
 /// A weight that a weigher returned.
 pub(super) fn weight(given: &Bound<'_, PyAny>) -> PyResult<u64> {

@@ -125,7 +125,7 @@ impl NativeCache {
         let py = key.py();
         match self.weigher {
             Weigher::Entries => Ok(1),
-            Weigher::Bytes => weigh(py, [key, value]),
+            Weigher::Bytes => Ok(weigh(py, [key, value])?.min(arguments::HEAVIEST)),
             Weigher::Asked => match self.hook(py, |hooks| hooks.weigher.as_ref()) {
                 Some(weigher) => arguments::weight(&weigher.bind(py).call1((key, value))?),
                 None => Ok(1),
