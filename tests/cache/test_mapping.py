@@ -52,6 +52,7 @@ def test_it_behaves_as_a_dict_does(policy: Any) -> None:
     assert cache.setdefault("c", 9) == 9
     assert cache.pop("c") == 9
     assert cache.pop("c", None) is None
+    assert cache.pop("c", default=None) is None
     del cache["a"]
     assert cache.popitem() == ("b", 2)
     assert len(cache) == 0

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use pyo3::exceptions::{PyKeyError, PyTypeError};
+use pyo3::exceptions::PyKeyError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyIterator, PyList, PyString};
 
@@ -21,6 +21,12 @@ pub(super) fn hash(key: &Bound<'_, PyAny>) -> PyResult<u64> {
 fn life(ttl: Option<f64>) -> PyResult<Option<Nanos>> {
     ttl.map(|seconds| arguments::duration("ttl", seconds))
         .transpose()
+}
+
+/// A default that may be `None`, which is not the same as none.
+#[allow(clippy::unnecessary_wraps)] // PyO3 calls it
+fn given<'py>(default: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
+    Ok(Some(default.clone()))
 }
 
 fn missing(key: &Bound<'_, PyAny>) -> PyErr {
@@ -235,18 +241,12 @@ impl NativeCache {
     ///     >>> from nexus_core import Cache
     ///     >>> Cache(10).pop("nobody", 0)
     ///     0
-    #[pyo3(signature = (key, *default))]
+    #[pyo3(signature = (key, default=None), text_signature = "($self, key, default=...)")]
     fn pop<'py>(
         &self,
         key: &Bound<'py, PyAny>,
-        default: &Bound<'py, pyo3::types::PyTuple>,
+        #[pyo3(from_py_with = given)] default: Option<Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        if default.len() > 1 {
-            return Err(PyTypeError::new_err(format!(
-                "pop() takes a key and one default at most, got {} defaults",
-                default.len()
-            )));
-        }
         let now = self.now_if_needed(key.py())?;
         let hash = hash(key)?;
         self.overrule_key(key, hash)?;
@@ -256,10 +256,7 @@ impl NativeCache {
             store.remove(place, Cause::Explicit, left);
             Some(value)
         })?;
-        match value {
-            Some(value) => Ok(value),
-            None => default.get_item(0).map_err(|_| missing(key)),
-        }
+        value.or(default).ok_or_else(|| missing(key))
     }
 
     /// Removes the entry that would be evicted next, or one like it.
