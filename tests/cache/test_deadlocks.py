@@ -283,3 +283,49 @@ def test_threads_and_tasks_that_fail_and_are_cancelled_are_all_answered() -> Non
         """,
         "[] True True\n",
     )
+
+
+def test_a_ring_is_seen_though_a_signals_handler_waited_meanwhile() -> None:
+    check(
+        """
+        import signal, time
+        from nexus_core.errors import RecursiveLoad
+        cache = Cache(8)
+        begun, computing, waited = (threading.Event() for _ in range(3))
+
+        def waits(number):
+            while cache.statistics().load_waits < number:
+                time.sleep(0.001)
+
+        def handled():
+            computing.set()
+            waits(2)
+            return 1
+
+        def handler(*_):
+            cache.get_or_set("handled", lambda: 0)
+            waited.set()
+
+        def theirs():
+            begun.set()
+            waits(1)
+            thread = threading.Thread(target=cache.get_or_set, args=("handled", handled))
+            thread.start()
+            computing.wait()
+            os.kill(os.getpid(), signal.SIGUSR1)
+            waited.wait()
+            thread.join()
+            try:
+                return cache.get_or_set("mine", lambda: 0)
+            except RecursiveLoad:
+                return "a ring"
+
+        signal.signal(signal.SIGUSR1, handler)
+        other = threading.Thread(target=cache.get_or_set, args=("theirs", theirs))
+        other.start()
+        begun.wait()
+        print(cache.get_or_set("mine", lambda: cache.get_or_set("theirs", lambda: 0)))
+        other.join()
+        """,
+        "a ring\n",
+    )

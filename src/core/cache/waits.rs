@@ -1,7 +1,8 @@
 //! Who waits for whom, so that nobody waits for themselves.
 
 use std::cell::Cell;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
+use std::collections::hash_map::{Entry, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -71,17 +72,30 @@ impl Goal {
     }
 }
 
-type Waits = HashMap<Agent, Arc<Goal>>;
+/// Several for a thread, if a signal's handler asks for a value while the thread waits.
+type Waits = HashMap<Agent, Vec<Arc<Goal>>>;
 
 static WAITS: ForkLocal<Mutex<Waits>> = ForkLocal::new(|| Mutex::new(HashMap::new()));
 
 /// Until it is dropped, one agent is known to wait for another.
 #[derive(Debug)]
-pub struct Waiting(Agent);
+pub struct Waiting {
+    agent: Agent,
+    goal: Arc<Goal>,
+}
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        WAITS.get().lock().remove(&self.0);
+        let mut waits = WAITS.get().lock();
+        if let Entry::Occupied(mut its) = waits.entry(self.agent) {
+            let goals = its.get_mut();
+            if let Some(index) = goals.iter().position(|goal| Arc::ptr_eq(goal, &self.goal)) {
+                goals.swap_remove(index);
+            }
+            if goals.is_empty() {
+                its.remove();
+            }
+        }
     }
 }
 
@@ -97,12 +111,18 @@ pub fn wait_for(waiter: Agent, goal: &Arc<Goal>) -> Result<Waiting, Deadlock> {
         }
         if seen.insert(agent) {
             // A task goes on once its own wait is over, and its thread's.
-            let its = [agent, agent.thread()].map(|each| waits.get(&each)?.awaited());
-            open.extend(its.into_iter().flatten());
+            for each in [agent, agent.thread()] {
+                let goals = waits.get(&each).into_iter().flatten();
+                open.extend(goals.filter_map(|goal| goal.awaited()));
+            }
         }
     }
-    waits.insert(waiter, Arc::clone(goal));
-    Ok(Waiting(waiter))
+    let goals = waits.entry(waiter).or_default();
+    goals.push(Arc::clone(goal));
+    Ok(Waiting {
+        agent: waiter,
+        goal: Arc::clone(goal),
+    })
 }
 
 #[cfg(test)]
@@ -169,5 +189,17 @@ mod tests {
         let blocked = wait_for(agent(41, 0), agent(42, 0));
         assert!(own.is_ok() && blocked.is_ok());
         assert!(wait_for(agent(42, 0), agent(41, 5)).is_err());
+    }
+
+    #[test]
+    fn a_wait_within_a_wait_does_not_hide_it() {
+        let outer = wait_for(agent(51, 0), agent(52, 0));
+        let inner = wait_for(agent(51, 0), agent(53, 0));
+        assert!(outer.is_ok() && inner.is_ok());
+        assert!(wait_for(agent(52, 0), agent(51, 0)).is_err());
+        drop(inner);
+        assert!(wait_for(agent(52, 0), agent(51, 0)).is_err());
+        drop(outer);
+        assert!(wait_for(agent(52, 0), agent(51, 0)).is_ok());
     }
 }
