@@ -135,7 +135,13 @@ _PACKAGE = str(Path(nexus_core.__file__).parent.parent)
 
 def start_script(source: str, *options: str) -> subprocess.Popen[str]:
     """Runs ``source`` with this interpreter and this ``nexus_core``."""
-    environment = {**os.environ, "PYTHONPATH": _PACKAGE, "PYTHONFAULTHANDLER": "1"}
+    environment = {
+        **os.environ,
+        "PYTHONPATH": _PACKAGE,
+        "PYTHONFAULTHANDLER": "1",
+        # Since Python 3.12 every fork beside threads is warned of.
+        "PYTHONWARNINGS": "ignore:This process:DeprecationWarning",
+    }
     return subprocess.Popen(
         [sys.executable, *options, "-c", textwrap.dedent(source)],
         stdout=subprocess.PIPE,

@@ -9,8 +9,7 @@ from task_graph.support import Ended, ended, interrupt_when_ready, run_script, s
 SOON = 40.0
 
 BEGIN = """
-        import atexit, os, signal, sys, threading, time, warnings
-        warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
+        import atexit, os, signal, sys, threading, time
         from concurrent.futures import wait, as_completed
         from nexus_core import ThreadPool
         from nexus_core.errors import PoolShutdown

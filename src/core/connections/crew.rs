@@ -150,18 +150,18 @@ impl Shared {
         A: Attendant<T, E>,
     {
         loop {
-            let heard = {
+            let (heard, others) = {
                 let state = self.state.lock();
                 if state.dismissed {
                     break;
                 }
-                state.calls
+                (state.calls, state.idle > 0)
             };
-            match pool.next(Instant::now()) {
+            match pool.next_of_many(Instant::now(), others) {
                 Next::Do(task, more) => {
                     let number = self.begin();
                     if more {
-                        pool.call();
+                        pool.summon();
                     }
                     attendant.attend(pool, task);
                     self.state.lock().busy.retain(|&(busy, _)| busy != number);

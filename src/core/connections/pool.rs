@@ -339,14 +339,27 @@ impl<T: Identity, E> Pool<T, E> {
         next
     }
 
-    /// Has somebody look for tasks, if there are any.
-    pub fn call(self: &Arc<Self>) {
-        if self.has_tasks() {
-            self.driver.rouse(self);
-        }
+    /// As `next()`, for one of several threads of which `others` sleep. With a task comes
+    /// whether another one has to look at what else there is, now or later: `summon()`
+    /// has it do so.
+    pub fn next_of_many(self: &Arc<Self>, now: Instant, others: bool) -> Next<T> {
+        let mut state = self.state.lock();
+        let next = match state.next_of_many(now, others) {
+            Ok((task, needs_another)) => Next::Do(task, needs_another),
+            Err(_) if state.closed => Next::End,
+            Err(until) => Next::Sleep(until),
+        };
+        self.leave(state);
+        next
     }
 
-    /// The same for one who waits: also if nobody looks at the clock.
+    /// Has one more thread come.
+    pub fn summon(self: &Arc<Self>) {
+        self.driver.rouse(self);
+    }
+
+    /// Has somebody look for tasks, if there are any or nobody looks at the clock: for one
+    /// who waits.
     pub fn remind(self: &Arc<Self>) {
         let state = self.state.lock();
         let is_due = state.has_tasks() || !state.is_watched;

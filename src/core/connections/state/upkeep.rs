@@ -220,6 +220,32 @@ impl<T: Identity, E> State<T, E> {
         &mut self,
         now: Instant,
     ) -> Result<Task<T>, Option<Instant>> {
+        self.next_of_many(now, false).map(|(task, _)| task)
+    }
+
+    /// The same for one of several threads, of which `others` sleep. With a task comes
+    /// whether another one is needed: it would be kept by the task, and nobody would look
+    /// at the clock when it is time to.
+    pub(in crate::core::connections) fn next_of_many(
+        &mut self,
+        now: Instant,
+        others: bool,
+    ) -> Result<(Task<T>, bool), Option<Instant>> {
+        let (task, due) = self.take_task(now);
+        let Some(task) = task else {
+            self.alarm = due;
+            self.is_watched = true;
+            return Err(due);
+        };
+        if !others {
+            self.unwatched();
+        }
+        let is_late = |due| !self.is_watched || self.alarm.is_none_or(|alarm| due < alarm);
+        let needs_another = self.has_tasks() || due.is_some_and(is_late);
+        Ok((task, needs_another))
+    }
+
+    fn take_task(&mut self, now: Instant) -> (Option<Task<T>>, Option<Instant>) {
         let due = if self.closed {
             None
         } else {
@@ -230,17 +256,13 @@ impl<T: Identity, E> State<T, E> {
             .urgent
             .pop_front()
             .or_else(|| self.deferred.pop_front());
-        if let Some(task) = task {
+        if let Some(task) = &task {
             if matches!(task, Task::Connect(_)) {
                 self.counters.attempts += 1;
             }
             self.running += 1;
-            self.unwatched();
-            return Ok(task);
         }
-        self.alarm = due;
-        self.is_watched = true;
-        Err(due)
+        (task, due)
     }
 
     /// Nobody looks by themselves any more.
