@@ -498,3 +498,42 @@ fn those_who_wait_have_the_clock_looked_at_while_a_thread_is_stuck() {
     assert!(!was_called());
     bench.work(closing);
 }
+
+#[test]
+fn one_who_takes_a_task_has_another_come_unless_those_who_sleep_look_in_time() {
+    let mut bench = Bench::new(Rules {
+        max_idle: Some(secs(60)),
+        ..bounded(0, 3)
+    });
+    let leases: Vec<_> = (0..3).map(|_| bench.get().0).collect();
+    let broken = |bench: &Bench, lease| {
+        let returned = bench
+            .pool
+            .give_back(lease, Condition::Broken, bench.now, |_| ());
+        assert!(returned.is_some());
+    };
+    broken(&bench, leases[0]);
+    let Next::Do(first, false) = bench.pool.next_of_many(bench.now, false) else {
+        panic!("it is to be closed, and nothing will be due");
+    };
+    // What is idle will have been so for long enough.
+    bench.give(leases[1], Condition::Good);
+    broken(&bench, leases[2]);
+    let Next::Do(second, true) = bench.pool.next_of_many(bench.now, false) else {
+        panic!("it is to be closed, and nobody looks at the clock meanwhile");
+    };
+    bench.work(first);
+    bench.work(second);
+    let (lease, _) = bench.get();
+    let (other, _) = bench.get();
+    bench.give(other, Condition::Good);
+    assert!(matches!(
+        bench.pool.next_of_many(bench.now, false),
+        Next::Sleep(Some(_))
+    ));
+    broken(&bench, lease);
+    let Next::Do(last, false) = bench.pool.next_of_many(bench.now, true) else {
+        panic!("it is to be closed, and one who sleeps looks in time");
+    };
+    bench.work(last);
+}
