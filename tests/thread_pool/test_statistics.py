@@ -81,7 +81,8 @@ def test_a_task_inside_another_is_not_counted_twice_as_busy() -> None:
         seen = pool.statistics()
         assert (seen.done, seen.ran_on_caller) == (2, 1)
         assert seen.run_time.total >= 0.2
-        assert seen.busy_seconds <= seen.run_time.total - 0.1
+        # Counted twice, the inner task would add at least its 0.1 s to the outer one's time.
+        assert seen.busy_seconds < seen.run_time.max + 0.09
 
 
 def test_callbacks_count_as_busy_and_not_as_the_next_task() -> None:
