@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import copy
+import gc
 import re
 import warnings
 from collections import Counter
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +31,20 @@ _FAILED = re.compile(r"(?:Sync node|Node) '(.*?)' execution failed: ", re.S)
 _RUN_ID = re.compile(r"run_\d{13,}(?:_\w+)?")
 # An AsyncPythonCodeNode replaces this while it runs; two that overlap leave a replacement behind.
 _CREATE_TASK = asyncio.create_task
+
+
+@contextlib.contextmanager
+def warnings_of_this_run() -> Iterator[list[warnings.WarningMessage]]:
+    """Record all warnings but those of earlier runs' leftovers, which a garbage collection may bring up at any time."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        with warnings.catch_warnings(record=True) as warned:
+            warnings.simplefilter("always")
+            yield warned
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 class NumberFactory(ResourceFactory):
@@ -191,16 +207,14 @@ class Observer:
     async def run_in_loop(self) -> None:
         asyncio.create_task = _CREATE_TASK
         self.prepare()
-        with warnings.catch_warnings(record=True) as warned:
-            warnings.simplefilter("always")
+        with warnings_of_this_run() as warned:
             watched = await _awaited(self.runtime, self.description, self.workflow, self.inputs, self.context)
         self.record(watched, warned)
 
     def run_in_thread(self) -> None:
         asyncio.create_task = _CREATE_TASK
         self.prepare()
-        with warnings.catch_warnings(record=True) as warned:
-            warnings.simplefilter("always")
+        with warnings_of_this_run() as warned:
             watched = _synchronous(self.runtime, self.description, self.workflow, self.inputs)
         self.record(watched, warned)
 
