@@ -11,10 +11,12 @@ import subprocess
 import sys
 import textwrap
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import requests
 
 LIMIT = 120  # seconds: what may hang gets no more
@@ -110,7 +112,19 @@ class Server:
         self.http = f"http://127.0.0.1:{found['http']}"
         self.websocket = f"ws://127.0.0.1:{found['websocket']}"
         self.mcp = f"ws://127.0.0.1:{found['mcp']}"
+        # Nexus starts its servers on threads of their own.
+        self._wait_for(set(found.values()))
         return self
+
+    def _wait_for(self, ports: set[int]) -> None:
+        """Waits until all are listened on, without connecting, of which the servers would tell their logs."""
+        server = psutil.Process(self._process.pid)
+        deadline = time.monotonic() + LIMIT
+        while missing := ports - {each.laddr.port for each in server.net_connections("tcp") if each.status == "LISTEN"}:
+            if time.monotonic() > deadline:
+                self.__exit__()
+                raise AssertionError(f"nobody listens on {missing}:\n{self.log}")
+            time.sleep(0.02)
 
     def __exit__(self, *_: object) -> None:
         self._process.send_signal(signal.SIGTERM)

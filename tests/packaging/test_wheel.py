@@ -135,6 +135,9 @@ def test_wheel_needs_nothing_outside_its_extras(metadata: Message) -> None:
         "asyncpg": {"asyncpg"},
         "httpx": {"httpx"},
         "metrics": {"prometheus-client"},
+        "cache": {"msgpack"},
+        "redis": {"msgpack", "redis"},
+        "top": {"textual"},
     }
 
 
