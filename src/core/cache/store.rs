@@ -174,7 +174,9 @@ impl<K, V> Store<K, V> {
         }
     }
 
-    fn has_expired(&self, place: Place, now: Nanos) -> bool {
+    /// Whether an entry expires by then.
+    #[inline]
+    pub fn has_expired(&self, place: Place, now: Nanos) -> bool {
         self.entry(place.0)
             .is_some_and(|entry| self.end(entry) <= now)
     }
@@ -186,7 +188,7 @@ impl<K, V> Store<K, V> {
         hash: u64,
         place: Option<Place>,
         now: Nanos,
-        gone: &mut Vec<Gone<K, V>>,
+        gone: &mut impl Extend<Gone<K, V>>,
     ) -> Option<&V> {
         let Some(place) = self.valid(place, now, gone) else {
             self.counts.misses += 1;
@@ -219,7 +221,7 @@ impl<K, V> Store<K, V> {
         &mut self,
         place: Option<Place>,
         now: Nanos,
-        gone: &mut Vec<Gone<K, V>>,
+        gone: &mut impl Extend<Gone<K, V>>,
     ) -> Option<Place> {
         let place = place?;
         if self.has_expired(place, now) {
@@ -244,7 +246,7 @@ impl<K, V> Store<K, V> {
         (key, value): (K, V),
         now: Nanos,
         terms: Terms<'_>,
-        gone: &mut Vec<Gone<K, V>>,
+        gone: &mut impl Extend<Gone<K, V>>,
     ) -> bool {
         let most = if self.has_room_for(self.weight().saturating_add(terms.weight)) {
             EXPIRED_AT_ONCE
@@ -261,7 +263,7 @@ impl<K, V> Store<K, V> {
             }
             let cause = Cause::Size;
             self.counts.gone(cause);
-            gone.push(Gone { key, value, cause });
+            gone.extend(Some(Gone { key, value, cause }));
             return false;
         }
         match place {
@@ -326,7 +328,7 @@ impl<K, V> Store<K, V> {
         (key, value): (K, V),
         now: Nanos,
         terms: Terms<'_>,
-        gone: &mut Vec<Gone<K, V>>,
+        gone: &mut impl Extend<Gone<K, V>>,
     ) {
         let slot = place.0;
         let segment = self.lists.segment(slot) as usize;
@@ -352,11 +354,11 @@ impl<K, V> Store<K, V> {
         }
         let cause = Cause::Replaced;
         self.counts.gone(cause);
-        gone.push(Gone { key, value, cause });
+        gone.extend(Some(Gone { key, value, cause }));
     }
 
     /// Takes an entry out.
-    pub fn remove(&mut self, place: Place, cause: Cause, gone: &mut Vec<Gone<K, V>>) {
+    pub fn remove(&mut self, place: Place, cause: Cause, gone: &mut impl Extend<Gone<K, V>>) {
         let slot = place.0;
         let Some(entry) = self.slots.get_mut(slot as usize).and_then(Option::take) else {
             return;
@@ -371,11 +373,11 @@ impl<K, V> Store<K, V> {
         self.free.push(slot);
         self.counts.gone(cause);
         let Entry { key, value, .. } = entry;
-        gone.push(Gone { key, value, cause });
+        gone.extend(Some(Gone { key, value, cause }));
     }
 
     /// Removes what has expired, so many entries at the most.
-    pub fn expire(&mut self, now: Nanos, most: usize, gone: &mut Vec<Gone<K, V>>) {
+    pub fn expire(&mut self, now: Nanos, most: usize, gone: &mut impl Extend<Gone<K, V>>) {
         for _ in 0..most {
             let Some(slot) = self.expiry.due(now) else {
                 return;
@@ -402,7 +404,7 @@ impl<K, V> Store<K, V> {
     pub fn remove_where(
         &mut self,
         mut is_chosen: impl FnMut(&K) -> bool,
-        gone: &mut Vec<Gone<K, V>>,
+        gone: &mut impl Extend<Gone<K, V>>,
     ) -> usize {
         let chosen: Vec<u32> = (0..self.slots.len() as u32)
             .filter(|&slot| self.entry(slot).is_some_and(|entry| is_chosen(&entry.key)))
@@ -411,12 +413,12 @@ impl<K, V> Store<K, V> {
     }
 
     /// Removes the entries with a tag; how many.
-    pub fn remove_tagged(&mut self, tag: &str, gone: &mut Vec<Gone<K, V>>) -> usize {
+    pub fn remove_tagged(&mut self, tag: &str, gone: &mut impl Extend<Gone<K, V>>) -> usize {
         let chosen = self.tags.slots(tag);
         self.remove_all(&chosen, gone)
     }
 
-    fn remove_all(&mut self, slots: &[u32], gone: &mut Vec<Gone<K, V>>) -> usize {
+    fn remove_all(&mut self, slots: &[u32], gone: &mut impl Extend<Gone<K, V>>) -> usize {
         for &slot in slots {
             self.remove(Place(slot), Cause::Explicit, gone);
         }
@@ -424,7 +426,7 @@ impl<K, V> Store<K, V> {
     }
 
     /// Takes everything out; the counts stay.
-    pub fn clear(&mut self, gone: &mut Vec<Gone<K, V>>) {
+    pub fn clear(&mut self, gone: &mut impl Extend<Gone<K, V>>) {
         let everything: Vec<u32> = self.index.iter().copied().collect();
         self.remove_all(&everything, gone);
         self.sketch.clear();
