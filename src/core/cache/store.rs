@@ -143,6 +143,25 @@ impl<K, V> Store<K, V> {
         hash: u64,
         known: &[(u64, bool)],
         mut equal: impl FnMut(&K) -> Option<bool>,
+        copy: impl FnMut(&K) -> K,
+    ) -> Found<K> {
+        let is_candidate = |slot: &u32| self.entry(*slot).is_some_and(|entry| entry.hash == hash);
+        let Some(&slot) = self.index.find(hash, is_candidate) else {
+            return Found::Absent;
+        };
+        // There is seldom another of the same hash.
+        if self.entry(slot).and_then(|entry| equal(&entry.key)) == Some(true) {
+            return Found::There(Place(slot));
+        }
+        self.find_among_alike(hash, known, equal, copy)
+    }
+
+    #[cold]
+    fn find_among_alike(
+        &self,
+        hash: u64,
+        known: &[(u64, bool)],
+        mut equal: impl FnMut(&K) -> Option<bool>,
         mut copy: impl FnMut(&K) -> K,
     ) -> Found<K> {
         let mut unsure = Vec::new();
@@ -266,29 +285,21 @@ impl<K, V> Store<K, V> {
             gone.extend(Some(Gone { key, value, cause }));
             return false;
         }
-        match place {
+        let slot = match place {
             Some(place) => {
                 self.replace(place, (key, value), now, terms, gone);
                 self.used(place.0, hash);
+                place.0
             }
             None => self.insert(hash, (key, value), now, terms),
-        }
-        let serial = self.last_serial;
-        let slot = place.map(|place| place.0);
+        };
         self.shrink(gone);
-        match slot {
-            Some(slot) => self.entry(slot).is_some(),
-            None => self.last_is_there(hash, serial),
-        }
+        // Nothing was inserted meanwhile that could have its slot.
+        self.entry(slot).is_some()
     }
 
-    fn last_is_there(&self, hash: u64, serial: u64) -> bool {
-        self.index
-            .iter_hash(hash)
-            .any(|&slot| self.entry(slot).is_some_and(|entry| entry.serial == serial))
-    }
-
-    fn insert(&mut self, hash: u64, (key, value): (K, V), now: Nanos, terms: Terms<'_>) {
+    /// Returns its slot.
+    fn insert(&mut self, hash: u64, (key, value): (K, V), now: Nanos, terms: Terms<'_>) -> u32 {
         let slot = self.free.pop().unwrap_or_else(|| {
             self.slots.push(None);
             self.slots.len() as u32 - 1
@@ -320,6 +331,7 @@ impl<K, V> Store<K, V> {
             let entries = self.index.len();
             self.sketch.reserve(entries);
         }
+        slot
     }
 
     fn replace(

@@ -125,7 +125,7 @@ impl NativeCache {
 
     /// The moment for a look at one entry, told roughly where that is enough to see that
     /// it lives.
-    #[inline]
+    #[inline(always)]
     fn about_now(&self, py: Python<'_>) -> PyResult<Nanos> {
         if !self.expires.load(Ordering::Relaxed) {
             return Ok(0);
@@ -138,7 +138,7 @@ impl NativeCache {
 
     /// The moment exactly, if the one that is told roughly does not say for certain that
     /// the entry lives.
-    #[inline]
+    #[inline(always)]
     fn sharpened(
         &self,
         about: Nanos,
@@ -179,12 +179,14 @@ impl NativeCache {
     /// Tells the listener what left, and drops it.
     #[inline]
     pub(super) fn settle(&self, py: Python<'_>, left: Left) -> PyResult<()> {
-        if left.is_empty() {
+        if left.is_empty() || !self.has_listener {
             return Ok(());
         }
-        if !self.has_listener {
-            return Ok(());
-        }
+        self.tell(py, left)
+    }
+
+    #[cold]
+    fn tell(&self, py: Python<'_>, left: Left) -> PyResult<()> {
         let Some(listener) = self.hook(py, |hooks| hooks.listener.as_ref()) else {
             return Ok(());
         };
