@@ -353,16 +353,22 @@ impl<K, V> Store<K, V> {
         entry.expires = terms.expires;
         entry.written = now;
         entry.used = now;
-        let queued = std::mem::replace(&mut entry.queued, NEVER);
+        let queued = entry.queued;
         self.weights[segment] = self.weights[segment] - earlier + terms.weight;
         self.tags.remove(slot, &old_tags);
         let tags = self.tags.add(slot, terms.tags);
-        self.expiry.remove(queued, slot);
         let end = self.entry(slot).map_or(NEVER, |entry| self.end(entry));
-        self.expiry.add(end, slot);
+        // One that now ends later stays queued, and is put back when its turn comes.
+        let stays = queued <= end && end != NEVER;
+        if !stays {
+            self.expiry.remove(queued, slot);
+            self.expiry.add(end, slot);
+        }
         if let Some(entry) = self.entry_mut(slot) {
             entry.tags = tags;
-            entry.queued = end;
+            if !stays {
+                entry.queued = end;
+            }
         }
         let cause = Cause::Replaced;
         self.counts.gone(cause);
