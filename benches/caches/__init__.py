@@ -47,7 +47,8 @@ class CachePeer:
     title: str
     open: Callable[[int], AbstractContextManager[Opened]]
     """With a capacity."""
-    is_bounded: bool = True
+    lacks: tuple[str, ...] = ()
+    """Calls that it does not have, by the names of `Opened`; "evict" for no bound."""
 
     @property
     def ours(self) -> bool:

@@ -7,7 +7,6 @@ import json
 import sys
 
 import memory_probe
-
 from caches.peers import PEERS
 
 ENTRIES = 200_000
