@@ -4,8 +4,8 @@
 
 Every other input is of a series (a number as an integer, float, text, bytes, Decimal, date, in containers of every kind,
 and texts cut in two at every place), the others are random nested containers of leaves that look alike. An input can be
-made again from its number, so that only the beginnings of the digests are kept: 8 bytes an input, and as much again to
-sort them. Inputs whose digests begin alike are made again and compared.
+made again from its number, so that only the beginnings of the digests are kept: 8 bytes an input, and some five times as
+much while they are sorted. Inputs whose digests begin alike are made again and compared.
 """
 
 from __future__ import annotations
@@ -189,8 +189,9 @@ def search(
             for number in numbers:
                 value = inputs(number)
                 same = found.setdefault(digest(value), {})
-                if same.setdefault(form(value), value) is not value:
-                    repeats += 1
+                told = form(value)
+                repeats += told in same
+                same.setdefault(told, value)
             collisions += [tuple(same.values())[:2] for same in found.values() if len(same) > 1]
         if collisions:
             break
