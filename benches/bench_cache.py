@@ -97,27 +97,37 @@ def bench_evict(cache_peer: CachePeer, benchmark: Any, quick: bool) -> None:
         pytest.skip(str(error))
 
 
-@pytest.mark.parametrize("threads", [1, THREADS])
-def bench_threads(cache_peer: CachePeer, benchmark: Any, quick: bool, threads: int) -> None:
-    """The same number of look-ups, by one thread or by several."""
+def bench_threads(cache_peer: CachePeer, benchmark: Any, quick: bool) -> None:
+    """The same look-ups by one thread and by several, turn by turn: what disturbs the machine disturbs both."""
+    turns: list[dict[str, float]] = []
     try:
         with cache_peer.open(2 * KEYS) as cache:
             asked = _half_full(cache) * (LOOKUPS // KEYS)
+
+            def took(threads: int) -> float:
+                workers = [threading.Thread(target=work, args=(THREADS // threads,)) for _ in range(threads)]
+                started = time.perf_counter()
+                for worker in workers:
+                    worker.start()
+                for worker in workers:
+                    worker.join()
+                return time.perf_counter() - started
 
             def work(times: int) -> None:
                 for _ in range(times):
                     cache.get(asked)
 
-            def run() -> None:
-                workers = [threading.Thread(target=work, args=(THREADS // threads,)) for _ in range(threads)]
-                for worker in workers:
-                    worker.start()
-                for worker in workers:
-                    worker.join()
+            def turn() -> None:
+                alone, together = took(1), took(THREADS)
+                turns.append({"speedup": alone / together})
 
-            _measure(benchmark, cache_peer, f"threads_{threads}", run, THREADS * LOOKUPS, quick)
+            seconds = took(1) + took(THREADS)
+            rounds = max(3, min(41, int((0.3 if quick else 2.0) / seconds)))
+            benchmark.extra_info.update(group="cache", workload="threads", peer=cache_peer.key, repeats=1)
+            benchmark.pedantic(turn, rounds=rounds, iterations=1)
     except CacheUnavailable as error:
         pytest.skip(str(error))
+    benchmark.extra_info["turns"] = turns
 
 
 @pytest.mark.parametrize("trace", TRACES, ids=lambda trace: trace.name)

@@ -7,6 +7,7 @@ import copy
 import math
 import pickle
 import sys
+import time
 from typing import Any
 
 import pytest
@@ -214,7 +215,17 @@ def test_use_keeps_entries_from_idling() -> None:
 def test_time_passes_without_a_clock_of_the_users() -> None:
     cache: Cache[str, int] = Cache(10, ttl=0)
     cache["a"] = 1
-    assert "a" not in cache
+    assert "a" not in cache and cache.get("a") is None
+    lasting: Cache[str, int] = Cache(10, ttl=3600)
+    # Within a second of its end an entry's moment is looked at exactly, and before that roughly.
+    lasting.set("short", 1, ttl=0.03)
+    lasting.set("medium", 1, ttl=1.03)
+    lasting["long"] = 1
+    time.sleep(0.031)
+    assert (lasting.get("short"), lasting.get("long")) == (None, 1)
+    time.sleep(1.0)
+    assert (lasting.get("medium"), lasting["long"]) == (None, 1)
+    assert list(lasting) == ["long"]
 
 
 def test_the_listener_is_told_why() -> None:

@@ -125,7 +125,7 @@ impl NativeCache {
 
     /// The moment for a look at one entry, told roughly where that is enough to see that
     /// it lives.
-    #[inline(always)]
+    #[inline]
     fn about_now(&self, py: Python<'_>) -> PyResult<Nanos> {
         if !self.expires.load(Ordering::Relaxed) {
             return Ok(0);
@@ -138,7 +138,7 @@ impl NativeCache {
 
     /// The moment exactly, if the one that is told roughly does not say for certain that
     /// the entry lives.
-    #[inline(always)]
+    #[inline]
     fn sharpened(
         &self,
         about: Nanos,
