@@ -221,7 +221,11 @@ def main() -> int:
     began = time.monotonic()
 
     def say(done: int) -> None:
-        print(f"{done:,} of {options.count:,} inputs, {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
+        print(
+            f"{done:,} inputs for {options.count:,} distinct ones, {time.monotonic() - began:.0f} s",
+            file=sys.stderr,
+            flush=True,
+        )
 
     outcome = search(options.count, digest, seed=options.seed, say=say)
     for one, other in outcome.collisions:
