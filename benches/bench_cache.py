@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import subprocess
@@ -18,7 +19,7 @@ from caches import CAPACITY, KEYS, NEW_KEYS, THREADS, CachePeer, CacheUnavailabl
 from caches.peers import PEERS
 from caches.traces import TRACES, Trace, keys_of
 
-LOOKUPS = 100_000
+LOOKUPS = 50_000
 """By each thread: so many that starting it does not count."""
 HERE = Path(__file__).resolve().parent
 
@@ -92,7 +93,10 @@ def bench_evict(cache_peer: CachePeer, benchmark: Any, quick: bool) -> None:
     try:
         with cache_peer.open(CAPACITY) as cache:
             new = _names("new", NEW_KEYS)
-            _measure(benchmark, cache_peer, "evict", lambda: cache.fill(new), NEW_KEYS, quick)
+            # A part in each round, so that a round is short.
+            parts = itertools.cycle([new[begin : begin + KEYS] for begin in range(0, NEW_KEYS, KEYS)])
+            cache.fill(new)
+            _measure(benchmark, cache_peer, "evict", lambda: cache.fill(next(parts)), KEYS, quick)
     except CacheUnavailable as error:
         pytest.skip(str(error))
 
@@ -122,7 +126,7 @@ def bench_threads(cache_peer: CachePeer, benchmark: Any, quick: bool) -> None:
                 turns.append({"speedup": alone / together})
 
             seconds = took(1) + took(THREADS)
-            rounds = max(3, min(41, int((0.3 if quick else 2.0) / seconds)))
+            rounds = max(3, min(151, int((0.3 if quick else 3.0) / seconds)))
             benchmark.extra_info.update(group="cache", workload="threads", peer=cache_peer.key, repeats=1)
             benchmark.pedantic(turn, rounds=rounds, iterations=1)
     except CacheUnavailable as error:
