@@ -87,7 +87,7 @@ def markdown(session: Session, table: Table) -> Iterator[str]:
         f"a full cache of {CAPACITY:,}. The loop around the calls, some 4 ns, is in all figures. cachetools' caches have "
         "the lock around them that threads need; a dict has no bound; *get or set* gives a function that would compute "
         "what is missing, and everything is there. `LRUCache` and `TTLCache` are ours with cachetools' arguments. "
-        f"*{THREADS} threads ÷ 1* compares look-ups a second of {THREADS} threads together with those of one, in turns, by the median: with the "
+        f"*{THREADS} threads ÷ 1* compares look-ups a second of {THREADS} threads together with those of one, in turns of which the fastest tenth counts: with the "
         "interpreter's lock no more than 1 can be had."
     )
     yield ""
