@@ -27,8 +27,8 @@ OLDEST_DEPENDENCIES := $(OLDEST)/.installed-oldest
 EXTENSION := $(VENV)/.built-extension
 WHEEL := dist/.built-wheel
 
-.PHONY: help demo test test-rust test-loom test-python test-oldest test-scheduled test-crash compat bench lint lint-rust \
-    lint-python deny wheel docs docs-compatibility format lock clean
+.PHONY: help demo test test-rust test-loom test-python test-oldest test-scheduled test-collisions test-crash compat bench lint \
+    lint-rust lint-python deny wheel docs docs-compatibility format lock clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 28
@@ -77,6 +77,9 @@ test-scheduled: $(EXTENSION) ## compare with stock on thousands of random workfl
 
 compat: $(EXTENSION) ## run Kailash's own tests on our runtimes (KAILASH_SRC=clone COMPAT_DIR=harness)
 	$(PY) scripts/upstream_suite.py
+
+test-collisions: $(EXTENSION) ## look for two of 10 million inputs with one digest (takes minutes; COUNT=…)
+	$(PY) scripts/key_collisions.py --count $(or $(COUNT),10000000)
 
 test-crash: $(EXTENSION) ## kill 400 checkpointed runs with SIGKILL and resume them (takes long)
 	for kind in local async; do \

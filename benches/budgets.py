@@ -15,9 +15,6 @@ from session import Key, Session
 
 PASS, MISS, UNKNOWN = "pass", "MISS", "not measured"
 
-# Lines of the budget that other parts of the project measure.
-ELSEWHERE = ("cache hits",)
-
 SHORT = ("chain_100", "chain_1000", "fan_100", "fan_1000", "layered_10x100")
 LONG = ("chain_1000", "fan_1000", "layered_10x100")
 
@@ -40,6 +37,7 @@ def check(session: Session, groups: Sequence[str]) -> list[Check]:
         "blocking": (blocking,),
         "compile": (compiling,),
         "pools": (checkouts, contention, tasks),
+        "cache": (cache_hits, hit_ratio, cache_threads),
         "http": (serving,),
         "heartbeat": (loop_under_work,),
         "cold_start": (cold_start,),
@@ -177,6 +175,48 @@ def judge_microseconds(line: str, case: str, limit: float, session: Session, key
     low, median, high = (f"{value:.2f}" for value in (measured.low, measured.median, measured.high))
     status = PASS if measured.median <= limit else MISS
     return Check(line, case, f"≤ {limit:g} µs", f"{median} µs ({low}–{high})", status)
+
+
+def judge_nanoseconds(line: str, case: str, limit: float, session: Session, key: Key) -> Check:
+    measured = session.ratio_to(key, 1e-9)
+    if measured is None:
+        return Check(line, case, f"< {limit:g} ns", "–", UNKNOWN)
+    low, median, high = (number(value) for value in (measured.low, measured.median, measured.high))
+    status = PASS if measured.median < limit else MISS
+    return Check(
+        line, case, f"< {limit:g} ns", f"{median} ns ({low}–{high}), best round {number(measured.best)} ns", status
+    )
+
+
+CACHES = (("nexus_core", "Cache"), ("nexus_core_lru", "LRUCache"), ("nexus_core_ttl", "TTLCache"))
+
+
+def cache_hits(session: Session) -> Iterator[Check]:
+    for peer, case in (*CACHES, ("nexus_core_cached", "@cached")):
+        key = Key("cache", "get", peer)
+        yield judge_nanoseconds("cache hit", case, 100, session, key)
+        # 100 ns, where lru_cache takes the 33 ns that the budget was made beside.
+        ratio = session.ratio(key, Key("cache", "get", "lru_cache"))
+        yield judge("cache hit ÷ functools.lru_cache", case, "≤ 3×", ratio, at_most(3))
+
+
+def judge_figure(line: str, case: str, limit: str, figure: Ratio | None, holds: Callable[[float], bool]) -> Check:
+    if figure is None:
+        return Check(line, case, limit, "–", UNKNOWN)
+    shown = f"{figure.median:.3f} ({figure.low:.3f}–{figure.high:.3f})"
+    return Check(line, case, limit, shown, PASS if holds(figure.median) else MISS)
+
+
+def hit_ratio(session: Session) -> Iterator[Check]:
+    found = session.figures.spread(Cell("cache", "zipf_1.0", "nexus_core"), "ratio")
+    yield judge_figure("hit ratio", "Zipf 1.0", "≥ 0.55", found, at_least(0.55))
+
+
+def cache_threads(session: Session) -> Iterator[Check]:
+    for peer, case in CACHES:
+        speedup = session.figures.spread(Cell("cache", "threads", peer), "speedup")
+        # With the interpreter's lock 1 is all there can be, less what its turns cost: the same for a dict.
+        yield judge_figure("look-ups a second of 4 threads ÷ of 1", case, "≥ 1, to 2 %", speedup, at_least(0.98))
 
 
 def checkouts(session: Session) -> Iterator[Check]:

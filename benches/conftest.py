@@ -68,11 +68,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     unknown = [key for key in chosen if key not in PEERS]
     if unknown:
         raise pytest.UsageError(f"unknown peer {', '.join(unknown)}; known: {', '.join(PEERS)}")
-    pool_peers = getattr(metafunc.function, "pool_peers", None)
-    if pool_peers is not None:
-        ours = any(key.startswith("nexus_core") for key in chosen)
-        picked = [peer for peer in pool_peers.values() if ours or not peer.ours]
-        metafunc.parametrize("pool_peer", picked, ids=[peer.key for peer in picked])
+    for kind in ("pool_peer", "cache_peer", "digest_peer"):
+        own_peers = getattr(metafunc.function, f"{kind}s", None)
+        if own_peers is not None:
+            ours = any(key.startswith("nexus_core") for key in chosen)
+            picked = [peer for peer in own_peers.values() if ours or not peer.ours]
+            metafunc.parametrize(kind, picked, ids=[peer.key for peer in picked])
     cases = getattr(metafunc.function, "cases", None)
     if cases is not None:
         picked = [case for case in cases if case[1] in chosen]

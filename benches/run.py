@@ -19,6 +19,7 @@ import budgets
 import machine
 import plot
 import report
+from caches import plot as cache_plot
 from environments import NAMES, ROOT, Environment, EnvironmentFailed, prepare, subject_path
 from peers import PEERS
 from service import plot as service_plot
@@ -31,6 +32,8 @@ SUBJECT_NEEDS = {
     "blocking": "from nexus_core import TaskGraph\nfrom nexus_core.runtime import AsyncLocalRuntime, LocalRuntime",
     "compile": "from nexus_core import TaskGraph",
     "pools": "import nexus_core.sqlalchemy",
+    "cache": "from nexus_core import Cache, cached",
+    "digest": "from nexus_core.keys import digest",
     "http": "from nexus_core import attach, detach",
     "heartbeat": "from nexus_core.runtime import AsyncLocalRuntime",
     "cold_start": "from nexus_core.runtime import AsyncLocalRuntime, LocalRuntime",
@@ -106,6 +109,7 @@ def write(folder: Path, page: str, session: Session) -> None:
         "benchmarks.md": page,
         "benchmarks.svg": plot.svg(session),
         "benchmarks-http.svg": service_plot.svg(session.figures),
+        "benchmarks-cache.svg": cache_plot.svg(session.figures),
     }
     for name, content in files.items():
         partial = folder / f".{name}.partial"

@@ -21,9 +21,9 @@ from service.figures import Cell, Figures
 
 EXECUTORS = ("overhead", "control_flow", "history", "blocking", "compile")
 """Groups in which peers run the same graphs; each has a file for pytest-benchmark."""
-POOLS = ("pools",)
+OWN_PEERS = ("pools", "cache", "digest")
 """Groups with peers of their own, all in the environment *full*."""
-GROUPS = (*EXECUTORS, *POOLS, *service.GROUPS)
+GROUPS = (*EXECUTORS, *OWN_PEERS, *service.GROUPS)
 PASS_TIMEOUT = 1_800
 
 
@@ -112,17 +112,17 @@ def measure(
     session = Session(passes)
     subject = subject_path() if any(peer.startswith("nexus_core") for peer in peers) else None
     executors = [group for group in groups if group in EXECUTORS]
-    pools = [group for group in groups if group in POOLS]
+    others = [group for group in groups if group in OWN_PEERS]
     for number in range(passes):
         # Forwards, then backwards: no peer always follows the same other one.
         order = environments if number % 2 == 0 else list(reversed(environments))
-        for environment in order if executors or pools else ():
+        for environment in order if executors or others else ():
             chosen = [
                 key
                 for key in peers
                 if PEERS[key].environment == environment.name and (not PEERS[key].slow or number < slow_passes)
             ]
-            wanted = [*executors, *pools] if environment.name == "full" else executors
+            wanted = [*executors, *others] if environment.name == "full" else executors
             if chosen and wanted:
                 started = time.perf_counter()
                 run_pass(session, number, environment, chosen, wanted, quick=quick, subject=subject)

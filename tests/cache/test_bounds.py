@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import math
 import pickle
 import sys
+import time
 from typing import Any
 
 import pytest
 
-from nexus_core import Cache
+from nexus_core import Cache, cached
 from nexus_core.cache import LRUCache, TTLCache
 
 policies = pytest.mark.parametrize("policy", ["tinylfu", "lru"])
@@ -91,10 +93,22 @@ def test_a_weigher_that_makes_no_sense_is_refused_and_changes_nothing(
     cache: Cache[str, int] = Cache(10, weigher=weigher)
     cache["a"] = 1
     given = weight
-    for write in (lambda: cache.set("a", 2), lambda: cache.set("b", 2), lambda: cache.get_or_set("b", lambda: 2)):
+    before = cache.statistics()
+    for write in (
+        lambda: cache.set("a", 2),
+        lambda: cache.set("b", 2),
+        lambda: cache.update(a=2),
+        lambda: cache.setdefault("b", 2),
+        lambda: cache.get_or_set("b", lambda: 2),
+        lambda: asyncio.run(cache.aget_or_set("b", lambda: 2)),
+        lambda: cached(cache)(lambda: 2)(),
+    ):
         with pytest.raises(error, match=text):
             write()
     assert (dict(cache), cache.currsize) == ({"a": 1}, 1)
+    after = cache.statistics()
+    assert (after.insertions, after.replaced, after.evicted) == (before.insertions, before.replaced, before.evicted)
+    # Nobody is thought to be computing still.
     given = 1
     assert cache.get_or_set("b", lambda: 3) == 3
 
@@ -201,7 +215,17 @@ def test_use_keeps_entries_from_idling() -> None:
 def test_time_passes_without_a_clock_of_the_users() -> None:
     cache: Cache[str, int] = Cache(10, ttl=0)
     cache["a"] = 1
-    assert "a" not in cache
+    assert "a" not in cache and cache.get("a") is None
+    lasting: Cache[str, int] = Cache(10, ttl=3600)
+    # Within a second of its end an entry's moment is looked at exactly, and before that roughly.
+    lasting.set("short", 1, ttl=0.03)
+    lasting.set("medium", 1, ttl=1.03)
+    lasting["long"] = 1
+    time.sleep(0.031)
+    assert (lasting.get("short"), lasting.get("long")) == (None, 1)
+    time.sleep(1.0)
+    assert (lasting.get("medium"), lasting["long"]) == (None, 1)
+    assert list(lasting) == ["long"]
 
 
 def test_the_listener_is_told_why() -> None:
@@ -236,7 +260,10 @@ def test_a_listener_that_fails_is_logged_and_nothing_else(caplog: pytest.LogCapt
         ({"maxsize": True}, TypeError, "maxsize must be an integer"),
         ({"ttl": -1}, ValueError, "ttl must be a number of seconds of at least 0"),
         ({"ttl": math.nan}, ValueError, "ttl must be"),
+        ({"ttl": -math.inf}, ValueError, "ttl must be .* got -inf"),
         ({"tti": "1"}, TypeError, "tti must be a number"),
+        ({"tti": -0.5}, ValueError, "tti must be .* at least 0, got -0.5"),
+        ({"maxsize": -math.inf}, TypeError, "maxsize must be an integer or None, got -inf"),
         ({"policy": "fifo"}, ValueError, "policy must be 'tinylfu' or 'lru'"),
         ({"weigher": "grams"}, TypeError, "weigher must be 'bytes' or callable"),
         ({"on_evict": 1}, TypeError, "on_evict must be callable"),
@@ -247,6 +274,14 @@ def test_a_listener_that_fails_is_logged_and_nothing_else(caplog: pytest.LogCapt
 def test_arguments_that_make_no_sense_are_refused(arguments: dict[str, Any], error: type[Exception], text: str) -> None:
     with pytest.raises(error, match=text):
         Cache(**arguments)
+
+
+@pytest.mark.parametrize(
+    "make", [lambda: LRUCache(-1), lambda: TTLCache(-1, 1), lambda: TTLCache(1, -1), lambda: cached(ttl=-1)(len)]
+)
+def test_negative_sizes_and_times_are_refused_however_it_is_made(make: Any) -> None:
+    with pytest.raises(ValueError, match=r"must be .*at least 0.*, got -1"):
+        make()
 
 
 def test_bad_terms_of_one_entry_change_nothing() -> None:

@@ -132,8 +132,15 @@ def test_a_function_may_call_itself_with_other_arguments_only() -> None:
     def endless(n: int) -> int:
         return endless(n)
 
+    @cached
+    async def endless_too(n: int) -> int:
+        return await endless_too(n)
+
     with pytest.raises(RecursiveLoad):
         endless(1)
+    with pytest.raises(RecursiveLoad):
+        asyncio.run(endless_too(1))
+    assert (len(endless.cache), len(endless_too.cache)) == (0, 0)
 
 
 def test_coroutine_functions_stay_coroutine_functions() -> None:

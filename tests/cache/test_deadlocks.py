@@ -129,6 +129,142 @@ def test_a_garbage_collection_in_the_middle_of_everything() -> None:
     )
 
 
+@pytest.mark.parametrize("terms", ["", ", ttl=0.002", ", tti=0.002", ", weigher=weigher", ", weigher='bytes'"])
+def test_a_garbage_collection_in_the_middle_of_an_insert(terms: str) -> None:
+    # Threads, so that one may wait for the lock that another would never give back.
+    check(
+        f"""
+        class Node:
+            def __init__(self): self.me = self
+            def __del__(self):
+                cache["dying"] = Node()
+                cache.get(1), cache.pop(2, None), len(cache), cache.get_or_set(3, list)
+        def weigher(key, value): return 1
+        cache = Cache(None if "bytes" in {terms!r} else 16{terms}, on_evict=lambda *gone: len(cache))
+        gc.set_threshold(1, 1, 1)
+        def work(seed):
+            for number in range(300):
+                cache[seed, number % 20] = Node()
+                cache.setdefault((seed, number % 23), Node())
+                cache.set(number % 9, Node(), tags="tag", ttl=0.001 if number % 2 else None)
+                if number % 50 == 0:
+                    cache.invalidate_tag("tag")
+                    gc.collect()
+        threads = [threading.Thread(target=work, args=(seed,)) for seed in range(3)]
+        for thread in threads: thread.start()
+        for thread in threads: thread.join()
+        gc.set_threshold(0)
+        print(cache.maxsize is None or len(cache) <= 16)
+        cache.clear()
+        """,
+        "True\n",
+    )
+
+
+@pytest.mark.parametrize("terms", ["ttl=10", "tti=10", "ttl=10, policy='lru'"])
+def test_what_expires_and_uses_the_cache_meanwhile(terms: str) -> None:
+    check(
+        f"""
+        now = [0.0]
+        class Clingy:
+            def __init__(self, number): self.number = number
+            def __hash__(self): return self.number % 3
+            def __eq__(self, other):
+                cache.get("y"), cache.pop("x", None), cache.sync()
+                return isinstance(other, Clingy) and self.number == other.number
+            def __del__(self):
+                if alive:
+                    cache["last"] = self.number
+                    len(cache), cache.get_or_set("loaded", int), cache.sync()
+        alive, told, telling = [1], [], []
+        def listener(key, value, cause):
+            told.append(cause)
+            cache.get(key), len(cache), cache.sync()
+            if not telling:
+                telling.append(1)
+                cache["told", len(told) % 3] = 1
+                telling.pop()
+        cache = Cache(20, {terms}, timer=lambda: now[0], on_evict=listener)
+        ways = [
+            lambda key: cache.get(key), lambda key: key in cache, lambda key: len(cache), lambda key: list(cache.items()),
+            lambda key: cache.sync(), lambda key: cache.pop(key, None), lambda key: cache.set(key, Clingy(1)),
+            lambda key: cache.get_or_set(key, lambda: Clingy(2)), lambda key: cache.statistics(), lambda key: cache.clear(),
+        ]
+        for turn in range(60):
+            for number in range(10):
+                cache[Clingy(number)] = Clingy(number)
+            now[0] += 11
+            ways[turn % len(ways)](Clingy(turn % 10))
+        print("expired" in told, len(cache) <= 20)
+        alive.clear()
+        """,
+        "True True\n",
+    )
+
+
+def test_weighers_that_use_the_cache_and_write_the_same_key() -> None:
+    check(
+        """
+        depth = []
+        def weigher(key, value):
+            cache.get(key), len(cache), cache.pop("other", None)
+            if len(depth) < 3:
+                depth.append(1)
+                cache[key] = value
+                cache.get_or_set("loaded", lambda: 1)
+                depth.pop()
+            return 2
+        cache = Cache(9, weigher=weigher)
+        for number in range(40):
+            cache[number % 7] = number
+            cache.setdefault(number % 5, number)
+            cache.get_or_set(number % 3, lambda: number)
+        print(cache.currsize <= 9, cache.currsize == 2 * len(cache))
+        """,
+        "True True\n",
+    )
+
+
+def test_functions_whose_arguments_and_results_use_the_cache() -> None:
+    check(
+        """
+        from nexus_core import cached
+        class Argument:
+            def __init__(self, number): self.number = number
+            def __hash__(self): return self.number % 2
+            def __eq__(self, other):
+                if max(self.number, other.number) < 5:
+                    function(Argument(self.number + 5)), function.cache_info()
+                return self.number == other.number
+            def __del__(self):
+                if alive:
+                    function.cache.get("x"), len(function.cache)
+        class Result:
+            def __del__(self):
+                if alive:
+                    function("from a destructor"), function.cache.pop(("y",), None)
+        alive = [1]
+        @cached(maxsize=6, ttl=0.005)
+        def function(argument):
+            return Result()
+        def work(seed):
+            for number in range(300):
+                function(Argument((seed + number) % 12))
+                function((number % 9,))
+                if number % 60 == 0:
+                    function.cache_clear()
+                    gc.collect()
+        gc.set_threshold(1, 1, 1)
+        threads = [threading.Thread(target=work, args=(seed,)) for seed in range(3)]
+        for thread in threads: thread.start()
+        for thread in threads: thread.join()
+        print(function.cache_info().currsize <= 6)
+        alive.clear()
+        """,
+        "True\n",
+    )
+
+
 def test_hashes_and_weighers_and_clocks_that_use_the_cache() -> None:
     check(
         """

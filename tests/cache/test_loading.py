@@ -165,6 +165,8 @@ def test_who_computes_a_value_cannot_ask_for_it() -> None:
 
     asyncio.run(main())
     assert sorted(cache) == ["key", "other"]
+    # And the cache is as it was: whoever asks next computes.
+    assert [cache.get_or_set(key, lambda: 5) for key in ("third", "fourth")] == [5, 5]
 
 
 def test_a_ring_of_threads_gets_an_error_and_not_a_deadlock() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import MutableMapping
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nexus_core import Cache
+from nexus_core import Cache, cached
 from task_graph.support import run_script
 
 policies = pytest.mark.parametrize("policy", ["tinylfu", "lru"])
@@ -133,6 +134,11 @@ def test_text_and_bytes_are_told_apart_without_a_warning() -> None:
         lambda cache, key: cache.setdefault(key, 1),
         lambda cache, key: cache.get_or_set(key, lambda: 1),
         lambda cache, key: cache.invalidate(key),
+        lambda cache, key: cache.__delitem__(key),
+        lambda cache, key: cache.__setitem__(key, 1),
+        lambda cache, key: cache.update([(key, 1)]),
+        lambda cache, key: asyncio.run(cache.aget_or_set(key, lambda: 1)),
+        lambda cache, key: cached(cache, key=lambda argument: argument)(lambda argument: 1)(key),
     ],
 )
 def test_errors_of_keys_come_through_and_change_nothing(use: Any) -> None:

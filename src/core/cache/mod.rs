@@ -6,6 +6,7 @@
 //! (see [`Cache::at`]). What leaves the cache is handed to the caller, who drops it, and
 //! tells whoever wants to know, after the lock is released.
 
+mod clock;
 mod counts;
 mod expiry;
 mod flight;
@@ -19,6 +20,7 @@ mod tags;
 mod tests;
 mod waits;
 
+pub use clock::Clock;
 pub use counts::{Counts, Gauges};
 pub use flight::{Ending, Flight};
 pub use locked::{Cache, Question};

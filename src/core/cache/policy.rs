@@ -60,7 +60,7 @@ impl<K, V> Store<K, V> {
     }
 
     /// Evicts until there is no more than there may be.
-    pub(super) fn shrink(&mut self, gone: &mut Vec<Gone<K, V>>) {
+    pub(super) fn shrink(&mut self, gone: &mut impl Extend<Gone<K, V>>) {
         let Some(most) = self.limits.max_weight else {
             return;
         };

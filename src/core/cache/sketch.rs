@@ -29,13 +29,18 @@ impl Sketch {
         }
     }
 
-    /// Where the counter of a row is: the word, and by how much it is shifted.
-    fn place(&self, spread: u64, row: usize) -> (usize, u32) {
-        // Blocks go by the upper bits, counters by the lower: each row has two words.
-        let block = (spread >> 32) as usize & (self.words.len() / BLOCK - 1);
+    /// Where a key's block begins: blocks go by the upper bits, counters by the lower.
+    #[inline]
+    fn block(&self, spread: u64) -> usize {
+        ((spread >> 32) as usize & (self.words.len() / BLOCK - 1)) * BLOCK
+    }
+
+    /// Where the counter of a row is within its block: the word, and by how much it is
+    /// shifted. Each row has two words.
+    #[inline]
+    fn place(spread: u64, row: usize) -> (usize, u32) {
         let within = (spread >> (row * 8)) as usize;
-        let word = block * BLOCK + row * 2 + (within & 1);
-        (word, ((within >> 1) as u32 & 15) * 4)
+        (row * 2 + (within & 1), ((within >> 1) as u32 & 15) * 4)
     }
 
     /// Makes room for so many keys. The counters of a doubled sketch are twice the same,
@@ -47,24 +52,33 @@ impl Sketch {
         }
     }
 
+    #[inline]
     pub(super) fn frequency(&self, hash: u64) -> u64 {
         let spread = spread(hash);
-        (0..ROWS)
-            .map(|row| {
-                let (word, shift) = self.place(spread, row);
-                (self.words[word] >> shift) & MOST
-            })
-            .min()
-            .unwrap_or(0)
+        let start = self.block(spread);
+        let Some(block) = self.words[start..].first_chunk::<BLOCK>() else {
+            return 0;
+        };
+        let mut least = MOST;
+        for row in 0..ROWS {
+            let (word, shift) = Self::place(spread, row);
+            least = least.min((block[word] >> shift) & MOST);
+        }
+        least
     }
 
+    #[inline]
     pub(super) fn see(&mut self, hash: u64) {
         let spread = spread(hash);
+        let start = self.block(spread);
+        let Some(block) = self.words[start..].first_chunk_mut::<BLOCK>() else {
+            return;
+        };
         let mut has_grown = false;
         for row in 0..ROWS {
-            let (word, shift) = self.place(spread, row);
-            if (self.words[word] >> shift) & MOST < MOST {
-                self.words[word] += 1 << shift;
+            let (word, shift) = Self::place(spread, row);
+            if (block[word] >> shift) & MOST < MOST {
+                block[word] += 1 << shift;
                 has_grown = true;
             }
         }
@@ -76,6 +90,7 @@ impl Sketch {
         }
     }
 
+    #[cold]
     fn age(&mut self) {
         for word in &mut self.words {
             *word = (*word >> 1) & 0x7777_7777_7777_7777;

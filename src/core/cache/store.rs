@@ -143,6 +143,25 @@ impl<K, V> Store<K, V> {
         hash: u64,
         known: &[(u64, bool)],
         mut equal: impl FnMut(&K) -> Option<bool>,
+        copy: impl FnMut(&K) -> K,
+    ) -> Found<K> {
+        let is_candidate = |slot: &u32| self.entry(*slot).is_some_and(|entry| entry.hash == hash);
+        let Some(&slot) = self.index.find(hash, is_candidate) else {
+            return Found::Absent;
+        };
+        // There is seldom another of the same hash.
+        if self.entry(slot).and_then(|entry| equal(&entry.key)) == Some(true) {
+            return Found::There(Place(slot));
+        }
+        self.find_among_alike(hash, known, equal, copy)
+    }
+
+    #[cold]
+    fn find_among_alike(
+        &self,
+        hash: u64,
+        known: &[(u64, bool)],
+        mut equal: impl FnMut(&K) -> Option<bool>,
         mut copy: impl FnMut(&K) -> K,
     ) -> Found<K> {
         let mut unsure = Vec::new();
@@ -174,7 +193,9 @@ impl<K, V> Store<K, V> {
         }
     }
 
-    fn has_expired(&self, place: Place, now: Nanos) -> bool {
+    /// Whether an entry expires by then.
+    #[inline]
+    pub fn has_expired(&self, place: Place, now: Nanos) -> bool {
         self.entry(place.0)
             .is_some_and(|entry| self.end(entry) <= now)
     }
@@ -186,7 +207,7 @@ impl<K, V> Store<K, V> {
         hash: u64,
         place: Option<Place>,
         now: Nanos,
-        gone: &mut Vec<Gone<K, V>>,
+        gone: &mut impl Extend<Gone<K, V>>,
     ) -> Option<&V> {
         let Some(place) = self.valid(place, now, gone) else {
             self.counts.misses += 1;
@@ -219,7 +240,7 @@ impl<K, V> Store<K, V> {
         &mut self,
         place: Option<Place>,
         now: Nanos,
-        gone: &mut Vec<Gone<K, V>>,
+        gone: &mut impl Extend<Gone<K, V>>,
     ) -> Option<Place> {
         let place = place?;
         if self.has_expired(place, now) {
@@ -244,7 +265,7 @@ impl<K, V> Store<K, V> {
         (key, value): (K, V),
         now: Nanos,
         terms: Terms<'_>,
-        gone: &mut Vec<Gone<K, V>>,
+        gone: &mut impl Extend<Gone<K, V>>,
     ) -> bool {
         let most = if self.has_room_for(self.weight().saturating_add(terms.weight)) {
             EXPIRED_AT_ONCE
@@ -261,32 +282,24 @@ impl<K, V> Store<K, V> {
             }
             let cause = Cause::Size;
             self.counts.gone(cause);
-            gone.push(Gone { key, value, cause });
+            gone.extend(Some(Gone { key, value, cause }));
             return false;
         }
-        match place {
+        let slot = match place {
             Some(place) => {
                 self.replace(place, (key, value), now, terms, gone);
                 self.used(place.0, hash);
+                place.0
             }
             None => self.insert(hash, (key, value), now, terms),
-        }
-        let serial = self.last_serial;
-        let slot = place.map(|place| place.0);
+        };
         self.shrink(gone);
-        match slot {
-            Some(slot) => self.entry(slot).is_some(),
-            None => self.last_is_there(hash, serial),
-        }
+        // Nothing was inserted meanwhile that could have its slot.
+        self.entry(slot).is_some()
     }
 
-    fn last_is_there(&self, hash: u64, serial: u64) -> bool {
-        self.index
-            .iter_hash(hash)
-            .any(|&slot| self.entry(slot).is_some_and(|entry| entry.serial == serial))
-    }
-
-    fn insert(&mut self, hash: u64, (key, value): (K, V), now: Nanos, terms: Terms<'_>) {
+    /// Returns its slot.
+    fn insert(&mut self, hash: u64, (key, value): (K, V), now: Nanos, terms: Terms<'_>) -> u32 {
         let slot = self.free.pop().unwrap_or_else(|| {
             self.slots.push(None);
             self.slots.len() as u32 - 1
@@ -318,6 +331,7 @@ impl<K, V> Store<K, V> {
             let entries = self.index.len();
             self.sketch.reserve(entries);
         }
+        slot
     }
 
     fn replace(
@@ -326,7 +340,7 @@ impl<K, V> Store<K, V> {
         (key, value): (K, V),
         now: Nanos,
         terms: Terms<'_>,
-        gone: &mut Vec<Gone<K, V>>,
+        gone: &mut impl Extend<Gone<K, V>>,
     ) {
         let slot = place.0;
         let segment = self.lists.segment(slot) as usize;
@@ -339,24 +353,30 @@ impl<K, V> Store<K, V> {
         entry.expires = terms.expires;
         entry.written = now;
         entry.used = now;
-        let queued = std::mem::replace(&mut entry.queued, NEVER);
+        let queued = entry.queued;
         self.weights[segment] = self.weights[segment] - earlier + terms.weight;
         self.tags.remove(slot, &old_tags);
         let tags = self.tags.add(slot, terms.tags);
-        self.expiry.remove(queued, slot);
         let end = self.entry(slot).map_or(NEVER, |entry| self.end(entry));
-        self.expiry.add(end, slot);
+        // One that now ends later stays queued, and is put back when its turn comes.
+        let stays = queued <= end && end != NEVER;
+        if !stays {
+            self.expiry.remove(queued, slot);
+            self.expiry.add(end, slot);
+        }
         if let Some(entry) = self.entry_mut(slot) {
             entry.tags = tags;
-            entry.queued = end;
+            if !stays {
+                entry.queued = end;
+            }
         }
         let cause = Cause::Replaced;
         self.counts.gone(cause);
-        gone.push(Gone { key, value, cause });
+        gone.extend(Some(Gone { key, value, cause }));
     }
 
     /// Takes an entry out.
-    pub fn remove(&mut self, place: Place, cause: Cause, gone: &mut Vec<Gone<K, V>>) {
+    pub fn remove(&mut self, place: Place, cause: Cause, gone: &mut impl Extend<Gone<K, V>>) {
         let slot = place.0;
         let Some(entry) = self.slots.get_mut(slot as usize).and_then(Option::take) else {
             return;
@@ -371,11 +391,11 @@ impl<K, V> Store<K, V> {
         self.free.push(slot);
         self.counts.gone(cause);
         let Entry { key, value, .. } = entry;
-        gone.push(Gone { key, value, cause });
+        gone.extend(Some(Gone { key, value, cause }));
     }
 
     /// Removes what has expired, so many entries at the most.
-    pub fn expire(&mut self, now: Nanos, most: usize, gone: &mut Vec<Gone<K, V>>) {
+    pub fn expire(&mut self, now: Nanos, most: usize, gone: &mut impl Extend<Gone<K, V>>) {
         for _ in 0..most {
             let Some(slot) = self.expiry.due(now) else {
                 return;
@@ -402,7 +422,7 @@ impl<K, V> Store<K, V> {
     pub fn remove_where(
         &mut self,
         mut is_chosen: impl FnMut(&K) -> bool,
-        gone: &mut Vec<Gone<K, V>>,
+        gone: &mut impl Extend<Gone<K, V>>,
     ) -> usize {
         let chosen: Vec<u32> = (0..self.slots.len() as u32)
             .filter(|&slot| self.entry(slot).is_some_and(|entry| is_chosen(&entry.key)))
@@ -411,12 +431,12 @@ impl<K, V> Store<K, V> {
     }
 
     /// Removes the entries with a tag; how many.
-    pub fn remove_tagged(&mut self, tag: &str, gone: &mut Vec<Gone<K, V>>) -> usize {
+    pub fn remove_tagged(&mut self, tag: &str, gone: &mut impl Extend<Gone<K, V>>) -> usize {
         let chosen = self.tags.slots(tag);
         self.remove_all(&chosen, gone)
     }
 
-    fn remove_all(&mut self, slots: &[u32], gone: &mut Vec<Gone<K, V>>) -> usize {
+    fn remove_all(&mut self, slots: &[u32], gone: &mut impl Extend<Gone<K, V>>) -> usize {
         for &slot in slots {
             self.remove(Place(slot), Cause::Explicit, gone);
         }
@@ -424,7 +444,7 @@ impl<K, V> Store<K, V> {
     }
 
     /// Takes everything out; the counts stay.
-    pub fn clear(&mut self, gone: &mut Vec<Gone<K, V>>) {
+    pub fn clear(&mut self, gone: &mut impl Extend<Gone<K, V>>) {
         let everything: Vec<u32> = self.index.iter().copied().collect();
         self.remove_all(&everything, gone);
         self.sketch.clear();

@@ -7,6 +7,7 @@ mod arguments;
 mod call;
 mod home;
 mod keys;
+mod left;
 mod load;
 mod loading;
 mod mapping;

@@ -1,12 +1,11 @@
 //! The cache itself: what it is made of, and how its entries come and go.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Instant;
 
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
-use crate::core::cache::{Cause, Gone, Limits, NEVER, Nanos, Place, Policy, Store, Terms};
+use crate::core::cache::{Cause, Clock, Gone, Limits, NEVER, Nanos, Place, Policy, Store, Terms};
 use crate::core::locks::Mutex;
 use crate::core::metrics::Histogram;
 use crate::core::threads::PerProcess;
@@ -14,10 +13,13 @@ use crate::core::threads::PerProcess;
 use super::arguments;
 use super::home::{Core, Home};
 use super::keys::Wanted;
+use super::left::Left;
 use super::load::{Flights, ValueFlight, no_flights};
 use super::weigh::weigh;
 
-pub(super) type Left = Vec<Gone<Py<PyAny>, Py<PyAny>>>;
+/// By how much the moment that is told roughly may be behind: far more than a tick of the
+/// system, because a virtual machine may stand still.
+const SLACK: Nanos = 1_000_000_000;
 
 /// What the user gave the cache to call, until it is garbage.
 pub(super) struct Hooks {
@@ -72,7 +74,7 @@ pub(crate) struct NativeCache {
     pub(super) is_loading: AtomicBool,
     /// Whether hits must look at the clock.
     expires: AtomicBool,
-    born: Instant,
+    clock: Clock,
     pub(super) loads: Loads,
 }
 
@@ -109,7 +111,7 @@ impl NativeCache {
         {
             return arguments::moment(timer.bind(py).call0()?.extract()?);
         }
-        Ok(self.born.elapsed().as_nanos() as Nanos)
+        Ok(self.clock.now())
     }
 
     /// The moment, if anything depends on it.
@@ -119,6 +121,47 @@ impl NativeCache {
             return self.now(py);
         }
         Ok(0)
+    }
+
+    /// The moment for a look at one entry, told roughly where that is enough to see that
+    /// it lives.
+    #[inline]
+    fn about_now(&self, py: Python<'_>) -> PyResult<Nanos> {
+        if !self.expires.load(Ordering::Relaxed) {
+            return Ok(0);
+        }
+        if self.has_timer || self.limits.idle.is_some() {
+            return self.now(py);
+        }
+        Ok(self.clock.lately())
+    }
+
+    /// The moment exactly, if the one that is told roughly does not say for certain that
+    /// the entry lives.
+    #[inline]
+    fn sharpened(
+        &self,
+        about: Nanos,
+        store: &Store<Py<PyAny>, Py<PyAny>>,
+        place: Option<Place>,
+    ) -> Nanos {
+        if !self.has_timer
+            && let Some(place) = place
+            && store.has_expired(place, about.saturating_add(SLACK))
+        {
+            return self.clock.now();
+        }
+        about
+    }
+
+    /// The moment for an entry that is written. Where nothing expires it only tells the
+    /// entry's age.
+    #[inline]
+    fn now_for_entry(&self, py: Python<'_>, ttl: Option<Nanos>) -> PyResult<Nanos> {
+        if self.has_timer || ttl.is_some() || self.expires.load(Ordering::Relaxed) {
+            return self.now(py);
+        }
+        Ok(self.clock.lately())
     }
 
     pub(super) fn weigh(&self, key: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyResult<u64> {
@@ -136,12 +179,14 @@ impl NativeCache {
     /// Tells the listener what left, and drops it.
     #[inline]
     pub(super) fn settle(&self, py: Python<'_>, left: Left) -> PyResult<()> {
-        if left.is_empty() {
+        if left.is_empty() || !self.has_listener {
             return Ok(());
         }
-        if !self.has_listener {
-            return Ok(());
-        }
+        self.tell(py, left)
+    }
+
+    #[cold]
+    fn tell(&self, py: Python<'_>, left: Left) -> PyResult<()> {
         let Some(listener) = self.hook(py, |hooks| hooks.listener.as_ref()) else {
             return Ok(());
         };
@@ -161,7 +206,7 @@ impl NativeCache {
         hash: u64,
         act: impl FnOnce(&mut Store<Py<PyAny>, Py<PyAny>>, u64, Option<Place>, &mut Left) -> R,
     ) -> PyResult<R> {
-        let mut left = Left::new();
+        let mut left = Left::default();
         let done = self.core().at(hash, &Wanted(key), |store, hash, place| {
             act(store, hash, place, &mut left)
         })?;
@@ -176,8 +221,9 @@ impl NativeCache {
         hash: u64,
     ) -> PyResult<Option<Bound<'py, PyAny>>> {
         let py = key.py();
-        let now = self.now_if_needed(py)?;
+        let about = self.about_now(py)?;
         self.at(key, hash, |store, hash, place, left| {
+            let now = self.sharpened(about, store, place);
             store
                 .get(hash, place, now, left)
                 .map(|value| value.bind(py).clone())
@@ -210,7 +256,7 @@ impl NativeCache {
             Origin::User(Some(weight)) => weight,
             Origin::User(None) | Origin::Load(_) => self.weigh(key, value)?,
         };
-        let now = self.now(py)?;
+        let now = self.now_for_entry(py, ttl)?;
         let terms = Terms {
             weight,
             expires: self.end(now, ttl),
@@ -238,7 +284,7 @@ impl NativeCache {
     ) -> PyResult<Bound<'py, PyAny>> {
         let py = key.py();
         let weight = self.weigh(key, value)?;
-        let now = self.now(py)?;
+        let now = self.now_for_entry(py, None)?;
         let terms = Terms {
             weight,
             expires: self.end(now, None),
@@ -262,7 +308,7 @@ impl NativeCache {
         py: Python<'_>,
         act: impl FnOnce(&mut Store<Py<PyAny>, Py<PyAny>>, &mut Left) -> R,
     ) -> PyResult<R> {
-        let mut left = Left::new();
+        let mut left = Left::default();
         let done = act(&mut self.core().lock(), &mut left);
         self.settle(py, left)?;
         Ok(done)
@@ -335,7 +381,7 @@ impl NativeCache {
             })),
             limits,
             ttl,
-            born: Instant::now(),
+            clock: Clock::default(),
             loads: Loads::default(),
         })
     }
@@ -360,7 +406,7 @@ impl NativeCache {
 
     pub(super) fn forget(&self) {
         let hooks = self.hooks.lock().take();
-        let mut left = Left::new();
+        let mut left = Left::default();
         self.core().lock().clear(&mut left);
         drop((hooks, left));
     }
