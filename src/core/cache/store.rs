@@ -5,6 +5,7 @@ use hashbrown::HashTable;
 use super::counts::{Counts, Gauges};
 use super::expiry::Expiry;
 use super::lists::{Lists, Segment};
+use super::reuse::WhatIf;
 use super::sketch::Sketch;
 use super::tags::{TagIndex, Tags};
 use super::{NEVER, Nanos};
@@ -84,12 +85,12 @@ pub(super) struct Entry<K, V> {
     /// Tells a key from every other that was ever here.
     serial: u64,
     pub(super) weight: u64,
-    expires: Nanos,
-    written: Nanos,
+    pub(super) expires: Nanos,
+    pub(super) written: Nanos,
     used: Nanos,
     /// Under which moment it is queued to expire.
     queued: Nanos,
-    tags: Tags,
+    pub(super) tags: Tags,
 }
 
 pub struct Store<K, V> {
@@ -103,8 +104,9 @@ pub struct Store<K, V> {
     pub(super) sketch: Sketch,
     expiry: Expiry,
     tags: TagIndex,
-    counts: Counts,
+    pub(super) counts: Counts,
     last_serial: u64,
+    pub(super) what_if: Option<Box<WhatIf>>,
 }
 
 /// Expired entries are looked for with every change, so many at a time.
@@ -124,6 +126,15 @@ impl<K, V> Store<K, V> {
             tags: TagIndex::default(),
             counts: Counts::default(),
             last_serial: 0,
+            what_if: None,
+        }
+    }
+
+    /// One that stands for another, which is so many powers of two larger.
+    pub(super) fn miniature(limits: Limits, shift: u32) -> Self {
+        Self {
+            sketch: Sketch::miniature(shift),
+            ..Self::new(limits)
         }
     }
 
@@ -193,10 +204,16 @@ impl<K, V> Store<K, V> {
             if self.limits.policy == Policy::TinyLfu && self.limits.max_weight.is_some() {
                 self.sketch.see(hash);
             }
+            if self.is_sampled(hash) {
+                self.sample_request(hash, None, now);
+            }
             return None;
         };
         self.counts.hits += 1;
         self.used(place.0, hash);
+        if self.is_sampled(hash) {
+            self.sample_request(hash, Some(place), now);
+        }
         let entry = self.slots.get_mut(place.0 as usize)?.as_mut()?;
         entry.used = now;
         Some(&entry.value)
@@ -264,6 +281,7 @@ impl<K, V> Store<K, V> {
             gone.push(Gone { key, value, cause });
             return false;
         }
+        let is_new = place.is_none();
         match place {
             Some(place) => {
                 self.replace(place, (key, value), now, terms, gone);
@@ -274,6 +292,9 @@ impl<K, V> Store<K, V> {
         let serial = self.last_serial;
         let slot = place.map(|place| place.0);
         self.shrink(gone);
+        if self.is_sampled(hash) {
+            self.sample_write(hash, is_new, now, terms);
+        }
         match slot {
             Some(slot) => self.entry(slot).is_some(),
             None => self.last_is_there(hash, serial),
@@ -370,6 +391,11 @@ impl<K, V> Store<K, V> {
         self.tags.remove(slot, &entry.tags);
         self.free.push(slot);
         self.counts.gone(cause);
+        if cause != Cause::Size
+            && let Some(what_if) = self.what_if.as_deref_mut()
+        {
+            what_if.removed(entry.hash, cause == Cause::Expired);
+        }
         let Entry { key, value, .. } = entry;
         gone.push(Gone { key, value, cause });
     }
@@ -413,6 +439,9 @@ impl<K, V> Store<K, V> {
     /// Removes the entries with a tag; how many.
     pub fn remove_tagged(&mut self, tag: &str, gone: &mut Vec<Gone<K, V>>) -> usize {
         let chosen = self.tags.slots(tag);
+        if let Some(what_if) = self.what_if.as_deref_mut() {
+            what_if.removed_tagged(tag);
+        }
         self.remove_all(&chosen, gone)
     }
 
@@ -432,10 +461,17 @@ impl<K, V> Store<K, V> {
         self.free = Vec::new();
         self.lists = Lists::new();
         self.index = HashTable::new();
+        if let Some(what_if) = self.what_if.as_deref_mut() {
+            what_if.cleared();
+        }
     }
 
     pub fn reset_counts(&mut self) {
         self.counts = Counts::default();
+        let totals = self.totals();
+        if let Some(what_if) = self.what_if.as_deref_mut() {
+            what_if.restart(totals);
+        }
     }
 
     pub fn counts(&self) -> Counts {

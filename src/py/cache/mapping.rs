@@ -12,6 +12,7 @@ use crate::py::durations::durations;
 use super::arguments::{self, Prefix};
 use super::load::Load;
 use super::native::{NativeCache, Origin};
+use super::what_if;
 
 #[inline]
 pub(super) fn hash(key: &Bound<'_, PyAny>) -> PyResult<u64> {
@@ -36,7 +37,7 @@ fn missing(key: &Bound<'_, PyAny>) -> PyErr {
 #[pymethods]
 impl NativeCache {
     #[new]
-    #[pyo3(signature = (*, maxsize, is_lru, ttl, tti, timer, weigher, listener))]
+    #[pyo3(signature = (*, maxsize, is_lru, ttl, tti, timer, weigher, listener, what_if))]
     #[allow(clippy::too_many_arguments)]
     fn new(
         py: Python<'_>,
@@ -47,8 +48,11 @@ impl NativeCache {
         timer: Option<Py<PyAny>>,
         weigher: Option<Py<PyAny>>,
         listener: Option<Py<PyAny>>,
+        what_if: Option<f64>,
     ) -> PyResult<Self> {
-        Self::make(py, maxsize, is_lru, ttl, tti, timer, weigher, listener)
+        Self::make(
+            py, maxsize, is_lru, ttl, tti, timer, weigher, listener, what_if,
+        )
     }
 
     /// The value of a key, and counts a hit or a miss.
@@ -250,8 +254,11 @@ impl NativeCache {
         let now = self.now_if_needed(key.py())?;
         let hash = hash(key)?;
         self.overrule_key(key, hash)?;
-        let value = self.at(key, hash, |store, _, place, left| {
-            let place = store.valid(place, now, left)?;
+        let value = self.at(key, hash, |store, hash, place, left| {
+            let Some(place) = store.valid(place, now, left) else {
+                store.removed_nothing(hash);
+                return None;
+            };
             let value = store.peek(place, now)?.bind(key.py()).clone();
             store.remove(place, Cause::Explicit, left);
             Some(value)
@@ -330,10 +337,11 @@ impl NativeCache {
         let now = self.now_if_needed(key.py())?;
         let hash = hash(key)?;
         self.overrule_key(key, hash)?;
-        self.at(key, hash, |store, _, place, left| {
+        self.at(key, hash, |store, hash, place, left| {
             let place = store.valid(place, now, left);
-            if let Some(place) = place {
-                store.remove(place, Cause::Explicit, left);
+            match place {
+                Some(place) => store.remove(place, Cause::Explicit, left),
+                None => store.removed_nothing(hash),
             }
             place.is_some()
         })
@@ -417,7 +425,9 @@ impl NativeCache {
         self.whole(py, |store, left| {
             store.clear(left);
             store.reset_counts();
-        })
+        })?;
+        self.loads.reset();
+        Ok(())
     }
 
     /// Removes all that has expired. Apart from that, counts and sizes are always exact.
@@ -451,6 +461,18 @@ impl NativeCache {
     #[getter]
     fn tti(&self) -> Option<f64> {
         self.limits.idle.map(arguments::seconds)
+    }
+
+    /// What other sizes would have done; `None` where that is not asked.
+    fn _what_if<'py>(
+        &self,
+        py: Python<'py>,
+        sizes: Vec<u64>,
+    ) -> PyResult<Option<Bound<'py, PyDict>>> {
+        let report = self.core().lock().what_if(&sizes);
+        report
+            .map(|report| what_if::as_dict(py, &report))
+            .transpose()
     }
 
     fn _statistics<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {

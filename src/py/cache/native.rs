@@ -12,9 +12,9 @@ use crate::core::metrics::Histogram;
 use crate::core::threads::PerProcess;
 
 use super::arguments;
+use super::flight::{ValueFlight, ValueFlights};
 use super::home::{Core, Home};
 use super::keys::Wanted;
-use super::load::{Flights, ValueFlight, no_flights};
 use super::weigh::weigh;
 
 pub(super) type Left = Vec<Gone<Py<PyAny>, Py<PyAny>>>;
@@ -51,6 +51,14 @@ pub(super) struct Loads {
     pub(super) waits: AtomicU64,
 }
 
+impl Loads {
+    pub(super) fn reset(&self) {
+        self.took.reset();
+        self.failures.store(0, Ordering::Relaxed);
+        self.waits.store(0, Ordering::Relaxed);
+    }
+}
+
 /// A cache of Python objects.
 #[pyclass(
     frozen,
@@ -61,15 +69,13 @@ pub(super) struct Loads {
 )]
 pub(crate) struct NativeCache {
     home: Home,
-    pub(super) flights: PerProcess<Flights>,
+    pub(super) flights: PerProcess<ValueFlights>,
     hooks: Mutex<Option<Hooks>>,
     has_listener: bool,
     has_timer: bool,
     weigher: Weigher,
     pub(super) limits: Limits,
     pub(super) ttl: Option<Nanos>,
-    /// Whether computations may be under way.
-    pub(super) is_loading: AtomicBool,
     /// Whether hits must look at the clock.
     expires: AtomicBool,
     born: Instant,
@@ -224,6 +230,10 @@ impl NativeCache {
                 return;
             }
             let place = store.valid(place, now, left);
+            // Who wrote it meanwhile looked for computations before this one began.
+            if place.is_some() && matches!(origin, Origin::Load(_)) {
+                return;
+            }
             let pair = (key.clone().unbind(), value.clone().unbind());
             store.put(hash, place, pair, now, terms, left);
         })
@@ -293,6 +303,7 @@ impl NativeCache {
         timer: Option<Py<PyAny>>,
         weigher: Option<Py<PyAny>>,
         listener: Option<Py<PyAny>>,
+        what_if: Option<f64>,
     ) -> PyResult<Self> {
         let span = |name: &str, given: Option<f64>| -> PyResult<Option<Nanos>> {
             let span = given.map(|seconds| arguments::duration(name, seconds));
@@ -317,9 +328,8 @@ impl NativeCache {
         };
         let ttl = span("ttl", ttl)?;
         Ok(Self {
-            home: Home::new(limits),
-            flights: PerProcess::new(no_flights()),
-            is_loading: AtomicBool::new(false),
+            home: Home::new(limits, what_if),
+            flights: PerProcess::new(ValueFlights::default()),
             has_listener: listener.is_some(),
             has_timer: timer.is_some(),
             weigher: match &weigher {
@@ -355,6 +365,12 @@ impl NativeCache {
                 visit.call(value)?;
             }
         }
+        if let Some(flights) = self.flights.own() {
+            flights.try_each(|key, flight| {
+                visit.call(key)?;
+                visit.call(flight)
+            })?;
+        }
         Ok(())
     }
 
@@ -362,6 +378,8 @@ impl NativeCache {
         let hooks = self.hooks.lock().take();
         let mut left = Left::new();
         self.core().lock().clear(&mut left);
-        drop((hooks, left));
+        let flights = self.flights.get(ValueFlights::default);
+        let left_flights = flights.overrule(Store::clear);
+        drop((hooks, left, left_flights));
     }
 }
