@@ -61,15 +61,19 @@ impl<K, F> Flights<K, F> {
         })
     }
 
+    /// Whether there may be computations. Asked while the entries are locked that are to be
+    /// changed: one that is not seen then has yet to look at them, and finds them changed.
+    pub fn are_any(&self) -> bool {
+        self.are_any.load(Ordering::Acquire)
+    }
+
     /// Takes out computations whose keys are written or removed. Done before the entries are
     /// changed: what landed earlier is changed with them.
     pub fn overrule(&self, remove: impl FnOnce(&mut Store<K, F>, &mut Left<K, F>)) -> Left<K, F> {
         let mut left = Vec::new();
-        if self.are_any.load(Ordering::Acquire) {
-            let mut store = self.flights.lock();
-            remove(&mut store, &mut left);
-            self.note(&store);
-        }
+        let mut store = self.flights.lock();
+        remove(&mut store, &mut left);
+        self.note(&store);
         left
     }
 
@@ -79,9 +83,6 @@ impl<K, F> Flights<K, F> {
         hash: u64,
         question: &Q,
     ) -> Result<Left<K, F>, Q::Error> {
-        if !self.are_any.load(Ordering::Acquire) {
-            return Ok(Vec::new());
-        }
         self.remove(hash, question, |_| true)
     }
 

@@ -11,7 +11,9 @@ use loom::model::Builder;
 use loom::sync::atomic::{AtomicUsize, Ordering};
 use loom::thread;
 
-use super::{Agent, Cache, Ending, Flight, Flights, Limits, Policy, Question, Store, Terms};
+use super::{
+    Agent, Cache, Cause, Ending, Flight, Flights, Limits, Place, Policy, Question, Store, Terms,
+};
 
 const KEY: u64 = 7;
 const LONG: Duration = Duration::from_secs(3600);
@@ -67,6 +69,11 @@ fn sure<T>(result: Result<T, Infallible>) -> T {
     }
 }
 
+fn put(store: &mut Store<u64, u64>, hash: u64, place: Option<Place>, value: u64) {
+    let pair = (KEY, value);
+    store.put(hash, place, pair, 0, Terms::default(), &mut Vec::new());
+}
+
 impl Loading {
     fn peek(&self) -> Option<u64> {
         sure(self.entries.at(KEY, &Number, |store, _, place| {
@@ -74,40 +81,40 @@ impl Loading {
         }))
     }
 
-    fn put(&self, value: u64, flight: Option<&Call>) {
+    fn keep(&self, value: u64, flight: &Call) {
         sure(self.entries.at(KEY, &Number, |store, hash, place| {
-            if flight.is_some_and(|flight| flight.is_overruled() || place.is_some()) {
-                return;
+            if !flight.is_overruled() && place.is_none() {
+                put(store, hash, place, value);
             }
-            store.put(
-                hash,
-                place,
-                (KEY, value),
-                0,
-                Terms::default(),
-                &mut Vec::new(),
-            );
         }));
     }
 
-    fn overrule(&self) {
-        for left in sure(self.flights.overrule_key(KEY, &Number)) {
-            left.value.overrule();
+    fn change(&self, act: fn(&mut Store<u64, u64>, u64, Option<Place>)) {
+        let is_done = sure(self.entries.at(KEY, &Number, |store, hash, place| {
+            let is_free = !self.flights.are_any();
+            if is_free {
+                act(store, hash, place);
+            }
+            is_free
+        }));
+        if !is_done {
+            for left in sure(self.flights.overrule_key(KEY, &Number)) {
+                left.value.overrule();
+            }
+            sure(self.entries.at(KEY, &Number, act));
         }
     }
 
-    fn write(&self, value: u64) {
-        self.overrule();
-        self.put(value, None);
+    fn write_nine(&self) {
+        self.change(|store, hash, place| put(store, hash, place, 9));
     }
 
     fn remove(&self) {
-        self.overrule();
-        sure(self.entries.at(KEY, &Number, |store, _, place| {
+        self.change(|store, _, place| {
             if let Some(place) = place {
-                store.remove(place, super::Cause::Explicit, &mut Vec::new());
+                store.remove(place, Cause::Explicit, &mut Vec::new());
             }
-        }));
+        });
     }
 
     fn end(&self, flight: &Call, ending: Ending<u64>) {
@@ -148,7 +155,7 @@ impl Loading {
                 self.end(&flight, Ending::Abandoned);
                 continue;
             }
-            self.put(value, Some(&flight));
+            self.keep(value, &flight);
             self.end(&flight, Ending::Value(value));
             return value;
         }
@@ -194,7 +201,7 @@ fn what_is_written_meanwhile_stays() {
             let loading = Arc::clone(&loading);
             thread::spawn(move || loading.load(1, 0))
         };
-        loading.write(9);
+        loading.write_nine();
         assert!([1, 9].contains(&other.join().unwrap()));
         assert_eq!(loading.peek(), Some(9));
         assert_eq!(loading.load(3, 0), 9);
@@ -212,8 +219,9 @@ fn what_is_removed_meanwhile_is_computed_anew() {
             thread::spawn(move || {
                 let fresh = (KEY, Arc::new(Flight::new(Agent::here(0))));
                 let (flight, _) = sure(loading.flights.board(KEY, &Number, &[], fresh, Arc::clone));
+                assert_eq!(loading.peek(), None);
                 let value = source.load(Ordering::SeqCst) as u64;
-                loading.put(value, Some(&flight));
+                loading.keep(value, &flight);
                 loading.end(&flight, Ending::Value(value));
             })
         };

@@ -8,7 +8,7 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
-use crate::core::cache::{Agent, Ending, Flights, Waiting, wait_for};
+use crate::core::cache::{Agent, Ending, Flights, Place, Waiting, wait_for};
 use crate::core::locks::Mutex;
 use crate::py::engine::LoopMailbox;
 use crate::py::errors;
@@ -16,7 +16,7 @@ use crate::py::errors;
 use super::arguments;
 use super::flight::{Bell, FlightStore, LeftFlights, ValueFlight};
 use super::keys::{Itself, Wanted};
-use super::native::{NativeCache, Origin};
+use super::native::{Entries, Left, NativeCache, Origin};
 
 /// The place of one caller at a missing value: the one that computes, or one that waits.
 pub(super) struct Seat {
@@ -57,19 +57,66 @@ impl NativeCache {
 
     /// Has computations that are under way not kept, since their keys are written or
     /// removed; who asks from now on does not wait for them.
-    pub(super) fn overrule(&self, remove: impl FnOnce(&mut FlightStore, &mut LeftFlights)) {
+    fn overrule(&self, remove: impl FnOnce(&mut FlightStore, &mut LeftFlights)) {
         for each in self.flights.get(Flights::default).overrule(remove) {
             each.value.get().overrule();
         }
     }
 
     /// The same, of one key.
-    pub(super) fn overrule_key(&self, key: &Bound<'_, PyAny>, hash: u64) -> PyResult<()> {
+    fn overrule_key(&self, key: &Bound<'_, PyAny>, hash: u64) -> PyResult<()> {
         let flights = self.flights.get(Flights::default);
         for each in flights.overrule_key(hash, &Wanted(key))? {
             each.value.get().overrule();
         }
         Ok(())
+    }
+
+    /// Changes an entry for a user, so that no computation under way undoes it.
+    #[inline]
+    pub(super) fn change<R>(
+        &self,
+        key: &Bound<'_, PyAny>,
+        hash: u64,
+        act: impl FnOnce(&mut Entries, u64, Option<Place>, &mut Left) -> R,
+    ) -> PyResult<R> {
+        let flights = self.flights.get(Flights::default);
+        let done = self.at(key, hash, |store, hash, place, left| {
+            if flights.are_any() {
+                return Err(act);
+            }
+            Ok(act(store, hash, place, left))
+        })?;
+        match done {
+            Ok(done) => Ok(done),
+            Err(act) => {
+                self.overrule_key(key, hash)?;
+                self.at(key, hash, act)
+            }
+        }
+    }
+
+    /// The same, of any entries.
+    pub(super) fn change_all<R>(
+        &self,
+        py: Python<'_>,
+        overrule: impl FnOnce(&mut FlightStore, &mut LeftFlights),
+        act: impl FnOnce(&mut Entries, &mut Left) -> R,
+    ) -> PyResult<R> {
+        let flights = self.flights.get(Flights::default);
+        let done = self.whole(py, |store, left| {
+            if flights.are_any() {
+                return Err(act);
+            }
+            Ok(act(store, left))
+        })?;
+        match done {
+            Ok(done) => Ok(done),
+            Err(act) => {
+                self.overrule(overrule);
+                self.whole(py, act)
+            }
+        }
     }
 
     /// What somebody wrote since the caller looked; counts nothing.

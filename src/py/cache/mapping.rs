@@ -253,8 +253,7 @@ impl NativeCache {
     ) -> PyResult<Bound<'py, PyAny>> {
         let now = self.now_if_needed(key.py())?;
         let hash = hash(key)?;
-        self.overrule_key(key, hash)?;
-        let value = self.at(key, hash, |store, hash, place, left| {
+        let value = self.change(key, hash, |store, hash, place, left| {
             let Some(place) = store.valid(place, now, left) else {
                 store.removed_nothing(hash);
                 return None;
@@ -336,8 +335,7 @@ impl NativeCache {
     fn invalidate(&self, key: &Bound<'_, PyAny>) -> PyResult<bool> {
         let now = self.now_if_needed(key.py())?;
         let hash = hash(key)?;
-        self.overrule_key(key, hash)?;
-        self.at(key, hash, |store, hash, place, left| {
+        self.change(key, hash, |store, hash, place, left| {
             let place = store.valid(place, now, left);
             match place {
                 Some(place) => store.remove(place, Cause::Explicit, left),
@@ -367,12 +365,17 @@ impl NativeCache {
     fn invalidate_prefix(&self, prefix: &Bound<'_, PyAny>) -> PyResult<usize> {
         let py = prefix.py();
         let prefix = Prefix::new(prefix)?;
-        self.overrule(|store, left| {
-            store.remove_where(|key| prefix.fits(key.bind(py)), left);
-        });
-        self.fresh(py, |store, left| {
-            store.remove_where(|key| prefix.fits(key.bind(py)), left)
-        })
+        let now = self.now_if_needed(py)?;
+        self.change_all(
+            py,
+            |flights, left| {
+                flights.remove_where(|key| prefix.fits(key.bind(py)), left);
+            },
+            |store, left| {
+                store.expire(now, usize::MAX, left);
+                store.remove_where(|key| prefix.fits(key.bind(py)), left)
+            },
+        )
     }
 
     /// Removes the entries that were written with a tag.
@@ -394,10 +397,17 @@ impl NativeCache {
     ///     1
     fn invalidate_tag(&self, tag: &Bound<'_, PyString>) -> PyResult<usize> {
         let text = tag.to_str()?;
-        self.overrule(|store, left| {
-            store.remove_tagged(text, left);
-        });
-        self.fresh(tag.py(), |store, left| store.remove_tagged(text, left))
+        let now = self.now_if_needed(tag.py())?;
+        self.change_all(
+            tag.py(),
+            |flights, left| {
+                flights.remove_tagged(text, left);
+            },
+            |store, left| {
+                store.expire(now, usize::MAX, left);
+                store.remove_tagged(text, left)
+            },
+        )
     }
 
     /// Removes everything; the counts stay.
@@ -410,8 +420,7 @@ impl NativeCache {
     ///     >>> len(cache)
     ///     0
     fn clear(&self, py: Python<'_>) -> PyResult<()> {
-        self.overrule(Store::clear);
-        self.whole(py, Store::clear)
+        self.change_all(py, Store::clear, Store::clear)
     }
 
     /// Removes everything, and counts from zero; as `functools.lru_cache` has it.
@@ -421,8 +430,7 @@ impl NativeCache {
     ///     >>> cache = Cache(10)
     ///     >>> cache.cache_clear()
     fn cache_clear(&self, py: Python<'_>) -> PyResult<()> {
-        self.overrule(Store::clear);
-        self.whole(py, |store, left| {
+        self.change_all(py, Store::clear, |store, left| {
             store.clear(left);
             store.reset_counts();
         })?;

@@ -17,6 +17,7 @@ use super::home::{Core, Home};
 use super::keys::Wanted;
 use super::weigh::weigh;
 
+pub(super) type Entries = Store<Py<PyAny>, Py<PyAny>>;
 pub(super) type Left = Vec<Gone<Py<PyAny>, Py<PyAny>>>;
 
 /// What the user gave the cache to call, until it is garbage.
@@ -165,7 +166,7 @@ impl NativeCache {
         &self,
         key: &Bound<'_, PyAny>,
         hash: u64,
-        act: impl FnOnce(&mut Store<Py<PyAny>, Py<PyAny>>, u64, Option<Place>, &mut Left) -> R,
+        act: impl FnOnce(&mut Entries, u64, Option<Place>, &mut Left) -> R,
     ) -> PyResult<R> {
         let mut left = Left::new();
         let done = self.core().at(hash, &Wanted(key), |store, hash, place| {
@@ -222,20 +223,18 @@ impl NativeCache {
             expires: self.end(now, ttl),
             tags,
         };
-        if matches!(origin, Origin::User(_)) {
-            self.overrule_key(key, hash)?;
-        }
+        let pair = || (key.clone().unbind(), value.clone().unbind());
+        let Origin::Load(flight) = origin else {
+            return self.change(key, hash, |store, hash, place, left| {
+                let place = store.valid(place, now, left);
+                store.put(hash, place, pair(), now, terms, left);
+            });
+        };
         self.at(key, hash, |store, hash, place, left| {
-            if matches!(origin, Origin::Load(flight) if flight.is_overruled()) {
-                return;
+            // Who wrote it since the computation began may have looked for it before.
+            if !flight.is_overruled() && store.valid(place, now, left).is_none() {
+                store.put(hash, None, pair(), now, terms, left);
             }
-            let place = store.valid(place, now, left);
-            // Who wrote it meanwhile looked for computations before this one began.
-            if place.is_some() && matches!(origin, Origin::Load(_)) {
-                return;
-            }
-            let pair = (key.clone().unbind(), value.clone().unbind());
-            store.put(hash, place, pair, now, terms, left);
         })
     }
 
@@ -254,8 +253,7 @@ impl NativeCache {
             expires: self.end(now, None),
             tags: &[],
         };
-        self.overrule_key(key, hash)?;
-        self.at(key, hash, |store, hash, place, left| {
+        self.change(key, hash, |store, hash, place, left| {
             let place = store.valid(place, now, left);
             if let Some(there) = place.and_then(|place| store.peek(place, now)) {
                 return there.bind(py).clone();
@@ -270,7 +268,7 @@ impl NativeCache {
     pub(super) fn whole<R>(
         &self,
         py: Python<'_>,
-        act: impl FnOnce(&mut Store<Py<PyAny>, Py<PyAny>>, &mut Left) -> R,
+        act: impl FnOnce(&mut Entries, &mut Left) -> R,
     ) -> PyResult<R> {
         let mut left = Left::new();
         let done = act(&mut self.core().lock(), &mut left);
@@ -282,7 +280,7 @@ impl NativeCache {
     pub(super) fn fresh<R>(
         &self,
         py: Python<'_>,
-        act: impl FnOnce(&mut Store<Py<PyAny>, Py<PyAny>>, &mut Left) -> R,
+        act: impl FnOnce(&mut Entries, &mut Left) -> R,
     ) -> PyResult<R> {
         let now = self.now_if_needed(py)?;
         self.whole(py, |store, left| {
