@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from nexus_core.cached_runs import CachePolicy, ResultCache, last_cache_outcome
     from nexus_core.connection_pool import ConnectionPool
     from nexus_core.installation import install, uninstall
+    from nexus_core.intelligent_cache import IntelligentCache
     from nexus_core.nexus_app import attach, detach
     from nexus_core.resource_pool_manager import ResourcePoolManager
     from nexus_core.thread_pool import ThreadPool
@@ -46,6 +47,7 @@ __all__ = [
     "ConnectionPool",
     "GraphStepper",
     "Input",
+    "IntelligentCache",
     "Ref",
     "ResourcePoolManager",
     "ResultCache",
@@ -72,6 +74,7 @@ _LATER = {
     "Cache": "nexus_core.cache",
     "CachePolicy": "nexus_core.cached_runs",
     "ConnectionPool": "nexus_core.connection_pool",
+    "IntelligentCache": "nexus_core.intelligent_cache",
     "ResourcePoolManager": "nexus_core.resource_pool_manager",
     "ResultCache": "nexus_core.cached_runs",
     "ThreadPool": "nexus_core.thread_pool",

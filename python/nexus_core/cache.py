@@ -48,7 +48,7 @@ _log = logging.getLogger("nexus_core.cache")
 _numbers = itertools.count(1)
 _MISSING: Any = object()
 # Of the keys, what_if=True samples so many, or more where there is room for few entries.
-_USUAL_SHARE = 1 / 16
+_USUAL_SHARE = 1 / 32
 
 
 class CacheInfo(NamedTuple):
@@ -175,7 +175,7 @@ class Cache(_Cache, MutableMapping[K, V], Generic[K, V]):
         getsizeof: Called with a value for what it weighs; as `cachetools` has it.
         what_if: Whether `what_if()` can tell what other sizes would have done; or the share
             of the keys that is looked at for that, above 0 and up to 1. `True` takes one key
-            in 16, or more of them where there is room for less than 512 entries.
+            in 32, or more of them where there is room for fewer than 1,536 entries.
         name: The cache's name in statistics, errors and logs.
 
     Raises:

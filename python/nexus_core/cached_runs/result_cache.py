@@ -143,7 +143,9 @@ class ResultCache:
 
     # --- policies -------------------------------------------------------------------------
 
-    def policy_of_workflow(self, name: str | None, identity: str | None = None, says: object = None) -> CachePolicy | None:
+    def policy_of_workflow(
+        self, name: str | None, identity: str | None = None, says: object = None
+    ) -> CachePolicy | None:
         """What is kept of a workflow; ``None`` if nothing.
 
         Args:

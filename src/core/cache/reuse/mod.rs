@@ -28,10 +28,10 @@ use sampling::Sampling;
 use stack::Stack;
 
 /// The share of keys that is sampled where nobody says otherwise.
-pub const USUAL_SHARE: f64 = 1.0 / 16.0;
+pub const USUAL_SHARE: f64 = 1.0 / 32.0;
 /// Where a cache holds few entries, more of its keys are sampled, so that so many of them
 /// are in the miniature of its size.
-const FEWEST: u64 = 32;
+const FEWEST: u64 = 48;
 /// Where it holds many, fewer are.
 const MOST: usize = 4096;
 /// The curve goes up to so many times the size.
