@@ -472,6 +472,7 @@ impl NativeCache {
     }
 
     /// What other sizes would have done; `None` where that is not asked.
+    #[allow(clippy::needless_pass_by_value)] // PyO3 extracts it
     fn _what_if<'py>(
         &self,
         py: Python<'py>,

@@ -317,11 +317,10 @@ impl WhatIf {
         let base = same.all_misses();
         if base == 0.0 || requests == 0.0 {
             // Nobody missed: all that is known is what the other missed.
-            let missed = other.all_misses() / requests.max(1.0);
             let hit_ratio = if requests == 0.0 {
                 0.0
             } else {
-                1.0 - missed.min(1.0)
+                1.0 - (other.all_misses() / requests).min(1.0)
             };
             return Estimate {
                 size: other.size,
