@@ -92,7 +92,9 @@ class _Walk:
     def watch(self) -> DigestWatch | None:
         if not self._is_watchable:
             return None
-        return DigestWatch(self._dicts, self._parts, self._lists, self._sets, self._classes, self._attributes_held)
+        return DigestWatch(
+            self._dicts, self._parts, self._lists, self._sets, self._classes, self._attributes_held
+        )
 
     def workflow(self, workflow: Any) -> None:
         self._met[id(workflow)] = workflow
