@@ -62,24 +62,29 @@ impl Stack {
 
     /// A key is used: the weight of all that was used since its last use, or `None` at its first.
     pub(super) fn touch(&mut self, hash: u64, weight: u64) -> Option<u64> {
-        let distance = self.position(hash).map(|position| {
-            let later = self.weight - self.sum(position as usize + 1);
-            self.take_out(position);
-            later
-        });
         if self.next == self.uses.len() {
             self.move_together();
         }
         let position = self.next;
         self.next += 1;
+        let uses = &mut self.uses;
+        let same = |&known: &u32| uses[known as usize].is_some_and(|each| each.hash == hash);
+        let distance = if let Some(known) = self.index.find_mut(hash, same) {
+            let earlier = std::mem::replace(known, position as u32) as usize;
+            let gone = uses[earlier].take().map_or(0, |each| each.weight);
+            let later = self.weight - self.sum(earlier + 1);
+            self.add(earlier, gone.wrapping_neg());
+            self.weight -= gone;
+            Some(later)
+        } else {
+            self.index.insert_unique(hash, position as u32, |&known| {
+                uses[known as usize].map_or(0, |each| each.hash)
+            });
+            None
+        };
         self.uses[position] = Some(Use { hash, weight });
         self.add(position, weight);
         self.weight += weight;
-        let uses = &self.uses;
-        self.index
-            .insert_unique(hash, position as u32, |&position| {
-                uses[position as usize].map_or(0, |each| each.hash)
-            });
         distance
     }
 

@@ -158,12 +158,12 @@ proptest! {
 
 #[test]
 fn with_one_key_in_sixteen_half_and_twice_are_close() {
-    for (name, trace) in traces(100_000) {
+    for (name, trace) in traces(50_000) {
         let limit = if name.starts_with("loop") { 0.09 } else { 0.03 };
         for policy in [Policy::TinyLfu, Policy::Lru] {
             let found = watched(policy, 1000, USUAL_SHARE).run(&trace);
             assert!(
-                (found.share - 0.0625).abs() < 1e-9 && found.samples > 2_000.0,
+                (found.share - 0.0625).abs() < 1e-9 && found.samples > 1_000.0,
                 "{found:?}"
             );
             for each in [found.half, found.twice] {
@@ -181,7 +181,7 @@ fn with_one_key_in_sixteen_half_and_twice_are_close() {
 
 #[test]
 fn the_curve_of_a_sample_is_close_to_lru() {
-    for (name, trace) in traces(100_000) {
+    for (name, trace) in traces(50_000) {
         for (policy, limit) in [(Policy::Lru, 0.02), (Policy::TinyLfu, 0.04)] {
             let mut cache = watched(policy, 1000, USUAL_SHARE);
             cache.run(&trace);
@@ -264,12 +264,12 @@ fn what_was_removed_is_nowhere() {
         }
     }
     cache.store.reset_counts();
-    assert_eq!(cache.report(&[]).requests, 0.0);
-    cache.run(&loops(15, 15));
-    assert_eq!(cache.report(&[]).twice.hit_ratio, 0.0);
+    assert!(cache.report(&[]).requests < 0.5);
+    let found = cache.run(&loops(15, 15));
+    assert!(found.requests > 14.5 && found.twice.hit_ratio < 1e-9);
     cache.store.clear(&mut gone);
     cache.run(&loops(15, 15));
-    assert_eq!(cache.report(&[20]).lru[0].hit_ratio, 0.0);
+    assert!(cache.report(&[20]).lru[0].hit_ratio < 1e-9);
 }
 
 #[test]
@@ -280,11 +280,10 @@ fn what_is_asked_for_and_never_written_is_no_hit() {
         cache.store.get(hashed(key), place, 0, &mut Vec::new());
     }
     let found = cache.report(&[10, 100]);
-    assert_eq!(
-        (found.hit_ratio, found.half.hit_ratio, found.twice.hit_ratio),
-        (0.0, 0.0, 0.0)
-    );
-    assert!(found.lru.iter().all(|each| each.hit_ratio == 0.0));
+    assert!(found.requests > 59.5);
+    let ratios = [found.hit_ratio, found.half.hit_ratio, found.twice.hit_ratio];
+    assert!(ratios.iter().all(|ratio| *ratio < 1e-9), "{found:?}");
+    assert!(found.lru.iter().all(|each| each.hit_ratio < 1e-9));
 }
 
 /// Written to `docs/what-if.csv` by hand: `cargo test --release -- --ignored --nocapture errors`.
