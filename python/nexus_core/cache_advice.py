@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from nexus_core.cache_statistics import CacheStatistics
 from nexus_core.cache_what_if import WhatIf
@@ -22,22 +23,24 @@ class Figures:
     """What the advice is made from.
 
     Attributes:
+        about: What each sentence begins with.
         statistics: What the cache counted.
         what_if: What other sizes would have done.
         sizes: Bytes of each result.
-        unused: Results that nobody has asked for since they were kept.
-        seconds_saved: What the hits would have taken to compute.
+        unused: Results that nobody has asked for since they were kept; ``None`` if that is not known.
+        seconds_saved: What the hits would have taken to compute; ``None`` if that is not known.
         not_kept: Results that were not kept, by reason.
         ambiguous: Lookups by digits that stand for several results.
     """
 
+    about: str
     statistics: CacheStatistics
     what_if: WhatIf
     sizes: list[int]
-    unused: int
-    seconds_saved: float
-    not_kept: dict[str, int]
-    ambiguous: int
+    unused: int | None = None
+    seconds_saved: float | None = None
+    not_kept: Mapping[str, int] = field(default_factory=dict)
+    ambiguous: int = 0
 
 
 def guide_size(entries: int) -> float:
@@ -70,7 +73,7 @@ def advise(figures: Figures) -> tuple[list[str], int | None]:
             f"Pass keys on as generate_cache_key() returns them: {_count(figures.ambiguous, 'lookup')} by digits alone "
             "stood for several results, and counted as misses"
         )
-    return texts, size
+    return [figures.about + text for text in texts], size
 
 
 def _advise_size(found: WhatIf, texts: list[str]) -> int | None:
@@ -120,11 +123,15 @@ def _advise_memory(figures: Figures, texts: list[str]) -> None:
     if together <= _MUCH_MEMORY:
         return
     entries = len(figures.sizes)
-    texts.append(
+    text = (
         f"Keep fewer or smaller results: {entries:,} take {together / _MIB:,.0f} MiB, the largest "
-        f"{max(figures.sizes) / _MIB:,.1f} MiB; {figures.unused:,} of them were never asked for again, and hits have "
-        f"saved {figures.seconds_saved:,.1f} s of computing"
+        f"{max(figures.sizes) / _MIB:,.1f} MiB"
     )
+    if figures.unused is not None:
+        text += f"; {figures.unused:,} of them were never asked for again"
+    if figures.seconds_saved is not None:
+        text += f"; hits have saved {figures.seconds_saved:,.1f} s of computing"
+    texts.append(text)
 
 
 def _percent(ratio: float) -> str:

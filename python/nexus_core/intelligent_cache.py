@@ -68,6 +68,13 @@ class CacheKey(str):
         return str(self), self.digest
 
 
+class _RunStore(Cache[bytes, Any]):
+    """Counts a miss once: who looks and finds nothing computes by ``get_or_set``, which looks again."""
+
+    def get(self, key: bytes, /, default: Any = None) -> Any:
+        return super().get(key, default) if key in self else default
+
+
 class _Entry:
     """A result that is kept."""
 
@@ -120,7 +127,9 @@ class IntelligentCache:
     def __init__(self, nexus_app: Any, *, maxsize: int = _MAXSIZE, ttl: float | None = _TTL) -> None:
         if nexus_app is None:
             raise TypeError("IntelligentCache needs the Nexus app whose results it keeps, got None")
-        if maxsize is None or maxsize < 1:
+        if isinstance(maxsize, bool) or not isinstance(maxsize, int):
+            raise TypeError(f"maxsize must be an integer, got {maxsize!r}")
+        if maxsize < 1:
             raise ValueError(f"maxsize must be at least 1, got {maxsize!r}")
         self.app = nexus_app
         name = f"intelligent-cache of {getattr(nexus_app, 'name', 'nexus')}"
@@ -364,22 +373,12 @@ class IntelligentCache:
             0.0
         """
         stats = self.get_cache_performance_stats()
-        entries = self._entries()
-        with self._lock:
-            figures = Figures(
-                statistics=self._kept.statistics(),
-                what_if=self._kept.what_if(),
-                sizes=[entry.snapshot.size for entry in entries],
-                unused=sum(entry.access_count == 0 for entry in entries),
-                seconds_saved=self._seconds_saved,
-                not_kept=dict(self.not_kept),
-                ambiguous=self.ambiguous_lookups,
-            )
-        recommendations, size = advise(figures)
+        advice = [advise(figures) for figures in self._figures()]
+        sizes = [size for _, size in advice if size is not None]
         return {
             "current_performance": stats["memory_efficiency"],
-            "recommendations": recommendations,
-            "suggested_cache_size": guide_size(stats["cache_entries"]) if size is None else size,
+            "recommendations": [text for texts, _ in advice for text in texts],
+            "suggested_cache_size": max(sizes) if sizes else guide_size(stats["cache_entries"]),
         }
 
     # --- beyond the guide -----------------------------------------------------------------
@@ -394,7 +393,9 @@ class IntelligentCache:
 
         with self._lock:
             if self._results is None:
-                self._results = ResultCache(heuristics=True, maxsize=self._kept.maxsize, ttl=self._kept.ttl)
+                name = f"runs of {getattr(self.app, 'name', 'nexus')}"
+                store = _RunStore(self._kept.maxsize, self._kept.ttl, what_if=1.0, name=name)
+                self._results = ResultCache(heuristics=True, store=store)
             return self._results
 
     def statistics(self) -> CacheStatistics:
@@ -472,19 +473,47 @@ class IntelligentCache:
         if len(candidates) > 1:
             with self._lock:
                 self.ambiguous_lookups += 1
-        return candidates[0] if len(candidates) == 1 else _NOTHING
+            return _NOTHING
+        return candidates[0] if candidates else _full(key)
 
     def _runs(self) -> dict[str, int]:
         results = self._results
         if results is None:
             return {"hits": 0, "misses": 0, "evictions": 0, "entries": 0}
-        counts = results.runs.as_dict()
+        figures = results.statistics()
+        counts = figures["runs"]
         return {
             "hits": counts["hits"] + counts["waited"],
             "misses": counts["misses"],
-            "evictions": results._store.statistics().evicted,
-            "entries": len(results),
+            "evictions": figures["evicted"],
+            "entries": figures["entries"],
         }
+
+    def _figures(self) -> list[Figures]:
+        entries = self._entries()
+        with self._lock:
+            by_hand = Figures(
+                about="",
+                statistics=self._kept.statistics(),
+                what_if=self._kept.what_if(),
+                sizes=[entry.snapshot.size for entry in entries],
+                unused=sum(entry.access_count == 0 for entry in entries),
+                seconds_saved=self._seconds_saved,
+                not_kept=dict(self.not_kept),
+                ambiguous=self.ambiguous_lookups,
+            )
+        results = self._results
+        if results is None:
+            return [by_hand]
+        store: Cache[bytes, Any] = results.store
+        runs = Figures(
+            about="Runs: ",
+            statistics=store.statistics(),
+            what_if=store.what_if(),
+            sizes=[kept.snapshot.size for kept in store.values()],
+            not_kept=results.statistics()["runs"]["not_kept"],
+        )
+        return [by_hand, runs]
 
 
 class _Results(Mapping[str, dict[str, Any]]):

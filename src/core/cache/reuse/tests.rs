@@ -97,8 +97,8 @@ fn traces(length: usize) -> [(&'static str, Vec<u64>); 6] {
         ("Zipf 1.0", zipf(1.0, length)),
         ("Zipf 1.3", zipf(1.3, length)),
         ("Zipf 1.0 with scans", with_scans(&zipf(1.0, length))),
-        ("loop over 1,500", loops(1500, length as u64)),
-        ("loop over 3,000", loops(3000, length as u64)),
+        ("loop over 1500", loops(1500, length as u64)),
+        ("loop over 3000", loops(3000, length as u64)),
     ]
 }
 
@@ -286,7 +286,8 @@ fn what_is_asked_for_and_never_written_is_no_hit() {
     assert!(found.lru.iter().all(|each| each.hit_ratio < 1e-9));
 }
 
-/// Written to `docs/what-if.csv` by hand: `cargo test --release -- --ignored --nocapture errors`.
+/// `cargo test --release --lib reuse::tests::errors -- --ignored --nocapture`; `scripts/plot_what_if.py`
+/// draws what it prints.
 #[test]
 #[ignore = "a measurement"]
 fn errors() {
