@@ -37,12 +37,10 @@ impl<K, V> Store<K, V> {
         let Some(entry) = entry else {
             return what_if.asked(hash, now, None, totals);
         };
-        let tags: Vec<String> = entry
-            .tags
-            .iter()
-            .flatten()
-            .map(ToString::to_string)
-            .collect();
+        let tags: Vec<String> = match &entry.tags {
+            Some(tags) => tags.iter().map(ToString::to_string).collect(),
+            None => Vec::new(),
+        };
         let span = match entry.expires {
             NEVER => NEVER,
             end => end.saturating_sub(entry.written),

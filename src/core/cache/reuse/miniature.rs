@@ -1,6 +1,6 @@
 //! A cache of another size in miniature: the policy itself, on the sampled keys alone.
 
-use super::super::store::{Found, Gone, Limits, Place, Store, Terms};
+use super::super::store::{Gone, Limits, Place, Store, Terms};
 use super::super::{Cause, Nanos};
 use super::sampling::Sampling;
 
@@ -41,11 +41,10 @@ impl Miniature {
     }
 
     fn place(&self, hash: u64) -> Option<Place> {
-        let same = |each: &u64| Some(*each == hash);
-        match self.store.find(hash, &[], same, |each| *each) {
-            Found::There(place) => Some(place),
-            Found::Absent | Found::Unsure(_) => None,
-        }
+        // A key is its hash here: the first that has it is the one.
+        let entries = &self.store;
+        let same = |&slot: &u32| entries.entry(slot).is_some_and(|entry| entry.hash == hash);
+        entries.index.find(hash, same).copied().map(Place)
     }
 
     /// A key was asked for. Where the cache itself had it, `life` says how it would be written
