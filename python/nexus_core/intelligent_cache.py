@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from nexus_core._key_workflow import is_workflow
 from nexus_core.cache import Cache
 from nexus_core.cache_advice import Figures, advise, guide_size
 from nexus_core.errors import NotKeyable
@@ -285,7 +286,11 @@ class IntelligentCache:
         about = dict(metadata or {})
         seconds = _figure("metadata['execution_time']", about.get("execution_time", 0.0))
         try:
-            entry = _Entry(key, private_copy(result), copy.deepcopy(about), seconds)
+            kept_about = copy.deepcopy(about)
+        except Exception as error:
+            raise TypeError(f"metadata must be something that can be copied: {error}") from error
+        try:
+            entry = _Entry(key, private_copy(result), kept_about, seconds)
         except Exception as error:
             if not _is_not_private(error):
                 raise
@@ -463,7 +468,7 @@ class IntelligentCache:
     def _code_of(self, workflow_name: str) -> bytes | None:
         workflows = getattr(self.app, "_workflows", None)
         workflow = workflows.get(workflow_name) if isinstance(workflows, Mapping) else None
-        return None if workflow is None else workflow_digest(workflow)
+        return workflow_digest(workflow) if is_workflow(workflow) else None
 
     def _found(self, key: str) -> bytes:
         """The full key; of digits alone, that of the only result that has them."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import threading
 import time
 from typing import Any
 
@@ -157,6 +158,7 @@ def test_what_makes_no_sense_is_refused_and_changes_nothing(app: Any, cache: Int
         (lambda: cache.cache_workflow_result("k", 1, [1]), TypeError, r"metadata must be a mapping or None, got \[1\]"),  # type: ignore[arg-type]
         (lambda: cache.cache_workflow_result("k", 1, {"execution_time": -2}), ValueError, "at least 0, got -2"),
         (lambda: cache.cache_workflow_result("k", 1, {"execution_time": "x"}), TypeError, "number, got 'x'"),
+        (lambda: cache.cache_workflow_result("k", 1, {"a": threading.Lock()}), TypeError, "metadata must be .* copied"),
         (lambda: cache.get_cached_result(None), TypeError, "cache_key must be a string.*got None"),  # type: ignore[arg-type]
     ]
     for attempt, error, says in wrong:

@@ -272,6 +272,7 @@ impl<K, V> Store<K, V> {
         self.expire(now, most, gone);
         // The caller's place may have been among them.
         let place = place.filter(|place| self.entry(place.0).is_some());
+        let is_new = place.is_none();
         if !self.has_room_for(terms.weight) {
             if let Some(place) = place {
                 self.remove(place, Cause::Replaced, gone);
@@ -279,9 +280,12 @@ impl<K, V> Store<K, V> {
             let cause = Cause::Size;
             self.counts.gone(cause);
             gone.push(Gone { key, value, cause });
+            if self.is_sampled(hash) {
+                // A larger cache may have room for it.
+                self.sample_write(hash, is_new, now, terms);
+            }
             return false;
         }
-        let is_new = place.is_none();
         match place {
             Some(place) => {
                 self.replace(place, (key, value), now, terms, gone);

@@ -249,6 +249,18 @@ fn where_entries_are_heavy_more_keys_are_sampled() {
 }
 
 #[test]
+fn what_is_too_heavy_for_the_cache_is_there_at_twice_its_size() {
+    let mut cache = watched(Policy::Lru, 100, 1.0);
+    cache.weigh = |_| 150;
+    let found = cache.run(&loops(1, 100));
+    assert!(
+        found.hit_ratio < 1e-9 && found.half.hit_ratio < 1e-9,
+        "{found:?}"
+    );
+    assert!((found.twice.hit_ratio - 0.99).abs() < 1e-9, "{found:?}");
+}
+
+#[test]
 fn what_was_removed_is_nowhere() {
     let mut cache = watched(Policy::Lru, 10, 1.0);
     cache.run(&loops(15, 60));
