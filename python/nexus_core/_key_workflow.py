@@ -28,6 +28,8 @@ _NOT_IN_NODES = frozenset(
         "_param_cache",
         "_param_cache_lock",
         "_temp_param_definitions",
+        # Of the run that a runtime has begun with it.
+        "_workflow_context",
         "logger",
     }
 )

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple, TypeVar, ca
 from nexus_core._core import _Cache
 from nexus_core._mailboxes import mailbox_of
 from nexus_core.cache_statistics import CacheStatistics
+from nexus_core.cache_what_if import SizeEstimate, WhatIf
 from nexus_core.durations import Durations
 
 if TYPE_CHECKING:
@@ -34,7 +35,9 @@ __all__ = [
     "CacheInfo",
     "CacheStatistics",
     "LRUCache",
+    "SizeEstimate",
     "TTLCache",
+    "WhatIf",
 ]
 
 K = TypeVar("K")
@@ -44,6 +47,8 @@ T = TypeVar("T")
 _log = logging.getLogger("nexus_core.cache")
 _numbers = itertools.count(1)
 _MISSING: Any = object()
+# Of the keys, what_if=True samples so many, or more where there is room for few entries.
+_USUAL_SHARE = 1 / 32
 
 
 class CacheInfo(NamedTuple):
@@ -107,6 +112,14 @@ def _number(name: str, what: str, given: object) -> float | None:
     return float(given)
 
 
+def _asked_size(name: str, given: object) -> int:
+    if isinstance(given, bool) or not isinstance(given, int):
+        raise TypeError(f"cache {name!r}: a size must be an integer, got {given!r}")
+    if not 0 <= given < 2**63:
+        raise ValueError(f"cache {name!r}: a size must be at least 0 and below 2**63, got {given!r}")
+    return given
+
+
 def _size(name: str, given: object) -> int | None:
     if given is None or given == float("inf"):
         return None
@@ -115,6 +128,24 @@ def _size(name: str, given: object) -> int | None:
     if not 0 <= given < 2**63:
         raise ValueError(f"cache {name!r}: maxsize must be at least 0 and below 2**63, got {given!r}")
     return given
+
+
+def _share(name: str, given: object, maxsize: int | None) -> float | None:
+    if given is False:
+        return None
+    if given is True:
+        share = _USUAL_SHARE
+    elif isinstance(given, (int, float)):
+        share = float(given)
+        if not 0 < share <= 1:
+            raise ValueError(
+                f"cache {name!r}: what_if must be True, or a share of the keys above 0 and up to 1, got {given!r}"
+            )
+    else:
+        raise TypeError(f"cache {name!r}: what_if must be True, False or a share of the keys, got {given!r}")
+    if not maxsize:
+        raise ValueError(f"cache {name!r}: what_if compares sizes, and maxsize is {maxsize!r}; give one above 0")
+    return share
 
 
 class Cache(_Cache, MutableMapping[K, V], Generic[K, V]):
@@ -142,11 +173,15 @@ class Cache(_Cache, MutableMapping[K, V], Generic[K, V]):
             entry leave, may use the cache, and its errors are logged.
         timer: A clock in seconds for expiry; as `cachetools.TTLCache` has it.
         getsizeof: Called with a value for what it weighs; as `cachetools` has it.
+        what_if: Whether `what_if()` can tell what other sizes would have done; or the share
+            of the keys that is looked at for that, above 0 and up to 1. `True` takes one key
+            in 32, or more of them where there is room for fewer than 1,536 entries.
         name: The cache's name in statistics, errors and logs.
 
     Raises:
         TypeError: If an argument is of the wrong kind.
-        ValueError: If a size or a time is negative, or `weigher` and `getsizeof` are given.
+        ValueError: If a size or a time is negative, `weigher` and `getsizeof` are given, or
+            `what_if` without a size.
 
     Example:
         >>> from nexus_core import Cache
@@ -173,6 +208,7 @@ class Cache(_Cache, MutableMapping[K, V], Generic[K, V]):
         on_evict: Callable[[K, V, str], object] | None = None,
         timer: Callable[[], float] | None = None,
         getsizeof: Callable[[V], int] | None = None,
+        what_if: bool | float = False,
         name: str | None = None,
     ) -> Cache[K, V]:
         if name is None:
@@ -195,9 +231,10 @@ class Cache(_Cache, MutableMapping[K, V], Generic[K, V]):
             def weighs(_key: K, value: V) -> int:
                 return measure(value)
 
+        size = _size(name, maxsize)
         self = super().__new__(
             cls,
-            maxsize=_size(name, maxsize),
+            maxsize=size,
             is_lru=policy == "lru",
             ttl=_number(name, "ttl", ttl),
             tti=_number(name, "tti", tti),
@@ -205,6 +242,7 @@ class Cache(_Cache, MutableMapping[K, V], Generic[K, V]):
             timer=None if timer is time.monotonic else timer,
             weigher=weighs,
             listener=None if on_evict is None else _Listener(name, on_evict),
+            what_if=_share(name, what_if, size),
         )
         self._name = name
         self._policy = policy
@@ -346,6 +384,60 @@ class Cache(_Cache, MutableMapping[K, V], Generic[K, V]):
         figures = self._statistics()
         load = Durations(**figures.pop("load"))
         return CacheStatistics(name=self._name, load=load, **figures)
+
+    def what_if(self, sizes: Iterable[int] = (), *, factors: Iterable[float] = ()) -> WhatIf:
+        """What other sizes would have done with what was asked lately.
+
+        Half and twice the size are simulated, with the cache's own policy, on a sample of the
+        keys. For any other there is what LRU would have done, up to four times the size.
+
+        Args:
+            sizes: Sizes to tell of.
+            factors: The same as multiples of `maxsize`.
+
+        Returns:
+            The estimates, with what they are based on.
+
+        Raises:
+            TypeError: If a size is no integer, or a factor no number.
+            ValueError: If one is negative, or the cache was made without `what_if=True`.
+
+        Example:
+            >>> from nexus_core import Cache
+            >>> cache = Cache(2, policy="lru", what_if=True)
+            >>> for key in [1, 2, 3] * 100:
+            ...     _ = cache.get_or_set(key, lambda: "value")
+            >>> found = cache.what_if(sizes=[3])
+            >>> found.hit_ratio, round(found.twice.hit_ratio, 2), round(found.sizes[0].hit_ratio, 2)
+            (0.0, 0.99, 0.99)
+        """
+        asked = [_asked_size(self._name, size) for size in sizes]
+        for factor in factors:
+            if isinstance(factor, bool) or not isinstance(factor, (int, float)):
+                raise TypeError(f"cache {self._name!r}: a factor must be a number, got {factor!r}")
+            if not 0 <= factor < float("inf"):
+                raise ValueError(f"cache {self._name!r}: a factor must be at least 0 and finite, got {factor!r}")
+            asked.append(min(round((self.maxsize or 0) * factor), 2**63 - 1))
+        figures = self._what_if(asked)
+        if figures is None or self.maxsize is None:
+            raise ValueError(
+                f"cache {self._name!r} keeps no record for what_if(); make it with Cache(..., what_if=True)"
+            )
+        exact = figures["sampling_rate"] == 1.0
+        half, twice = (
+            SizeEstimate(size, ratio, 0.0 if exact else margin, self._policy)
+            for size, ratio, margin in (figures["half"], figures["twice"])
+        )
+        return WhatIf(
+            maxsize=self.maxsize,
+            hit_ratio=figures["hit_ratio"],
+            half=half,
+            twice=twice,
+            sizes=tuple(SizeEstimate(size, ratio, None, "lru") for size, ratio, _ in figures["lru"]),
+            requests=round(figures["requests"]),
+            samples=round(figures["samples"]),
+            sampling_rate=figures["sampling_rate"],
+        )
 
     def cache_info(self) -> CacheInfo:
         """Hits, misses and sizes, as `functools.lru_cache` tells them.

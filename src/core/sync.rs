@@ -31,6 +31,10 @@ mod modelled {
                 Err(poisoned) => poisoned.into_inner(),
             }
         }
+
+        pub fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
+            self.0.try_lock().ok()
+        }
     }
 
     pub struct Condvar(loom::sync::Condvar);

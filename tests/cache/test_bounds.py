@@ -328,6 +328,23 @@ def test_counts_are_exact() -> None:
     assert cache.cache_info() == (0, 0, 2, 0)
 
 
+def test_cache_clear_counts_all_from_zero() -> None:
+    cache: Cache[str, int] = Cache(10, name="counted")
+    cache.get_or_set("a", lambda: 1)
+    with pytest.raises(ZeroDivisionError):
+        cache.get_or_set("b", lambda: 1 // 0)
+    seen = cache.statistics()
+    assert (seen.load.count, seen.load_failures) == (1, 1)
+    cache.clear()
+    assert cache.statistics().load.count == 1
+    cache.cache_clear()
+    assert cache.statistics() == Cache(10, name="counted").statistics()
+    cache.get_or_set("a", lambda: 1)
+    seen = cache.statistics()
+    assert (seen.load.count, seen.misses, seen.load_failures) == (1, 1, 0)
+    assert seen.load.max > 0
+
+
 def test_it_is_made_as_cachetools_makes_them() -> None:
     clock = Clock()
     living: TTLCache[str, int] = TTLCache(2, 10, clock)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import sys
 import weakref
@@ -108,3 +109,87 @@ def test_a_ring_through_a_cache_is_collected(how: str) -> None:
     del cache, thing
     gc.collect()
     assert seen() is None
+
+
+class Owner(Thing):
+    """A key that refers to what it is a key of."""
+
+    cache: Any
+    others: list[Any]
+
+
+@pytest.mark.parametrize("waits", [False, True])
+def test_a_computation_that_is_given_up_in_a_ring_is_collected(waits: bool) -> None:
+    """A task of a loop that never runs again holds the computation, whose key holds all of them."""
+
+    async def forever() -> None:
+        await asyncio.get_running_loop().create_future()
+
+    key = Owner()
+    key.cache = cache = Cache(10)
+    key.others = []
+    loop = asyncio.new_event_loop()
+    try:
+        for _ in range(2 if waits else 1):
+            key.others.append(loop.create_task(cache.aget_or_set(key, forever)))
+        loop.run_until_complete(asyncio.sleep(0))
+        loop.run_until_complete(asyncio.sleep(0))
+        assert cache.statistics().load_waits == int(waits)
+        asyncio.set_event_loop(None)
+        # Nobody is to be told that the tasks were never finished.
+        for task in key.others:
+            task._log_destroy_pending = False
+        seen = weakref.ref(key), weakref.ref(cache)
+        del key, cache, task
+        gc.collect()
+        gc.collect()
+        assert [each() for each in seen] == [None, None]
+    finally:
+        loop.close()
+
+
+def test_a_failure_holds_no_computation_that_holds_it() -> None:
+    class Boom(Exception):
+        pass
+
+    cache: Cache[str, Any] = Cache(10)
+
+    async def fail() -> None:
+        await asyncio.sleep(0)
+        raise Boom
+
+    async def ask() -> list[weakref.ref[BaseException]]:
+        ended = await asyncio.gather(*(cache.aget_or_set("key", fail) for _ in range(3)), return_exceptions=True)
+        return [weakref.ref(error) for error in ended if isinstance(error, Boom)]
+
+    seen = asyncio.run(ask())
+    assert len(seen) == 3
+    gc.collect()
+    assert [each() for each in seen] == [None] * 3
+
+
+def test_the_collector_counts_what_a_computation_holds_once() -> None:
+    """Were it counted twice, what is still in use would be taken for garbage."""
+    cache: Cache[Any, Any] = Cache(10)
+    kept = Thing()
+
+    async def ask() -> list[Any]:
+        ready = asyncio.Event()
+
+        async def slow() -> list[Any]:
+            await ready.wait()
+            return [kept]
+
+        tasks = [asyncio.ensure_future(cache.aget_or_set(("key", 1), slow)) for _ in range(5)]
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        for _ in range(3):
+            gc.collect()
+        assert cache.statistics().load_waits == 4
+        ready.set()
+        found = await asyncio.gather(*tasks)
+        gc.collect()
+        return found
+
+    found = asyncio.run(ask())
+    assert all(each is found[0] for each in found) and found[0] == [kept]

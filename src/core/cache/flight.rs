@@ -1,10 +1,9 @@
 //! One computation that many wait for.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crate::core::locks::{Condvar, Mutex};
+use crate::core::sync::{AtomicBool, Condvar, Mutex, Ordering};
 use crate::core::threads::fork_generation;
 
 use super::waits::{Agent, Goal};
@@ -114,9 +113,36 @@ impl<T, B> Flight<T, B> {
     pub fn waiting(&self) -> usize {
         self.state.lock().bells.len()
     }
+
+    /// What it holds: how it ended, and the bells; unless it is locked.
+    pub fn try_each<E>(
+        &self,
+        mut visit: impl FnMut(&T) -> Result<(), E>,
+        mut visit_bell: impl FnMut(&B) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let Some(state) = self.state.try_lock() else {
+            return Ok(());
+        };
+        if let Some(Ending::Value(held) | Ending::Failed(held)) = &state.ending {
+            visit(held)?;
+        }
+        state
+            .bells
+            .iter()
+            .try_for_each(|(_, bell)| visit_bell(bell))
+    }
+
+    /// Gives back what it holds, when nobody has it any more.
+    pub fn empty(&self) -> (Option<Ending<T>>, Vec<(u64, B)>) {
+        let Some(mut state) = self.state.try_lock() else {
+            return (None, Vec::new());
+        };
+        let ending = state.ending.replace(Ending::Abandoned);
+        (ending, std::mem::take(&mut state.bells))
+    }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
 
@@ -138,6 +164,32 @@ mod tests {
         assert!(flight.end(Ending::Abandoned).is_empty());
         assert_eq!(value(&flight), Some(5));
         assert_eq!(flight.join("late"), Err("late"));
+    }
+
+    #[test]
+    fn what_it_holds_is_seen_and_given_back() {
+        let flight = Flight::new(Agent::here(0));
+        flight.join("bell").unwrap();
+        let seen = |flight: &Flight<u32, &'static str>| {
+            let (mut values, mut bells) = (Vec::new(), Vec::new());
+            let told: Result<(), ()> = flight.try_each(
+                |value| {
+                    values.push(*value);
+                    Ok(())
+                },
+                |bell| {
+                    bells.push(*bell);
+                    Ok(())
+                },
+            );
+            told.map(|()| (values, bells))
+        };
+        assert_eq!(seen(&flight), Ok((vec![], vec!["bell"])));
+        flight.end(Ending::Failed(3));
+        assert_eq!(seen(&flight), Ok((vec![3], vec![])));
+        let (ending, bells) = flight.empty();
+        assert!(matches!(ending, Some(Ending::Failed(3))) && bells.is_empty());
+        assert_eq!(seen(&flight), Ok((vec![], vec![])));
     }
 
     #[test]

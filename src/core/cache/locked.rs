@@ -1,6 +1,6 @@
 //! A store behind a lock that is never held while keys are asked whether they are equal.
 
-use crate::core::locks::{Mutex, MutexGuard};
+use crate::core::sync::{Mutex, MutexGuard};
 
 use super::store::{Found, Place, Store};
 

@@ -10,20 +10,27 @@ mod clock;
 mod counts;
 mod expiry;
 mod flight;
+mod flights;
 mod lists;
 mod locked;
+#[cfg(all(test, loom))]
+mod loom_tests;
 mod policy;
+mod reuse;
+mod sampled;
 mod sketch;
 mod store;
 mod tags;
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests;
 mod waits;
 
 pub use clock::Clock;
 pub use counts::{Counts, Gauges};
 pub use flight::{Ending, Flight};
+pub use flights::Flights;
 pub use locked::{Cache, Question};
+pub use reuse::{Estimate, Report, USUAL_SHARE};
 pub use store::{Cause, Found, Gone, Limits, Place, Policy, Store, Terms};
 pub use waits::{Agent, Deadlock, Goal, Waiting, wait_for};
 

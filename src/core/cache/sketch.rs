@@ -13,6 +13,7 @@ pub(super) struct Sketch {
     /// Sixteen counters a word, of which a key uses one in each of four words. A power of
     /// two of them.
     words: Vec<u64>,
+    smallest: usize,
     sightings: u32,
 }
 
@@ -23,10 +24,20 @@ fn spread(hash: u64) -> u64 {
 
 impl Sketch {
     pub(super) fn new() -> Self {
+        Self::with_words(SMALLEST)
+    }
+
+    fn with_words(smallest: usize) -> Self {
         Self {
-            words: vec![0; SMALLEST],
+            words: vec![0; smallest],
+            smallest,
             sightings: 0,
         }
+    }
+
+    /// As [`Self::new`], for a cache that is so many powers of two smaller.
+    pub(super) fn miniature(shift: u32) -> Self {
+        Self::with_words(SMALLEST.checked_shr(shift).unwrap_or(0).max(BLOCK))
     }
 
     /// Where a key's block begins: blocks go by the upper bits, counters by the lower.
@@ -99,7 +110,7 @@ impl Sketch {
     }
 
     pub(super) fn clear(&mut self) {
-        *self = Self::new();
+        *self = Self::with_words(self.smallest);
     }
 }
 

@@ -5,6 +5,7 @@ use hashbrown::HashTable;
 use super::counts::{Counts, Gauges};
 use super::expiry::Expiry;
 use super::lists::{Lists, Segment};
+use super::reuse::WhatIf;
 use super::sketch::Sketch;
 use super::tags::{TagIndex, Tags};
 use super::{NEVER, Nanos};
@@ -84,12 +85,12 @@ pub(super) struct Entry<K, V> {
     /// Tells a key from every other that was ever here.
     serial: u64,
     pub(super) weight: u64,
-    expires: Nanos,
-    written: Nanos,
+    pub(super) expires: Nanos,
+    pub(super) written: Nanos,
     used: Nanos,
     /// Under which moment it is queued to expire.
     queued: Nanos,
-    tags: Tags,
+    pub(super) tags: Tags,
 }
 
 pub struct Store<K, V> {
@@ -103,8 +104,9 @@ pub struct Store<K, V> {
     pub(super) sketch: Sketch,
     expiry: Expiry,
     tags: TagIndex,
-    counts: Counts,
+    pub(super) counts: Counts,
     last_serial: u64,
+    pub(super) what_if: Option<Box<WhatIf>>,
 }
 
 /// Expired entries are looked for with every change, so many at a time.
@@ -124,6 +126,15 @@ impl<K, V> Store<K, V> {
             tags: TagIndex::default(),
             counts: Counts::default(),
             last_serial: 0,
+            what_if: None,
+        }
+    }
+
+    /// One that stands for another, which is so many powers of two larger.
+    pub(super) fn miniature(limits: Limits, shift: u32) -> Self {
+        Self {
+            sketch: Sketch::miniature(shift),
+            ..Self::new(limits)
         }
     }
 
@@ -214,10 +225,16 @@ impl<K, V> Store<K, V> {
             if self.limits.policy == Policy::TinyLfu && self.limits.max_weight.is_some() {
                 self.sketch.see(hash);
             }
+            if self.is_sampled(hash) {
+                self.sample_request(hash, None, now);
+            }
             return None;
         };
         self.counts.hits += 1;
         self.used(place.0, hash);
+        if self.is_sampled(hash) {
+            self.sample_request(hash, Some(place), now);
+        }
         let entry = self.slots.get_mut(place.0 as usize)?.as_mut()?;
         entry.used = now;
         Some(&entry.value)
@@ -276,6 +293,7 @@ impl<K, V> Store<K, V> {
         self.expire(now, most, gone);
         // The caller's place may have been among them.
         let place = place.filter(|place| self.entry(place.0).is_some());
+        let is_new = place.is_none();
         if !self.has_room_for(terms.weight) {
             if let Some(place) = place {
                 self.remove(place, Cause::Replaced, gone);
@@ -283,6 +301,10 @@ impl<K, V> Store<K, V> {
             let cause = Cause::Size;
             self.counts.gone(cause);
             gone.extend(Some(Gone { key, value, cause }));
+            if self.is_sampled(hash) {
+                // A larger cache may have room for it.
+                self.sample_write(hash, is_new, now, terms);
+            }
             return false;
         }
         let slot = match place {
@@ -294,6 +316,9 @@ impl<K, V> Store<K, V> {
             None => self.insert(hash, (key, value), now, terms),
         };
         self.shrink(gone);
+        if self.is_sampled(hash) {
+            self.sample_write(hash, is_new, now, terms);
+        }
         // Nothing was inserted meanwhile that could have its slot.
         self.entry(slot).is_some()
     }
@@ -390,6 +415,11 @@ impl<K, V> Store<K, V> {
         self.tags.remove(slot, &entry.tags);
         self.free.push(slot);
         self.counts.gone(cause);
+        if cause != Cause::Size
+            && let Some(what_if) = self.what_if.as_deref_mut()
+        {
+            what_if.removed(entry.hash, cause == Cause::Expired);
+        }
         let Entry { key, value, .. } = entry;
         gone.extend(Some(Gone { key, value, cause }));
     }
@@ -433,6 +463,9 @@ impl<K, V> Store<K, V> {
     /// Removes the entries with a tag; how many.
     pub fn remove_tagged(&mut self, tag: &str, gone: &mut impl Extend<Gone<K, V>>) -> usize {
         let chosen = self.tags.slots(tag);
+        if let Some(what_if) = self.what_if.as_deref_mut() {
+            what_if.removed_tagged(tag);
+        }
         self.remove_all(&chosen, gone)
     }
 
@@ -452,10 +485,17 @@ impl<K, V> Store<K, V> {
         self.free = Vec::new();
         self.lists = Lists::new();
         self.index = HashTable::new();
+        if let Some(what_if) = self.what_if.as_deref_mut() {
+            what_if.cleared();
+        }
     }
 
     pub fn reset_counts(&mut self) {
         self.counts = Counts::default();
+        let totals = self.totals();
+        if let Some(what_if) = self.what_if.as_deref_mut() {
+            what_if.restart(totals);
+        }
     }
 
     pub fn counts(&self) -> Counts {

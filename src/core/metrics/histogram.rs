@@ -61,6 +61,15 @@ impl Histogram {
         }
     }
 
+    /// Forgets everything. What is recorded beside it may be forgotten in part.
+    pub fn reset(&self) {
+        for count in &self.buckets {
+            count.store(0, Ordering::Relaxed);
+        }
+        self.nanos.store(0, Ordering::Relaxed);
+        self.longest.store(0, Ordering::Relaxed);
+    }
+
     pub fn snapshot(&self) -> Snapshot {
         let counts: Vec<u64> = self
             .buckets

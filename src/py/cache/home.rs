@@ -18,17 +18,28 @@ pub(super) struct Home {
     core: PerProcess<Core>,
     #[cfg(Py_GIL_DISABLED)]
     limits: Limits,
+    #[cfg(Py_GIL_DISABLED)]
+    what_if: Option<f64>,
+}
+
+fn empty(limits: Limits, what_if: Option<f64>) -> Core {
+    let store = Store::new(limits);
+    Cache::new(match what_if {
+        Some(share) => store.asking_what_if(share),
+        None => store,
+    })
 }
 
 impl Home {
-    pub(super) fn new(limits: Limits) -> Self {
-        let core = Cache::new(Store::new(limits));
+    pub(super) fn new(limits: Limits, what_if: Option<f64>) -> Self {
+        let core = empty(limits, what_if);
         #[cfg(not(Py_GIL_DISABLED))]
         return Self { core };
         #[cfg(Py_GIL_DISABLED)]
         return Self {
             core: PerProcess::new(core),
             limits,
+            what_if,
         };
     }
 
@@ -37,6 +48,6 @@ impl Home {
         #[cfg(not(Py_GIL_DISABLED))]
         return &self.core;
         #[cfg(Py_GIL_DISABLED)]
-        return self.core.get(|| Cache::new(Store::new(self.limits)));
+        return self.core.get(|| empty(self.limits, self.what_if));
     }
 }

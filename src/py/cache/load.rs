@@ -1,7 +1,6 @@
 //! The computation of a missing value, by one for all who ask.
 
 use std::convert::Infallible;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
@@ -9,38 +8,20 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
-use crate::core::cache::{
-    Agent, Cache, Cause, Ending, Flight, Gone, Limits, Policy, Store, Terms, Waiting, wait_for,
-};
+use crate::core::cache::{Agent, Ending, Flights, Place, Waiting, wait_for};
 use crate::core::locks::Mutex;
 use crate::py::engine::LoopMailbox;
 use crate::py::errors;
 
 use super::arguments;
+use super::flight::{Bell, FlightStore, LeftFlights, ValueFlight};
 use super::keys::{Itself, Wanted};
-use super::native::{NativeCache, Origin};
-
-/// Wakes a task of an event loop.
-pub(super) struct Bell {
-    mailbox: Py<LoopMailbox>,
-    callback: Py<PyAny>,
-}
-
-pub(super) type ValueFlight = Flight<Py<PyAny>, Bell>;
-type FlightStore = Store<Py<PyAny>, Arc<ValueFlight>>;
-pub(super) type Flights = Cache<Py<PyAny>, Arc<ValueFlight>>;
-
-pub(super) fn no_flights() -> Flights {
-    Cache::new(Store::new(Limits {
-        max_weight: None,
-        policy: Policy::Lru,
-        idle: None,
-    }))
-}
+use super::left::Left;
+use super::native::{Entries, NativeCache, Origin};
 
 /// The place of one caller at a missing value: the one that computes, or one that waits.
 pub(super) struct Seat {
-    pub(super) flight: Arc<ValueFlight>,
+    pub(super) flight: Py<ValueFlight>,
     pub(super) is_mine: bool,
     key: Py<PyAny>,
     pub(super) hash: u64,
@@ -57,21 +38,13 @@ impl NativeCache {
         agent: Agent,
         tags: &[String],
     ) -> PyResult<Seat> {
-        let fresh = Arc::new(ValueFlight::new(agent));
-        let mut left = Vec::new();
-        let flights = self.flights.get(no_flights);
-        let (flight, is_mine) = flights.at(hash, &Wanted(key), |store, hash, place| {
-            if let Some(flight) = place.and_then(|place| store.peek(place, 0)) {
-                return (Arc::clone(flight), false);
-            }
-            let pair = (key.clone().unbind(), Arc::clone(&fresh));
-            self.is_loading.store(true, Ordering::Release);
-            let terms = Terms {
-                tags,
-                ..Terms::default()
-            };
-            store.put(hash, place, pair, 0, terms, &mut left);
-            (Arc::clone(&fresh), true)
+        let py = key.py();
+        // Made before anything is locked: an allocation may begin a garbage collection.
+        let fresh = Py::new(py, ValueFlight::new(agent))?;
+        let pair = (key.clone().unbind(), fresh);
+        let flights = self.flights.get(Flights::default);
+        let (flight, is_mine) = flights.board(hash, &Wanted(key), tags, pair, |flight| {
+            flight.clone_ref(py)
         })?;
         Ok(Seat {
             flight,
@@ -84,50 +57,67 @@ impl NativeCache {
     }
 
     /// Has computations that are under way not kept, since their keys are written or
-    /// removed; who asks from now on does not wait for them. Done before the entries are
-    /// changed: what landed earlier is changed with them.
-    pub(super) fn overrule(
-        &self,
-        remove: impl FnOnce(&mut FlightStore, &mut Vec<Gone<Py<PyAny>, Arc<ValueFlight>>>),
-    ) {
-        if !self.is_loading.load(Ordering::Acquire) {
-            return;
-        }
-        let mut left = Vec::new();
-        {
-            let mut flights = self.flights.get(no_flights).lock();
-            remove(&mut flights, &mut left);
-            self.left_flights(&flights);
-        }
-        for each in &left {
-            each.value.overrule();
-        }
-    }
-
-    /// Called while they are locked, so that one that begins meanwhile is not overlooked.
-    fn left_flights(&self, flights: &FlightStore) {
-        if flights.entries() == 0 {
-            self.is_loading.store(false, Ordering::Release);
+    /// removed; who asks from now on does not wait for them.
+    fn overrule(&self, remove: impl FnOnce(&mut FlightStore, &mut LeftFlights)) {
+        for each in self.flights.get(Flights::default).overrule(remove) {
+            each.value.get().overrule();
         }
     }
 
     /// The same, of one key.
-    pub(super) fn overrule_key(&self, key: &Bound<'_, PyAny>, hash: u64) -> PyResult<()> {
-        if !self.is_loading.load(Ordering::Acquire) {
-            return Ok(());
-        }
-        let mut left = Vec::new();
-        let flights = self.flights.get(no_flights);
-        flights.at(hash, &Wanted(key), |store, _, place| {
-            if let Some(place) = place {
-                store.remove(place, Cause::Explicit, &mut left);
-            }
-            self.left_flights(store);
-        })?;
-        for each in &left {
-            each.value.overrule();
+    fn overrule_key(&self, key: &Bound<'_, PyAny>, hash: u64) -> PyResult<()> {
+        let flights = self.flights.get(Flights::default);
+        for each in flights.overrule_key(hash, &Wanted(key))? {
+            each.value.get().overrule();
         }
         Ok(())
+    }
+
+    /// Changes an entry for a user, so that no computation under way undoes it.
+    #[inline]
+    pub(super) fn change<R>(
+        &self,
+        key: &Bound<'_, PyAny>,
+        hash: u64,
+        act: impl FnOnce(&mut Entries, u64, Option<Place>, &mut Left) -> R,
+    ) -> PyResult<R> {
+        let flights = self.flights.get(Flights::default);
+        let done = self.at(key, hash, |store, hash, place, left| {
+            if flights.are_any() {
+                return Err(act);
+            }
+            Ok(act(store, hash, place, left))
+        })?;
+        match done {
+            Ok(done) => Ok(done),
+            Err(act) => {
+                self.overrule_key(key, hash)?;
+                self.at(key, hash, act)
+            }
+        }
+    }
+
+    /// The same, of any entries.
+    pub(super) fn change_all<R>(
+        &self,
+        py: Python<'_>,
+        overrule: impl FnOnce(&mut FlightStore, &mut LeftFlights),
+        act: impl FnOnce(&mut Entries, &mut Left) -> R,
+    ) -> PyResult<R> {
+        let flights = self.flights.get(Flights::default);
+        let done = self.whole(py, |store, left| {
+            if flights.are_any() {
+                return Err(act);
+            }
+            Ok(act(store, left))
+        })?;
+        match done {
+            Ok(done) => Ok(done),
+            Err(act) => {
+                self.overrule(overrule);
+                self.whole(py, act)
+            }
+        }
     }
 
     /// What somebody wrote since the caller looked; counts nothing.
@@ -159,7 +149,7 @@ impl NativeCache {
             value,
             ttl,
             tags,
-            Origin::Load(&seat.flight),
+            Origin::Load(seat.flight.get()),
         );
         match written {
             Ok(()) => {
@@ -189,21 +179,14 @@ impl Seat {
         if !self.is_mine || self.is_over.swap(true, Ordering::AcqRel) {
             return;
         }
-        let mut left = Vec::new();
-        let flights = cache.flights.get(no_flights);
-        let found: Result<(), Infallible> =
-            flights.at(self.hash, &Itself(self.key.bind(py)), |store, _, place| {
-                // A forked child may have another computation of the same key.
-                if let Some(place) = place
-                    && let Some(flight) = store.peek(place, 0)
-                    && Arc::ptr_eq(flight, &self.flight)
-                {
-                    store.remove(place, Cause::Explicit, &mut left);
-                }
-                cache.left_flights(store);
-            });
-        let Ok(()) = found;
-        for bell in self.flight.end(ending) {
+        let flights = cache.flights.get(Flights::default);
+        // A forked child may have another computation of the same key.
+        let is_it = |flight: &Py<ValueFlight>| flight.is(&self.flight);
+        let left: Result<_, Infallible> =
+            flights.landed(self.hash, &Itself(self.key.bind(py)), is_it);
+        let Ok(left) = left;
+        drop(left);
+        for bell in self.flight.get().end(ending) {
             if let Err(error) = LoopMailbox::post(bell.mailbox.bind(py), bell.callback) {
                 error.write_unraisable(py, None);
             }
@@ -212,7 +195,7 @@ impl Seat {
 
     /// How it ended: `None` if that is open, or was an interruption.
     pub(super) fn outcome(&self, py: Python<'_>) -> Option<PyResult<Py<PyAny>>> {
-        let ended = self.flight.look(|ending| match ending {
+        let ended = self.flight.get().look(|ending| match ending {
             Ending::Value(value) => Some(Ok(value.clone_ref(py))),
             Ending::Failed(error) => Some(Err(error.clone_ref(py))),
             Ending::Abandoned => None,
@@ -221,12 +204,12 @@ impl Seat {
     }
 
     pub(super) fn is_over(&self) -> bool {
-        self.flight.look(|_| ()).is_some()
+        self.flight.get().look(|_| ()).is_some()
     }
 
     /// Notes that the agent waits here, unless it would wait for itself.
     pub(super) fn wait_here(&self, py: Python<'_>, agent: Agent) -> PyResult<Waiting> {
-        wait_for(agent, &self.flight.goal)
+        wait_for(agent, &self.flight.get().goal)
             .map_err(|_| errors::raise(py, "RecursiveLoad", (self.key.clone_ref(py),)))
     }
 }
@@ -253,7 +236,7 @@ impl Load {
     fn leave_line(&self) {
         let place = self.waiting.lock().take();
         if let Some((number, _waiting)) = place {
-            drop(self.seat.flight.leave(number));
+            drop(self.seat.flight.get().leave(number));
         }
     }
 }
@@ -312,7 +295,7 @@ impl Load {
         let waiting = self.seat.wait_here(py, self.agent)?;
         let cache = self.cache.get();
         cache.loads.waits.fetch_add(1, Ordering::Relaxed);
-        match self.seat.flight.join(Bell { mailbox, callback }) {
+        match self.seat.flight.get().join(Bell { mailbox, callback }) {
             Ok(number) => {
                 let earlier = self.waiting.lock().replace((number, waiting));
                 if earlier.is_some() {
@@ -339,7 +322,8 @@ impl Load {
 
     fn __traverse__(&self, visit: pyo3::PyVisit<'_>) -> Result<(), pyo3::PyTraverseError> {
         visit.call(&self.cache)?;
-        visit.call(&self.seat.key)
+        visit.call(&self.seat.key)?;
+        visit.call(&self.seat.flight)
     }
 }
 

@@ -88,8 +88,9 @@ impl NativeCache {
         if !seat.is_over() {
             let _waiting = seat.wait_here(py, agent)?;
             self.loads.waits.fetch_add(1, Ordering::Relaxed);
+            let flight = seat.flight.get();
             while !seat.is_over() {
-                py.detach(|| seat.flight.wait(SIGNAL_INTERVAL));
+                py.detach(|| flight.wait(SIGNAL_INTERVAL));
                 py.check_signals()?;
             }
         }

@@ -12,6 +12,7 @@ use crate::py::durations::durations;
 use super::arguments::{self, Prefix};
 use super::load::Load;
 use super::native::{NativeCache, Origin};
+use super::what_if;
 
 #[inline]
 pub(super) fn hash(key: &Bound<'_, PyAny>) -> PyResult<u64> {
@@ -36,7 +37,7 @@ fn missing(key: &Bound<'_, PyAny>) -> PyErr {
 #[pymethods]
 impl NativeCache {
     #[new]
-    #[pyo3(signature = (*, maxsize, is_lru, ttl, tti, timer, weigher, listener))]
+    #[pyo3(signature = (*, maxsize, is_lru, ttl, tti, timer, weigher, listener, what_if))]
     #[allow(clippy::too_many_arguments)]
     fn new(
         py: Python<'_>,
@@ -47,8 +48,11 @@ impl NativeCache {
         timer: Option<Py<PyAny>>,
         weigher: Option<Py<PyAny>>,
         listener: Option<Py<PyAny>>,
+        what_if: Option<f64>,
     ) -> PyResult<Self> {
-        Self::make(py, maxsize, is_lru, ttl, tti, timer, weigher, listener)
+        Self::make(
+            py, maxsize, is_lru, ttl, tti, timer, weigher, listener, what_if,
+        )
     }
 
     /// The value of a key, and counts a hit or a miss.
@@ -249,9 +253,11 @@ impl NativeCache {
     ) -> PyResult<Bound<'py, PyAny>> {
         let now = self.now_if_needed(key.py())?;
         let hash = hash(key)?;
-        self.overrule_key(key, hash)?;
-        let value = self.at(key, hash, |store, _, place, left| {
-            let place = store.valid(place, now, left)?;
+        let value = self.change(key, hash, |store, hash, place, left| {
+            let Some(place) = store.valid(place, now, left) else {
+                store.removed_nothing(hash);
+                return None;
+            };
             let value = store.peek(place, now)?.bind(key.py()).clone();
             store.remove(place, Cause::Explicit, left);
             Some(value)
@@ -329,11 +335,11 @@ impl NativeCache {
     fn invalidate(&self, key: &Bound<'_, PyAny>) -> PyResult<bool> {
         let now = self.now_if_needed(key.py())?;
         let hash = hash(key)?;
-        self.overrule_key(key, hash)?;
-        self.at(key, hash, |store, _, place, left| {
+        self.change(key, hash, |store, hash, place, left| {
             let place = store.valid(place, now, left);
-            if let Some(place) = place {
-                store.remove(place, Cause::Explicit, left);
+            match place {
+                Some(place) => store.remove(place, Cause::Explicit, left),
+                None => store.removed_nothing(hash),
             }
             place.is_some()
         })
@@ -359,12 +365,17 @@ impl NativeCache {
     fn invalidate_prefix(&self, prefix: &Bound<'_, PyAny>) -> PyResult<usize> {
         let py = prefix.py();
         let prefix = Prefix::new(prefix)?;
-        self.overrule(|store, left| {
-            store.remove_where(|key| prefix.fits(key.bind(py)), left);
-        });
-        self.fresh(py, |store, left| {
-            store.remove_where(|key| prefix.fits(key.bind(py)), left)
-        })
+        let now = self.now_if_needed(py)?;
+        self.change_all(
+            py,
+            |flights, left| {
+                flights.remove_where(|key| prefix.fits(key.bind(py)), left);
+            },
+            |store, left| {
+                store.expire(now, usize::MAX, left);
+                store.remove_where(|key| prefix.fits(key.bind(py)), left)
+            },
+        )
     }
 
     /// Removes the entries that were written with a tag.
@@ -386,10 +397,17 @@ impl NativeCache {
     ///     1
     fn invalidate_tag(&self, tag: &Bound<'_, PyString>) -> PyResult<usize> {
         let text = tag.to_str()?;
-        self.overrule(|store, left| {
-            store.remove_tagged(text, left);
-        });
-        self.fresh(tag.py(), |store, left| store.remove_tagged(text, left))
+        let now = self.now_if_needed(tag.py())?;
+        self.change_all(
+            tag.py(),
+            |flights, left| {
+                flights.remove_tagged(text, left);
+            },
+            |store, left| {
+                store.expire(now, usize::MAX, left);
+                store.remove_tagged(text, left)
+            },
+        )
     }
 
     /// Removes everything; the counts stay.
@@ -402,8 +420,7 @@ impl NativeCache {
     ///     >>> len(cache)
     ///     0
     fn clear(&self, py: Python<'_>) -> PyResult<()> {
-        self.overrule(Store::clear);
-        self.whole(py, Store::clear)
+        self.change_all(py, Store::clear, Store::clear)
     }
 
     /// Removes everything, and counts from zero; as `functools.lru_cache` has it.
@@ -413,11 +430,12 @@ impl NativeCache {
     ///     >>> cache = Cache(10)
     ///     >>> cache.cache_clear()
     fn cache_clear(&self, py: Python<'_>) -> PyResult<()> {
-        self.overrule(Store::clear);
-        self.whole(py, |store, left| {
+        self.change_all(py, Store::clear, |store, left| {
             store.clear(left);
             store.reset_counts();
-        })
+        })?;
+        self.loads.reset();
+        Ok(())
     }
 
     /// Removes all that has expired. Apart from that, counts and sizes are always exact.
@@ -451,6 +469,19 @@ impl NativeCache {
     #[getter]
     fn tti(&self) -> Option<f64> {
         self.limits.idle.map(arguments::seconds)
+    }
+
+    /// What other sizes would have done; `None` where that is not asked.
+    #[allow(clippy::needless_pass_by_value)] // PyO3 extracts it
+    fn _what_if<'py>(
+        &self,
+        py: Python<'py>,
+        sizes: Vec<u64>,
+    ) -> PyResult<Option<Bound<'py, PyDict>>> {
+        let report = self.core().lock().what_if(&sizes);
+        report
+            .map(|report| what_if::as_dict(py, &report))
+            .transpose()
     }
 
     fn _statistics<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {

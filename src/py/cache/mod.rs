@@ -5,6 +5,7 @@
 
 mod arguments;
 mod call;
+mod flight;
 mod home;
 mod keys;
 mod left;
@@ -13,6 +14,7 @@ mod loading;
 mod mapping;
 mod native;
 mod weigh;
+mod what_if;
 
 use pyo3::prelude::*;
 

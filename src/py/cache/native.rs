@@ -11,11 +11,13 @@ use crate::core::metrics::Histogram;
 use crate::core::threads::PerProcess;
 
 use super::arguments;
+use super::flight::{ValueFlight, ValueFlights};
 use super::home::{Core, Home};
 use super::keys::Wanted;
 use super::left::Left;
-use super::load::{Flights, ValueFlight, no_flights};
 use super::weigh::weigh;
+
+pub(super) type Entries = Store<Py<PyAny>, Py<PyAny>>;
 
 /// By how much the moment that is told roughly may be behind: far more than a tick of the
 /// system, because a virtual machine may stand still.
@@ -53,6 +55,14 @@ pub(super) struct Loads {
     pub(super) waits: AtomicU64,
 }
 
+impl Loads {
+    pub(super) fn reset(&self) {
+        self.took.reset();
+        self.failures.store(0, Ordering::Relaxed);
+        self.waits.store(0, Ordering::Relaxed);
+    }
+}
+
 /// A cache of Python objects.
 #[pyclass(
     frozen,
@@ -63,15 +73,13 @@ pub(super) struct Loads {
 )]
 pub(crate) struct NativeCache {
     home: Home,
-    pub(super) flights: PerProcess<Flights>,
+    pub(super) flights: PerProcess<ValueFlights>,
     hooks: Mutex<Option<Hooks>>,
     has_listener: bool,
     has_timer: bool,
     weigher: Weigher,
     pub(super) limits: Limits,
     pub(super) ttl: Option<Nanos>,
-    /// Whether computations may be under way.
-    pub(super) is_loading: AtomicBool,
     /// Whether hits must look at the clock.
     expires: AtomicBool,
     clock: Clock,
@@ -204,7 +212,7 @@ impl NativeCache {
         &self,
         key: &Bound<'_, PyAny>,
         hash: u64,
-        act: impl FnOnce(&mut Store<Py<PyAny>, Py<PyAny>>, u64, Option<Place>, &mut Left) -> R,
+        act: impl FnOnce(&mut Entries, u64, Option<Place>, &mut Left) -> R,
     ) -> PyResult<R> {
         let mut left = Left::default();
         let done = self.core().at(hash, &Wanted(key), |store, hash, place| {
@@ -262,16 +270,18 @@ impl NativeCache {
             expires: self.end(now, ttl),
             tags,
         };
-        if matches!(origin, Origin::User(_)) {
-            self.overrule_key(key, hash)?;
-        }
+        let pair = || (key.clone().unbind(), value.clone().unbind());
+        let Origin::Load(flight) = origin else {
+            return self.change(key, hash, |store, hash, place, left| {
+                let place = store.valid(place, now, left);
+                store.put(hash, place, pair(), now, terms, left);
+            });
+        };
         self.at(key, hash, |store, hash, place, left| {
-            if matches!(origin, Origin::Load(flight) if flight.is_overruled()) {
-                return;
+            // Who wrote it since the computation began may have looked for it before.
+            if !flight.is_overruled() && store.valid(place, now, left).is_none() {
+                store.put(hash, None, pair(), now, terms, left);
             }
-            let place = store.valid(place, now, left);
-            let pair = (key.clone().unbind(), value.clone().unbind());
-            store.put(hash, place, pair, now, terms, left);
         })
     }
 
@@ -290,8 +300,7 @@ impl NativeCache {
             expires: self.end(now, None),
             tags: &[],
         };
-        self.overrule_key(key, hash)?;
-        self.at(key, hash, |store, hash, place, left| {
+        self.change(key, hash, |store, hash, place, left| {
             let place = store.valid(place, now, left);
             if let Some(there) = place.and_then(|place| store.peek(place, now)) {
                 return there.bind(py).clone();
@@ -306,7 +315,7 @@ impl NativeCache {
     pub(super) fn whole<R>(
         &self,
         py: Python<'_>,
-        act: impl FnOnce(&mut Store<Py<PyAny>, Py<PyAny>>, &mut Left) -> R,
+        act: impl FnOnce(&mut Entries, &mut Left) -> R,
     ) -> PyResult<R> {
         let mut left = Left::default();
         let done = act(&mut self.core().lock(), &mut left);
@@ -318,7 +327,7 @@ impl NativeCache {
     pub(super) fn fresh<R>(
         &self,
         py: Python<'_>,
-        act: impl FnOnce(&mut Store<Py<PyAny>, Py<PyAny>>, &mut Left) -> R,
+        act: impl FnOnce(&mut Entries, &mut Left) -> R,
     ) -> PyResult<R> {
         let now = self.now_if_needed(py)?;
         self.whole(py, |store, left| {
@@ -339,6 +348,7 @@ impl NativeCache {
         timer: Option<Py<PyAny>>,
         weigher: Option<Py<PyAny>>,
         listener: Option<Py<PyAny>>,
+        what_if: Option<f64>,
     ) -> PyResult<Self> {
         let span = |name: &str, given: Option<f64>| -> PyResult<Option<Nanos>> {
             let span = given.map(|seconds| arguments::duration(name, seconds));
@@ -363,9 +373,8 @@ impl NativeCache {
         };
         let ttl = span("ttl", ttl)?;
         Ok(Self {
-            home: Home::new(limits),
-            flights: PerProcess::new(no_flights()),
-            is_loading: AtomicBool::new(false),
+            home: Home::new(limits, what_if),
+            flights: PerProcess::new(ValueFlights::default()),
             has_listener: listener.is_some(),
             has_timer: timer.is_some(),
             weigher: match &weigher {
@@ -401,6 +410,12 @@ impl NativeCache {
                 visit.call(value)?;
             }
         }
+        if let Some(flights) = self.flights.own() {
+            flights.try_each(|key, flight| {
+                visit.call(key)?;
+                visit.call(flight)
+            })?;
+        }
         Ok(())
     }
 
@@ -408,6 +423,8 @@ impl NativeCache {
         let hooks = self.hooks.lock().take();
         let mut left = Left::default();
         self.core().lock().clear(&mut left);
-        drop((hooks, left));
+        let flights = self.flights.get(ValueFlights::default);
+        let left_flights = flights.overrule(Store::clear);
+        drop((hooks, left, left_flights));
     }
 }

@@ -1,7 +1,7 @@
 mod locked;
 mod random;
 mod store;
-mod traces;
+pub(super) mod traces;
 
 use super::{Limits, NEVER, Nanos, Place, Policy, Store};
 

@@ -3,7 +3,7 @@
 use super::*;
 
 /// Keys by Zipf's law, always the same.
-fn zipf(exponent: f64, length: usize) -> Vec<u64> {
+pub(in crate::core::cache) fn zipf(exponent: f64, length: usize) -> Vec<u64> {
     const KEYS: i32 = 100_000;
     let mut together = 0.0;
     let shares: Vec<f64> = (1..=KEYS)
