@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from nexus_core.connection_pool import ConnectionPool
     from nexus_core.installation import install, uninstall
     from nexus_core.nexus_app import attach, detach
+    from nexus_core.parallel_execution_manager import ParallelExecutionManager
+    from nexus_core.performance_best_practices import PerformanceBestPractices
     from nexus_core.resource_pool_manager import ResourcePoolManager
     from nexus_core.thread_pool import ThreadPool
 
@@ -44,6 +46,8 @@ __all__ = [
     "ConnectionPool",
     "GraphStepper",
     "Input",
+    "ParallelExecutionManager",
+    "PerformanceBestPractices",
     "Ref",
     "ResourcePoolManager",
     "TaskGraph",
@@ -67,6 +71,8 @@ except (AttributeError, RuntimeError):  # a Python without it, or one that is go
 _LATER = {
     "Cache": "nexus_core.cache",
     "ConnectionPool": "nexus_core.connection_pool",
+    "ParallelExecutionManager": "nexus_core.parallel_execution_manager",
+    "PerformanceBestPractices": "nexus_core.performance_best_practices",
     "ResourcePoolManager": "nexus_core.resource_pool_manager",
     "ThreadPool": "nexus_core.thread_pool",
     "attach": "nexus_core.nexus_app",
