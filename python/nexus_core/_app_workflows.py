@@ -7,7 +7,7 @@ from typing import Any
 
 from nexus_core.errors import NexusCoreError, UnknownWorkflow
 
-__all__ = ["attached_runtime", "checked_app", "executor", "raised_inside", "registered_workflow"]
+__all__ = ["WorkflowExecutor", "attached_runtime", "checked_app", "registered_workflow"]
 
 # The plugin's name in ``nexus_core.nexus_app.attachment``, which needs Nexus to be imported.
 _ATTACHMENT = "nexus-core"
@@ -64,39 +64,45 @@ def attached_runtime(app: Any) -> Any | None:
     return attachment.runtime if attachment is not None and attachment.active else None
 
 
-def executor(app: Any, name: str) -> Callable[[Mapping[str, Any]], Awaitable[dict[str, Any]]]:
-    """What executes a workflow of an app once, on the running event loop.
+class WorkflowExecutor:
+    """Executes a workflow of an app, as often as it is called; on one event loop.
 
     Inputs are bound as ``POST /workflows/{name}/execute`` binds ``parameters``: bare, and all of
-    them under the name ``parameters``. On an attached app it executes on the attached runtime;
-    otherwise as ``Nexus._execute_workflow`` does.
+    them under the name ``parameters``. On an attached app it executes on the attached runtime.
+    Otherwise on one that Kailash makes, as that route does: one for all its runs, which
+    ``Nexus._execute_workflow`` would make anew, and leave open, for each.
 
     Args:
         app: An open app.
         name: A registered workflow.
+
+    Raises:
+        TypeError: If the name is no string.
+        UnknownWorkflow: If the app has no such workflow.
     """
-    workflow = registered_workflow(app, name)
-    runtime = attached_runtime(app)
-    if runtime is None:
 
-        async def execute_stock(inputs: Mapping[str, Any]) -> dict[str, Any]:
-            results: dict[str, Any] = await app._execute_workflow(name, dict(inputs))
-            return results
+    def __init__(self, app: Any, name: str) -> None:
+        from kailash.workflow.input_envelope import bind_parameter_envelope
 
-        return execute_stock
+        self._workflow = registered_workflow(app, name)
+        self._bind = bind_parameter_envelope
+        self._runtime = attached_runtime(app)
+        self._is_own = self._runtime is None
 
-    from kailash.workflow.input_envelope import bind_parameter_envelope
+    async def __aenter__(self) -> Callable[[Mapping[str, Any]], Awaitable[dict[str, Any]]]:
+        if self._is_own:
+            from kailash.runtime import get_runtime
 
-    async def execute_attached(inputs: Mapping[str, Any]) -> dict[str, Any]:
+            self._runtime = get_runtime("async")
+        return self._execute
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._is_own:
+            runtime, self._runtime = self._runtime, None
+            await runtime.cleanup()
+            runtime.close()
+
+    async def _execute(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
         results: dict[str, Any]
-        results, _ = await runtime.execute_workflow_async(workflow, bind_parameter_envelope(inputs))
+        results, _ = await self._runtime.execute_workflow_async(self._workflow, self._bind(inputs))
         return results
-
-    return execute_attached
-
-
-def raised_inside(error: BaseException) -> BaseException:
-    """What went wrong, where Nexus has put an ``HTTPException`` without a reason in its place."""
-    if type(error).__name__ == "HTTPException" and error.__context__ is not None:
-        return error.__context__
-    return error

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from nexus_core._app_workflows import attached_runtime, checked_app, executor, registered_workflow
+from nexus_core._app_workflows import WorkflowExecutor, attached_runtime, checked_app, registered_workflow
 from nexus_core._checks import checked_seconds, checked_whole
 from nexus_core.errors import NexusCoreError
 from nexus_core.load_testing.latency_histogram import LatencyHistogram
@@ -112,13 +112,14 @@ class ParallelExecutionManager:
             raise TypeError(f"on_batch must be a function, got {on_batch!r}")
         self._check(workflow_name)
         limit = limit or self._default_limit(workflow_name)
-        run = BatchRun(executor(self.app, workflow_name), batches, limit, seconds, on_batch, keep_results)
-        with self._lock:
-            self._active[run] = workflow_name
-        try:
-            await run.run()
-        finally:
-            reply = self._account(workflow_name, run, limit)
+        async with WorkflowExecutor(self.app, workflow_name) as execute:
+            run = BatchRun(execute, batches, limit, seconds, on_batch, keep_results)
+            with self._lock:
+                self._active[run] = workflow_name
+            try:
+                await run.run()
+            finally:
+                reply = self._account(workflow_name, run, limit)
         return reply
 
     def cancel(self, workflow_name: str | None = None) -> int:
@@ -159,8 +160,8 @@ class ParallelExecutionManager:
         count = checked_whole("runs", runs, 1)
         (batch,) = _checked_batches([{} if inputs is None else inputs])
         self._check(workflow_name)
-        warmup = BatchRun(executor(self.app, workflow_name), [batch], 1, None, None, False)
-        await warmup.run()
+        async with WorkflowExecutor(self.app, workflow_name) as execute:
+            await BatchRun(execute, [batch], 1, None, None, False).run()
         return await self.execute_concurrent_workflows(workflow_name, [batch] * count, max_concurrency=1)
 
     def optimize_for_throughput(

@@ -105,7 +105,9 @@ class LoadGenerator:
             now = self._time()
             if now >= self.end or self._has_begun_all():
                 return
-            await self._request(now, self._next_inputs())
+            inputs = self._next_inputs()
+            self.recorder.schedule(now)
+            await self._request(now, inputs)
             # Even a workflow that never waits lets the others have their turn.
             await asyncio.sleep(think_time)
 
@@ -119,9 +121,12 @@ class LoadGenerator:
                 self.recorder.held_back += intended >= self.recorder.measure_from
                 await asyncio.wait(self._in_flight, return_when=asyncio.FIRST_COMPLETED)
             if self._time() > self.end + _GRACE:
-                self.recorder.not_sent = math.ceil((self.end - intended) * shape.rate)
+                self.recorder.not_sent = round((self.end - intended) * shape.rate)
                 break
-            task = asyncio.ensure_future(self._request(intended, self._next_inputs()))
+            inputs = self._next_inputs()
+            # Counted here: the task has not begun when the next one is looked at.
+            self.recorder.schedule(intended)
+            task = asyncio.ensure_future(self._request(intended, inputs))
             self._in_flight.add(task)
             task.add_done_callback(self._in_flight.discard)
         while self._in_flight:
@@ -137,7 +142,6 @@ class LoadGenerator:
         except asyncio.CancelledError as cancelled:
             task = asyncio.current_task()
             if task is not None and task.cancelling():
-                recorder.give_up(intended)
                 raise
             failure = cancelled  # the run's own
         except Exception as error:

@@ -192,21 +192,26 @@ class LoadTest:
             The figures.
         """
         outcome: list[LoadTestResult | BaseException] = []
+        # Not thread.join(): interrupted, it takes a running thread for one that has ended.
+        ended = threading.Event()
 
         def work() -> None:
             try:
                 outcome.append(self.run_here())
             except BaseException as error:
                 outcome.append(error)
+            finally:
+                ended.set()
 
         context = contextvars.copy_context()
         thread = threading.Thread(target=context.run, args=(work,), name="nexus-core load test", daemon=True)
         thread.start()
         try:
-            _join(thread)
+            _wait(ended)
         except KeyboardInterrupt:
             self.stop()
-            _join(thread)  # a second one gets out
+            _wait(ended)  # a second one gets out
+        thread.join(1)
         (found,) = outcome
         if isinstance(found, BaseException):
             raise found
@@ -273,12 +278,11 @@ class LoadTest:
         self, generator: LoadGenerator, started_at: float, now: float, cpu_share: float, stopped_by: StoppedBy
     ) -> LoadTestResult:
         recorder = generator.recorder
-        until = recorder.last_reply
+        seconds = recorder.last_reply - recorder.measure_from
         if stopped_by == "interrupt":
-            until = max(recorder.measure_from, now)
-        elif stopped_by == "duration":
-            until = max(until, generator.end)
-        seconds = until - recorder.measure_from
+            seconds = max(0.0, now - recorder.measure_from)
+        elif self._limits.duration is not None and stopped_by == "duration":
+            seconds = max(seconds, self._limits.duration)
         succeeded, failed = recorder.latency.count, recorder.failed
         return LoadTestResult(
             workflow_name=self._name,
@@ -303,10 +307,10 @@ class LoadTest:
         )
 
 
-def _join(thread: threading.Thread) -> None:
+def _wait(ended: threading.Event) -> None:
     # In short waits: one without an end would keep Ctrl-C waiting on some systems.
-    while thread.is_alive():
-        thread.join(0.1)
+    while not ended.wait(0.1):
+        pass
 
 
 def _inputs_by_number(inputs: Any) -> Callable[[int], Mapping[str, Any]]:

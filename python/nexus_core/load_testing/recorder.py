@@ -36,8 +36,6 @@ class Recorder:
         self.warmup_requests = 0
         self.started = 0
         self.failed = 0
-        self.unfinished = 0
-        self.in_flight = 0
         self.held_back = 0
         self.not_sent = 0
         self.last_reply = measure_from
@@ -48,18 +46,20 @@ class Recorder:
         self._slots: dict[int, _Slot] = {}
         self._errors: dict[str, tuple[int, str]] = {}
 
-    def begin(self, intended: float, now: float) -> None:
-        """A request begins."""
-        self.in_flight += 1
+    def schedule(self, intended: float) -> None:
+        """A request is sent off."""
         if intended < self.measure_from:
             self.warmup_requests += 1
         else:
             self.started += 1
+
+    def begin(self, intended: float, now: float) -> None:
+        """It begins."""
+        if intended >= self.measure_from:
             self.lateness.record(now - intended)
 
     def end(self, intended: float, now: float, error: BaseException | None) -> None:
         """It was answered, or has failed."""
-        self.in_flight -= 1
         if intended < self.measure_from:
             return
         self.last_reply = max(self.last_reply, now)
@@ -73,10 +73,10 @@ class Recorder:
             self.error_latency.record(now - intended)
             self._count_error(error)
 
-    def give_up(self, intended: float) -> None:
-        """Nobody waits for its answer any more."""
-        self.in_flight -= 1
-        self.unfinished += intended >= self.measure_from
+    @property
+    def unfinished(self) -> int:
+        """Requests that have neither been answered nor failed."""
+        return self.started - self.latency.count - self.failed
 
     def _slot(self, now: float) -> _Slot:
         number = int((now - self.measure_from) // self._width)
@@ -125,7 +125,7 @@ class Recorder:
         seconds = now - self.measure_from
         p50, p99 = self.latency.quantiles([0.5, 0.99])
         rate = self.latency.count / seconds if seconds > 0 else 0.0
-        return LoadProgress(seconds, duration, self.latency.count, self.failed, self.in_flight, rate, p50, p99)
+        return LoadProgress(seconds, duration, self.latency.count, self.failed, self.unfinished, rate, p50, p99)
 
     def generator_report(self, shape: LoadShape, cpu_share: float, apart: bool) -> GeneratorReport:
         """Whether the load was the one that was asked for.

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 from urllib.parse import quote, urlsplit
 
-from nexus_core._app_workflows import executor, raised_inside
+from nexus_core._app_workflows import WorkflowExecutor
 from nexus_core.errors import LoadTestError, NexusCoreError, UnknownWorkflow
 
 __all__ = ["HttpTarget", "InProcessTarget", "Target", "UnexpectedReply"]
@@ -55,23 +55,19 @@ class InProcessTarget:
     apart = False
 
     def __init__(self, app: Any, name: str) -> None:
-        self._execute = executor(app, name)
+        self._executor = WorkflowExecutor(app, name)
 
     async def open(self) -> None:
-        """There is nothing to get ready."""
+        """Gets the runtime ready."""
+        self._execute = await self._executor.__aenter__()
 
     async def execute(self, inputs: Mapping[str, Any]) -> None:
         """Executes the workflow once, and raises what it raises."""
-        try:
-            await self._execute(inputs)
-        except Exception as error:
-            found = raised_inside(error)
-            if found is error:
-                raise
-            raise found from None
+        await self._execute(inputs)
 
     async def close(self) -> None:
-        """The app stays as it is."""
+        """Closes a runtime that was made for the test."""
+        await self._executor.__aexit__()
 
 
 class HttpTarget:

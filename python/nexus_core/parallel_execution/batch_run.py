@@ -8,7 +8,6 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
-from nexus_core._app_workflows import raised_inside
 from nexus_core.load_testing.latency_histogram import LatencyHistogram
 from nexus_core.parallel_execution.measurements import Sample
 
@@ -103,7 +102,7 @@ class BatchRun:
                 raise
             failure = cancelled  # the run's own
         except Exception as error:
-            failure = raised_inside(error)
+            failure = error
             if limit.expired():
                 failure = TimeoutError(f"no result within {self._timeout:g} s")
         finally:
