@@ -58,7 +58,7 @@ def registered_workflow(app: Any, name: Any) -> Any:
     return workflows[name]
 
 
-def attached_runtime(app: Any) -> Any | None:
+def attached_runtime(app: Any) -> Any:
     """The runtime that the app is attached to, or ``None``."""
     attachment = app._plugins.get(_ATTACHMENT)
     return attachment.runtime if attachment is not None and attachment.active else None
@@ -86,7 +86,7 @@ class WorkflowExecutor:
 
         self._workflow = registered_workflow(app, name)
         self._bind = bind_parameter_envelope
-        self._runtime = attached_runtime(app)
+        self._runtime: Any = attached_runtime(app)
         self._is_own = self._runtime is None
 
     async def __aenter__(self) -> Callable[[Mapping[str, Any]], Awaitable[dict[str, Any]]]:

@@ -291,7 +291,14 @@ class ParallelExecutionManager:
             del self._active[run]
             stats = self.execution_stats.setdefault(
                 name,
-                {"executions": 0, "total_batches": 0, "completed": 0, "failed": 0, "cancelled": 0, "execution_time": 0.0},
+                {
+                    "executions": 0,
+                    "total_batches": 0,
+                    "completed": 0,
+                    "failed": 0,
+                    "cancelled": 0,
+                    "execution_time": 0.0,
+                },
             )
             stats["executions"] += 1
             stats["total_batches"] += len(results)

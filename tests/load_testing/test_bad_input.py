@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from apps import function_workflow
 
+from apps import function_workflow
 from nexus_core.errors import NexusCoreError, UnknownWorkflow
 from nexus_core.load_testing import ClosedLoop, OpenLoop, run_load_test
 
@@ -85,7 +85,7 @@ def test_an_unknown_workflow_names_the_near_ones(app: Any, calls: list[int]) -> 
 
 
 def test_an_app_without_workflows(app: Any) -> None:
-    with pytest.raises(UnknownWorkflow, match="none is; app.register"):
+    with pytest.raises(UnknownWorkflow, match=r"none is; app\.register"):
         run_load_test(app, "any")
 
 

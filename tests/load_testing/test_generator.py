@@ -137,7 +137,9 @@ def test_stopping_keeps_what_was_found_and_counts_what_was_not_answered(shape: C
 
 
 def test_a_request_that_takes_too_long_fails() -> None:
-    generator, _ = generate(Server(lambda n: 9.0 if n == 1 else 0.1, queue=False), OpenLoop(10), requests=3, timeout=0.5)
+    generator, _ = generate(
+        Server(lambda n: 9.0 if n == 1 else 0.1, queue=False), OpenLoop(10), requests=3, timeout=0.5
+    )
     (group,) = generator.recorder.errors()
     assert (group.type, group.count, group.example) == ("TimeoutError", 1, "no reply within 0.5 s")
     assert generator.recorder.error_latency.longest == pytest.approx(0.5)

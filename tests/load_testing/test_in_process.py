@@ -15,8 +15,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from apps import code_workflow, function_workflow
 
+from apps import code_workflow, function_workflow
 from nexus_core.load_testing import ClosedLoop, LoadProgress, LoadTest, OpenLoop, run_load_test, run_load_test_async
 
 _SLEEP = "import time\ntime.sleep(0.02)\nresult = 1"
@@ -106,14 +106,18 @@ def test_a_sequence_of_inputs_goes_round(app: Any) -> None:
 
 
 def test_a_run_that_takes_too_long_is_cancelled(app: Any) -> None:
-    app.register("endless", code_workflow("import asyncio\nawait asyncio.sleep(600)\nresult = 1", "AsyncPythonCodeNode"))
+    app.register(
+        "endless", code_workflow("import asyncio\nawait asyncio.sleep(600)\nresult = 1", "AsyncPythonCodeNode")
+    )
     result = run_load_test(app, "endless", ClosedLoop(2), requests=2, timeout=0.05)
     assert [(group.type, group.count) for group in result.errors] == [("TimeoutError", 2)]
 
 
 def test_it_can_be_stopped_from_another_thread(app: Any) -> None:
     begun = threading.Event()
-    app.register("endless", code_workflow("import asyncio\nawait asyncio.sleep(600)\nresult = 1", "AsyncPythonCodeNode"))
+    app.register(
+        "endless", code_workflow("import asyncio\nawait asyncio.sleep(600)\nresult = 1", "AsyncPythonCodeNode")
+    )
     test = LoadTest(app, "endless", ClosedLoop(3), duration=600, progress=lambda _: begun.set(), progress_interval=0.01)
     stopper = threading.Thread(target=lambda: (begun.wait(60), test.stop()))
     stopper.start()
@@ -177,9 +181,7 @@ def test_a_progress_callback_that_raises_is_logged_once(app: Any, caplog: pytest
         raise ValueError("of the caller")
 
     with caplog.at_level(logging.ERROR, "nexus_core.load_testing"):
-        result = run_load_test(
-            app, "quick", ClosedLoop(1, 0.01), duration=0.2, progress=fail, progress_interval=0.02
-        )
+        result = run_load_test(app, "quick", ClosedLoop(1, 0.01), duration=0.2, progress=fail, progress_interval=0.02)
     assert result.stopped_by == "duration"
     assert len(calls) == 1
     assert [record.message for record in caplog.records if record.name == "nexus_core.load_testing"] == [

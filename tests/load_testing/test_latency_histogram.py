@@ -39,12 +39,12 @@ def test_merging_is_counting_together(first: list[float], second: list[float]) -
     )  # fmt: skip
 
 
-def test_extremes_are_exact_and_a_million_values_take_little() -> None:
+def test_extremes_are_exact_and_many_values_take_little() -> None:
     seen = LatencyHistogram()
-    for number in range(1_000_000):
-        seen.record((number + 1) / 1e6)
+    for number in range(200_000):
+        seen.record((number + 1) / 2e5)
     found = seen.summary()
-    assert (found.count, found.min, found.max) == (1_000_000, 1e-6, 1.0)
+    assert (found.count, found.min, found.max) == (200_000, 5e-6, 1.0)
     assert (found.p50, found.p99) == (pytest.approx(0.5, rel=0.001), pytest.approx(0.99, rel=0.001))
     assert len(seen._counts) < 25_000
 

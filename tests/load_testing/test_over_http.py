@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 import uvicorn
-from apps import code_workflow
 
+from apps import code_workflow
 from nexus_core.errors import LoadTestError, NexusCoreError, UnknownWorkflow
 from nexus_core.load_testing import ClosedLoop, OpenLoop, run_load_test
 
@@ -70,7 +70,7 @@ def test_a_server_that_does_not_answer_is_an_error_before_anything_is_sent() -> 
     "url", ["http://example.com", "http://10.0.0.1:8000", "http://0.0.0.0:1", "http://localhost.example.com"]
 )
 def test_another_machine_is_refused(url: str) -> None:
-    with pytest.raises(ValueError, match="may be another machine.*allow_remote=True"):
+    with pytest.raises(ValueError, match=r"may be another machine.*allow_remote=True"):
         run_load_test(None, "any", url=url)
 
 

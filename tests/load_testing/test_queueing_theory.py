@@ -16,7 +16,7 @@ _SHARES = (0.5, 0.9, 0.95, 0.99)
 def test_one_server_with_exponential_service() -> None:
     # M/M/1: the time in the system is exponential with the rate mu - lambda.
     rate, mean = 50.0, 0.01
-    generator, _ = generate(Server(exponential(mean)), OpenLoop(rate, "poisson", seed=3), requests=200_000, warmup=10)
+    generator, _ = generate(Server(exponential(mean)), OpenLoop(rate, "poisson", seed=3), requests=60_000, warmup=10)
     for share in _SHARES:
         expected = -math.log(1 - share) / (1 / mean - rate)
         assert generator.recorder.latency.quantile(share) == pytest.approx(expected, rel=0.05), share
@@ -24,7 +24,7 @@ def test_one_server_with_exponential_service() -> None:
 
 def test_one_server_with_constant_service() -> None:
     rate, service = 60.0, 0.01
-    generator, _ = generate(Server(constant(service)), OpenLoop(rate, "poisson", seed=5), requests=200_000, warmup=10)
+    generator, _ = generate(Server(constant(service)), OpenLoop(rate, "poisson", seed=5), requests=40_000, warmup=10)
     for share in _SHARES:
         expected = service + waiting_quantile(share, rate, service)
         assert generator.recorder.latency.quantile(share) == pytest.approx(expected, rel=0.05), share
@@ -32,15 +32,15 @@ def test_one_server_with_constant_service() -> None:
 
 def test_servers_without_a_queue() -> None:
     server = Server(exponential(0.02), queue=False)
-    generator, _ = generate(server, OpenLoop(100, "poisson", seed=11), requests=100_000)
+    generator, _ = generate(server, OpenLoop(100, "poisson", seed=11), requests=30_000)
     for share in _SHARES:
         expected = -math.log(1 - share) * 0.02
         assert generator.recorder.latency.quantile(share) == pytest.approx(expected, rel=0.05), share
 
 
 def test_poisson_arrivals_have_the_rate_that_was_asked_for() -> None:
-    generator, _ = generate(Server(constant(0.0), queue=False), OpenLoop(40, "poisson"), duration=1000)
-    assert generator.recorder.started == pytest.approx(40_000, rel=0.02)
+    generator, _ = generate(Server(constant(0.0), queue=False), OpenLoop(40, "poisson"), duration=500)
+    assert generator.recorder.started == pytest.approx(20_000, rel=0.02)
 
 
 def waiting_quantile(share: float, rate: float, service: float) -> float:

@@ -88,9 +88,7 @@ def error_handling(facts: AppFacts) -> Finding:
     nodes = list(facts.nodes())
     if not nodes:
         return Finding("not_applicable", "no workflow is registered")
-    risky = [
-        (workflow, node) for workflow, node in nodes if node.is_external or node.reaching_out
-    ]
+    risky = [(workflow, node) for workflow, node in nodes if node.is_external or node.reaching_out]
     bare = [f"{workflow.name}.{node.name}" for workflow, node in risky if not node.handles_errors]
     handled = sum(node.handles_errors for _, node in nodes)
     if bare:
@@ -213,7 +211,9 @@ def _scraped(facts: AppFacts, what: str) -> Finding:
             f"/metrics is there, but without prometheus_client it shows no {what}",
             "pip install nexus-core-rs[metrics]",
         )
-    return Finding("holds", f"/metrics shows prometheus_client's registry; whether it is scraped only the scraper knows")
+    return Finding(
+        "holds", "/metrics shows prometheus_client's registry; whether it is scraped only the scraper knows"
+    )
 
 
 # --- scaling ----------------------------------------------------------------------------
@@ -223,7 +223,9 @@ def scaling_policies(facts: AppFacts) -> Finding:
     found = facts.parts("scal")
     if found:
         return Finding("holds", f"{_listed(found)} is bound to the app")
-    return Finding("does_not_hold", "no auto-scaler is bound to the app", "an AutoScaler with a policy for what grows first")
+    return Finding(
+        "does_not_hold", "no auto-scaler is bound to the app", "an AutoScaler with a policy for what grows first"
+    )
 
 
 def instance_limits(facts: AppFacts) -> Finding:
@@ -263,10 +265,14 @@ def workload(facts: AppFacts) -> Finding:
     runs, delegated = seen["native_runs"], seen["delegated_runs"]
     if delegated:
         reasons = _listed((f"{count} × {reason}" for reason, count in delegated.items()), 3)
-        return Finding("does_not_hold", f"{runs} runs were native, and Kailash had to do others: {reasons}", "see runtime.explain")
+        return Finding(
+            "does_not_hold", f"{runs} runs were native, and Kailash had to do others: {reasons}", "see runtime.explain"
+        )
     if not runs:
         return Finding("unknown", "nothing has run on the attached runtime yet")
-    return Finding("holds", f"{runs} runs were native; nodes that were seen to block start first, the longest path ahead")
+    return Finding(
+        "holds", f"{runs} runs were native; nodes that were seen to block start first, the longest path ahead"
+    )
 
 
 # --- monitoring -------------------------------------------------------------------------
@@ -295,7 +301,9 @@ def logs(facts: AppFacts) -> Finding:
     silent = [name for name in levels if not logging.getLogger(name).isEnabledFor(logging.WARNING)]
     shown = ", ".join(f"{name} at {logging.getLevelName(level)}" for name, level in levels.items())
     if silent:
-        return Finding("does_not_hold", f"warnings of {_listed(silent)} are dropped", "set their level to WARNING or lower")
+        return Finding(
+            "does_not_hold", f"warnings of {_listed(silent)} are dropped", "set their level to WARNING or lower"
+        )
     heard = [name for name in levels if logging.getLogger(name).hasHandlers()]
     if len(heard) < len(levels):
         missing = _listed(name for name in levels if name not in heard)

@@ -13,9 +13,7 @@ _POINTS = {"A": 4, "B": 3, "C": 2, "D": 1}
 _RULES = (("A", "heavy", 1.0, 1.0, 10.0), ("B", "medium", 2.0, 2.0, 5.0), ("C", "light", 5.0, 5.0, None))
 
 
-def grade_with_reason(
-    light: Mapping[str, Any], medium: Mapping[str, Any], heavy: Mapping[str, Any]
-) -> tuple[str, str]:
+def grade_with_reason(light: Mapping[str, Any], medium: Mapping[str, Any], heavy: Mapping[str, Any]) -> tuple[str, str]:
     """A grade by the guide's limits, and the figures that decided.
 
     Args:

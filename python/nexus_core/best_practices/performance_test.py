@@ -124,7 +124,9 @@ class PerformanceTest:
             UnknownWorkflow: If there is no such workflow; none is tested then.
         """
         if isinstance(workflow_names, (str, bytes)):
-            raise TypeError(f"workflow_names must be a list of names, got {workflow_names!r}; pass [{workflow_names!r}]")
+            raise TypeError(
+                f"workflow_names must be a list of names, got {workflow_names!r}; pass [{workflow_names!r}]"
+            )
         names = list(workflow_names)
         given = dict(inputs or {})
         for name in [*names, *given]:
@@ -140,9 +142,7 @@ class PerformanceTest:
             for load, users in _LOADS.items():
                 _log.info("testing %s, %s: %d users for %g s", name, load, users, seconds)
                 shape = ClosedLoop(users, pause)
-                found[load] = self._test(
-                    name, shape, seconds, warmup_seconds, {**options, "inputs": given.get(name)}
-                )
+                found[load] = self._test(name, shape, seconds, warmup_seconds, {**options, "inputs": given.get(name)})
                 if on_test is not None:
                     on_test(name, load, found[load])
                 if found[load]["stopped_by"] == "interrupt":

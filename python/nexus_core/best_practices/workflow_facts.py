@@ -173,7 +173,9 @@ def _calls(tree: ast.AST) -> Iterator[str]:
     for part in ast.walk(tree):
         if isinstance(part, ast.Import):
             for alias in part.names:
-                names[alias.asname or alias.name.split(".")[0]] = alias.name if alias.asname else alias.name.split(".")[0]
+                names[alias.asname or alias.name.split(".")[0]] = (
+                    alias.name if alias.asname else alias.name.split(".")[0]
+                )
         elif isinstance(part, ast.ImportFrom) and part.module:
             for alias in part.names:
                 names[alias.asname or alias.name] = f"{part.module}.{alias.name}"

@@ -81,7 +81,8 @@ class LoadGenerator:
         stopped = asyncio.ensure_future(self._stop.wait())
         all_work = asyncio.gather(*work)
         try:
-            await asyncio.wait([all_work, stopped], return_when=asyncio.FIRST_COMPLETED)
+            both: list[asyncio.Future[Any]] = [all_work, stopped]
+            await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
             if not all_work.done():
                 return "interrupt"
             all_work.result()

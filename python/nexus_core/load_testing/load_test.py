@@ -95,7 +95,9 @@ def run_load_test(
     return test.run()
 
 
-async def run_load_test_async(app: Any, workflow_name: str, load: LoadShape | None = None, **options: Any) -> LoadTestResult:
+async def run_load_test_async(
+    app: Any, workflow_name: str, load: LoadShape | None = None, **options: Any
+) -> LoadTestResult:
     """As :func:`run_load_test`, for a coroutine: its event loop goes on meanwhile.
 
     The generator has a thread of its own here, too. Where the coroutine is cancelled, the test ends.

@@ -161,7 +161,9 @@ class LoadTestResult:
         return found
 
     def __str__(self) -> str:
-        latency = ", ".join(f"{name} {value * 1e3:.2f}" for name, value in self.latency.as_dict().items() if name != "count")
+        latency = ", ".join(
+            f"{name} {value * 1e3:.2f}" for name, value in self.latency.as_dict().items() if name != "count"
+        )
         lines = [
             f"{self.workflow_name} ({self.target}), {self.load}: {self.requests} requests in {self.seconds:.1f} s",
             f"  {self.throughput:.1f} replies/s, {self.error_rate:.2f} % errors, stopped by {self.stopped_by}",

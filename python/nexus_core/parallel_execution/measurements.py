@@ -61,7 +61,9 @@ class Measurements:
         self._saturated_runs = 0
         self._places = 1
 
-    def add(self, samples: list[Sample], runs: int, seconds: float, cpu_seconds: float, places: int, limit: int) -> None:
+    def add(
+        self, samples: list[Sample], runs: int, seconds: float, cpu_seconds: float, places: int, limit: int
+    ) -> None:
         """Adds an execution of several runs.
 
         Args:

@@ -90,7 +90,9 @@ def servers_needed(
     """
     servers = math.floor(rate * service_time) + 1
     if servers > _MOST_SERVERS:
-        raise ValueError(f"{rate:g} requests a second of {service_time:g} s would need more than {_MOST_SERVERS:,} servers")
+        raise ValueError(
+            f"{rate:g} requests a second of {service_time:g} s would need more than {_MOST_SERVERS:,} servers"
+        )
     while mean_wait(rate, service_time, servers, arrival_variability, service_variability) > longest_wait:
         servers += 1
     return servers

@@ -9,7 +9,7 @@ from typing import Any
 from nexus_core.parallel_execution.measurements import ServiceTime
 from nexus_core.parallel_execution.queueing import mean_wait, servers_needed
 
-__all__ = ["Shape", "by_the_guide", "by_queueing_theory"]
+__all__ = ["Shape", "by_queueing_theory", "by_the_guide"]
 
 # The share of the interpreter's time that may be used; above it queues for it grow long.
 _MOST_CPU = 0.8
