@@ -15,7 +15,9 @@ from nexus_core.best_practices.grades import average_grade, grade_with_reason
 _report = PerformanceBestPractices.generate_performance_report
 
 
-def load(rate: float = 100.0, errors: float = 0.0, mean: float = 0.05, requests: int = 100, **more: Any) -> dict[str, Any]:
+def load(
+    rate: float = 100.0, errors: float = 0.0, mean: float = 0.05, requests: int = 100, **more: Any
+) -> dict[str, Any]:
     failed = round(requests * errors / 100)
     groups = [{"type": "ValueError", "count": failed, "example": "<b>no</b> | _x_"}] if failed else []
     return {

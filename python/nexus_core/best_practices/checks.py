@@ -211,9 +211,7 @@ def _scraped(facts: AppFacts, what: str) -> Finding:
             f"/metrics is there, but without prometheus_client it shows no {what}",
             "pip install nexus-core-rs[metrics]",
         )
-    return Finding(
-        "holds", "/metrics shows prometheus_client's registry; whether it is scraped only the scraper knows"
-    )
+    return Finding("holds", "/metrics shows prometheus_client's registry; whether it is scraped only the scraper knows")
 
 
 # --- scaling ----------------------------------------------------------------------------

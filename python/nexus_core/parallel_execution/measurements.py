@@ -82,7 +82,8 @@ class Measurements:
         for sample in samples:
             if sample.together <= room:
                 self._alone.add(sample.seconds)
-        if limit >= places and runs >= 2 * limit:
+        # Then all places were taken, except while the last few ran.
+        if limit >= places and runs >= 2 * places:
             self._saturated_seconds += seconds
             self._saturated_runs += runs
             self._places = places
