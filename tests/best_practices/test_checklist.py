@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from apps import code_workflow
 
 import nexus_core
+from apps import code_workflow
 from nexus_core import PerformanceBestPractices, ResourcePoolManager
 from nexus_core.best_practices import CheckedItem, PerformanceTest
 from nexus_core.errors import NexusCoreError
@@ -68,7 +68,7 @@ def test_independent_nodes_run_in_parallel_once_the_app_is_attached(make_app: Ca
 
 def test_a_runtime_with_fewer_threads_than_a_workflow_has_nodes_side_by_side(make_app: Callable[[], Any]) -> None:
     app = make_app()
-    app.register("wide", workflow({name: "result = 1" for name in "abc"}))
+    app.register("wide", workflow(dict.fromkeys("abc", "result = 1")))
     nexus_core.attach(app, thread_pool_size=2)
     found = checked(app)["parallel_nodes"]
     assert (found.status, "fewer than wide could use" in found.evidence) == ("does_not_hold", True)

@@ -6,8 +6,8 @@ import itertools
 from typing import Any
 
 import pytest
-from apps import code_workflow, function_workflow
 
+from apps import code_workflow, function_workflow
 from nexus_core import PerformanceBestPractices
 from nexus_core.best_practices import PerformanceTest
 from nexus_core.errors import NexusCoreError, UnknownWorkflow
@@ -153,15 +153,15 @@ def test_bad_input_is_refused_before_anything_runs(app: Any) -> None:
         tester.run_load_test("called", 0, 1)
     with pytest.raises(TypeError, match="concurrent_requests must be a whole number, got '3'"):
         tester.run_load_test("called", "3", 1)  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="duration_seconds must be .* got -1"):
+    with pytest.raises(ValueError, match=r"duration_seconds must be .* got -1"):
         tester.run_load_test("called", 1, -1)
-    with pytest.raises(ValueError, match="duration_seconds must be .* got nan"):
+    with pytest.raises(ValueError, match=r"duration_seconds must be .* got nan"):
         tester.run_benchmark_suite(["called"], duration_seconds=float("nan"))
-    with pytest.raises(ValueError, match="think_time must be .* got -0.1"):
+    with pytest.raises(ValueError, match=r"think_time must be .* got -0.1"):
         tester.run_load_test("called", 1, 1, think_time=-0.1)
-    with pytest.raises(ValueError, match="warmup_seconds must be .* got -2"):
+    with pytest.raises(ValueError, match=r"warmup_seconds must be .* got -2"):
         tester.run_load_test("called", 1, 1, warmup_seconds=-2)
-    with pytest.raises(ValueError, match="requests_per_second must be .* got 0"):
+    with pytest.raises(ValueError, match=r"requests_per_second must be .* got 0"):
         tester.run_load_test("called", 1, 1, requests_per_second=0)
     with pytest.raises(TypeError, match="duration is given by the arguments of the test"):
         tester.run_load_test("called", 1, 1, duration=3)

@@ -43,7 +43,14 @@ def free_port() -> int:
     return port
 
 
-def test_a_served_workflow(app: Any) -> None:
+@pytest.fixture(params=["aiohttp", "httpx"])
+def client(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Either client: the first is not there for a test of the second."""
+    if request.param == "httpx":
+        monkeypatch.setitem(sys.modules, "aiohttp", None)
+
+
+def test_a_served_workflow(app: Any, client: None) -> None:
     app.register("sleeping", code_workflow("import time\ntime.sleep(0.02)\nresult = parameters['x']"))
     app.register("failing", code_workflow("result = 1 / 0"))
     with served(app) as url:
@@ -61,7 +68,7 @@ def test_a_served_workflow(app: Any) -> None:
             run_load_test(None, "sleepin", ClosedLoop(2), requests=4, url=url)
 
 
-def test_a_server_that_does_not_answer_is_an_error_before_anything_is_sent() -> None:
+def test_a_server_that_does_not_answer_is_an_error_before_anything_is_sent(client: None) -> None:
     with pytest.raises(LoadTestError, match="does not answer"):
         run_load_test(None, "any", ClosedLoop(2), requests=4, url=f"http://127.0.0.1:{free_port()}")
 
@@ -88,7 +95,8 @@ def test_what_is_no_url(url: str) -> None:
         run_load_test(None, "any", url=url)
 
 
-def test_without_httpx_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_client_one_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "httpx", None)
-    with pytest.raises(NexusCoreError, match=r"needs httpx.*pip install nexus-core-rs\[httpx\]"):
+    monkeypatch.setitem(sys.modules, "aiohttp", None)
+    with pytest.raises(NexusCoreError, match=r"needs aiohttp or httpx.*pip install nexus-core-rs\[httpx\]"):
         run_load_test(None, "any", url="http://127.0.0.1:8000")

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from apps import code_workflow, function_workflow
 
 import nexus_core
+from apps import code_workflow, function_workflow
 from nexus_core import ParallelExecutionManager
 from nexus_core.errors import NexusCoreError, UnknownWorkflow
 

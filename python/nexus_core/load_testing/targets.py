@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
+import json
 from collections.abc import Mapping
 from typing import Any, Protocol
 from urllib.parse import quote, urlsplit
 
 from nexus_core._app_workflows import WorkflowExecutor
-from nexus_core.errors import LoadTestError, NexusCoreError, UnknownWorkflow
+from nexus_core.errors import LoadTestError, UnknownWorkflow
+from nexus_core.load_testing.http_clients import HttpClient, http_client
 
 __all__ = ["HttpTarget", "InProcessTarget", "Target", "UnexpectedReply"]
 
@@ -81,7 +84,7 @@ class HttpTarget:
         headers: Sent with every request, such as ``Authorization``.
 
     Raises:
-        NexusCoreError: If httpx is not installed.
+        NexusCoreError: If neither aiohttp nor httpx is installed.
         TypeError: If the URL is no string.
         ValueError: If the URL is none, or of another machine without ``allow_remote``.
     """
@@ -96,20 +99,14 @@ class HttpTarget:
         allow_remote: bool = False,
         headers: Mapping[str, str] | None = None,
     ) -> None:
-        try:
-            import httpx
-        except ImportError as missing:
-            raise NexusCoreError(
-                "a load test over HTTP needs httpx, which is not installed: pip install nexus-core-rs[httpx]"
-            ) from missing
-        self._httpx = httpx
+        self._client_class = http_client()
         self._base = checked_url(url, allow_remote)
         self._name = name
         self._timeout = timeout
         self._allow_remote = allow_remote
         self._headers = dict(headers or {})
         self._address = f"{self._base}/workflows/{quote(name, safe='')}/execute"
-        self._client: Any = None
+        self._client: HttpClient | None = None
 
     async def open(self) -> None:
         """Connects, and asks the server for its workflows where it tells them.
@@ -118,22 +115,16 @@ class HttpTarget:
             LoadTestError: If the server cannot be reached.
             UnknownWorkflow: If it says that it has no such workflow.
         """
-        httpx = self._httpx
-        self._client = httpx.AsyncClient(
-            timeout=self._timeout,
-            # What waits for a connection here would be the generator's doing, not the server's.
-            limits=httpx.Limits(max_connections=None, max_keepalive_connections=None),
-            headers=self._headers,
-            follow_redirects=False,
-            # A proxy would take requests for this machine to another.
-            trust_env=self._allow_remote,
-        )
+        # A proxy would take requests for this machine to another.
+        client: HttpClient = self._client_class(self._headers, trust_env=self._allow_remote)
+        self._client = client
         try:
-            reply = await self._client.get(f"{self._base}/workflows")
-        except httpx.HTTPError as error:
+            async with asyncio.timeout(self._timeout):
+                status, text = await client.get(f"{self._base}/workflows")
+        except (*client.failures, TimeoutError) as error:
             await self.close()
             raise LoadTestError(f"{self._base} does not answer: {error or type(error).__name__}") from error
-        known = _names(reply)
+        known = _names(status, text)
         if known is not None and self._name not in known:
             await self.close()
             raise UnknownWorkflow(self._name, known)
@@ -144,14 +135,15 @@ class HttpTarget:
         Raises:
             UnexpectedReply: If the status is not of success.
         """
-        reply = await self._client.post(self._address, json={"parameters": inputs})
-        if not reply.is_success:
-            raise UnexpectedReply(reply.status_code, reply.text[:500])
+        assert self._client is not None, "not open"
+        status, text = await self._client.post(self._address, {"parameters": dict(inputs)})
+        if not 200 <= status < 300:
+            raise UnexpectedReply(status, text[:500])
 
     async def close(self) -> None:
         """Closes the connections."""
         if self._client is not None:
-            await self._client.aclose()
+            await self._client.close()
 
 
 def checked_url(url: Any, allow_remote: bool) -> str:
@@ -183,10 +175,10 @@ def _is_this_machine(host: str) -> bool:
         return False
 
 
-def _names(reply: Any) -> tuple[str, ...] | None:
+def _names(status: int, text: str) -> tuple[str, ...] | None:
     """The workflows that a server has told, or ``None`` if it has not."""
     try:
-        told = reply.json() if reply.is_success else None
+        told = json.loads(text) if status == 200 else None
     except ValueError:
         return None
     return tuple(map(str, told)) if isinstance(told, dict) and told else None
