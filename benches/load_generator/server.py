@@ -11,6 +11,7 @@ reply.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import random
 import sys
@@ -101,8 +102,5 @@ async def serve() -> None:
 
 
 if __name__ == "__main__":
-    with asyncio.Runner(loop_factory=precise_loop) as runner:
-        try:
-            runner.run(serve())
-        except KeyboardInterrupt:
-            pass
+    with asyncio.Runner(loop_factory=precise_loop) as runner, contextlib.suppress(KeyboardInterrupt):
+        runner.run(serve())

@@ -36,7 +36,7 @@ class AiohttpClient:
     def __init__(self, headers: Mapping[str, str], trust_env: bool) -> None:
         import aiohttp
 
-        self.failures: tuple[type[Exception], ...] = (aiohttp.ClientError, OSError)
+        self.failures: tuple[type[Exception], ...] = (aiohttp.ClientError, OSError)  # a TimeoutError is one
         self._session = aiohttp.ClientSession(
             # What waits for a connection here would be the generator's doing, not the server's.
             connector=aiohttp.TCPConnector(limit=0),
@@ -71,7 +71,7 @@ class HttpxClient:
     def __init__(self, headers: Mapping[str, str], trust_env: bool) -> None:
         import httpx
 
-        self.failures: tuple[type[Exception], ...] = (httpx.HTTPError,)
+        self.failures: tuple[type[Exception], ...] = (httpx.HTTPError, OSError)
         self._client = httpx.AsyncClient(
             timeout=None,
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=None),

@@ -121,7 +121,7 @@ class HttpTarget:
         try:
             async with asyncio.timeout(self._timeout):
                 status, text = await client.get(f"{self._base}/workflows")
-        except (*client.failures, TimeoutError) as error:
+        except client.failures as error:
             await self.close()
             raise LoadTestError(f"{self._base} does not answer: {error or type(error).__name__}") from error
         known = _names(status, text)
