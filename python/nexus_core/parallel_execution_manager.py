@@ -104,6 +104,21 @@ class ParallelExecutionManager:
             ValueError: If a number is out of range.
             UnknownWorkflow: If there is no such workflow.
             NexusCoreError: If the app is closed.
+
+        Example:
+            >>> import asyncio
+            >>> from nexus import Nexus
+            >>> import nexus_core
+            >>> from nexus_core import ParallelExecutionManager, PerformanceBestPractices
+            >>> app = Nexus(enable_durability=False)
+            >>> app.register("optimized", PerformanceBestPractices.create_optimized_workflow())
+            >>> report = nexus_core.attach(app)
+            >>> manager = ParallelExecutionManager(app)
+            >>> batches = [{"batch_id": name, "records": [{"id": 1}]} for name in ("first", "second")]
+            >>> reply = asyncio.run(manager.execute_concurrent_workflows("optimized", batches))
+            >>> [(batch["batch_id"], batch["status"]) for batch in reply["results"]]
+            [('first', 'completed'), ('second', 'completed')]
+            >>> app.close()
         """
         batches = _checked_batches(input_batches)
         limit = None if max_concurrency is None else checked_whole("max_concurrency", max_concurrency, 1)
@@ -133,6 +148,19 @@ class ParallelExecutionManager:
 
         Returns:
             How many executions are ended.
+
+        Example:
+            >>> import asyncio
+            >>> from nexus import Nexus
+            >>> import nexus_core
+            >>> from nexus_core import ParallelExecutionManager, PerformanceBestPractices
+            >>> app = Nexus(enable_durability=False)
+            >>> app.register("optimized", PerformanceBestPractices.create_optimized_workflow())
+            >>> report = nexus_core.attach(app)
+            >>> manager = ParallelExecutionManager(app)
+            >>> manager.cancel()  # nothing runs
+            0
+            >>> app.close()
         """
         with self._lock:
             found = [run for run, name in self._active.items() if workflow_name in (None, name)]
@@ -156,6 +184,21 @@ class ParallelExecutionManager:
         Raises:
             TypeError: If an argument is of the wrong kind.
             UnknownWorkflow: If there is no such workflow.
+
+        Example:
+            >>> import asyncio
+            >>> from nexus import Nexus
+            >>> import nexus_core
+            >>> from nexus_core import ParallelExecutionManager, PerformanceBestPractices
+            >>> app = Nexus(enable_durability=False)
+            >>> app.register("optimized", PerformanceBestPractices.create_optimized_workflow())
+            >>> report = nexus_core.attach(app)
+            >>> manager = ParallelExecutionManager(app)
+            >>> asyncio.run(manager.measure_service_time("optimized", runs=5))["completed"]
+            5
+            >>> manager.optimize_for_throughput("optimized", 20)["based_on"]["thread_pool_size"]
+            'measured'
+            >>> app.close()
         """
         count = checked_whole("runs", runs, 1)
         (batch,) = _checked_batches([{} if inputs is None else inputs])
@@ -202,6 +245,21 @@ class ParallelExecutionManager:
             ValueError: If a number is out of range.
             UnknownWorkflow: If there is no such workflow.
             NexusCoreError: If the app is closed, or ``apply`` is asked for and it is not attached.
+
+        Example:
+            >>> import asyncio
+            >>> from nexus import Nexus
+            >>> import nexus_core
+            >>> from nexus_core import ParallelExecutionManager, PerformanceBestPractices
+            >>> app = Nexus(enable_durability=False)
+            >>> app.register("optimized", PerformanceBestPractices.create_optimized_workflow())
+            >>> report = nexus_core.attach(app)
+            >>> manager = ParallelExecutionManager(app)
+            >>> manager.optimize_for_throughput("optimized", 20)["based_on"]["thread_pool_size"]  # nothing has run
+            'guide'
+            >>> manager.optimize_for_throughput("optimized", 20, apply=True)["applied"]["thread_pool_size"]
+            {'before': 4, 'after': 20}
+            >>> app.close()
         """
         target = checked_seconds("target_throughput", target_throughput, what="a number of runs a second")
         wait = None if longest_wait is None else checked_seconds("longest_wait", longest_wait)
@@ -234,6 +292,22 @@ class ParallelExecutionManager:
 
         Returns:
             What has been changed, with ``before`` and ``after``; nothing if nothing was applied.
+
+        Example:
+            >>> import asyncio
+            >>> from nexus import Nexus
+            >>> import nexus_core
+            >>> from nexus_core import ParallelExecutionManager, PerformanceBestPractices
+            >>> app = Nexus(enable_durability=False)
+            >>> app.register("optimized", PerformanceBestPractices.create_optimized_workflow())
+            >>> report = nexus_core.attach(app)
+            >>> manager = ParallelExecutionManager(app)
+            >>> applied = manager.optimize_for_throughput("optimized", 20, apply=True)
+            >>> manager.revert()["thread_pool_size"]
+            {'before': 20, 'after': 4}
+            >>> manager.revert()
+            {}
+            >>> app.close()
         """
         from nexus_core.parallel_execution.runtime_sizes import RuntimeSizes
 

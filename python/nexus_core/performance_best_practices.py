@@ -103,6 +103,19 @@ class PerformanceBestPractices:
         Raises:
             TypeError: If it is no Nexus app.
             NexusCoreError: If the app is closed.
+
+        Example:
+            >>> from nexus import Nexus
+            >>> import nexus_core
+            >>> from nexus_core import PerformanceBestPractices
+            >>> app = Nexus(enable_durability=False)
+            >>> app.register("optimized", PerformanceBestPractices.create_optimized_workflow())
+            >>> report = nexus_core.attach(app)
+            >>> tester = PerformanceBestPractices.performance_testing_framework(app)
+            >>> results = tester.run_benchmark_suite(["optimized"], duration_seconds=0.1, think_time=0.01)
+            >>> list(results["optimized"])
+            ['light_load', 'medium_load', 'heavy_load', 'performance_grade', 'grade_reason']
+            >>> app.close()
         """
         from nexus_core.best_practices.performance_test import PerformanceTest
 

@@ -135,6 +135,22 @@ def test_the_page_is_whole_needs_no_network_and_escapes_what_others_wrote() -> N
     assert "&lt;script&gt;alert(&#x27;x&#x27;)&lt;/script&gt;" in html
 
 
+def test_where_nothing_succeeded_there_are_no_times() -> None:
+    failing = load(rate=0.0, errors=100.0, mean=0.0)
+    report = _report({"w": suite(failing, failing, failing)}, [])
+    assert "| light load | 0.0 | 100.00 % | – | – | – | – | – |" in report.to_markdown()
+    assert "ms</td>" not in report.to_html()
+
+
+def test_a_last_interval_that_is_too_short_for_a_rate_is_not_drawn() -> None:
+    whole = {"start": 0.0, "seconds": 1.0, "succeeded": 50, "failed": 0}
+    rest = {"start": 2.0, "seconds": 0.01, "succeeded": 20, "failed": 0}
+    timed = load(timeline=[whole, {**whole, "start": 1.0}, rest])
+    html = _report({"w": suite(timed, timed, timed)}, []).to_html()
+    assert "50 /s" in html
+    assert "2e+03 /s" not in html
+
+
 def test_markdown_has_a_row_for_each_load_and_escapes() -> None:
     text = _report({"w|x": suite(load(errors=50.0))}, ["use `cache`"]).to_markdown()
     assert text.count("| 100.0 |") == 3

@@ -45,6 +45,11 @@ def calls(app: Any) -> list[int]:
         ({"inputs": []}, ValueError, "inputs are an empty sequence"),
         ({"inputs": [{}, 3]}, TypeError, r"inputs\[1\] must be a mapping, got 3"),
         ({"load": 10}, TypeError, "load must be a ClosedLoop or an OpenLoop, got 10"),
+        (
+            {"url": "http://127.0.0.1:1", "inputs": {"x": object()}},
+            TypeError,
+            "inputs cannot be posted as JSON: Object of type object is not JSON serializable",
+        ),
         ({"url": 8000}, TypeError, "url must be a string, got 8000"),
     ],
 )

@@ -186,6 +186,12 @@ def test_the_timeline_says_when_what_was_answered() -> None:
     assert [(each.start, each.succeeded, each.failed) for each in found] == [(0.0, 4, 0), (1.0, 4, 0), (2.0, 4, 0)]
 
 
+def test_the_last_interval_ends_with_the_test() -> None:
+    generator, _ = generate(Server(constant(0.05), queue=False), OpenLoop(4), duration=2.5)
+    found = generator.recorder.timeline(2.5)
+    assert [(each.seconds, each.succeeded) for each in found] == [(1.0, 4), (1.0, 4), (0.5, 2)]
+
+
 def test_the_timeline_of_a_long_test_is_bounded_and_complete() -> None:
     generator, _ = generate(Server(constant(0.05), queue=False), OpenLoop(1), duration=3 * 3600)
     found = generator.recorder.timeline(3 * 3600.0)

@@ -166,6 +166,29 @@ def test_short_runs_that_have_run_before_go_on_after_a_change(app: Any) -> None:
         assert [batch["result"]["node"]["result"] for batch in reply["results"]] == [2 * n for n in range(200)]
 
 
+def test_sizes_may_change_while_runs_are_under_way(app: Any) -> None:
+    app.register("sleeping", code_workflow("import time\ntime.sleep(0.002)\nresult = x"))
+    manager = ParallelExecutionManager(app)
+    changes: list[int] = []
+
+    def change(batch: dict[str, Any]) -> None:
+        changes.append(batch["batch_id"])
+        if len(changes) % 2:
+            manager.optimize_for_throughput("sleeping", 15, apply=True)
+        else:
+            manager.revert()
+
+    reply = asyncio.run(
+        manager.execute_concurrent_workflows(
+            "sleeping", [{"x": number} for number in range(200)], max_concurrency=20, on_batch=change
+        )
+    )
+    assert [batch["result"]["node"]["result"] for batch in reply["results"]] == list(range(200))
+    assert len(changes) == 200
+    manager.revert()
+    assert (app.runtime.max_concurrent_nodes, app.runtime.thread_pool_size) == (10, 4)
+
+
 def test_a_runtime_never_becomes_smaller(make_app: Callable[[], Any]) -> None:
     app = make_app()
     nexus_core.attach(app, thread_pool_size=16, max_concurrent_nodes=32)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from nexus_core.best_practices.figures import milliseconds
+
 __all__ = ["average_grade", "grade_with_reason"]
 
 _POINTS = {"A": 4, "B": 3, "C": 2, "D": 1}
@@ -36,7 +38,7 @@ def grade_with_reason(light: Mapping[str, Any], medium: Mapping[str, Any], heavy
         problems = _problems(found, errors, seconds, rate)
         if not problems:
             figures = (
-                f"{load} load: {found['error_rate']:.2f} % errors, {found['avg_response_time'] * 1e3:.1f} ms on "
+                f"{load} load: {found['error_rate']:.2f} % errors, {milliseconds(found['avg_response_time'])} on "
                 f"average, {found['requests_per_second']:.1f} requests/s"
             )
             return grade, "; ".join([figures, *missed])

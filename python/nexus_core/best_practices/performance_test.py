@@ -47,6 +47,7 @@ class PerformanceTest:
         think_time: float = 0.1,
         requests_per_second: float | None = None,
         arrivals: Literal["constant", "poisson"] = "poisson",
+        max_in_flight: int = 10_000,
         warmup_seconds: float | None = None,
         **options: Any,
     ) -> dict[str, Any]:
@@ -57,12 +58,12 @@ class PerformanceTest:
 
         Args:
             workflow_name: The name that the workflow is registered under.
-            concurrent_requests: Users of the closed loop, or how many requests of an open one may
-                be unanswered at once.
+            concurrent_requests: Users of the closed loop; an open one has none.
             duration_seconds: How long to measure.
             think_time: Seconds that a user waits between two requests.
             requests_per_second: The rate of an open loop.
             arrivals: ``"poisson"`` or ``"constant"``, of an open loop.
+            max_in_flight: Requests of an open loop that may be unanswered at once.
             warmup_seconds: Seconds under load before the measurement; by default a tenth of it, five at most.
             **options: Further arguments of ``nexus_core.load_testing.run_load_test``, such as ``inputs``,
                 ``url`` and ``progress``.
@@ -85,7 +86,7 @@ class PerformanceTest:
         shape: LoadShape = (
             ClosedLoop(users, pause)
             if requests_per_second is None
-            else OpenLoop(checked_seconds("requests_per_second", requests_per_second), arrivals, users)
+            else OpenLoop(checked_seconds("requests_per_second", requests_per_second), arrivals, max_in_flight)
         )
         return self._test(workflow_name, shape, seconds, warmup_seconds, options)
 

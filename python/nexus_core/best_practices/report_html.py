@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
+from nexus_core.best_practices.figures import COLUMNS, cells
 from nexus_core.best_practices.plots import bar_chart, line_chart
 from nexus_core.best_practices.report import loads_of
 
@@ -58,20 +59,11 @@ def _workflow(name: str, found: Mapping[str, Any]) -> str:
     head = f"<h2>{escape(name)} {_grade(found.get('performance_grade'))}</h2>"
     if found.get("grade_reason"):
         head += f"<p>{escape(str(found['grade_reason']))}.</p>"
-    columns = ("load", "requests/s", "errors", "mean", "p50", "p95", "p99", "max")
-    table = "<table><tr>" + "".join(f"<th>{column}</th>" for column in columns) + "</tr>"
+    table = "<table><tr>" + "".join(f"<th>{column}</th>" for column in COLUMNS) + "</tr>"
     for load, result in loads.items():
-        table += "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in _cells(load, result)) + "</tr>"
+        table += "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in cells(load, result)) + "</tr>"
     table += "</table>"
     return head + table + f'<div class="plots">{_plots(name, loads)}</div>'
-
-
-def _cells(load: str, result: Mapping[str, Any]) -> list[str]:
-    percentiles = result.get("percentiles", {})
-    times = [result["avg_response_time"], *(percentiles.get(name) for name in ("p50", "p95", "p99"))]
-    times.append(result["max_response_time"])
-    shown = ["" if seconds is None else f"{seconds * 1e3:.1f} ms" for seconds in times]
-    return [load.replace("_", " "), f"{result['requests_per_second']:.1f}", f"{result['error_rate']:.2f} %", *shown]
 
 
 def _plots(name: str, loads: Mapping[str, Mapping[str, Any]]) -> str:
@@ -85,14 +77,19 @@ def _plots(name: str, loads: Mapping[str, Mapping[str, Any]]) -> str:
     over_time = [
         (load, [(point["start"] + point["seconds"] / 2, point["succeeded"] / point["seconds"]) for point in timeline])
         for load, result in shown.items()
-        if (timeline := result.get("timeline"))
+        if len(timeline := _whole(result.get("timeline") or [])) > 1
     ]
     plots = []
-    if latency:
+    if any(value for _, values in latency for value in values):
         plots.append(bar_chart(f"{name}: latency", "ms", quantiles, latency))
     if over_time:
         plots.append(line_chart(f"{name}: replies", "/s", over_time))
     return "".join(plots)
+
+
+def _whole(timeline: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """A timeline without a last interval that is too short for a rate."""
+    return [point for point in timeline if point["seconds"] > timeline[0]["seconds"] / 2]
 
 
 def _list(title: str, texts: list[Any], kind: str = "") -> str:

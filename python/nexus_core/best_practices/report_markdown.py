@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+from nexus_core.best_practices.figures import COLUMNS, cells
 from nexus_core.best_practices.report import loads_of
 
 __all__ = ["as_markdown"]
 
-_HEADER = "| load | requests/s | errors | mean | p50 | p95 | p99 | max |"
-
 
 def as_markdown(report: Mapping[str, Any]) -> str:
-    """The report as Markdown; times in milliseconds.
+    """The report as Markdown.
 
     Args:
         report: A ``PerformanceReport``.
@@ -34,21 +33,16 @@ def as_markdown(report: Mapping[str, Any]) -> str:
         lines += [f"## {_inline(name)}" + (f": {grade}" if grade else ""), ""]
         if found.get("grade_reason"):
             lines += [_inline(found["grade_reason"]) + ".", ""]
-        lines += [_HEADER, "|---|---:|---:|---:|---:|---:|---:|---:|"]
-        lines += [_row(load, result) for load, result in loads_of(found).items()]
+        lines += [_row(COLUMNS), "|---|" + "---:|" * (len(COLUMNS) - 1)]
+        lines += [_row(cells(load, result)) for load, result in loads_of(found).items()]
         lines.append("")
     lines += _list("Recommendations", report["optimization_recommendations"])
     lines += _list("Next steps", report["next_steps"])
     return "\n".join(lines).rstrip() + "\n"
 
 
-def _row(load: str, result: Mapping[str, Any]) -> str:
-    percentiles = result.get("percentiles", {})
-    times = [result["avg_response_time"], *(percentiles.get(name) for name in ("p50", "p95", "p99"))]
-    times.append(result["max_response_time"])
-    shown = " | ".join("" if seconds is None else f"{seconds * 1e3:.1f} ms" for seconds in times)
-    name = _inline(load.replace("_", " "))
-    return f"| {name} | {result['requests_per_second']:.1f} | {result['error_rate']:.2f} % | {shown} |"
+def _row(columns: Iterable[str]) -> str:
+    return "| " + " | ".join(map(_inline, columns)) + " |"
 
 
 def _list(title: str, texts: list[Any]) -> list[str]:

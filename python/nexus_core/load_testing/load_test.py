@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import json
 import logging
 import threading
 import time
@@ -158,6 +159,8 @@ class LoadTest:
         self._terminal: TerminalProgress | None = None
         self._interval = checked_seconds("progress_interval", progress_interval)
         self._inputs = _inputs_by_number(inputs)
+        if url is not None and not callable(inputs):
+            _check_json(inputs)
         self._name = workflow_name
         if app is not None or url is None:
             checked_app(app, "a load test")
@@ -339,3 +342,12 @@ def _inputs_by_number(inputs: Any) -> Callable[[int], Mapping[str, Any]]:
                 raise TypeError(f"inputs[{number}] must be a mapping, got {each!r}")
         return lambda number: given[number % len(given)]
     raise TypeError(f"inputs must be a mapping, a sequence of mappings or a function, got {inputs!r}")
+
+
+def _check_json(inputs: Any) -> None:
+    """Refuses inputs that cannot be posted."""
+    for each in [inputs] if isinstance(inputs, Mapping) else inputs or ():
+        try:
+            json.dumps(dict(each))
+        except (TypeError, ValueError) as error:
+            raise TypeError(f"inputs cannot be posted as JSON: {error}") from error

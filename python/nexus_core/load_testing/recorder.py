@@ -110,14 +110,16 @@ class Recorder:
         return tuple(sorted(groups, key=lambda group: -group.count))
 
     def timeline(self, seconds: float) -> tuple[Interval, ...]:
-        """The intervals of the whole test, those without a reply included."""
+        """The intervals of the whole test, which took so long; those without a reply included."""
         last = max(self._slots, default=-1)
         count = max(last + 1, -int(-seconds // self._width)) if self._slots else 0
         found: list[Interval] = []
         for number in range(count):
             slot = self._slots.get(number) or _Slot()
             start = float(number * self._width)
-            found.append(Interval(start, float(self._width), slot.latency.count, slot.failed, slot.latency.summary()))
+            # The last one ends with the test.
+            length = min(float(self._width), max(seconds - start, 1e-9))
+            found.append(Interval(start, length, slot.latency.count, slot.failed, slot.latency.summary()))
         return tuple(found)
 
     def progress(self, now: float, duration: float | None) -> LoadProgress:

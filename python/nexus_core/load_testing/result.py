@@ -33,7 +33,7 @@ class Interval:
 
     Attributes:
         start: Seconds from the end of the warm-up.
-        seconds: How long it is.
+        seconds: How long it is; the last ends with the test.
         succeeded: Requests that were answered in it.
         failed: Requests that failed in it.
         latency: Of those that succeeded.
