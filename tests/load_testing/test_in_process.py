@@ -164,7 +164,7 @@ def test_progress_is_told(app: Any) -> None:
     app.register("quick", code_workflow())
     told: list[LoadProgress] = []
     result = run_load_test(
-        app, "quick", ClosedLoop(1, 0.01), duration=0.3, warmup=0.1, progress=told.append, progress_interval=0.05
+        app, "quick", ClosedLoop(1, 0.01), duration=1.0, warmup=1.0, progress=told.append, progress_interval=0.01
     )
     assert told[0].seconds < 0 < told[-1].seconds
     assert 0 < told[-1].succeeded <= result.succeeded
@@ -175,14 +175,24 @@ def test_progress_is_told(app: Any) -> None:
 def test_a_progress_callback_that_raises_is_logged_once(app: Any, caplog: pytest.LogCaptureFixture) -> None:
     app.register("quick", code_workflow())
     calls: list[object] = []
+    later: list[int] = []
 
     def fail(progress: LoadProgress) -> None:
         calls.append(progress)
         raise ValueError("of the caller")
 
+    def inputs(number: int) -> dict[str, Any]:
+        if calls:
+            later.append(number)
+        if len(later) > 20:  # it would have been called again
+            test.stop()
+        return {}
+
+    test = LoadTest(
+        app, "quick", ClosedLoop(1, 0.01), duration=600, inputs=inputs, progress=fail, progress_interval=0.01
+    )
     with caplog.at_level(logging.ERROR, "nexus_core.load_testing"):
-        result = run_load_test(app, "quick", ClosedLoop(1, 0.01), duration=0.2, progress=fail, progress_interval=0.02)
-    assert result.stopped_by == "duration"
+        test.run()
     assert len(calls) == 1
     assert [record.message for record in caplog.records if record.name == "nexus_core.load_testing"] == [
         "the progress callback failed, and is not called again"
@@ -191,7 +201,7 @@ def test_a_progress_callback_that_raises_is_logged_once(app: Any, caplog: pytest
 
 def test_a_terminal_line_goes_to_stderr(app: Any, capsys: pytest.CaptureFixture[str]) -> None:
     app.register("quick", code_workflow())
-    run_load_test(app, "quick", ClosedLoop(1, 0.01), duration=0.2, progress=True, progress_interval=0.05)
+    run_load_test(app, "quick", ClosedLoop(1, 0.01), duration=1.0, progress=True, progress_interval=0.01)
     out, err = capsys.readouterr()
     assert out == ""
     assert err.startswith("quick: ")
