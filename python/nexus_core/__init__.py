@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from nexus_core.installation import install, uninstall
     from nexus_core.intelligent_cache import IntelligentCache
     from nexus_core.nexus_app import attach, detach
+    from nexus_core.parallel_execution_manager import ParallelExecutionManager
+    from nexus_core.performance_best_practices import PerformanceBestPractices
     from nexus_core.resource_pool_manager import ResourcePoolManager
     from nexus_core.thread_pool import ThreadPool
 
@@ -48,6 +50,8 @@ __all__ = [
     "GraphStepper",
     "Input",
     "IntelligentCache",
+    "ParallelExecutionManager",
+    "PerformanceBestPractices",
     "Ref",
     "ResourcePoolManager",
     "ResultCache",
@@ -75,6 +79,8 @@ _LATER = {
     "CachePolicy": "nexus_core.cached_runs",
     "ConnectionPool": "nexus_core.connection_pool",
     "IntelligentCache": "nexus_core.intelligent_cache",
+    "ParallelExecutionManager": "nexus_core.parallel_execution_manager",
+    "PerformanceBestPractices": "nexus_core.performance_best_practices",
     "ResourcePoolManager": "nexus_core.resource_pool_manager",
     "ResultCache": "nexus_core.cached_runs",
     "ThreadPool": "nexus_core.thread_pool",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping
 from concurrent.futures.thread import BrokenThreadPool
 
@@ -11,6 +12,7 @@ __all__ = [
     "DuplicateNode",
     "ForeignConnection",
     "GraphError",
+    "LoadTestError",
     "MissingInput",
     "NexusCoreError",
     "NoDurations",
@@ -31,6 +33,7 @@ __all__ = [
     "TooManyWaiting",
     "UnknownInput",
     "UnknownNode",
+    "UnknownWorkflow",
 ]
 
 
@@ -377,3 +380,29 @@ class RecursiveLoad(NexusCoreError, RuntimeError):
             f"the value of {key!r} is being computed by the caller, by one who waits for the caller, "
             "or by a task whose event loop the caller would block: waiting for it would never end"
         )
+
+
+class UnknownWorkflow(NexusCoreError, LookupError):
+    """A workflow that the app, or the server, does not have.
+
+    Attributes:
+        name: The unknown name.
+        known: The names of those that are registered.
+    """
+
+    def __init__(self, name: object, known: tuple[str, ...]) -> None:
+        self.name = name
+        self.known = known
+        near = difflib.get_close_matches(name, known, 3) if isinstance(name, str) else []
+        if near:
+            hint = "did you mean " + " or ".join(map(repr, near)) + "?"
+        elif known:
+            shown = ", ".join(map(repr, known[:10])) + (f" and {len(known) - 10} more" if len(known) > 10 else "")
+            hint = f"registered are {shown}"
+        else:
+            hint = "none is; app.register(name, workflow) registers one"
+        super().__init__(f"no workflow {name!r} is registered; {hint}")
+
+
+class LoadTestError(NexusCoreError):
+    """A load test that cannot begin: nothing was sent."""

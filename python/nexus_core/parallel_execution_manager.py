@@ -1,0 +1,436 @@
+"""``ParallelExecutionManager``: many runs of a workflow at a time, and how many it takes."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from nexus_core._app_workflows import WorkflowExecutor, attached_runtime, checked_app, registered_workflow
+from nexus_core._checks import checked_seconds, checked_whole
+from nexus_core.errors import NexusCoreError
+from nexus_core.load_testing.latency_histogram import LatencyHistogram
+from nexus_core.parallel_execution.batch_run import BatchRun
+from nexus_core.parallel_execution.measurements import Measurements
+from nexus_core.parallel_execution.recommendations import Shape, by_queueing_theory, by_the_guide
+
+__all__ = ["ParallelExecutionManager"]
+
+_PERCENTILES = ("p50", "p90", "p95", "p99", "p999", "max")
+
+# Runs at once where nothing else says how many; Kailash's own bound for nodes.
+_AT_ONCE = 10
+
+
+class ParallelExecutionManager:
+    """Executes workflows of an app many at a time, and learns from it how many it takes.
+
+    Args:
+        nexus_app: An open ``nexus.Nexus``. Attached (``nexus_core.attach``), its runs are on the attached
+            runtime; otherwise they are the app's own executions.
+
+    Attributes:
+        app: The app.
+        execution_stats: By workflow's name, what all executions together came to.
+
+    Raises:
+        TypeError: If it is no Nexus app.
+        NexusCoreError: If the app is closed.
+
+    Example:
+        >>> import asyncio
+        >>> from kailash.workflow.builder import WorkflowBuilder
+        >>> from nexus import Nexus
+        >>> import nexus_core
+        >>> from nexus_core import ParallelExecutionManager
+        >>> builder = WorkflowBuilder()
+        >>> _ = builder.add_node("PythonCodeNode", "double", {"code": "result = 2 * x"})
+        >>> app = Nexus(enable_durability=False)
+        >>> app.register("double", builder)
+        >>> report = nexus_core.attach(app)
+        >>> manager = ParallelExecutionManager(app)
+        >>> reply = asyncio.run(manager.execute_concurrent_workflows("double", [{"x": 1}, {"x": 21}, {"x": None}]))
+        >>> [batch["status"] for batch in reply["results"]]
+        ['completed', 'completed', 'failed']
+        >>> reply["results"][1]["result"]["double"]["result"]
+        42
+        >>> app.close()
+    """
+
+    def __init__(self, nexus_app: Any) -> None:
+        self.app = checked_app(nexus_app, "ParallelExecutionManager")
+        self.execution_stats: dict[str, dict[str, Any]] = {}
+        self._latencies: dict[str, LatencyHistogram] = {}
+        self._measured: dict[str, Measurements] = {}
+        self._at_once: dict[str, int] = {}
+        self._active: dict[BatchRun, str] = {}
+        self._applied: list[tuple[Any, Any, Any, str, int | None]] = []
+        self._lock = threading.Lock()
+
+    async def execute_concurrent_workflows(
+        self,
+        workflow_name: str,
+        input_batches: Iterable[Mapping[str, Any]],
+        *,
+        max_concurrency: int | None = None,
+        timeout: float | None = None,
+        on_batch: Callable[[dict[str, Any]], object] | None = None,
+        keep_results: bool = True,
+    ) -> dict[str, Any]:
+        """Executes a workflow once for each batch, several at a time; one that fails stops no other.
+
+        Cancelling the awaiting task cancels what runs, and nothing else begins. :meth:`cancel` does so, too,
+        and the reply says what was done.
+
+        Args:
+            workflow_name: The name that the workflow is registered under.
+            input_batches: The inputs of each run. A ``batch_id`` among them names it in the reply; its
+                place does otherwise.
+            max_concurrency: How many may run at once. By default what :meth:`optimize_for_throughput` has
+                applied for the workflow, else as many as nodes may run at once on the attached runtime.
+            timeout: Seconds that a batch may take; it fails with ``TimeoutError`` then.
+            on_batch: Called with each batch's reply when it ends.
+            keep_results: Whether replies have what the workflow returned.
+
+        Returns:
+            ``workflow_name``, ``total_batches``, ``execution_time`` in seconds, ``throughput`` (completed
+            batches a second), ``results``: for each batch ``batch_id``, ``status`` (``"completed"``,
+            ``"failed"`` or ``"cancelled"``), ``seconds``, ``error_type``, ``error`` and ``result``;
+            and ``completed``, ``failed``, ``cancelled``, ``max_concurrency`` and ``percentiles`` in seconds.
+
+        Raises:
+            TypeError: If an argument is of the wrong kind.
+            ValueError: If a number is out of range.
+            UnknownWorkflow: If there is no such workflow.
+            NexusCoreError: If the app is closed.
+
+        Example:
+            >>> import asyncio
+            >>> from nexus import Nexus
+            >>> import nexus_core
+            >>> from nexus_core import ParallelExecutionManager, PerformanceBestPractices
+            >>> app = Nexus(enable_durability=False)
+            >>> app.register("optimized", PerformanceBestPractices.create_optimized_workflow())
+            >>> report = nexus_core.attach(app)
+            >>> manager = ParallelExecutionManager(app)
+            >>> batches = [{"batch_id": name, "records": [{"id": 1}]} for name in ("first", "second")]
+            >>> reply = asyncio.run(manager.execute_concurrent_workflows("optimized", batches))
+            >>> [(batch["batch_id"], batch["status"]) for batch in reply["results"]]
+            [('first', 'completed'), ('second', 'completed')]
+            >>> app.close()
+        """
+        batches = _checked_batches(input_batches)
+        limit = None if max_concurrency is None else checked_whole("max_concurrency", max_concurrency, 1)
+        seconds = None if timeout is None else checked_seconds("timeout", timeout)
+        if on_batch is not None and not callable(on_batch):
+            raise TypeError(f"on_batch must be a function, got {on_batch!r}")
+        self._check(workflow_name)
+        limit = limit or self._default_limit(workflow_name)
+        async with WorkflowExecutor(self.app, workflow_name) as execute:
+            run = BatchRun(execute, batches, limit, seconds, on_batch, keep_results)
+            with self._lock:
+                self._active[run] = workflow_name
+            try:
+                await run.run()
+            finally:
+                reply = self._account(workflow_name, run, limit)
+        return reply
+
+    def cancel(self, workflow_name: str | None = None) -> int:
+        """Cancels executions; from any thread.
+
+        Batches that run are cancelled (a synchronous node that runs goes on to its end, unnoticed), those
+        that wait never begin.
+
+        Args:
+            workflow_name: Of this workflow, or of all.
+
+        Returns:
+            How many executions are ended.
+
+        Example:
+            >>> import asyncio
+            >>> from nexus import Nexus
+            >>> import nexus_core
+            >>> from nexus_core import ParallelExecutionManager, PerformanceBestPractices
+            >>> app = Nexus(enable_durability=False)
+            >>> app.register("optimized", PerformanceBestPractices.create_optimized_workflow())
+            >>> report = nexus_core.attach(app)
+            >>> manager = ParallelExecutionManager(app)
+            >>> manager.cancel()  # nothing runs
+            0
+            >>> app.close()
+        """
+        with self._lock:
+            found = [run for run, name in self._active.items() if workflow_name in (None, name)]
+        for run in found:
+            run.cancel()
+        return len(found)
+
+    async def measure_service_time(
+        self, workflow_name: str, inputs: Mapping[str, Any] | None = None, runs: int = 20
+    ) -> dict[str, Any]:
+        """Executes a workflow some times, one after the other, so that its service time is known.
+
+        Args:
+            workflow_name: The name that the workflow is registered under.
+            inputs: For each run.
+            runs: How many; one more is made before, which does not count.
+
+        Returns:
+            What :meth:`execute_concurrent_workflows` returns for it.
+
+        Raises:
+            TypeError: If an argument is of the wrong kind.
+            UnknownWorkflow: If there is no such workflow.
+
+        Example:
+            >>> import asyncio
+            >>> from nexus import Nexus
+            >>> import nexus_core
+            >>> from nexus_core import ParallelExecutionManager, PerformanceBestPractices
+            >>> app = Nexus(enable_durability=False)
+            >>> app.register("optimized", PerformanceBestPractices.create_optimized_workflow())
+            >>> report = nexus_core.attach(app)
+            >>> manager = ParallelExecutionManager(app)
+            >>> asyncio.run(manager.measure_service_time("optimized", runs=5))["completed"]
+            5
+            >>> manager.optimize_for_throughput("optimized", 20)["based_on"]["thread_pool_size"]
+            'measured'
+            >>> app.close()
+        """
+        count = checked_whole("runs", runs, 1)
+        (batch,) = _checked_batches([{} if inputs is None else inputs])
+        self._check(workflow_name)
+        async with WorkflowExecutor(self.app, workflow_name) as execute:
+            await BatchRun(execute, [batch], 1, None, None, False).run()
+        return await self.execute_concurrent_workflows(workflow_name, [batch] * count, max_concurrency=1)
+
+    def optimize_for_throughput(
+        self,
+        workflow_name: str,
+        target_throughput: float,
+        apply: bool = False,
+        *,
+        longest_wait: float | None = None,
+        arrival_variability: float = 1.0,
+        sample_inputs: Mapping[str, Any] | None = None,
+        runs: int = 20,
+    ) -> dict[str, Any]:
+        """Recommends how many runs, threads and cores a throughput takes.
+
+        From service times that were measured, by queueing theory; where none were, by the guide's formulas.
+        Runs at which more than the runtime has room for were under way count by the utilization law.
+
+        Args:
+            workflow_name: The name that the workflow is registered under.
+            target_throughput: Runs a second.
+            apply: Whether the attached runtime is made large enough. It serves all workflows of the app, so
+                it never becomes smaller. Runs that are under way keep what they began with.
+            longest_wait: Seconds that a run may wait on average for its turn; by default a tenth of its
+                service time.
+            arrival_variability: Squared coefficient of variation of the times between requests: 1 for
+                independent clients, 0 for a steady clock.
+            sample_inputs: If given, the workflow is first executed with it, ``runs`` times.
+            runs: How often.
+
+        Returns:
+            The guide's keys ``concurrent_executions``, ``resource_allocation`` and ``caching_strategy``;
+            ``based_on`` (``"measured"`` or ``"guide"`` for each), the ``figures``, an ``explanation``, and
+            ``applied``: what has been changed, with ``before`` and ``after``.
+
+        Raises:
+            TypeError: If an argument is of the wrong kind.
+            ValueError: If a number is out of range.
+            UnknownWorkflow: If there is no such workflow.
+            NexusCoreError: If the app is closed, or ``apply`` is asked for and it is not attached.
+
+        Example:
+            >>> import asyncio
+            >>> from nexus import Nexus
+            >>> import nexus_core
+            >>> from nexus_core import ParallelExecutionManager, PerformanceBestPractices
+            >>> app = Nexus(enable_durability=False)
+            >>> app.register("optimized", PerformanceBestPractices.create_optimized_workflow())
+            >>> report = nexus_core.attach(app)
+            >>> manager = ParallelExecutionManager(app)
+            >>> manager.optimize_for_throughput("optimized", 20)["based_on"]["thread_pool_size"]  # nothing has run
+            'guide'
+            >>> manager.optimize_for_throughput("optimized", 20, apply=True)["applied"]["thread_pool_size"]
+            {'before': 4, 'after': 20}
+            >>> app.close()
+        """
+        target = checked_seconds("target_throughput", target_throughput, what="a number of runs a second")
+        wait = None if longest_wait is None else checked_seconds("longest_wait", longest_wait)
+        varies = checked_seconds("arrival_variability", arrival_variability, zero=True, what="a number")
+        checked_whole("runs", runs, 1)
+        self._check(workflow_name)
+        runtime = attached_runtime(self.app)
+        if apply and runtime is None:
+            raise NexusCoreError(
+                "only an attached runtime can be resized, and the app is not attached: nexus_core.attach(app)"
+            )
+        if sample_inputs is not None:
+            _checked_batches([sample_inputs])
+            _elsewhere(lambda: asyncio.run(self.measure_service_time(workflow_name, sample_inputs, runs)))
+        with self._lock:
+            measured = self._measured.get(workflow_name)
+            service = measured.service_time() if measured is not None else None
+        reply = (
+            by_the_guide(target)
+            if service is None
+            else by_queueing_theory(target, service, self._shape(workflow_name), wait, varies)
+        )
+        reply["applied"] = self._apply(workflow_name, runtime, reply) if apply else {}
+        return reply
+
+    def revert(self) -> dict[str, dict[str, int]]:
+        """Undoes what :meth:`optimize_for_throughput` has applied, the last first.
+
+        Where somebody has changed the runtime's sizes since, they stay.
+
+        Returns:
+            What has been changed, with ``before`` and ``after``; nothing if nothing was applied.
+
+        Example:
+            >>> import asyncio
+            >>> from nexus import Nexus
+            >>> import nexus_core
+            >>> from nexus_core import ParallelExecutionManager, PerformanceBestPractices
+            >>> app = Nexus(enable_durability=False)
+            >>> app.register("optimized", PerformanceBestPractices.create_optimized_workflow())
+            >>> report = nexus_core.attach(app)
+            >>> manager = ParallelExecutionManager(app)
+            >>> applied = manager.optimize_for_throughput("optimized", 20, apply=True)
+            >>> manager.revert()["thread_pool_size"]
+            {'before': 20, 'after': 4}
+            >>> manager.revert()
+            {}
+            >>> app.close()
+        """
+        from nexus_core.parallel_execution.runtime_sizes import RuntimeSizes
+
+        with self._lock:
+            applied, self._applied = self._applied, []
+            first: tuple[Any, Any] | None = None
+            for runtime, before, after, name, at_once in reversed(applied):
+                if at_once is None:
+                    self._at_once.pop(name, None)
+                else:
+                    self._at_once[name] = at_once
+                now = RuntimeSizes.of(runtime)
+                if now == after and now != before:
+                    before.apply(runtime)
+                    first = (before, first[1] if first else after)
+            return first[0].changes_from(first[1]) if first else {}
+
+    # --- within -------------------------------------------------------------------------
+
+    def _check(self, workflow_name: str) -> None:
+        checked_app(self.app, "ParallelExecutionManager")
+        registered_workflow(self.app, workflow_name)
+
+    def _default_limit(self, workflow_name: str) -> int:
+        if workflow_name in self._at_once:
+            return self._at_once[workflow_name]
+        runtime = attached_runtime(self.app)
+        return _AT_ONCE if runtime is None else int(runtime.max_concurrent_nodes)
+
+    def _shape(self, workflow_name: str) -> Shape:
+        from nexus_core.best_practices.workflow_facts import facts_of
+
+        facts = facts_of(workflow_name, registered_workflow(self.app, workflow_name))
+        return Shape(max(1, facts.widest), facts.synchronous_side_by_side)
+
+    def _room(self, workflow_name: str) -> int:
+        """How many runs of the workflow have room at once."""
+        runtime = attached_runtime(self.app)
+        if runtime is None:
+            return 1  # they have threads of their own, and share an interpreter without order
+        shape = self._shape(workflow_name)
+        room: int = runtime.max_concurrent_nodes // shape.nodes
+        if shape.threads:
+            room = min(room, runtime.thread_pool_size // shape.threads)
+        return max(1, room)
+
+    def _account(self, name: str, run: BatchRun, limit: int) -> dict[str, Any]:
+        results = run.replies()
+        counts = {
+            status: sum(reply["status"] == status for reply in results)
+            for status in ("completed", "failed", "cancelled")
+        }
+        room = self._room(name) if name in self.app._workflows else 1
+        with self._lock:
+            del self._active[run]
+            stats = self.execution_stats.setdefault(
+                name,
+                {
+                    "executions": 0,
+                    "total_batches": 0,
+                    "completed": 0,
+                    "failed": 0,
+                    "cancelled": 0,
+                    "execution_time": 0.0,
+                },
+            )
+            stats["executions"] += 1
+            stats["total_batches"] += len(results)
+            for status, count in counts.items():
+                stats[status] += count
+            stats["execution_time"] += run.seconds
+            seconds = stats["execution_time"]
+            stats["throughput"] = stats["completed"] / seconds if seconds > 0 else 0.0
+            latency = self._latencies.setdefault(name, LatencyHistogram())
+            latency.merge(run.latency)
+            stats["percentiles"] = _percentiles(latency)
+            measured = self._measured.setdefault(name, Measurements())
+            ended = counts["completed"] + counts["failed"]
+            measured.add(run.samples, ended, run.seconds, run.cpu_seconds, room, limit)
+        return {
+            "workflow_name": name,
+            "total_batches": len(results),
+            "execution_time": run.seconds,
+            "throughput": counts["completed"] / run.seconds if run.seconds > 0 else 0.0,
+            "results": results,
+            **counts,
+            "max_concurrency": limit,
+            "percentiles": _percentiles(run.latency),
+        }
+
+    def _apply(self, name: str, runtime: Any, reply: dict[str, Any]) -> dict[str, dict[str, int]]:
+        from nexus_core.parallel_execution.runtime_sizes import RuntimeSizes
+
+        threads = reply["resource_allocation"]["thread_pool_size"]
+        nodes = max(threads, reply["figures"].get("max_concurrent_nodes", reply["concurrent_executions"]))
+        with self._lock:
+            before = RuntimeSizes.of(runtime)
+            after = before.at_least(RuntimeSizes(nodes, threads))
+            if after != before:
+                after.apply(runtime)
+            self._applied.append((runtime, before, after, name, self._at_once.get(name)))
+            self._at_once[name] = reply["concurrent_executions"]
+        return after.changes_from(before)
+
+
+def _percentiles(latency: LatencyHistogram) -> dict[str, float]:
+    summary = latency.summary()
+    return {name: getattr(summary, name) for name in _PERCENTILES}
+
+
+def _checked_batches(batches: Any) -> list[Mapping[str, Any]]:
+    if isinstance(batches, (str, bytes, Mapping)) or not isinstance(batches, Iterable):
+        raise TypeError(f"input_batches must be a list of mappings, got {batches!r}")
+    found = list(batches)
+    for number, batch in enumerate(found):
+        if not isinstance(batch, Mapping):
+            raise TypeError(f"input_batches[{number}] must be a mapping, got {batch!r}")
+    return found
+
+
+def _elsewhere(work: Callable[[], Any]) -> Any:
+    """Runs something on a thread: the caller may have an event loop of its own."""
+    from nexus_core.thread_pool import ThreadPool
+
+    with ThreadPool(1, name="nexus-core measuring") as pool:
+        return pool.submit(work).result()

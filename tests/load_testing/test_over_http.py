@@ -1,0 +1,102 @@
+"""A served app under load, and what may not be tested."""
+
+from __future__ import annotations
+
+import socket
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+import uvicorn
+
+from apps import code_workflow
+from nexus_core.errors import LoadTestError, NexusCoreError, UnknownWorkflow
+from nexus_core.load_testing import ClosedLoop, OpenLoop, run_load_test
+
+
+@contextmanager
+def served(app: Any) -> Iterator[str]:
+    config = uvicorn.Config(app.fastapi_app, host="127.0.0.1", port=0, log_level="critical", lifespan="on")
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    end = time.monotonic() + 60
+    while not server.started:
+        assert time.monotonic() < end, "the server did not start"
+        time.sleep(0.005)
+    try:
+        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join(60)
+        assert not thread.is_alive()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+@pytest.fixture(params=["aiohttp", "httpx"])
+def client(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Either client: the first is not there for a test of the second."""
+    if request.param == "httpx":
+        monkeypatch.setitem(sys.modules, "aiohttp", None)
+
+
+def test_a_served_workflow(app: Any, client: None) -> None:
+    app.register("sleeping", code_workflow("import time\ntime.sleep(0.02)\nresult = parameters['x']"))
+    app.register("failing", code_workflow("result = 1 / 0"))
+    with served(app) as url:
+        # Without the app: as from another process.
+        result = run_load_test(None, "sleeping", ClosedLoop(3), requests=12, inputs={"x": 1}, url=url + "/")
+        assert (result.succeeded, result.failed, result.errors) == (12, 0, ())
+        assert result.target == url + "/"
+        assert result.latency.min >= 0.02
+        result = run_load_test(app, "sleeping", OpenLoop(50.0), requests=5, inputs={"x": 1}, url=url)
+        assert result.succeeded == 5
+        result = run_load_test(None, "failing", ClosedLoop(2), requests=4, url=url)
+        assert (result.failed, result.error_rate) == (4, 100.0)
+        assert [(group.type, group.count) for group in result.errors] == [("HTTP 500", 4)]
+        with pytest.raises(UnknownWorkflow, match=r"no workflow 'sleepin' is registered; did you mean 'sleeping'\?"):
+            run_load_test(None, "sleepin", ClosedLoop(2), requests=4, url=url)
+
+
+def test_a_server_that_does_not_answer_is_an_error_before_anything_is_sent(client: None) -> None:
+    with pytest.raises(LoadTestError, match="does not answer"):
+        run_load_test(None, "any", ClosedLoop(2), requests=4, url=f"http://127.0.0.1:{free_port()}")
+
+
+@pytest.mark.parametrize(
+    "url", ["http://example.com", "http://10.0.0.1:8000", "http://0.0.0.0:1", "http://localhost.example.com"]
+)
+def test_another_machine_is_refused(url: str) -> None:
+    with pytest.raises(ValueError, match=r"may be another machine.*allow_remote=True"):
+        run_load_test(None, "any", url=url)
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.1.2.3", "[::1]"])
+def test_this_machine_is_not(host: str) -> None:
+    from nexus_core.load_testing.targets import checked_url
+
+    assert checked_url(f"http://{host}:8000/", allow_remote=False) == f"http://{host}:8000"
+    assert checked_url("https://example.com/", allow_remote=True) == "https://example.com"
+
+
+@pytest.mark.parametrize("url", ["127.0.0.1:8000", "ftp://127.0.0.1", "http://", ""])
+def test_what_is_no_url(url: str) -> None:
+    with pytest.raises(ValueError, match=r"url must be like http://127.0.0.1:8000"):
+        run_load_test(None, "any", url=url)
+
+
+def test_without_a_client_one_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "httpx", None)
+    monkeypatch.setitem(sys.modules, "aiohttp", None)
+    with pytest.raises(NexusCoreError, match=r"needs aiohttp or httpx.*pip install nexus-core-rs\[httpx\]"):
+        run_load_test(None, "any", url="http://127.0.0.1:8000")
