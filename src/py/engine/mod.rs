@@ -17,7 +17,7 @@ mod workers;
 
 pub(crate) use collections::collection;
 pub(crate) use context::RunContext;
-pub(crate) use drive::{Driven, Execution, Limits, Program, StopReason};
+pub(crate) use drive::{Driven, Execution, Limits, Program, Site, Step, StopReason};
 pub(crate) use hang::{Ask, call_object, eval_code, vectorcall};
 pub(crate) use mailbox::LoopMailbox;
 pub(crate) use places::Places;

@@ -102,10 +102,18 @@ impl WorkflowProgram {
         let kept = ended.and_then(|ended| match ended {
             Ended::Output(output) => {
                 self.keep_output(py, index, &output)?;
+                let taken = self
+                    .caching
+                    .as_ref()
+                    .is_some_and(|caching| caching.was_taken(index));
                 self.record(
                     py,
                     index,
-                    RowStatus::Completed,
+                    if taken {
+                        RowStatus::Taken
+                    } else {
+                        RowStatus::Completed
+                    },
                     Some(&output),
                     None,
                     started,

@@ -5,6 +5,7 @@
 //! a Python object that calls Kailash's own functions.
 
 mod async_inputs;
+mod cached_nodes;
 mod clock;
 mod code;
 mod confirmations;
@@ -17,6 +18,8 @@ mod inputs;
 mod memory_limit;
 mod method_watch;
 mod node;
+mod node_caching;
+mod node_flights;
 mod node_logs;
 mod options;
 mod outcome;
@@ -34,6 +37,7 @@ mod spare;
 mod stage;
 mod switch;
 mod validation;
+mod variables;
 mod watch;
 
 use pyo3::prelude::*;
@@ -42,6 +46,8 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<plan::WorkflowPlan>()?;
     module.add_class::<stage::PlanStage>()?;
     module.add_class::<round::Round>()?;
+    module.add_class::<node_caching::NodeCaching>()?;
+    module.add_class::<node_flights::NodeFlights>()?;
     module.add_class::<short_way::ShortWay>()?;
     module.add_function(wrap_pyfunction!(run_ids::new_run_id, module)?)?;
     module.add_class::<method_watch::MethodWatch>()?;
