@@ -466,7 +466,9 @@ class AsyncLocalRuntime(stock.StockAsyncLocalRuntime, LocalRuntime):
         if self._result_cache is not None and self._result_cache._nodes:
             quiet = False
         options = run_options(max_concurrency=self.max_concurrent_nodes, guards_stretch=True) if quiet else None
-        self._short_way.renew(self, self.__dict__, options, self.conditional_execution == "skip_branches", self._result_cache is not None)
+        self._short_way.renew(
+            self, self.__dict__, options, self.conditional_execution == "skip_branches", self._result_cache is not None
+        )
 
     # --- what is native -----------------------------------------------------------------
 
