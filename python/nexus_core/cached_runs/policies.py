@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["MIB", "CachePolicy", "as_policy"]
+__all__ = ["CachePolicy", "MIB", "as_policy"]
 
 MIB = 1024 * 1024
 
