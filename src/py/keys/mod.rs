@@ -16,11 +16,14 @@ mod buffers;
 mod containers;
 mod numbers;
 mod refusal;
+pub(in crate::py) mod run_key;
+mod sharing;
 mod texts;
 mod times;
 mod types;
 mod walk;
 
+pub(in crate::py) use self::types::Types;
 use self::walk::Walk;
 use crate::core::keys::{Encoder, Tag};
 use pyo3::{prelude::*, types::PyBytes};

@@ -9,6 +9,7 @@ mod cached_nodes;
 mod clock;
 mod code;
 mod confirmations;
+mod digest_watch;
 mod endings;
 mod function;
 mod generic;
@@ -51,6 +52,7 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<short_way::ShortWay>()?;
     module.add_function(wrap_pyfunction!(run_ids::new_run_id, module)?)?;
     module.add_class::<method_watch::MethodWatch>()?;
+    module.add_class::<digest_watch::DigestWatch>()?;
     module.add_class::<options::RunOptions>()?;
     module.add_class::<memory_limit::MemoryLimit>()?;
     module.add_class::<run::WorkflowRun>()
