@@ -20,7 +20,7 @@ from nexus_core._core import WorkflowRun, _digest, _NodeCaching, _NodeFlights
 from nexus_core._key_reductions import reduction
 from nexus_core._key_workflow import WorkflowReduction, versions
 from nexus_core.cache import Cache
-from nexus_core.cached_runs import result_cache
+from nexus_core.cached_runs import result_cache, snapshots
 from nexus_core.cached_runs.policies import CachePolicy
 from nexus_core.cached_runs.result_cache import ResultCache
 from nexus_core.errors import NotKeyable
@@ -32,7 +32,7 @@ METADATA_KEY = "cacheable_nodes"
 
 Asked = Literal["usual", "refresh", "nothing"]
 
-#: Set while a cached node runs: nodes of runs inside of it wait for no others, who may wait for it.
+#: Set while a cached node runs: runs that begin inside of it wait for no others, who may wait for it.
 _inside: ContextVar[bool] = ContextVar("nexus_core_inside_cached_node", default=False)
 
 _asked: ContextVar[Asked] = ContextVar("nexus_core_nodes_asked", default="usual")
@@ -289,7 +289,7 @@ class CachedNodes:
             self.policies[place],
             executed,
             refresh=native is self._native[True],
-            alone=_inside.get(),
+            alone=run.is_nested(),
             why_not=why_not,
         )
         not_kept = None if handed.not_kept is None else self._reason(place, handed.not_kept)
@@ -312,6 +312,7 @@ class _Keeper:
         self.inside = _inside
         self.running_loop = asyncio._get_running_loop
         self.reduce = reduction
+        self.apart = _apart
         self.count = cache.nodes.add
         self.reason = nodes.reason
         self.describe = nodes.describe
@@ -404,6 +405,21 @@ async def awaited(
         return await execute()
     nodes, native = caching
     return await nodes.awaited(run, native, place, inputs, registry, execute)
+
+
+def _apart(inputs: dict[str, Any]) -> list[tuple[int, int]]:
+    """Makes sure that nothing in a node's inputs that can change is in two places."""
+    met: dict[int, Any] = {}
+    waiting: list[Any] = [inputs]
+    while waiting:
+        part = waiting.pop()
+        if snapshots._never_changes(part):
+            continue
+        if id(part) in met:
+            raise NotKeyable("inputs", type(part).__qualname__, "it is in two places")
+        met[id(part)] = part
+        waiting.extend(snapshots._inside(part))
+    return []
 
 
 def _token(held: Any) -> bytes:

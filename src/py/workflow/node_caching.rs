@@ -7,7 +7,7 @@ use pyo3::types::{PyBytes, PyDict, PyTuple};
 
 use crate::py::engine::Ask;
 use crate::py::errors::exception;
-use crate::py::keys::digest_in_order;
+use crate::py::keys::{digest_in_order, shared_places};
 
 use super::node_flights::NodeFlights;
 use super::variables::variable_value;
@@ -25,12 +25,14 @@ pub(super) struct Keeper {
     /// A context variable that is true inside of whatever is computed to be kept: runs
     /// there wait for no others.
     pub(super) computing: Py<PyAny>,
-    /// One that is true inside of cached nodes: nodes of runs there wait for no others either.
+    /// One that is true inside of cached nodes.
     pub(super) inside: Py<PyAny>,
     /// The event loop that runs on the calling thread, or `None`.
     running_loop: Py<PyAny>,
     /// Says what a value is made of whose type is not known natively.
     reduce: Py<PyAny>,
+    /// Refuses inputs in which an object is in two places; returns an empty list.
+    apart: Py<PyAny>,
     /// `count(status, reason=None)`
     count: Py<PyAny>,
     /// The reason, given the error of a key that cannot be made.
@@ -173,7 +175,12 @@ impl NodeCaching {
         } else {
             py.None().into_bound(py)
         };
-        let parts = (intern!(py, "node"), own, inputs, varied, also);
+        let shared = match shared_places(inputs)? {
+            Some(shared) => shared,
+            // Objects that are in two places cannot be told apart from two that are equal.
+            None => keeper.apart.bind(py).invoke((inputs,))?.extract()?,
+        };
+        let parts = (intern!(py, "node"), own, inputs, shared, varied, also);
         let parts = parts.into_pyobject(py)?.into_any();
         digest_in_order(&parts, "node", keeper.reduce.bind(py))
     }
@@ -225,19 +232,15 @@ impl NodeCaching {
             .map(Bound::unbind)
     }
 
-    /// Whether the calling thread must not wait for another one's node: it runs an event
-    /// loop, or is inside of a node that others may wait for. So whoever runs a cached node
-    /// waits for nobody, and everybody else waits for those alone.
-    pub(super) fn must_not_wait(&self, py: Python<'_>) -> PyResult<bool> {
+    /// Whether the calling context is inside of a cached node.
+    pub(super) fn is_inside(&self, py: Python<'_>) -> PyResult<bool> {
         let inside = variable_value(self.keeper.inside.bind(py))?;
-        if inside.is_some_and(|value| value.is_truthy().unwrap_or(true)) {
-            return Ok(true);
-        }
-        Ok(!self
-            .keeper
-            .running_loop
-            .bind(py)
-            .invoke(PyTuple::empty(py))?
-            .is_none())
+        inside.map_or(Ok(false), |value| value.is_truthy())
+    }
+
+    /// Whether an event loop runs on the calling thread.
+    pub(super) fn is_on_loop(&self, py: Python<'_>) -> PyResult<bool> {
+        let running = self.keeper.running_loop.bind(py);
+        Ok(!running.invoke(PyTuple::empty(py))?.is_none())
     }
 }
