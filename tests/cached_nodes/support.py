@@ -14,8 +14,9 @@ from kailash.workflow.builder import WorkflowBuilder
 
 from nexus_core.cached_runs import ResultCache
 from nexus_core.runtime import AsyncLocalRuntime, LocalRuntime
+from nexus_core.runtime.cached_execution import cached_runs_of
 
-__all__ = ["AsyncTraced", "Kind", "RunsOn", "Traced", "caching", "code_workflow", "count", "on_loop", "runs_on"]
+__all__ = ["AsyncTraced", "Kind", "RunsOn", "Traced", "caching", "code_workflow", "count", "node_workflow", "on_loop", "runs_on"]
 
 #: Appends a line to a file, in a workflow's code.
 TRACE = "import os\nhandle = os.open(trace, os.O_WRONLY | os.O_APPEND | os.O_CREAT)\nos.write(handle, b'.')\nos.close(handle)\n"
@@ -38,7 +39,7 @@ def count(path: Path) -> int:
 
 def caching(runtime: Any, cache: ResultCache | None) -> Any:
     """The runtime, which keeps nodes' outputs in a cache from now on."""
-    runtime._result_cache = cache
+    runtime._cached_runs = cached_runs_of(cache)
     return runtime
 
 

@@ -48,7 +48,7 @@ def test_threads_that_want_the_same_node_run_it_once(make: Any, tmp_path: Path) 
     assert count(trace) == 1
     assert all(result == results[0] for result in results)
     assert len({id(result["a"]["answer"]) for result in results}) == 16
-    told = cache.nodes.as_dict()
+    told = cache.node_runs.as_dict()
     assert (told["misses"], told["hits"] + told["waited"]) == (1, 15)
 
 
@@ -64,7 +64,7 @@ def test_tasks_that_want_the_same_node_run_it_once(make: Any, tmp_path: Path) ->
     results = on_loop(body, cache, thread_pool_size=2)
     assert count(trace) == 1
     assert len({id(result["a"]["answer"]) for result, _ in results}) == 100
-    told = cache.nodes.as_dict()
+    told = cache.node_runs.as_dict()
     assert (told["misses"], told["hits"] + told["waited"]) == (1, 99)
 
 
@@ -245,4 +245,4 @@ def test_a_run_on_a_loop_that_must_not_be_blocked_runs_the_node_itself(tmp_path:
         assert asyncio.run(main())["a"]["answer"] == 1
         leader.join()
     assert count(trace) == 2
-    assert any("does not wait" in reason for reason in cache.nodes.as_dict()["bypassed"])
+    assert any("does not wait" in reason for reason in cache.node_runs.as_dict()["bypassed"])

@@ -10,7 +10,7 @@ from kailash.nodes.code.python import PythonCodeNode
 from kailash.workflow.builder import WorkflowBuilder
 
 from nexus_core.cached_runs import CachePolicy, ResultCache
-from nexus_core.cached_runs.nodes import asked
+from nexus_core.cached_runs.nodes_asked import asked
 from nexus_core.runtime import LocalRuntime
 
 from .support import TRACE, AsyncTraced, Kind, Traced, both, caching, code_workflow, count, node_workflow, runs_on
@@ -27,7 +27,7 @@ def test_a_randomised_node_that_is_cached_runs_once_for_each_input(kind: Kind, t
         assert [run(workflow, x=x, trace=str(trace)) for x in (1, 2)] == first
     assert first[0]["a"]["result"]["random"] != first[1]["a"]["result"]["random"]
     assert count(trace) == 2
-    assert cache.nodes.as_dict()["hits"] == 6
+    assert cache.node_runs.as_dict()["hits"] == 6
 
 
 @pytest.mark.parametrize("make", [Traced, AsyncTraced])
@@ -116,7 +116,7 @@ def test_inputs_that_are_one_object_are_not_two_that_are_equal(tmp_path: Path) -
     one = bytearray(b"1")
     given = ([one, one], [bytearray(b"1"), bytearray(b"1")]) * 2
     assert [run(workflow, x=x)["a"]["one"] for x in given] == [True, False] * 2
-    assert cache.nodes.as_dict()["hits"] == 2
+    assert cache.node_runs.as_dict()["hits"] == 2
 
 
 @both
@@ -185,7 +185,7 @@ def test_refresh_runs_and_keeps_and_nothing_does_neither(kind: Kind, tmp_path: P
     assert second != first
     assert run(workflow, x=1, trace=str(trace)) == second
     assert count(trace) == 3
-    assert cache.nodes.as_dict()["refreshed"] == 1
+    assert cache.node_runs.as_dict()["refreshed"] == 1
 
 
 @pytest.mark.parametrize("make", [Traced, AsyncTraced])
@@ -199,5 +199,5 @@ def test_what_takes_too_little_time_or_too_much_memory_is_not_kept(kind: Kind, m
         for _ in range(2):
             assert runs_on(kind, cache)(node_workflow(make()), trace=str(trace), answer=answer)["a"]["answer"] == answer
         assert count(trace) == 2
-        assert sum(cache.nodes.as_dict()["not_kept"].values()) == 2
+        assert sum(cache.node_runs.as_dict()["not_kept"].values()) == 2
         assert len(cache) == 0

@@ -57,7 +57,7 @@ def test_a_node_that_changes_what_it_is_given_is_not_kept(tmp_path: Path) -> Non
     mine = bytearray()
     assert [run(workflow, trace=str(trace), x=mine)["a"]["rows"] for _ in range(3)] == [1, 2, 3]
     assert count(trace) == 3
-    assert sum(cache.nodes.as_dict()["not_kept"].values()) == 3
+    assert sum(cache.node_runs.as_dict()["not_kept"].values()) == 3
 
 
 def test_a_node_that_remembers_is_not_kept(tmp_path: Path) -> None:
@@ -109,7 +109,7 @@ def test_inputs_without_a_key_run_uncached_and_are_counted(kind: Kind, given: An
     for _ in range(2):
         assert run(workflow, trace=str(trace), x=given)["a"]["type"] == type(given).__name__
     assert count(trace) == 2
-    [(reason, times)] = cache.nodes.as_dict()["bypassed"].items()
+    [(reason, times)] = cache.node_runs.as_dict()["bypassed"].items()
     assert times == 2
     assert reason.startswith("node 'a': a value of type ")
 
@@ -128,7 +128,7 @@ def test_outputs_that_cannot_be_copied_are_handed_on_and_counted() -> None:
     run, workflow = runs_on("local", cache), node_workflow(Locks())
     first, second = (run(workflow)["a"]["lock"] for _ in range(2))
     assert first is not second
-    assert sum(cache.nodes.as_dict()["not_kept"].values()) == 2
+    assert sum(cache.node_runs.as_dict()["not_kept"].values()) == 2
 
 
 @pytest.mark.parametrize(
@@ -150,7 +150,7 @@ def test_code_that_may_read_the_workflow_context_is_not_cached(code: str) -> Non
             seen.append(results["a"]["result"])
         assert "may read the workflow context" in str(runtime.explain(workflow))
     assert seen == ["ada", "bob"]
-    assert sum(cache.nodes.as_dict()["bypassed"].values()) == 2
+    assert sum(cache.node_runs.as_dict()["bypassed"].values()) == 2
 
 
 def test_nodes_that_may_read_the_workflow_context_are_not_cached() -> None:
@@ -174,5 +174,5 @@ def test_nodes_of_cycles_are_not_cached_unless_one_pass_is_made(kind: Kind) -> N
     cache = ResultCache(nodes={"a": True, "b": True})
     first, plain = (runs_on(kind, each)(workflow) for each in (cache, None))
     assert first == plain == runs_on(kind, cache)(workflow)
-    bypassed = cache.nodes.as_dict()["bypassed"]
+    bypassed = cache.node_runs.as_dict()["bypassed"]
     assert bool(bypassed) is (kind == "local")

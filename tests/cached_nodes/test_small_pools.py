@@ -43,7 +43,7 @@ async def main():
         runs = [runtime.execute_workflow_async(workflow(number), {}) for number in range(32)]
         results = await asyncio.gather(*runs)
     assert all(len(result) == 8 for result, _ in results)
-    told = cache.nodes.as_dict()
+    told = cache.node_runs.as_dict()
     assert count(trace) == told["misses"], (count(trace), told)
     assert told["hits"] + told["waited"] + told["misses"] == 32 * 8, told
     assert not told["bypassed"], told

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextvars import ContextVar
 from typing import Any, NamedTuple
 
@@ -104,6 +104,7 @@ class ResultCache:
         max_bytes: How much they take together; ``None`` for no limit. With both limits, a
             result counts as ``max_bytes / maxsize`` at least.
         ttl: Seconds that a result is kept; ``None`` for no limit.
+        store: A ``Cache`` to keep results in, with its own limits, instead of one with these.
         name: The cache's name in statistics, metrics and errors.
 
     Raises:
@@ -112,7 +113,7 @@ class ResultCache:
 
     Example:
         >>> cache = ResultCache(workflows={"prices": CachePolicy(ttl=60)})
-        >>> cache.policy_of_workflow("prices").ttl
+        >>> cache.policy_of_workflow(["prices"]).ttl
         60
     """
 
@@ -125,38 +126,77 @@ class ResultCache:
         maxsize: int | None = 1000,
         max_bytes: int | None = None,
         ttl: float | None = 86400,
+        store: Any = None,
         name: str | None = None,
     ) -> None:
-        if name is None:
-            name = f"results-{next(_numbers)}"
         self._workflows = _policies("workflows", workflows)
         self._nodes = _policies("nodes", nodes)
         self._heuristics = heuristics
-        self._store: Cache[bytes, Kept] = Cache(maxsize, ttl, name=name)
+        if store is None:
+            store = _own_store(maxsize, max_bytes, ttl, name or f"results-{next(_numbers)}")
+        #: By key; a ``Cache``, or what has its methods.
+        self._store: Any = store
+        #: How runs of whole workflows were answered.
         self.runs = Tally()
-        self.nodes = Tally()
+        #: How single nodes were.
+        self.node_runs = Tally()
 
     @property
     def name(self) -> str:
         """The cache's name."""
-        return self._store.name
+        name: str = self._store.name
+        return name
+
+    @property
+    def ttl(self) -> float | None:
+        """Seconds that a result is kept whose policy does not say; ``None`` for no limit."""
+        ttl: float | None = self._store.ttl
+        return ttl
+
+    @property
+    def store(self) -> Any:
+        """What the results are kept in."""
+        return self._store
+
+    def statistics(self) -> dict[str, Any]:
+        """How runs and nodes were answered, and what is kept.
+
+        Returns:
+            ``{"name", "entries", "bytes", "evicted", "expired", "runs", "nodes"}``; ``bytes`` is
+            what the results take, about, and ``runs`` and ``nodes`` have the counts of ``hits``,
+            ``misses``, ``waited`` and ``refreshed``, and those of ``bypassed`` and ``not_kept`` by
+            reason.
+
+        Example:
+            >>> ResultCache().statistics()["runs"]["hits"]
+            0
+        """
+        kept = self._store.statistics()
+        return {
+            "name": self.name,
+            "entries": kept.entries,
+            "bytes": sum(entry.snapshot.size for entry in self._store.values() if isinstance(entry, Kept)),
+            "evicted": kept.evicted,
+            "expired": kept.expired,
+            "runs": self.runs.as_dict(),
+            "nodes": self.node_runs.as_dict(),
+        }
 
     # --- policies -------------------------------------------------------------------------
 
-    def policy_of_workflow(self, name: str | None, identity: str | None = None, says: object = None) -> CachePolicy | None:
+    def policy_of_workflow(self, names: Iterable[str], says: object = None) -> CachePolicy | None:
         """What is kept of a workflow; ``None`` if nothing.
 
         Args:
-            name: The workflow's name.
-            identity: Its id.
+            names: Those under which it is registered, its own, and its id.
             says: What it says itself, as ``workflow.metadata["cacheable"]``.
 
         Raises:
             TypeError: If what it says is no policy.
         """
-        for label in (name, identity):
-            if label is not None and label in self._workflows:
-                return self._workflows[label]
+        for name in names:
+            if name in self._workflows:
+                return self._workflows[name]
         if says is not None:
             return as_policy("a workflow's 'cacheable'", says)
         return CachePolicy.heuristic() if self._heuristics else None
@@ -360,6 +400,19 @@ class ResultCache:
 
     def __len__(self) -> int:
         return len(self._store)
+
+
+def _own_store(maxsize: int | None, max_bytes: int | None, ttl: float | None, name: str) -> Cache[bytes, Kept]:
+    if max_bytes is None:
+        return Cache(maxsize, ttl, name=name)
+    if isinstance(max_bytes, bool) or not isinstance(max_bytes, int):
+        raise TypeError(f"max_bytes must be an integer or None, got {max_bytes!r}")
+    if max_bytes < 0:
+        raise ValueError(f"max_bytes must be at least 0, got {max_bytes!r}")
+    # Checked as a limit of its own is, since it is none of the store's.
+    Cache(maxsize, name=name)
+    least = -(-max_bytes // maxsize) if maxsize else max_bytes + 1 if maxsize == 0 else 0
+    return Cache(max_bytes, ttl, weigher=lambda _key, kept: max(kept.snapshot.size, least), name=name)
 
 
 def _policies(name: str, given: Mapping[str, CachePolicy | bool] | None) -> dict[str, CachePolicy | None]:

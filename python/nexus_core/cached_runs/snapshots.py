@@ -18,7 +18,7 @@ from typing import Any
 from nexus_core._core import _measured_copy, _private_copy
 from nexus_core._key_reductions import name_of
 
-__all__ = ["NotPrivate", "Snapshot", "parts_that_change"]
+__all__ = ["NotPrivate", "Snapshot", "is_apart"]
 
 #: Objects of a value that are looked at, to see whether its copy is its own.
 _MOST_OBJECTS = 1_000_000
@@ -63,8 +63,8 @@ class Snapshot:
             return
         self._is_plain = False
         self._held = _deep_copy(value)
-        own = parts_that_change(self._held)
-        for number, part in parts_that_change(value).items():
+        own = _parts_that_change(self._held)
+        for number, part in _parts_that_change(value).items():
             if number in own:
                 raise NotPrivate(f"a {_name(part)} in it cannot be copied")
         self.size = sum(map(_bytes_of, own.values()))
@@ -92,7 +92,7 @@ def _deep_copy(value: Any) -> Any:
         raise NotPrivate(f"it cannot be copied: {refused}") from refused
 
 
-def parts_that_change(value: Any) -> dict[int, Any]:
+def _parts_that_change(value: Any) -> dict[int, Any]:
     """What can be changed of a value, by id: its containers and objects, and theirs.
 
     Args:
@@ -112,6 +112,28 @@ def parts_that_change(value: Any) -> dict[int, Any]:
         met[id(part)] = part
         waiting.extend(_inside(part))
     return {number: part for number, part in met.items() if type(part) not in (tuple, frozenset)}
+
+
+def is_apart(value: Any) -> bool:
+    """Whether nothing that can be changed of a value is in two places of it.
+
+    Args:
+        value: The value.
+    """
+    met: dict[int, Any] = {}
+    waiting = [value]
+    steps = 0
+    while waiting:
+        part = waiting.pop()
+        if _never_changes(part):
+            continue
+        steps += 1
+        if steps > _MOST_OBJECTS or id(part) in met:
+            return False
+        if type(part) not in (tuple, frozenset):
+            met[id(part)] = part
+        waiting.extend(_inside(part))
+    return True
 
 
 def _never_changes(part: Any) -> bool:
