@@ -14,9 +14,8 @@ from kailash.workflow.builder import WorkflowBuilder
 
 from nexus_core.cached_runs import ResultCache
 from nexus_core.runtime import AsyncLocalRuntime, LocalRuntime
-from nexus_core.runtime.cached_execution import cached_runs_of
 
-__all__ = ["AsyncTraced", "Kind", "RunsOn", "Traced", "caching", "code_workflow", "count", "node_workflow", "on_loop", "runs_on"]
+__all__ = ["AsyncTraced", "Kind", "RunsOn", "Traced", "code_workflow", "count", "node_workflow", "on_loop", "runs_on"]
 
 #: Appends a line to a file, in a workflow's code.
 TRACE = "import os\nhandle = os.open(trace, os.O_WRONLY | os.O_APPEND | os.O_CREAT)\nos.write(handle, b'.')\nos.close(handle)\n"
@@ -35,12 +34,6 @@ def leave_trace(path: str) -> None:
 def count(path: Path) -> int:
     """How often a node has left a trace."""
     return path.stat().st_size if path.exists() else 0
-
-
-def caching(runtime: Any, cache: ResultCache | None) -> Any:
-    """The runtime, which keeps nodes' outputs in a cache from now on."""
-    runtime._cached_runs = cached_runs_of(cache)
-    return runtime
 
 
 class Traced(Node):
@@ -102,8 +95,8 @@ def on_loop(body: Callable[[AsyncLocalRuntime], Any], cache: ResultCache, **opti
     import asyncio
 
     async def main() -> Any:
-        async with AsyncLocalRuntime(**options) as runtime:
-            return await body(caching(runtime, cache))
+        async with AsyncLocalRuntime(cache=cache, **options) as runtime:
+            return await body(runtime)
 
     return asyncio.run(main())
 
@@ -112,15 +105,15 @@ def runs_on(kind: Kind, cache: ResultCache | None, **options: Any) -> RunsOn:
     """A function that executes a workflow, with inputs for its node ``a``, on a runtime of a kind."""
     if kind == "local":
 
-        def local(workflow: Any, **inputs: Any) -> dict[str, Any]:
-            with LocalRuntime(enable_monitoring=False, **options) as runtime:
-                return caching(runtime, cache).execute(workflow, parameters={"a": inputs})[0]
+        def local(workflow: Any, asks: dict[str, bool] | None = None, **inputs: Any) -> dict[str, Any]:
+            with LocalRuntime(enable_monitoring=False, cache=cache, **options) as runtime:
+                return runtime.execute(workflow, parameters={"a": inputs}, **(asks or {}))[0]
 
         return local
 
-    def awaited(workflow: Any, **inputs: Any) -> dict[str, Any]:
+    def awaited(workflow: Any, asks: dict[str, bool] | None = None, **inputs: Any) -> dict[str, Any]:
         async def body(runtime: Any) -> dict[str, Any]:
-            return (await runtime.execute_workflow_async(workflow, {"a": inputs}))[0]
+            return (await runtime.execute_workflow_async(workflow, {"a": inputs}, **(asks or {})))[0]
 
         return on_loop(body, cache, **options)  # type: ignore[arg-type]
 

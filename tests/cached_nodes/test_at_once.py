@@ -17,7 +17,7 @@ from kailash.workflow.graph import Workflow
 from nexus_core.cached_runs import ResultCache
 from nexus_core.runtime import AsyncLocalRuntime, LocalRuntime
 
-from .support import AsyncTraced, Traced, caching, count, node_workflow, on_loop
+from .support import AsyncTraced, Traced, count, node_workflow, on_loop
 
 KINDS = pytest.mark.parametrize("make", [Traced, AsyncTraced])
 
@@ -39,9 +39,9 @@ def test_threads_that_want_the_same_node_run_it_once(make: Any, tmp_path: Path) 
     cache, trace = ResultCache(nodes={"a": True}), tmp_path / "trace"
 
     def run(number: int) -> Any:
-        with LocalRuntime(enable_monitoring=False) as runtime:
+        with LocalRuntime(enable_monitoring=False, cache=cache) as runtime:
             inputs = {"a": {"trace": str(trace), "seconds": 0.3, "answer": [1]}}
-            return caching(runtime, cache).execute(node_workflow(make()), parameters=inputs)[0]
+            return runtime.execute(node_workflow(make()), parameters=inputs)[0]
 
     with ThreadPoolExecutor(16) as pool:
         results = list(pool.map(run, range(16)))
@@ -74,8 +74,8 @@ def test_both_runtimes_share_what_they_run(make: Any, tmp_path: Path) -> None:
     inputs = {"a": {"trace": str(trace), "seconds": 0.4, "answer": [1]}}
 
     def local() -> Any:
-        with LocalRuntime(enable_monitoring=False) as runtime:
-            return caching(runtime, cache).execute(node_workflow(make()), parameters=inputs)[0]
+        with LocalRuntime(enable_monitoring=False, cache=cache) as runtime:
+            return runtime.execute(node_workflow(make()), parameters=inputs)[0]
 
     async def body(runtime: Any) -> Any:
         return (await runtime.execute_workflow_async(node_workflow(make()), inputs))[0]
@@ -93,8 +93,8 @@ def test_nodes_that_are_the_same_in_one_run_run_once(make: Any, tmp_path: Path) 
     workflow = Workflow("same", "same")
     for number in range(6):
         workflow.add_node(f"n{number}", make(trace=str(trace), seconds=0.2, answer=[1]))
-    with LocalRuntime(enable_monitoring=False) as runtime:
-        results, _ = caching(runtime, cache).execute(workflow)
+    with LocalRuntime(enable_monitoring=False, cache=cache) as runtime:
+        results, _ = runtime.execute(workflow)
     assert list(results) == [f"n{number}" for number in range(6)]
     assert count(trace) == 1
 
@@ -129,8 +129,8 @@ def test_a_failure_reaches_threads_too(tmp_path: Path) -> None:
 
     def run(number: int) -> str:
         inputs = {"a": {"trace": str(trace), "seconds": 0.3, "fails": "on purpose"}}
-        with LocalRuntime(enable_monitoring=False) as runtime:
-            record = caching(runtime, cache).execute(node_workflow(Traced()), parameters=inputs)[0]["a"]
+        with LocalRuntime(enable_monitoring=False, cache=cache) as runtime:
+            record = runtime.execute(node_workflow(Traced()), parameters=inputs)[0]["a"]
         assert record["failed"] is True
         return str(record["error"])
 
@@ -195,9 +195,9 @@ def test_whoever_waits_may_be_cancelled_and_keeps_its_time_limits(make: Any, tmp
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):
             await waiting
-        async with AsyncLocalRuntime(execution_timeout=0.2) as impatient:
+        async with AsyncLocalRuntime(execution_timeout=0.2, cache=cache) as impatient:
             with pytest.raises(TimeoutError):
-                await caching(impatient, cache).execute_workflow_async(workflow, inputs)
+                await impatient.execute_workflow_async(workflow, inputs)
         assert not leader.done()
         return (await leader)[0]
 
@@ -210,8 +210,8 @@ def test_a_thread_that_waits_heeds_its_token_and_its_time_limit(tmp_path: Path) 
     inputs = {"a": {"trace": str(trace), "seconds": 1.5, "answer": 1}}
 
     def run(**options: Any) -> Any:
-        with LocalRuntime(enable_monitoring=False) as runtime:
-            return caching(runtime, cache).execute(node_workflow(Traced()), parameters=inputs, **options)[0]
+        with LocalRuntime(enable_monitoring=False, cache=cache) as runtime:
+            return runtime.execute(node_workflow(Traced()), parameters=inputs, **options)[0]
 
     with ThreadPoolExecutor(3) as pool:
         leader = pool.submit(run)
@@ -233,8 +233,7 @@ def test_a_thread_that_waits_heeds_its_token_and_its_time_limit(tmp_path: Path) 
 def test_a_run_on_a_loop_that_must_not_be_blocked_runs_the_node_itself(tmp_path: Path) -> None:
     cache, trace = ResultCache(nodes={"a": True}), tmp_path / "trace"
     inputs = {"a": {"trace": str(trace), "seconds": 1, "answer": 1}}
-    with LocalRuntime(enable_monitoring=False) as runtime:
-        caching(runtime, cache)
+    with LocalRuntime(enable_monitoring=False, cache=cache) as runtime:
         leader = threading.Thread(target=lambda: runtime.execute(node_workflow(Traced()), parameters=inputs))
         leader.start()
         wait_until_it_runs(trace)

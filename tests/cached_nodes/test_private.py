@@ -138,13 +138,10 @@ def test_outputs_that_cannot_be_copied_are_handed_on_and_counted() -> None:
 def test_code_that_may_read_the_workflow_context_is_not_cached(code: str) -> None:
     from nexus_core.runtime import LocalRuntime
 
-    from .support import caching
-
     cache = ResultCache(nodes={"a": True})
     workflow = code_workflow("result = get_workflow_context('user', 'nobody')")
     seen = []
-    with LocalRuntime(enable_monitoring=False) as runtime:
-        caching(runtime, cache)
+    with LocalRuntime(enable_monitoring=False, cache=cache) as runtime:
         for user in ("ada", "bob"):
             results, _ = runtime.execute(workflow, parameters={"workflow_context": {"user": user}})
             seen.append(results["a"]["result"])

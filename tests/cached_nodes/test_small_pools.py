@@ -14,7 +14,7 @@ import asyncio
 import random
 import sys
 
-from cached_nodes.support import AsyncTraced, Traced, caching, count, node_workflow
+from cached_nodes.support import AsyncTraced, Traced, count, node_workflow
 from nexus_core.cached_runs import ResultCache
 from nexus_core.runtime import AsyncLocalRuntime
 from pathlib import Path
@@ -38,8 +38,7 @@ def workflow(number):
 
 
 async def main():
-    async with AsyncLocalRuntime(thread_pool_size=threads, max_concurrent_nodes=max(threads, 2)) as runtime:
-        caching(runtime, cache)
+    async with AsyncLocalRuntime(thread_pool_size=threads, max_concurrent_nodes=max(threads, 2), cache=cache) as runtime:
         runs = [runtime.execute_workflow_async(workflow(number), {}) for number in range(32)]
         results = await asyncio.gather(*runs)
     assert all(len(result) == 8 for result, _ in results)
@@ -59,7 +58,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from cached_nodes.support import Traced, caching, count, leave_trace, node_workflow
+from cached_nodes.support import Traced, count, leave_trace, node_workflow
 from nexus_core.cached_runs import ResultCache
 from nexus_core.runtime import AsyncLocalRuntime
 
@@ -87,8 +86,7 @@ async def main():
     other = node_workflow(Traced(answer=1))
     other._node_instances["a"].cacheable = False
     workflow = node_workflow(CallsBack())
-    async with AsyncLocalRuntime(thread_pool_size=3, max_concurrent_nodes=3) as runtime:
-        caching(runtime, cache)
+    async with AsyncLocalRuntime(thread_pool_size=3, max_concurrent_nodes=3, cache=cache) as runtime:
         runs = [runtime.execute_workflow_async(workflow, {"a": {"trace": trace}}) for _ in range(32)]
         results = await asyncio.gather(*runs)
     assert count(Path(trace)) == 2, count(Path(trace))

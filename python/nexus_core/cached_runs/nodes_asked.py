@@ -19,9 +19,12 @@ def asked(what: Asked) -> Iterator[None]:
     """What runs that begin inside do with their cached nodes.
 
     Args:
-        what: ``"usual"``; ``"refresh"`` runs them and keeps what they return; ``"nothing"``
-            neither looks nor keeps.
+        what: ``"refresh"`` runs them and keeps what they return; ``"nothing"`` neither looks
+            nor keeps; ``"usual"`` leaves it at what was asked for around it.
     """
+    if what == "usual":
+        yield
+        return
     outer = _asked.set(what)
     try:
         yield
