@@ -43,10 +43,19 @@ class ReadyRun:
             return "the workflow changed while it ran"
         if type(results) is not dict:
             return "it came to no results"
-        for output in results.values():
-            if isinstance(output, dict) and (output.get("failed") is True or output.get("success") is False):
-                return "a node failed"
+        if any(map(_says_failed, results.values())):
+            return "a node failed"
         return None
+
+
+def _says_failed(output: Any) -> bool:
+    """Whether a node has failed, or says that it did not succeed."""
+    if type(output) is not dict:
+        return False
+    if output.get("failed") is True or output.get("success") is False:
+        return True
+    result = output.get("result")
+    return type(result) is dict and result.get("success") is False
 
 
 class CachedRuns:

@@ -259,7 +259,7 @@ class CachedNodes:
                 _inside.reset(outer)
 
         def why_not(output: Any) -> str | None:
-            if isinstance(output, dict) and "success" in output and not output["success"]:
+            if native.reports_failure(output):
                 return "it reports a failure"
             if not native.is_unchanged(place, told, key, also):
                 return "it changes what it is given, or itself"

@@ -142,7 +142,7 @@ def _never_changes(part: Any) -> bool:
         return True
     if cls is types.FunctionType:
         return name_of(part) is not None
-    return cls.__module__.partition(".")[0] in ("numpy", "pandas") and _is_leaf_of_arrays(part)
+    return _module_of(cls).partition(".")[0] in ("numpy", "pandas") and _is_leaf_of_arrays(part)
 
 
 def _is_leaf_of_arrays(part: Any) -> bool:
@@ -182,4 +182,10 @@ def _bytes_of(part: Any) -> int:
 
 def _name(part: Any) -> str:
     cls = type(part)
-    return cls.__qualname__ if cls.__module__ == "builtins" else f"{cls.__module__}.{cls.__qualname__}"
+    module = _module_of(cls)
+    return cls.__qualname__ if module == "builtins" else f"{module}.{cls.__qualname__}"
+
+
+def _module_of(cls: type) -> str:
+    # One that was made in the sandbox has none.
+    return str(getattr(cls, "__module__", ""))

@@ -12,6 +12,7 @@ from kailash.runtime.metrics import get_metrics_bridge
 
 from nexus_core.cached_runs.nodes_asked import Asked, asked
 from nexus_core.runtime.cache_wishes import Wish
+from nexus_core.runtime.delegation import metrics_are_read
 from nexus_core.runtime.run_ids import new_run_id
 from nexus_core.runtime.run_records import RecordedRun
 
@@ -181,12 +182,14 @@ def finished_locally(runtime: Any, workflow: Any, inputs: Any, began: float) -> 
 
     It has no tasks there, since no node ran.
     """
+    _tell(workflow, began)
+    if not runtime.enable_monitoring:
+        return None
     now = datetime.now(UTC)
     processed = runtime._process_workflow_parameters(workflow, inputs) if inputs else None
     record = RecordedRun(runtime, workflow, None, None, None)  # type: ignore[arg-type] # of no nodes
     record._begin_tracking(processed)
     record._end_tracking("completed", None, processed, now)
-    _tell(workflow, began)
     return record.run_id
 
 
@@ -197,7 +200,7 @@ def finished_async(runtime: Any, workflow: Any, inputs: Any, began: float) -> st
 
 
 def _tell(workflow: Any, began: float) -> None:
-    get_metrics_bridge().record_workflow_execution(
-        getattr(workflow, "name", "") or "", time.perf_counter() - began, success=True
-    )
+    bridge = get_metrics_bridge()
+    if metrics_are_read(bridge):
+        bridge.record_workflow_execution(workflow.name or "", time.perf_counter() - began, success=True)
 

@@ -10,6 +10,7 @@ use crate::py::errors::exception;
 use crate::py::keys::{digest_in_order, shared_places};
 
 use super::node_flights::NodeFlights;
+use super::outputs::reports_failure;
 use super::variables::variable_value;
 
 /// What Python keeps nodes' outputs with.
@@ -149,6 +150,12 @@ impl NodeCaching {
             Err(error) if error.is_instance_of::<PyException>(py) => Ok(false),
             Err(error) => Err(error),
         }
+    }
+
+    /// Whether an output says that its node failed.
+    #[staticmethod]
+    fn reports_failure(output: &Bound<'_, PyAny>) -> PyResult<bool> {
+        reports_failure(output)
     }
 
     fn __traverse__(&self, visit: pyo3::PyVisit<'_>) -> Result<(), pyo3::PyTraverseError> {
