@@ -110,7 +110,7 @@ def test_nodes_that_are_the_same_in_one_run_run_once(make: Any, tmp_path: Path) 
 def test_a_failure_reaches_all_and_is_not_kept(make: Any, tmp_path: Path) -> None:
     cache, trace = ResultCache(nodes={"a": True}), tmp_path / "trace"
     workflow = node_workflow(make())
-    inputs = {"a": {"trace": str(trace), "seconds": 0.3, "fails": "on purpose"}}
+    inputs = {"a": {"trace": str(trace), "seconds": 1, "fails": "on purpose"}}
 
     async def body(runtime: Any) -> list[Any]:
         runs = (runtime.execute_workflow_async(workflow, inputs) for _ in range(8))
@@ -126,9 +126,12 @@ def test_a_failure_reaches_all_and_is_not_kept(make: Any, tmp_path: Path) -> Non
 
 def test_a_failure_reaches_threads_too(tmp_path: Path) -> None:
     cache, trace = ResultCache(nodes={"a": True}), tmp_path / "trace"
+    begin = threading.Barrier(8)
 
     def run(number: int) -> str:
-        inputs = {"a": {"trace": str(trace), "seconds": 0.3, "fails": "on purpose"}}
+        # Long enough for all to come.
+        inputs = {"a": {"trace": str(trace), "seconds": 2, "fails": "on purpose"}}
+        begin.wait(60)
         with LocalRuntime(enable_monitoring=False, cache=cache) as runtime:
             record = runtime.execute(node_workflow(Traced()), parameters=inputs)[0]["a"]
         assert record["failed"] is True

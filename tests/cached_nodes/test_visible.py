@@ -17,7 +17,7 @@ from nexus_core.cached_runs import ResultCache
 from nexus_core.runtime import LocalRuntime
 from nexus_core.runtime.events import NodeFinished
 
-from .support import TRACE, AsyncTraced, Traced, code_workflow, count, node_workflow, on_loop, runs_on
+from .support import TRACE, AsyncTraced, Traced, count, node_workflow, on_loop, runs_on
 
 
 def two_nodes(trace: Path) -> Any:
@@ -81,7 +81,9 @@ def test_explain_says_which_nodes_are_cached_and_why_others_are_not(tmp_path: Pa
     cache = ResultCache(nodes={"a": True})
     with LocalRuntime(enable_monitoring=False, cache=cache) as runtime:
         assert "cached nodes: a" in runtime.explain(workflow).notes
-    with LocalRuntime(enable_monitoring=False, cache=cache, enable_resource_limits=True, resource_limits={"max_memory_mb": 9000}) as runtime:
+    with LocalRuntime(
+        enable_monitoring=False, cache=cache, enable_resource_limits=True, resource_limits={"max_memory_mb": 9000}
+    ) as runtime:
         explained = runtime.explain(workflow)
         if not explained.native:
             assert "nodes are not cached in runs that are delegated to Kailash" in explained.notes

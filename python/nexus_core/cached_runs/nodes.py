@@ -15,7 +15,7 @@ from kailash.nodes.base import Node
 from kailash.nodes.base_async import AsyncNode
 from kailash.workflow.credentials import get_credential_store
 
-from nexus_core._core import WorkflowRun, _digest, _NodeCaching, _NodeFlights
+from nexus_core._core import _digest, _NodeCaching, _NodeFlights
 from nexus_core._key_reductions import reduction
 from nexus_core._key_workflow import WorkflowReduction, versions
 from nexus_core.cache import Cache
@@ -226,18 +226,18 @@ class CachedNodes:
 
     async def awaited(
         self,
-        run: WorkflowRun,
         native: _NodeCaching,
+        is_nested: bool,
         place: int,
         inputs: dict[str, Any],
         registry: Any,
         execute: Callable[[], Awaitable[Any]],
-    ) -> Any:
-        """What an awaited node returns, from the cache if it is there.
+    ) -> tuple[Any, bool]:
+        """What an awaited node returns, from the cache if it is there; and whether it was there.
 
         Args:
-            run: The run.
             native: What :meth:`native` has given the run.
+            is_nested: Whether the run has begun inside of a cached node.
             place: The node's place in the plan.
             inputs: The node's inputs.
             registry: The resources that it is given with them, or ``None``.
@@ -249,7 +249,7 @@ class CachedNodes:
             also = mark_of(registry)
         key = native.key(place, told, also)
         if key is None:
-            return await execute()
+            return await execute(), False
 
         async def executed() -> Any:
             outer = _inside.set(True)
@@ -270,14 +270,12 @@ class CachedNodes:
             self.policies[place],
             executed,
             refresh=native is self._native[True],
-            alone=run.is_nested(),
+            alone=is_nested,
             why_not=why_not,
         )
         not_kept = None if handed.not_kept is None else self._reason(place, handed.not_kept)
         self._cache.node_runs.add(handed.status, not_kept)
-        if handed.status in ("hit", "waited"):
-            run.mark_taken(place)
-        return handed.value
+        return handed.value, handed.status in ("hit", "waited")
 
 
 class _Keeper:
@@ -371,26 +369,28 @@ def notes_on_cached_nodes(runtime: Any, workflow: Any, plan: Plan, *, delegated:
 
 async def awaited(
     caching: tuple[CachedNodes, _NodeCaching] | None,
-    run: WorkflowRun,
+    is_nested: bool,
     place: int,
     inputs: dict[str, Any],
     registry: Any,
     execute: Callable[[], Awaitable[Any]],
-) -> Any:
-    """What an awaited node returns, from the cache if it is kept there.
+) -> tuple[Any, bool]:
+    """What an awaited node returns, from the cache if it is kept there; and whether it was.
+
+    The run itself is no argument: the traceback of a node that fails leads here, and a run to its failures.
 
     Args:
         caching: What :func:`node_caching` has said of the run.
-        run: The run.
+        is_nested: Whether the run has begun inside of a cached node.
         place: The node's place in the plan.
         inputs: Its inputs.
         registry: The resources among them, or ``None``.
         execute: Called without arguments for what is awaited for the output.
     """
     if caching is None or not caching[1].caches(place):
-        return await execute()
+        return await execute(), False
     nodes, native = caching
-    return await nodes.awaited(run, native, place, inputs, registry, execute)
+    return await nodes.awaited(native, is_nested, place, inputs, registry, execute)
 
 
 def _apart(inputs: dict[str, Any]) -> list[tuple[int, int]]:
