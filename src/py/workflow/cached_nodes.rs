@@ -110,6 +110,7 @@ enum Way<'py> {
 
 impl WorkflowProgram {
     /// Runs a node that may be cached, or takes its output from the cache.
+    #[inline(never)]
     pub(super) fn execute_cached(
         &self,
         py: Python<'_>,
