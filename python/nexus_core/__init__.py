@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from nexus_core.nexus_app import attach, detach
     from nexus_core.resource_pool_manager import ResourcePoolManager
     from nexus_core.thread_pool import ThreadPool
+    from nexus_core.tiered_cache import TieredCache
 
 __all__ = [
     "Cache",
@@ -48,6 +49,7 @@ __all__ = [
     "ResourcePoolManager",
     "TaskGraph",
     "ThreadPool",
+    "TieredCache",
     "__version__",
     "attach",
     "cached",
@@ -69,6 +71,7 @@ _LATER = {
     "ConnectionPool": "nexus_core.connection_pool",
     "ResourcePoolManager": "nexus_core.resource_pool_manager",
     "ThreadPool": "nexus_core.thread_pool",
+    "TieredCache": "nexus_core.tiered_cache",
     "attach": "nexus_core.nexus_app",
     "cached": "nexus_core.cached_functions",
     "detach": "nexus_core.nexus_app",
