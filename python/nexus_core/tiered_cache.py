@@ -210,14 +210,22 @@ class TieredCache(Generic[K, V]):
             TypeError: If an argument is of the wrong kind.
             ValueError: If the time is negative.
         """
-        name, found = self._set_here(key, value, ttl, tags)
+        terms = self._terms(ttl, tags)
+        name = digest(key, name="key")
+        if not self._backing.has_begun:
+            steps.run(steps.prepare(self._backing), self._backing)
+        found = self._set_here(name, value, *terms)
         steps.run(steps.store(self._backing, found, name), self._backing)
 
     async def aset(
         self, key: K, value: V, *, ttl: float | None = None, tags: str | Iterable[str] | None = None
     ) -> None:
         """As `set()`, for tasks."""
-        name, found = self._set_here(key, value, ttl, tags)
+        terms = self._terms(ttl, tags)
+        name = digest(key, name="key")
+        if not self._backing.has_begun:
+            await steps.run_async(steps.prepare(self._backing), self._backing)
+        found = self._set_here(name, value, *terms)
         await steps.run_async(steps.store(self._backing, found, name), self._backing)
 
     def get_or_set(
@@ -248,6 +256,8 @@ class TieredCache(Generic[K, V]):
         if value is not _MISSING:
             return value  # type: ignore[no-any-return]
         ttl, labels = self._terms(ttl, tags)
+        if not self._backing.has_begun:
+            steps.run(steps.prepare(self._backing), self._backing)
         while True:
             load, listed = self._local._load(name, 0, None, labels)
             if load.is_mine:
@@ -284,6 +294,8 @@ class TieredCache(Generic[K, V]):
         if value is not _MISSING:
             return value  # type: ignore[no-any-return]
         ttl, labels = self._terms(ttl, tags)
+        if not self._backing.has_begun:
+            await steps.run_async(steps.prepare(self._backing), self._backing)
         task = id(asyncio.current_task())
         while True:
             load, listed = self._local._load(name, task, None, labels)
@@ -447,15 +459,11 @@ class TieredCache(Generic[K, V]):
             return ttl, ()
         return ttl, tuple(dict.fromkeys(map(_tag, (tags,) if isinstance(tags, str) else tags)))
 
-    def _set_here(
-        self, key: K, value: V, ttl: float | None, tags: str | Iterable[str] | None
-    ) -> tuple[bytes, Found]:
-        name = digest(key, name="key")
-        ttl, labels = self._terms(ttl, tags)
+    def _set_here(self, name: bytes, value: V, ttl: float | None, labels: tuple[str, ...]) -> Found:
         # Here first: word of what another process writes after that then removes it.
         self._backing.changed(name)
         self._local.set(name, value, ttl=_shorter(ttl, self._local_ttl), tags=labels)
-        return name, Found(value, ttl, labels)
+        return Found(value, ttl, labels)
 
     def _lands(self, name: bytes, load: _Load, labels: list[str]) -> Callable[[Found], object]:
         def landed(found: Found) -> None:

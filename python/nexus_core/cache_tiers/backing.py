@@ -18,7 +18,8 @@ from nexus_core.cache_tiers.figures import Figures
 from nexus_core.cache_tiers.forks import after_fork
 from nexus_core.cache_tiers.guard import Guard
 from nexus_core.cache_tiers.renewal import Renewal
-from nexus_core.cache_tiers.tier import Acquired, Event, Lease, Stored, Subscription, Tier, TierFailure
+from nexus_core.cache_tiers.steps import Read
+from nexus_core.cache_tiers.tier import Acquired, Event, Lease, Subscription, Tier, TierFailure
 from nexus_core.errors import NotSerializable, UnreadableEntry
 
 __all__ = ["Backing"]
@@ -73,6 +74,7 @@ class Backing:
         self._lock = threading.Lock()
         self._subscription: Subscription | None = None
         self._listens_since = 0.0
+        self._has_begun = False
 
     def _after_fork(self) -> None:
         # Who listened was a thread of the parent.
@@ -81,14 +83,21 @@ class Backing:
         self.guard.after_fork(secrets.token_bytes(16))
         self._drop(None, None)
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether it hears of changes, or it was waited for long enough."""
+        return self._has_begun
+
     # --- on the tier's threads --------------------------------------------------------
 
-    def read(self, key: bytes) -> Stored | None:
+    def read(self, key: bytes) -> Read | None:
         """What the tier has, unless it is not to be believed."""
         self.listen()
         if self.guard.journal.covers(key):
             return None
-        return self.tier.get(key)
+        version = self.version(key)
+        stored = self.tier.get(key)
+        return None if stored is None else Read(version, stored)
 
     def write(
         self, key: bytes, data: bytes, *, ttl: float | None, tags: tuple[str, ...], lease: Lease | None, origin: bytes
@@ -97,10 +106,10 @@ class Backing:
         self.listen()
         return self.tier.set(key, data, ttl=ttl, tags=tags, lease=lease, origin=origin)
 
-    def acquire(self, key: bytes, token: str, tags: tuple[str, ...]) -> Acquired:
-        """Asks the tier for a lease."""
+    def acquire(self, key: bytes, token: str, tags: tuple[str, ...]) -> tuple[tuple[int, int], Acquired]:
+        """Asks the tier for a lease; with the version of what was known before."""
         self.listen()
-        return self.tier.acquire(key, token, self.lease_seconds, tags)
+        return self.version(key), self.tier.acquire(key, token, self.lease_seconds, tags)
 
     def listen(self) -> None:
         """Begins to hear of changes, before anything is kept locally that might change."""
@@ -110,10 +119,13 @@ class Backing:
                     self._subscription = self.tier.subscribe(functools.partial(_hear, weakref.ref(self)))
                     self._listens_since = time.monotonic()
                     weakref.finalize(self, _end, self._subscription).atexit = False
+        if self._has_begun:
+            return
         subscription = self._subscription
         left = self._listens_since + self.tier.timeout / 2 - time.monotonic()
         if subscription is not None and left > 0:
             subscription.wait_ready(left)
+        self._has_begun = True
 
     # --- leases -----------------------------------------------------------------------
 
@@ -121,8 +133,9 @@ class Backing:
         """Ends a lease, without waiting for it."""
         self.guard.post(functools.partial(self.tier.release, lease, origin=self.guard.origin))
 
-    def give_back_late(self, acquired: Acquired) -> None:
+    def give_back_late(self, answer: tuple[tuple[int, int], Acquired]) -> None:
         """Ends a lease that came when nobody waited for it any more."""
+        _, acquired = answer
         if acquired.lease is not None:
             self.tier.release(acquired.lease, origin=self.guard.origin)
 
@@ -189,7 +202,7 @@ class Backing:
         with self._lock:
             if self._closed:
                 return
-            self._closed = True
+            self._closed = self._has_begun = True
             subscription, self._subscription = self._subscription, None
         self.renewal.close()
         self.guard.calls.close(self.guard.patience)

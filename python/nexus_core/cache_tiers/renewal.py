@@ -25,13 +25,13 @@ class Renewal:
         self._leases: dict[str, Lease] = {}
         self._thread: threading.Thread | None = None
         self._wake = threading.Event()
-        self._closed = False
+        self._closed = threading.Event()
 
     def add(self, lease: Lease) -> None:
         """Renews a lease from now on."""
         with self._lock:
             self._leases[lease.token] = lease
-            if self._thread is None and not self._closed:
+            if self._thread is None and not self._closed.is_set():
                 self._thread = threading.Thread(target=self._run, name="nexus-core-leases", daemon=True)
                 self._thread.start()
             self._wake.set()
@@ -43,18 +43,17 @@ class Renewal:
 
     def close(self) -> None:
         """Ends the thread."""
-        self._closed = True
+        self._closed.set()
         self._wake.set()
 
     def _run(self) -> None:
-        pause = threading.Event()
-        while not self._closed:
+        while not self._closed.is_set():
             self._wake.wait()
             self._wake.clear()
             with self._lock:
                 known = set(self._leases)
-            while known and not self._closed:
-                pause.wait(self._interval)
+            while known and not self._closed.is_set():
+                self._closed.wait(self._interval)
                 with self._lock:
                     # What was added meanwhile is young.
                     leases = [lease for token, lease in self._leases.items() if token in known]

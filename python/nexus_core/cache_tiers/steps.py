@@ -13,15 +13,15 @@ import secrets
 import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from nexus_core.cache_tiers.tier import Acquired, Lease, Stored, TierFailure
+from nexus_core.cache_tiers.tier import Lease, Stored, TierFailure
 from nexus_core.errors import NotSerializable, UnreadableEntry
 
 if TYPE_CHECKING:
     from nexus_core.cache_tiers.backing import Backing
 
-__all__ = ["Found", "Steps", "fetch", "obtain", "run", "run_async", "store"]
+__all__ = ["Found", "Read", "Steps", "fetch", "obtain", "prepare", "run", "run_async", "store"]
 
 #: Bytes up to which an entry is opened in the event loop itself; more go to a thread.
 _AT_ONCE = 32 * 1024
@@ -36,6 +36,13 @@ class Found:
     ttl: float | None
     tags: tuple[str, ...]
     version: tuple[int, int] | None = None
+
+
+class Read(NamedTuple):
+    """What the tier had, and the version of what was known before it was asked."""
+
+    version: tuple[int, int]
+    stored: Stored
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,13 +78,18 @@ class _Compute:
 Steps = Generator[_Ask | _Work | _Pause | _Compute, Any, Any]
 
 
+def prepare(backing: Backing) -> Steps:
+    """Begins to hear of changes by others, if that has not begun: what is kept locally before may go when it begins."""
+    if not backing.has_begun:
+        yield _Ask(backing.listen)
+
+
 def fetch(backing: Backing, key: bytes) -> Steps:
     """A key's value in the tier, as `Found`, or ``None``."""
-    version = backing.version(key)
-    stored = yield _Ask(functools.partial(backing.read, key))
+    read = yield _Ask(functools.partial(backing.read, key))
     found = None
-    if isinstance(stored, Stored):
-        found = yield from _opened(backing, key, stored, version)
+    if isinstance(read, Read):
+        found = yield from _opened(backing, key, read)
     backing.figures.count("misses" if found is None else "hits")
     return found
 
@@ -144,16 +156,16 @@ def _wait_for_turn(backing: Backing, key: bytes, tags: tuple[str, ...]) -> Steps
     pause = _FIRST_PAUSE
     waited = False
     while True:
-        version = backing.version(key)
         ask = functools.partial(backing.acquire, key, token, tags)
-        acquired = yield _Ask(ask, writes=True, late=backing.give_back_late)
-        if not isinstance(acquired, Acquired):
+        answer = yield _Ask(ask, writes=True, late=backing.give_back_late)
+        if isinstance(answer, TierFailure):
             return None
+        version, acquired = answer
         if acquired.lease is not None:
             lease: Lease = acquired.lease
             found = None
             if acquired.found is not None and not backing.guard.journal.covers(key):
-                found = yield from _opened(backing, key, acquired.found, version)
+                found = yield from _opened(backing, key, Read(version, acquired.found))
             if found is None:
                 if waited:
                     backing.figures.count("taken_over")
@@ -170,12 +182,11 @@ def _wait_for_turn(backing: Backing, key: bytes, tags: tuple[str, ...]) -> Steps
             return None
         yield _Pause(key, min(pause, left))
         pause = min(pause * 1.5, _LONGEST_PAUSE)
-        version = backing.version(key)
-        stored = yield _Ask(functools.partial(backing.read, key))
-        if isinstance(stored, TierFailure):
+        read = yield _Ask(functools.partial(backing.read, key))
+        if isinstance(read, TierFailure):
             return None
-        if stored is not None:
-            found = yield from _opened(backing, key, stored, version)
+        if read is not None:
+            found = yield from _opened(backing, key, read)
             if found is not None:
                 backing.figures.count("hits")
                 return found
@@ -213,7 +224,8 @@ def _sealed(backing: Backing, key: bytes, found: Found) -> Steps:
         return None
 
 
-def _opened(backing: Backing, key: bytes, stored: Stored, version: tuple[int, int]) -> Steps:
+def _opened(backing: Backing, key: bytes, read: Read) -> Steps:
+    stored = read.stored
     backing.figures.count("bytes_read", len(stored.data))
     began = time.monotonic()
     work = functools.partial(backing.envelope.open, key, stored.data)
@@ -225,7 +237,7 @@ def _opened(backing: Backing, key: bytes, stored: Stored, version: tuple[int, in
     ttl = stored.ttl
     if ttl is not None:
         ttl = max(ttl - (time.monotonic() - began), 0.0)
-    return Found(value, ttl, tags, version)
+    return Found(value, ttl, tags, read.version)
 
 
 def run(steps: Steps, backing: Backing, factory: Callable[[], Any] | None = None) -> Any:
