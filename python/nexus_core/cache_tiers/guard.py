@@ -22,6 +22,8 @@ _log = logging.getLogger("nexus_core.cache_tiers")
 
 #: How many removals are told before the call that they delay.
 _AT_ONCE = 1000
+#: Seconds after which a tier that refused to remove is told again, unless there is more to remove.
+_TELL_AGAIN = 0.5
 
 
 class Guard:
@@ -59,6 +61,7 @@ class Guard:
     def _begin(self) -> None:
         self.calls = Calls(f"nexus-core-{self._name}", self.tier.max_connections, self.tier.interrupt)
         self.breaker = self._make_breaker()
+        self._tell_after = 0.0
         self.write_breaker = self._make_write_breaker()
 
     @property
@@ -118,7 +121,7 @@ class Guard:
         """
         self.journal.add(key=key, tag=tag)
         try:
-            return self.call(functools.partial(self._tell, key), tells=False)
+            return self.call(functools.partial(self.tell, key), tells=False)
         except TierFailure:
             return False
 
@@ -126,7 +129,7 @@ class Guard:
         """As `removal()`, for a task."""
         self.journal.add(key=key, tag=tag)
         try:
-            return await self.acall(functools.partial(self._tell, key), tells=False)
+            return await self.acall(functools.partial(self.tell, key), tells=False)
         except TierFailure:
             return False
 
@@ -149,12 +152,12 @@ class Guard:
     # --- on the tier's threads --------------------------------------------------------
 
     def _work(self, work: Callable[[], T], tells: bool) -> T:
-        if tells and len(self.journal) and self.write_breaker.allow():
-            self._tell(None)
+        if tells and len(self.journal) and time.monotonic() >= self._tell_after:
+            self.tell(None)
         return work()
 
-    def _tell(self, wanted: bytes | None) -> bool:
-        """Tells the tier of the removals; whether the key that is wanted was there."""
+    def tell(self, wanted: bytes | None) -> bool:
+        """Tells the tier of the removals, on one of its threads; whether the key that is wanted was there."""
         everything, keys, tags = self.journal.pending()
         was_there = False
         try:
@@ -170,12 +173,10 @@ class Guard:
                 self.journal.done(number, key=key)
         except TierFailure as failure:
             if failure.concerns == "all":
-                self.write_breaker.abandoned()
                 raise
             # What is not told stays noted, and is not read; the rest goes on.
             self._count(failure)
-        else:
-            self.write_breaker.succeeded()
+            self._tell_after = time.monotonic() + _TELL_AGAIN
         return was_there
 
     # --- how it went ------------------------------------------------------------------

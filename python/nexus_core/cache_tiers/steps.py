@@ -51,6 +51,7 @@ class _Ask:
 
     work: Callable[[], Any]
     writes: bool = False
+    tells: bool = True
     late: Callable[[Any], object] | None = None
 
 
@@ -107,7 +108,8 @@ def store(backing: Backing, found: Found, key: bytes) -> Steps:
     # What was there before must not be taken for the value.
     backing.guard.journal.add(key=key)
     if data is None or kept.concerns != "all":
-        yield _Ask(lambda: None)
+        # Also of a tier that takes no writes: one that is full can remove.
+        yield _Ask(functools.partial(backing.guard.tell, key), tells=False)
 
 
 def obtain(
@@ -265,7 +267,7 @@ def run(steps: Steps, backing: Backing, factory: Callable[[], Any] | None = None
         try:
             if isinstance(step, _Ask):
                 try:
-                    answer = backing.guard.call(step.work, writes=step.writes, late=step.late)
+                    answer = backing.guard.call(step.work, writes=step.writes, tells=step.tells, late=step.late)
                 except TierFailure as failed:
                     answer = failed
             elif isinstance(step, _Work):
@@ -307,7 +309,7 @@ async def run_async(steps: Steps, backing: Backing, factory: Callable[[], Any] |
         try:
             if isinstance(step, _Ask):
                 try:
-                    answer = await backing.guard.acall(step.work, writes=step.writes, late=step.late)
+                    answer = await backing.guard.acall(step.work, writes=step.writes, tells=step.tells, late=step.late)
                 except TierFailure as failed:
                     answer = failed
             elif isinstance(step, _Work):
