@@ -165,6 +165,11 @@ class TieredCache(Generic[K, V]):
         """Seconds that an entry lives; ``None`` for no limit."""
         return self._ttl
 
+    @property
+    def local(self) -> Cache[bytes, V]:
+        """The local cache, by the digests of keys: to be looked at."""
+        return self._local
+
     # --- one key ----------------------------------------------------------------------
 
     def get(self, key: K, default: Any = None) -> Any:
@@ -186,6 +191,15 @@ class TieredCache(Generic[K, V]):
             return value
         found = steps.run(steps.fetch(self._backing, name), self._backing)
         return default if found is None else self._kept(name, found)
+
+    def get_local(self, key: K, default: Any = None) -> Any:
+        """The value of a key that this process has; the tier is not asked.
+
+        Args:
+            key: The key.
+            default: What to return if there is none.
+        """
+        return self._local.get(digest(key, name="key"), default)
 
     async def aget(self, key: K, default: Any = None) -> Any:
         """As `get()`, for tasks."""

@@ -15,7 +15,7 @@ import uuid
 import zoneinfo
 from typing import Any
 
-from nexus_core._core import _measured_copy, _private_copy
+from nexus_core._core import _is_apart, _measured_copy, _private_copy
 from nexus_core._key_reductions import name_of
 
 __all__ = ["NotPrivate", "Snapshot", "is_apart"]
@@ -75,6 +75,23 @@ class Snapshot:
         if shared:
             raise NotPrivate(f"a {_name(shared[0])} in it cannot be copied")
 
+    @classmethod
+    def of_own(cls, value: Any) -> Snapshot:
+        """A snapshot of what nobody else can reach already.
+
+        Args:
+            value: The value.
+        """
+        self = cls.__new__(cls)
+        measured = _measured_copy(value)
+        self._held, self._is_plain = value, measured is not None
+        self.size = sum(map(_bytes_of, _parts_that_change(value).values())) if measured is None else measured[1]
+        return self
+
+    def is_apart(self) -> bool:
+        """Whether nothing that can be changed is in two places of it."""
+        return is_apart(self._held)
+
     @property
     def held(self) -> Any:
         """What is kept: to be looked at, never to be changed or handed out."""
@@ -133,6 +150,9 @@ def is_apart(value: Any) -> bool:
     Args:
         value: The value.
     """
+    known = _is_apart(value)
+    if known is not None:
+        return known
     met: dict[int, Any] = {}
     waiting = [value]
     steps = 0
