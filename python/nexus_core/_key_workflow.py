@@ -12,7 +12,7 @@ from nexus_core._key_reductions import Reduction
 __all__ = ["WorkflowReduction", "is_workflow", "parts_of", "versions"]
 
 #: What says nothing about the results.
-_NOT_IN_METADATA = frozenset({"author", "created_at", "description", "name"})
+_NOT_IN_METADATA = frozenset({"author", "cacheable_nodes", "created_at", "description", "name"})
 
 #: What every node of Kailash's holds for its own purposes.
 _NOT_IN_NODES = frozenset(

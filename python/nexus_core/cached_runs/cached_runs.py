@@ -18,6 +18,7 @@ __all__ = ["CachedRuns", "ReadyRun", "as_result_cache"]
 #: What a run needs to be computed: called with its own copy of the inputs.
 Compute = Callable[[dict[str, Any]], Any]
 
+_FAILED = "the run failed"
 _NOT_CACHEABLE = "the workflow does not say that it may be cached"
 
 
@@ -188,14 +189,18 @@ class CachedRuns:
             refresh: Whether they are computed anew in any case.
             alone: Whether the caller has limits of its own.
         """
-        handed = self.cache.get_or_compute(
-            run.key,
-            run.policy,
-            lambda: compute(run.inputs),
-            refresh=refresh,
-            alone=alone or is_nested(),
-            why_not=run.why_not,
-        )
+        try:
+            handed = self.cache.get_or_compute(
+                run.key,
+                run.policy,
+                lambda: compute(run.inputs),
+                refresh=refresh,
+                alone=alone or is_nested(),
+                why_not=run.why_not,
+            )
+        except Exception:
+            self._note_failure(run.key)
+            raise
         self.note(handed, run.key)
         return handed
 
@@ -203,16 +208,24 @@ class CachedRuns:
         self, run: ReadyRun, compute: Callable[[dict[str, Any]], Awaitable[Any]], *, refresh: bool, alone: bool
     ) -> Handed:
         """As :meth:`run`, for a task."""
-        handed = await self.cache.aget_or_compute(
-            run.key,
-            run.policy,
-            lambda: compute(run.inputs),
-            refresh=refresh,
-            alone=alone or is_nested(),
-            why_not=run.why_not,
-        )
+        try:
+            handed = await self.cache.aget_or_compute(
+                run.key,
+                run.policy,
+                lambda: compute(run.inputs),
+                refresh=refresh,
+                alone=alone or is_nested(),
+                why_not=run.why_not,
+            )
+        except Exception:
+            self._note_failure(run.key)
+            raise
         self.note(handed, run.key)
         return handed
+
+    def _note_failure(self, key: bytes) -> None:
+        self.cache.runs.add("miss", _FAILED)
+        note_outcome("miss", _FAILED, None, key)
 
     def note(self, handed: Handed, key: bytes) -> None:
         """Counts how a run was answered, and remembers it for the caller."""

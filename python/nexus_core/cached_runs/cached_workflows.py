@@ -126,6 +126,9 @@ class WorkflowKeys:
             self._digest = WatchedDigest(workflow)
         except NotKeyable as refused:
             raise NotCached(f"the workflow holds a {refused.type_name}, which has no key", str(refused)) from refused
+        except Exception as strange:
+            # Of something that it holds, whose own code was asked.
+            raise NotCached("the workflow cannot be read", f"the workflow cannot be read: {strange!r}") from strange
         registry = options.registry if plan.needs_loop else b""
         self._prefix = digest(("nexus_core run", self._digest.digest, options.digest, registry))
         self._options = options
@@ -149,7 +152,11 @@ class WorkflowKeys:
         """Whether a workflow is now, after a run, what it was when these were made."""
         if self._digest.is_watched:
             return self._digest.is_current()
-        return WatchedDigest(workflow).digest == self._digest.digest
+        try:
+            return WatchedDigest(workflow).digest == self._digest.digest
+        except Exception:
+            # It had a key before.
+            return False
 
     def key(self, inputs: Mapping[str, Any]) -> bytes:
         """The key of a run.
@@ -168,6 +175,10 @@ class WorkflowKeys:
                 key = cast(bytes, _run_key(self._prefix, inputs, "inputs", reduction, True))
         except NotKeyable as refused:
             raise NotCached(f"the inputs hold a {refused.type_name}, which has no key", str(refused)) from refused
+        except NotCached:
+            raise
+        except Exception as strange:
+            raise NotCached("the inputs cannot be read", f"the inputs cannot be read: {strange!r}") from strange
         if self._vary is None:
             return key
         try:

@@ -15,10 +15,9 @@ from kailash.nodes.base import Node
 from kailash.nodes.base_async import AsyncNode
 from kailash.workflow.credentials import get_credential_store
 
-from nexus_core._core import _digest, _NodeCaching, _NodeFlights
+from nexus_core._core import WorkflowPlan, _digest, _NodeCaching, _NodeFlights
 from nexus_core._key_reductions import reduction
 from nexus_core._key_workflow import WorkflowReduction, versions
-from nexus_core.cache import Cache
 from nexus_core.cached_runs import result_cache
 from nexus_core.cached_runs.nodes_asked import Asked, now_asked
 from nexus_core.cached_runs.policies import CachePolicy
@@ -52,12 +51,12 @@ _flights_lock = threading.Lock()
 class Plan(Protocol):
     """What is needed of a compiled workflow."""
 
+    plan: WorkflowPlan
     node_ids: tuple[str, ...]
     instances: tuple[Any, ...]
     explanations: tuple[Any, ...]
     cycles: Any
     cacheable_nodes: dict[str, Any]
-    cached_nodes: Any
 
 
 def what_nodes_say(workflow: Any, node_ids: tuple[str, ...]) -> dict[str, Any]:
@@ -283,7 +282,7 @@ class _Keeper:
 
     def __init__(self, nodes: CachedNodes, cache: ResultCache, refreshes: bool) -> None:
         self.store = cache._store
-        self.is_near = isinstance(cache._store, Cache)
+        self.is_near = not cache._is_tiered
         self.refreshes = refreshes
         with _flights_lock:
             self.flights = _flights.setdefault(cache, _NodeFlights())
@@ -312,11 +311,8 @@ def cached_nodes(cache: ResultCache, workflow: Any, plan: Plan) -> CachedNodes |
     """
     if not (cache._nodes or plan.cacheable_nodes):
         return None
-    known = plan.cached_nodes
-    if known is None:
-        known = plan.cached_nodes = weakref.WeakKeyDictionary()
-    name = workflow.name
-    entry: tuple[Any, CachedNodes | None] | None = known.get(cache)
+    known, name = cache._nodes_of_plans, workflow.name
+    entry: tuple[Any, CachedNodes | None] | None = known.get(plan.plan)
     if entry is None or entry[0] != name:
         policies = {}
         said = plan.cacheable_nodes
@@ -325,7 +321,7 @@ def cached_nodes(cache: ResultCache, workflow: Any, plan: Plan) -> CachedNodes |
             policy = cache.policy_of_node(node_id, name, listed.get(node_id, said.get(node_id)))
             if policy is not None:
                 policies[place] = policy
-        entry = known[cache] = (name, CachedNodes(cache, plan, policies) if policies else None)
+        entry = known[plan.plan] = (name, CachedNodes(cache, plan, policies) if policies else None)
     return entry[1]
 
 

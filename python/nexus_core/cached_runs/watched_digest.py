@@ -150,7 +150,8 @@ class _Walk:
             return
         reduced = self._reduce(value)
         if isinstance(reduced, str):
-            # It has no key, as the digest will say.
+            # It has no key, as the digest will say; or one of its content, such as an array.
+            self._is_watchable = False
             return
         kind, attributes = reduced
         if kind in ("installed function", "installed class", "logger", "type", "ufunc", "builtin"):

@@ -251,10 +251,8 @@ impl WorkflowProgram {
                 }
             }
         }
-        if site == Site::Loop && !nodes.keeper.is_near {
-            return Ok(Way::Decline);
-        }
-        if !refreshes && let Found::Output(output) = nodes.find(key)? {
+        let at_once = site == Site::Loop;
+        if !refreshes && let Found::Output(output) = nodes.find(key, at_once)? {
             nodes.count(py, "hit", None)?;
             return Ok(Way::Output(output));
         }
@@ -272,7 +270,7 @@ impl WorkflowProgram {
         match NodeFlights::board(flights, key_bytes) {
             Seat::Pilot(pilot) => {
                 // Somebody may have landed between the look and the seat.
-                if let Found::Output(output) = nodes.find(key)? {
+                if let Found::Output(output) = nodes.find(key, false)? {
                     nodes.count(py, "hit", None)?;
                     return Ok(Way::Output(output));
                 }

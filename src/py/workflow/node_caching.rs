@@ -16,10 +16,10 @@ use super::variables::variable_value;
 /// What Python keeps nodes' outputs with.
 #[derive(FromPyObject)]
 pub(super) struct Keeper {
-    /// `get(key)` for what is kept, or `None`.
+    /// `get(key)` for what is kept, or `None`; `get_local(key)` where it is not near.
     store: Py<PyAny>,
     /// Whether the store answers at once.
-    pub(super) is_near: bool,
+    is_near: bool,
     /// Whether nodes run although their outputs may be there.
     pub(super) refreshes: bool,
     pub(super) flights: Py<NodeFlights>,
@@ -202,11 +202,21 @@ impl NodeCaching {
         count.invoke((status, reason)).map(|_| ())
     }
 
-    /// Looks for what is kept under a key.
-    pub(super) fn find<'py>(&self, key: &Bound<'py, PyBytes>) -> PyResult<Found<'py>> {
+    /// Looks for what is kept under a key; `at_once`: without waiting for what lies further
+    /// off than this process.
+    pub(super) fn find<'py>(
+        &self,
+        key: &Bound<'py, PyBytes>,
+        at_once: bool,
+    ) -> PyResult<Found<'py>> {
         let py = key.py();
         let store = self.keeper.store.bind(py);
-        let kept = store.ask(intern!(py, "get"), (key,))?;
+        let method = if at_once && !self.keeper.is_near {
+            intern!(py, "get_local")
+        } else {
+            intern!(py, "get")
+        };
+        let kept = store.ask(method, (key,))?;
         if kept.is_none() {
             return Ok(Found::Nothing);
         }
