@@ -16,8 +16,8 @@ from kailash.sdk_exceptions import SoftTimeLimitExceeded
 from kailash.workflow.graph import Workflow
 
 from durable.support import RecordingStore
-from nexus_core.cached_runs import ResultCache
 from nexus_core.cache_tiers import SQLiteTier
+from nexus_core.cached_runs import ResultCache
 from nexus_core.runtime import AsyncLocalRuntime, LocalRuntime
 
 from .support import AsyncTraced, Kind, Traced, both, code_workflow, count, node_workflow, on_loop, runs_on
