@@ -171,6 +171,11 @@ class ResultCache:
         return ttl
 
     @property
+    def is_tiered(self) -> bool:
+        """Whether there is a tier behind the results of this process."""
+        return self._is_tiered
+
+    @property
     def store(self) -> Any:
         """What the results are kept in."""
         return self._store

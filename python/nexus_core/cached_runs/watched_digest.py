@@ -71,6 +71,11 @@ class WatchedDigest:
         return self._watch is not None and self._watch.is_current()
 
     @property
+    def watch(self) -> DigestWatch | None:
+        """What notices changes; ``None`` if nothing can."""
+        return self._watch
+
+    @property
     def is_watched(self) -> bool:
         """Whether changes are noticed; otherwise it has to be made anew for every run."""
         return self._watch is not None

@@ -259,7 +259,7 @@ impl ShortWay {
 }
 
 /// Whether a context variable is `None`, or has no value, in the calling context.
-fn is_unset(variable: &Bound<'_, PyAny>) -> PyResult<bool> {
+pub(super) fn is_unset(variable: &Bound<'_, PyAny>) -> PyResult<bool> {
     let py = variable.py();
     let mut value = ptr::null_mut();
     // SAFETY: attached; anything but a context variable is refused with an exception; a
