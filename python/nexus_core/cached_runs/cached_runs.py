@@ -315,8 +315,4 @@ def as_result_cache(given: Any) -> ResultCache:
         return inner
     if isinstance(given, Cache) or (hasattr(given, "aget_or_set") and hasattr(given, "invalidate_tag")):
         return ResultCache(store=given)
-    raise TypeError(
-        f"cache must be True, a ResultCache, an IntelligentCache, a Cache or a TieredCache, got {given!r}"
-    )
-
-
+    raise TypeError(f"cache must be True, a ResultCache, an IntelligentCache, a Cache or a TieredCache, got {given!r}")

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["CachePolicy", "MIB", "as_policy"]
+__all__ = ["MIB", "CachePolicy", "as_policy"]
 
 MIB = 1024 * 1024
 
@@ -55,10 +55,8 @@ class CachePolicy:
                 raise TypeError(f"max_bytes must be an integer or None, got {size!r}")
             if size < 0:
                 raise ValueError(f"max_bytes must be at least 0, got {size!r}")
-        if isinstance(self.tags, str):
-            object.__setattr__(self, "tags", (self.tags,))
-        else:
-            object.__setattr__(self, "tags", tuple(self.tags))
+        given: object = self.tags
+        object.__setattr__(self, "tags", (given,) if isinstance(given, str) else tuple(self.tags))
         for tag in self.tags:
             if not isinstance(tag, str):
                 raise TypeError(f"tags must be strings, got {tag!r}")

@@ -192,4 +192,3 @@ def _tell(workflow: Any, began: float) -> None:
     bridge = get_metrics_bridge()
     if metrics_are_read(bridge):
         bridge.record_workflow_execution(workflow.name or "", time.perf_counter() - began, success=True)
-

@@ -11,7 +11,14 @@ from nexus_core._core import MethodWatch
 from nexus_core.runtime import stock
 from nexus_core.runtime.known_sources import LOCAL_RUNTIME, reasons_not_known
 
-__all__ = ["MethodGuard", "metrics_are_read", "notes_on_delegation", "reasons_to_delegate", "stands_in", "watch_of_methods"]
+__all__ = [
+    "MethodGuard",
+    "metrics_are_read",
+    "notes_on_delegation",
+    "reasons_to_delegate",
+    "stands_in",
+    "watch_of_methods",
+]
 
 
 #: Classes of runtimes that are remembered.
