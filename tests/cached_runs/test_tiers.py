@@ -19,7 +19,7 @@ import nexus_core
 from nexus_core import CachePolicy, ResultCache, TieredCache
 from nexus_core.cache_tiers import RedisTier, SQLiteTier, Tier
 from nexus_core.cache_tiers.encoding import decode, encode
-from nexus_core.cached_runs.result_cache import Kept
+from nexus_core.cached_runs.kept import Kept
 from nexus_core.cached_runs.snapshots import Snapshot
 from nexus_core.errors import NotSerializable
 from servers.redis import RedisServer

@@ -31,6 +31,7 @@ class CachePolicy:
         ValueError: If a time or a size is negative or not a number.
 
     Example:
+        >>> from nexus_core import CachePolicy
         >>> CachePolicy(ttl=60, tags=("prices",)).ttl
         60
         >>> CachePolicy(ttl=-1)
@@ -68,6 +69,7 @@ class CachePolicy:
         """The performance guide's: over two seconds always, under 10 MiB otherwise.
 
         Example:
+            >>> from nexus_core import CachePolicy
             >>> CachePolicy.heuristic().always_seconds
             2.0
         """
@@ -81,6 +83,7 @@ class CachePolicy:
             size: Bytes that it takes in memory.
 
         Example:
+            >>> from nexus_core import CachePolicy
             >>> CachePolicy(min_seconds=1).why_not_kept(0.5, 100)
             'it took less than min_seconds'
         """
