@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from nexus_core.performance_best_practices import PerformanceBestPractices
     from nexus_core.resource_pool_manager import ResourcePoolManager
     from nexus_core.thread_pool import ThreadPool
+    from nexus_core.tiered_cache import TieredCache
 
 __all__ = [
     "Cache",
@@ -57,6 +58,7 @@ __all__ = [
     "ResultCache",
     "TaskGraph",
     "ThreadPool",
+    "TieredCache",
     "__version__",
     "attach",
     "cached",
@@ -84,6 +86,7 @@ _LATER = {
     "ResourcePoolManager": "nexus_core.resource_pool_manager",
     "ResultCache": "nexus_core.cached_runs",
     "ThreadPool": "nexus_core.thread_pool",
+    "TieredCache": "nexus_core.tiered_cache",
     "attach": "nexus_core.nexus_app",
     "cached": "nexus_core.cached_functions",
     "detach": "nexus_core.nexus_app",

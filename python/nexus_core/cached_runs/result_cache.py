@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextvars import ContextVar
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 from kailash.sdk_exceptions import HardTimeLimitExceeded, SoftTimeLimitExceeded, WorkflowCancelledError
 
 from nexus_core.cache import Cache
+from nexus_core.cached_runs.kept import Kept, own_store
 from nexus_core.cached_runs.outcomes import Status
 from nexus_core.cached_runs.policies import CachePolicy, as_policy
 from nexus_core.cached_runs.snapshots import NotPrivate, Snapshot
 from nexus_core.cached_runs.tallies import Tally
 from nexus_core.errors import RecursiveLoad
+from nexus_core.keys import digest
+
+if TYPE_CHECKING:
+    from nexus_core.cache_tiers import Tier
 
 __all__ = ["Handed", "Kept", "ResultCache", "is_nested"]
 
@@ -48,27 +54,6 @@ class Handed(NamedTuple):
     status: Status
     not_kept: str | None = None
     age: float | None = None
-
-
-class Kept:
-    """A result that is kept.
-
-    Args:
-        snapshot: What is kept of it.
-        seconds: What it took to compute.
-        made_at: When, in seconds since the epoch.
-    """
-
-    __slots__ = ("made_at", "seconds", "snapshot")
-
-    def __init__(self, snapshot: Snapshot, seconds: float, made_at: float) -> None:
-        self.snapshot = snapshot
-        self.seconds = seconds
-        self.made_at = made_at
-
-    def age(self) -> float:
-        """Seconds since it was computed."""
-        return max(time.time() - self.made_at, 0.0)
 
 
 class _Computed(NamedTuple):
@@ -104,7 +89,11 @@ class ResultCache:
         max_bytes: How much they take together; ``None`` for no limit. With both limits, a
             result counts as ``max_bytes / maxsize`` at least.
         ttl: Seconds that a result is kept; ``None`` for no limit.
-        store: A ``Cache`` to keep results in, with its own limits, instead of one with these.
+        tier: What several processes share, or what outlives them, behind the local cache: a
+            ``RedisTier`` or ``SQLiteTier``. What cannot be written to it stays local.
+        secret: Authenticates what is in the tier, as for ``TieredCache``.
+        store: A ``Cache`` or ``TieredCache`` to keep results in, with its own limits, instead
+            of one with these.
         name: The cache's name in statistics, metrics and errors.
 
     Raises:
@@ -112,6 +101,7 @@ class ResultCache:
         ValueError: If a size or a time is negative.
 
     Example:
+        >>> from nexus_core import CachePolicy, ResultCache
         >>> cache = ResultCache(workflows={"prices": CachePolicy(ttl=60)})
         >>> cache.policy_of_workflow(["prices"]).ttl
         60
@@ -126,20 +116,32 @@ class ResultCache:
         maxsize: int | None = 1000,
         max_bytes: int | None = None,
         ttl: float | None = 86400,
+        tier: Tier | None = None,
+        secret: bytes | Sequence[bytes] | None = None,
         store: Any = None,
         name: str | None = None,
     ) -> None:
         self._workflows = _policies("workflows", workflows)
         self._nodes = _policies("nodes", nodes)
         self._heuristics = heuristics
+        self._owns_store = store is None
         if store is None:
-            store = _own_store(maxsize, max_bytes, ttl, name or f"results-{next(_numbers)}")
-        #: By key; a ``Cache``, or what has its methods.
+            store = own_store(maxsize, max_bytes, ttl, name or f"results-{next(_numbers)}", tier, secret)
+        #: By key; a ``Cache``, or a ``TieredCache`` with one in front of its tier.
         self._store: Any = store
+        self._is_tiered = not isinstance(store, Cache)
+        self._local: Cache[Any, Kept] = store.local if self._is_tiered else store
+        if self._is_tiered:
+            from nexus_core.cached_runs.kept_encoding import teach
+
+            teach()
         #: How runs of whole workflows were answered.
         self.runs = Tally()
         #: How single nodes were.
         self.node_runs = Tally()
+        #: What is known of the nodes of plans. Not kept by the plans, which live longer than
+        #: many a cache.
+        self._nodes_of_plans: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
 
     @property
     def name(self) -> str:
@@ -154,6 +156,11 @@ class ResultCache:
         return ttl
 
     @property
+    def is_tiered(self) -> bool:
+        """Whether there is a tier behind the results of this process."""
+        return self._is_tiered
+
+    @property
     def store(self) -> Any:
         """What the results are kept in."""
         return self._store
@@ -165,22 +172,26 @@ class ResultCache:
             ``{"name", "entries", "bytes", "evicted", "expired", "runs", "nodes"}``; ``bytes`` is
             what the results take, about, and ``runs`` and ``nodes`` have the counts of ``hits``,
             ``misses``, ``waited`` and ``refreshed``, and those of ``bypassed`` and ``not_kept`` by
-            reason.
+            reason. With a tier its figures are there under ``"tier"``.
 
         Example:
+            >>> from nexus_core import ResultCache
             >>> ResultCache().statistics()["runs"]["hits"]
             0
         """
-        kept = self._store.statistics()
-        return {
+        kept = self._local.statistics()
+        statistics: dict[str, Any] = {
             "name": self.name,
             "entries": kept.entries,
-            "bytes": sum(entry.snapshot.size for entry in self._store.values() if isinstance(entry, Kept)),
+            "bytes": sum(entry.snapshot.size for entry in self._local.values() if isinstance(entry, Kept)),
             "evicted": kept.evicted,
             "expired": kept.expired,
             "runs": self.runs.as_dict(),
             "nodes": self.node_runs.as_dict(),
         }
+        if self._is_tiered:
+            statistics["tier"] = self._store.statistics().as_dict()
+        return statistics
 
     # --- policies -------------------------------------------------------------------------
 
@@ -193,6 +204,11 @@ class ResultCache:
 
         Raises:
             TypeError: If what it says is no policy.
+
+        Example:
+            >>> from nexus_core import ResultCache
+            >>> ResultCache(heuristics=True).policy_of_workflow(['any']).always_seconds
+            2.0
         """
         for name in names:
             if name in self._workflows:
@@ -211,6 +227,11 @@ class ResultCache:
 
         Raises:
             TypeError: If what it says is no policy.
+
+        Example:
+            >>> from nexus_core import ResultCache
+            >>> ResultCache(nodes={'prices/load': True}).policy_of_node('load', 'prices') is None
+            False
         """
         for label in (f"{workflow}/{node_id}", node_id):
             if label in self._nodes:
@@ -220,12 +241,18 @@ class ResultCache:
     # --- results --------------------------------------------------------------------------
 
     def look(self, key: bytes) -> Handed | None:
-        """The result under a key, if it is there.
+        """The result under a key, if it is there in this process; never waits for a tier.
 
         Args:
             key: 32 bytes.
+
+        Example:
+            >>> from nexus_core import ResultCache
+            >>> ResultCache().look(b'k' * 32) is None
+            True
         """
-        return self._found(key, "hit", self._store.get(key))
+        kept = self._store.get_local(key) if self._is_tiered else self._store.get(key)
+        return None if kept is None else self._found(key, "hit", kept)
 
     def get_or_compute(
         self,
@@ -250,11 +277,24 @@ class ResultCache:
 
         Returns:
             The caller's own copy, or what ``compute`` returned.
+
+        Example:
+            >>> from nexus_core import CachePolicy, ResultCache
+            >>> cache = ResultCache()
+            >>> for _ in range(2):
+            ...     handed = cache.get_or_compute(b'k' * 32, CachePolicy(), lambda: {'rows': [1]})
+            ...     print(handed.status, handed.value)
+            miss {'rows': [1]}
+            hit {'rows': [1]}
         """
         if not refresh and (found := self.look(key)) is not None:
             return found
-        if refresh or alone:
+        if refresh:
             return self._put(key, policy, self._computed(policy, compute, why_not), refresh)
+        if alone:
+            found = self._found(key, "hit", self._store.get(key)) if self._is_tiered else None
+            return found or self._put(key, policy, self._computed(policy, compute, why_not), refresh)
+        began = time.time()
         mine: _Computed | None = None
 
         def factory() -> Kept:
@@ -277,7 +317,7 @@ class ResultCache:
             kept = None
         if mine is not None:
             return Handed(mine.value, "miss", mine.not_kept)
-        found = self._found(key, "waited", kept)
+        found = self._found(key, _how(kept, began), kept)
         return found or self._put(key, policy, self._computed(policy, compute, why_not), refresh)
 
     async def aget_or_compute(
@@ -299,11 +339,24 @@ class ResultCache:
             refresh: See there.
             alone: See there.
             why_not: See there.
+
+        Example:
+            >>> import asyncio
+            >>> from nexus_core import CachePolicy, ResultCache
+            >>> cache = ResultCache()
+            >>> async def compute():
+            ...     return {'rows': [1]}
+            >>> asyncio.run(cache.aget_or_compute(b'k' * 32, CachePolicy(), compute)).value
+            {'rows': [1]}
         """
         if not refresh and (found := self.look(key)) is not None:
             return found
-        if refresh or alone:
-            return self._put(key, policy, await self._acomputed(policy, compute, why_not), refresh)
+        if refresh:
+            return await self._aput(key, policy, await self._acomputed(policy, compute, why_not), refresh)
+        if alone:
+            found = self._found(key, "hit", await self._store.aget(key)) if self._is_tiered else None
+            return found or await self._aput(key, policy, await self._acomputed(policy, compute, why_not), refresh)
+        began = time.time()
         mine: _Computed | None = None
 
         async def factory() -> Kept:
@@ -326,8 +379,8 @@ class ResultCache:
             kept = None
         if mine is not None:
             return Handed(mine.value, "miss", mine.not_kept)
-        found = self._found(key, "waited", kept)
-        return found or self._put(key, policy, await self._acomputed(policy, compute, why_not), refresh)
+        found = self._found(key, _how(kept, began), kept)
+        return found or await self._aput(key, policy, await self._acomputed(policy, compute, why_not), refresh)
 
     def _found(self, key: bytes, status: Status, kept: Kept | None) -> Handed | None:
         if kept is None:
@@ -335,8 +388,9 @@ class ResultCache:
         try:
             value = kept.snapshot.hand_out()
         except NotPrivate:
-            # It was copied once; what its objects' own code does has changed since.
-            self._store.pop(key, None)
+            # It was copied once; what its objects' own code does has changed since. What has
+            # such objects is in no tier.
+            self._local.pop(digest(key) if self._is_tiered else key, None)
             return None
         return Handed(value, status, None, kept.age())
 
@@ -381,38 +435,69 @@ class ResultCache:
             self._store.set(key, computed.kept, ttl=policy.ttl, tags=policy.tags or None)
         elif refresh:
             # What was there is known to be out of date.
-            self._store.pop(key, None)
+            self._store.invalidate(key)
+        return Handed(computed.value, "refresh" if refresh else "miss", computed.not_kept)
+
+    async def _aput(self, key: bytes, policy: CachePolicy, computed: _Computed, refresh: bool) -> Handed:
+        if not self._is_tiered:
+            return self._put(key, policy, computed, refresh)
+        if computed.kept is not None and computed.not_kept is None:
+            await self._store.aset(key, computed.kept, ttl=policy.ttl, tags=policy.tags or None)
+        elif refresh:
+            await self._store.ainvalidate(key)
         return Handed(computed.value, "refresh" if refresh else "miss", computed.not_kept)
 
     # --- removal --------------------------------------------------------------------------
 
     def invalidate_tag(self, tag: str) -> int:
-        """Forgets the results whose policy has a tag; returns how many.
+        """Forgets the results whose policy has a tag, in the tier too.
 
         Args:
             tag: The tag.
+
+        Returns:
+            How many there were in this process.
+
+        Example:
+            >>> from nexus_core import ResultCache
+            >>> ResultCache().invalidate_tag('prices')
+            0
         """
-        return self._store.invalidate_tag(tag)
+        count: int = self._store.invalidate_tag(tag)
+        return count
 
     def clear(self) -> None:
-        """Forgets all results."""
+        """Forgets all results, in the tier too.
+
+        Example:
+            >>> from nexus_core import ResultCache
+            >>> ResultCache().clear()
+        """
         self._store.clear()
 
+    def close(self) -> None:
+        """Closes the tier that the cache was made with; results of this process stay.
+
+        Example:
+            >>> from nexus_core import ResultCache
+            >>> ResultCache().close()
+        """
+        if self._owns_store and self._is_tiered:
+            self._store.close()
+
+    def __enter__(self) -> ResultCache:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     def __len__(self) -> int:
-        return len(self._store)
+        return len(self._local)
 
 
-def _own_store(maxsize: int | None, max_bytes: int | None, ttl: float | None, name: str) -> Cache[bytes, Kept]:
-    if max_bytes is None:
-        return Cache(maxsize, ttl, name=name)
-    if isinstance(max_bytes, bool) or not isinstance(max_bytes, int):
-        raise TypeError(f"max_bytes must be an integer or None, got {max_bytes!r}")
-    if max_bytes < 0:
-        raise ValueError(f"max_bytes must be at least 0, got {max_bytes!r}")
-    # Checked as a limit of its own is, since it is none of the store's.
-    Cache(maxsize, name=name)
-    least = -(-max_bytes // maxsize) if maxsize else max_bytes + 1 if maxsize == 0 else 0
-    return Cache(max_bytes, ttl, weigher=lambda _key, kept: max(kept.snapshot.size, least), name=name)
+def _how(kept: Kept | None, began: float) -> Status:
+    """How a result was found that a caller has not computed: it was there when that one came, or not yet."""
+    return "hit" if kept is not None and kept.made_at < began else "waited"
 
 
 def _policies(name: str, given: Mapping[str, CachePolicy | bool] | None) -> dict[str, CachePolicy | None]:

@@ -12,7 +12,7 @@ from kailash.workflow.credentials import get_credential_store
 from nexus_core._core import DigestWatch
 from nexus_core.keys import digest
 
-__all__ = ["RuntimeOptions", "why_not_this_runtime"]
+__all__ = ["RuntimeOptions", "mark_of", "why_not_this_runtime"]
 
 #: Options that can change what a run comes to.
 _IN_KEY = (
@@ -38,6 +38,13 @@ _DECISIVE = (
     "_tracing",
     "cyclic_executor",
     "resource_registry",
+    "enable_security",
+    "enable_audit",
+    "enable_resource_limits",
+    "enable_monitoring",
+    "_audit_generator",
+    "_trust_verification_mode",
+    "_trust_context",
 )
 
 _WATCHED = [*_IN_KEY, *_DECISIVE]
@@ -68,7 +75,12 @@ class RuntimeOptions:
             ("nexus_core run options", _kind(runtime), {name: own.get(name) for name in _IN_KEY}),
             name="the runtime's options",
         )
-        self.registry = _mark(own.get("resource_registry"))
+        self.registry = mark_of(own.get("resource_registry"))
+
+    @property
+    def watch(self) -> DigestWatch:
+        """What notices changes of them."""
+        return self._watch
 
     def is_current(self) -> bool:
         """Whether none of them has been set since."""
@@ -111,8 +123,12 @@ def _kind(runtime: Any) -> str:
     return f"{type(runtime).__module__}:{type(runtime).__qualname__}"
 
 
-def _mark(registry: Any) -> bytes:
-    """Stands for one registry of resources, and is never that of another one."""
+def mark_of(registry: Any) -> bytes:
+    """Stands for one registry of resources, and is never that of another one.
+
+    Args:
+        registry: The registry, or ``None``.
+    """
     if registry is None:
         return b""
     with _marking:

@@ -17,8 +17,9 @@ from kailash.sdk_exceptions import HardTimeLimitExceeded, SoftTimeLimitExceeded,
 from kailash.workflow.credentials import get_credential_store
 
 from nexus_core._core import Places, RunOptions, _collection
+from nexus_core.cached_runs.nodes import notes_on_cached_nodes
 from nexus_core.runtime import stock
-from nexus_core.runtime.async_delegation import LOST, reasons_to_delegate
+from nexus_core.runtime.async_delegation import LOST, reasons_to_delegate, watch_of_methods
 from nexus_core.runtime.async_host import Follower, raised_by_stock
 from nexus_core.runtime.async_pruned_run import AsyncPrunedRun
 from nexus_core.runtime.async_run import AsyncRun
@@ -148,9 +149,11 @@ class AsyncLocalRuntime(stock.StockAsyncLocalRuntime, LocalRuntime):
         if isinstance(pruned, tuple):
             reasons.extend(pruned)
         if reasons:
-            return Explanation(False, tuple(reasons), plan.explanations, LOST)
+            notes = (*LOST, *notes_on_cached_nodes(self, workflow, plan, delegated=True))
+            return Explanation(False, tuple(reasons), plan.explanations, notes)
         if pruned is not None and not isinstance(pruned, tuple):
-            return Explanation(True, (), pruned.explanations, (PRUNING_NOTE,))
+            notes = (PRUNING_NOTE, *notes_on_cached_nodes(self, workflow, pruned))
+            return Explanation(True, (), pruned.explanations, notes)
         if plan.needs_loop:
             where = "asynchronous nodes are awaited on the loop, the others run on worker threads"
         elif self.run_short_on_loop and plan.fits_on_loop and plan.plan.is_short():
@@ -159,13 +162,14 @@ class AsyncLocalRuntime(stock.StockAsyncLocalRuntime, LocalRuntime):
             where = "it runs on worker threads; a run has taken long, so none will be taken for short"
         else:
             where = "it runs on worker threads"
-        notes = [where]
+        more = [where]
         if plan.one_pass:
-            notes.append("it has cycles, of which one pass is made, as by Kailash's AsyncLocalRuntime")
-        notes.extend(how_it_is_durable(self))
+            more.append("it has cycles, of which one pass is made, as by Kailash's AsyncLocalRuntime")
+        more.extend(how_it_is_durable(self))
         if self._cached_runs is not None:
-            notes.append(self._cached_runs.explain(self, workflow))
-        return Explanation(not reasons, tuple(reasons), plan.explanations, tuple(notes))
+            more.append(self._cached_runs.explain(self, workflow))
+        more.extend(notes_on_cached_nodes(self, workflow, plan))
+        return Explanation(not reasons, tuple(reasons), plan.explanations, tuple(more))
 
     def engine_statistics(self) -> dict[str, Any]:
         """How many runs were native, and why others were delegated.
@@ -235,6 +239,15 @@ class AsyncLocalRuntime(stock.StockAsyncLocalRuntime, LocalRuntime):
             DelegationError: If the runtime is strict and Kailash would have to run this.
         """
         if self._cached_runs is not None and cache is not UNCACHED:
+            if context is None and idempotency_key is None and not refresh and cache is None:
+                _validate_limits(soft_time_limit, time_limit)
+                if self._short_way.on_loop >= LONGEST_ON_LOOP:
+                    inputs = await self._others_turn(inputs)
+                began = time.perf_counter()
+                found = self._cached_runs.attempt(self, workflow, inputs)
+                if found is not None:
+                    self._short_way.on_loop += time.perf_counter() - began
+                    return found
             return await self._execute_cached(
                 workflow, inputs, context, idempotency_key, force_resume_with_drift, soft_time_limit, time_limit,
                 refresh, cache,
@@ -242,11 +255,7 @@ class AsyncLocalRuntime(stock.StockAsyncLocalRuntime, LocalRuntime):
         if context is None and idempotency_key is None and soft_time_limit is None and time_limit is None:
             short = self._short_way
             if short.on_loop >= LONGEST_ON_LOOP:
-                # Short runs in a row have kept the loop for long. The caller may change what
-                # it gave as soon as anybody else has a turn.
-                short.on_loop = 0.0
-                inputs = dict(inputs) if type(inputs) is dict else inputs
-                await asyncio.sleep(0)
+                inputs = await self._others_turn(inputs)
             try:
                 outcome = short.attempt(self, self.__dict__, workflow, inputs)
             except Exception as error:
@@ -278,6 +287,18 @@ class AsyncLocalRuntime(stock.StockAsyncLocalRuntime, LocalRuntime):
             idempotency_key=idempotency_key,
             force_resume_with_drift=force_resume_with_drift,
         )
+
+    async def _others_turn(self, inputs: Any) -> Any:
+        """Lets others have the loop, which short runs in a row have kept for long.
+
+        Returns:
+            The inputs as they are now: the caller may change what it gave as soon as anybody
+            else has a turn.
+        """
+        self._short_way.on_loop = 0.0
+        inputs = dict(inputs) if type(inputs) is dict else inputs
+        await asyncio.sleep(0)
+        return inputs
 
     async def _execute_cached(
         self,
@@ -366,6 +387,11 @@ class AsyncLocalRuntime(stock.StockAsyncLocalRuntime, LocalRuntime):
 
     def _reasons_to_delegate(self, workflow: Any, inputs: Any) -> tuple[str, ...]:
         return reasons_to_delegate(self, workflow, inputs)
+
+    _gives_ids = True
+
+    def _method_watch(self) -> Any:
+        return watch_of_methods(self)
 
     def _plan_to_cache(self, workflow: Any, inputs: Any) -> CompiledWorkflow | tuple[str, ...]:
         return self._async_plan_for(workflow, inputs, None)
@@ -568,8 +594,12 @@ class AsyncLocalRuntime(stock.StockAsyncLocalRuntime, LocalRuntime):
     def _remember(self) -> None:
         """Notes that nothing about the runtime has to be delegated."""
         quiet = self.run_short_on_loop and self.analyzer and not self._tracing
+        if self._cached_runs is not None and self._cached_runs.cache._nodes:
+            quiet = False
         options = run_options(max_concurrency=self.max_concurrent_nodes, guards_stretch=True) if quiet else None
-        self._short_way.renew(self, self.__dict__, options, self.conditional_execution == "skip_branches")
+        self._short_way.renew(
+            self, self.__dict__, options, self.conditional_execution == "skip_branches", self._cached_runs is not None
+        )
 
     # --- what is native -----------------------------------------------------------------
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kailash.runtime.metrics import get_metrics_bridge
 
+from nexus_core.cached_runs.nodes_asked import Asked, asked
 from nexus_core.runtime.cache_wishes import Wish
 from nexus_core.runtime.delegation import metrics_are_read
 from nexus_core.runtime.run_ids import new_run_id
@@ -66,6 +67,12 @@ class Call(NamedTuple):
             raise TypeError(f"cache must be True, False or None for a single run, got {self.cache!r}")
         return next((reason for reason, given in self.beside if given), None)
 
+    def of_nodes(self) -> Asked:
+        """What is asked of the run's cached nodes."""
+        if self.cache is False:
+            return "nothing"
+        return "refresh" if self.refresh else "usual"
+
 
 def cached_runs_of(cache: Any) -> CachedRuns | None:
     """What answers a runtime's runs from a cache.
@@ -103,11 +110,13 @@ def execute_cached(
             return _told(call, runs, found.value, finished_locally(runtime, workflow, inputs, began))
     ready = runs.ready(runtime, workflow, inputs, reason)
     if ready is None:
-        return _told(call, runs, *compute(parameters))
+        with asked(call.of_nodes()):
+            return _told(call, runs, *compute(parameters))
     run_id: list[Any] = []
 
     def computed(own: dict[str, Any]) -> dict[str, Any]:
-        results, number = compute(own)
+        with asked(call.of_nodes()):
+            results, number = compute(own)
         run_id.append(number)
         return results
 
@@ -147,11 +156,13 @@ async def aexecute_cached(
         await asyncio.to_thread(runs.read, runtime, workflow)
     ready = runs.ready(runtime, workflow, inputs, reason)
     if ready is None:
-        return _told(call, runs, *await compute(parameters))
+        with asked(call.of_nodes()):
+            return _told(call, runs, *await compute(parameters))
     run_id: list[Any] = []
 
     async def computed(own: dict[str, Any]) -> dict[str, Any]:
-        results, number = await compute(own)
+        with asked(call.of_nodes()):
+            results, number = await compute(own)
         run_id.append(number)
         return results
 
@@ -162,7 +173,7 @@ async def aexecute_cached(
 
 def _told(call: Call, runs: CachedRuns, results: dict[str, Any], run_id: Any) -> Outcome:
     if call.wish is not None:
-        call.wish.outcome = runs.last_outcome()
+        call.wish.tell(runs.last_outcome())
     return results, run_id
 
 
@@ -192,4 +203,3 @@ def _tell(workflow: Any, began: float) -> None:
     bridge = get_metrics_bridge()
     if metrics_are_read(bridge):
         bridge.record_workflow_execution(workflow.name or "", time.perf_counter() - began, success=True)
-

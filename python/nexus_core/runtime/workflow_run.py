@@ -19,6 +19,7 @@ from kailash.sdk_exceptions import (
 )
 
 from nexus_core._core import Places, WorkflowRun
+from nexus_core.cached_runs.nodes import awaited, node_caching
 from nexus_core.runtime.compiler import CompiledWorkflow
 from nexus_core.runtime.cycle_tasks import CycleTasks, HistoryTasks, ManagerTasks
 from nexus_core.runtime.cyclic_run import CyclicRun
@@ -275,7 +276,12 @@ class NativeRun(RecordedRun):
         if confirms:
             places = Places(options.max_concurrency, options.max_concurrency)
         run = self._run = host.run = plan.plan.start(
-            host, options, processed, context, None if places is None else (places, True)
+            host,
+            options,
+            processed,
+            context,
+            None if places is None else (places, True),
+            host.native_caching,
         )
         if self._tracker is not None:
             self._tracker.follow(run)
@@ -362,6 +368,8 @@ class NativeRun(RecordedRun):
             tasks = self._cycle_rows = HistoryTasks()
         elif self._manager_id is not None:
             tasks = ManagerTasks(self.task_manager, self._manager_id, plan)
+        # Nodes in cycles are not cached, which is counted.
+        node_caching(runtime, self.workflow, plan)
         options = run_options(
             max_concurrency=runtime.max_concurrency,
             stock_execute=own_execute,
@@ -431,7 +439,9 @@ class NativeRun(RecordedRun):
         output: Any = None
         failure: BaseException | None = None
         try:
-            output = await self._execute_awaited(index, inputs)
+            output, taken = await self._execute_awaited(run.is_nested(), index, inputs)
+            if taken:
+                run.mark_taken(index)
             if self._durability is not None and self._durability.tracker is not None:
                 self._durability.record(index, output)
         except Exception as error:
@@ -447,15 +457,23 @@ class NativeRun(RecordedRun):
         output: Any = None
         failure: BaseException | None = None
         try:
-            output = await self._execute_awaited(index, inputs)
+            assert self._run is not None
+            output, taken = await self._execute_awaited(self._run.is_nested(), index, inputs)
+            if taken:
+                self._run.mark_taken(index)
             await ran(output)
         except Exception as error:
             failure = error
         await self._clean_up(index, failure)
         return output, failure
 
-    async def _execute_awaited(self, index: int, inputs: dict[str, Any]) -> Any:
-        node = self.plan.instances[index]
+    async def _execute_awaited(self, is_nested: bool, index: int, inputs: dict[str, Any]) -> tuple[Any, bool]:
+        """The node's output, and whether it was taken from the cache."""
+        caching = node_caching(self.runtime, self.workflow, self.plan)
+        execute = partial(self._execute_node, self.plan.instances[index], inputs)
+        return await awaited(caching, is_nested, index, inputs, None, execute)
+
+    async def _execute_node(self, node: Any, inputs: dict[str, Any]) -> Any:
         if self.runtime.enable_async and hasattr(node, "execute_async"):
             return await node.execute_async(**inputs)
         return node.execute(**inputs)

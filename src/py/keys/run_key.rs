@@ -32,8 +32,8 @@ pub fn run_key<'py>(
             Sharing::At(places) => {
                 encoder.open(Tag::List, places.len());
                 for (place, first) in places {
-                    encoder.int(place as i64);
-                    encoder.int(first as i64);
+                    encoder.int(place.cast_signed() as i64);
+                    encoder.int(first.cast_signed() as i64);
                 }
             }
         }
@@ -42,4 +42,15 @@ pub fn run_key<'py>(
         .value(inputs, &mut encoder)
         .map_err(|refusal| refusal.into_error(py, root))?;
     Ok(Some(PyBytes::new(py, encoder.finish().as_ref())))
+}
+
+/// Whether nothing that can change is in two places of a value; `None` if somebody has to
+/// look, since it holds objects of types that are not known.
+#[pyfunction(name = "_is_apart")]
+pub fn is_apart(value: &Bound<'_, PyAny>) -> PyResult<Option<bool>> {
+    Ok(match sharing(value)? {
+        Sharing::None => Some(true),
+        Sharing::At(_) => Some(false),
+        Sharing::Unknown => None,
+    })
 }

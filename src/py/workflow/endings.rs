@@ -151,6 +151,15 @@ impl WorkflowProgram {
         started: Option<Instant>,
     ) {
         if let (Some(rows), Some(started)) = (&self.rows, started) {
+            let taken = self
+                .caching
+                .as_ref()
+                .is_some_and(|caching| caching.was_taken(index));
+            let status = if taken && status == RowStatus::Completed {
+                RowStatus::Taken
+            } else {
+                status
+            };
             let error = error.map(|error| exception(py, error).into_any());
             let row = RunRows::row(index, status, started, output, error.as_ref());
             rows.lock().push(row);

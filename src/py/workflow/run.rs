@@ -15,9 +15,11 @@ use crate::py::engine::{
     Trace,
 };
 
+use super::cached_nodes::RunCaching;
 use super::history::{RowTexts, RunRows};
 use super::host::Host;
 use super::memory_limit::MemoryLimit;
+use super::node_caching::NodeCaching;
 use super::options::RunOptions;
 use super::outcome::{failure, results};
 use super::plan::Plan;
@@ -61,6 +63,8 @@ pub(super) struct Given<'py> {
     pub(super) parameters: Option<Py<PyDict>>,
     pub(super) workflow_context: Py<PyDict>,
     pub(super) service: Option<Service<'py>>,
+    /// Which of the plan's nodes are cached, if any are.
+    pub(super) caching: Option<Py<NodeCaching>>,
 }
 
 /// A run in progress.
@@ -83,6 +87,7 @@ pub(super) fn prepare(
         parameters,
         workflow_context,
         service,
+        caching,
     } = given;
     let rows = options
         .history
@@ -133,6 +138,9 @@ pub(super) fn prepare(
         rows,
     );
     program.round = part.round;
+    if let Some(nodes) = caching {
+        program.caching = Some(RunCaching::new(py, nodes, program.plan.nodes.len())?);
+    }
     if let Some(prior) = part.prior {
         program.know(prior.bind(py))?;
     }
@@ -146,6 +154,9 @@ pub(super) fn prepare(
         execution.prepare(true);
     }
     execution.program.host.serves(Arc::downgrade(&execution));
+    if let Some(caching) = &execution.program.caching {
+        caching.serves(Arc::downgrade(&execution));
+    }
     Ok(execution)
 }
 
@@ -358,6 +369,25 @@ impl WorkflowRun {
         Ok(())
     }
 
+    /// The output of an awaited node was taken from the cache.
+    fn mark_taken(&self, node: u32) {
+        if let Some(caching) = &self.execution.program.caching {
+            caching.mark_taken(node);
+        }
+    }
+
+    /// Whether the run has begun inside of a cached node, and so waits for no others.
+    fn is_nested(&self) -> bool {
+        let caching = self.execution.program.caching.as_ref();
+        caching.is_some_and(RunCaching::is_nested)
+    }
+
+    /// Whether a node's output was taken from the cache.
+    fn was_taken(&self, node: u32) -> bool {
+        let caching = self.execution.program.caching.as_ref();
+        caching.is_some_and(|caching| caching.was_taken(node))
+    }
+
     /// Every node's result, in topological order.
     fn results<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         results(py, &self.execution)
@@ -399,6 +429,7 @@ impl WorkflowRun {
         py: Python<'py>,
         encode: Bound<'py, PyAny>,
         skipped: Bound<'py, PyAny>,
+        taken: Bound<'py, PyAny>,
         own_metadata: Bound<'py, PyDict>,
     ) -> PyResult<Option<(f64, usize, Bound<'py, PyList>)>> {
         let Some(shared) = &self.execution.program.rows else {
@@ -408,6 +439,7 @@ impl WorkflowRun {
         let texts = RowTexts {
             encode,
             skipped,
+            taken,
             own_metadata,
         };
         let nodes = &self.execution.program.plan.nodes;
@@ -426,6 +458,9 @@ impl WorkflowRun {
         visit.call(&program.workflow_context)?;
         visit.call(&program.parameters)?;
         visit.call(&program.round)?;
+        if let Some(caching) = &program.caching {
+            caching.traverse(&visit)?;
+        }
         self.execution.traverse_listener(&visit)?;
         self.execution.context.traverse(&visit)
     }
