@@ -364,14 +364,16 @@ class AsyncLocalRuntime(stock.StockAsyncLocalRuntime, LocalRuntime):
         Returns:
             As :meth:`execute_workflow_async`.
         """
-        limits = {"soft_time_limit": soft_time_limit, "time_limit": time_limit}
+        limits: dict[str, Any] = {"soft_time_limit": soft_time_limit, "time_limit": time_limit, **kwargs}
+        # Kailash's own, which comes before LocalRuntime's.
+        execute: Any = super().execute
         given = (workflow, task_manager, parameters, cancellation_token, search_attributes)
         outcome: tuple[dict[str, Any], str | None]
         if self._cached_runs is None:
-            outcome = super().execute(*given, **limits, **kwargs)
+            outcome = execute(*given, **limits)
             return outcome
         with wishing(Wish(refresh, cache)) as wish:
-            outcome = super().execute(*given, **limits, **kwargs)
+            outcome = execute(*given, **limits)
         # The task that ran it had a context of its own.
         self._cached_runs.note_again(wish.outcome)
         return outcome
