@@ -198,6 +198,18 @@ class TieredCache(Generic[K, V]):
         Args:
             key: The key.
             default: What to return if there is none.
+
+        Returns:
+            The value, or the default.
+
+        Example:
+            >>> import tempfile
+            >>> from nexus_core import TieredCache
+            >>> from nexus_core.cache_tiers import SQLiteTier
+            >>> with tempfile.TemporaryDirectory() as folder, TieredCache(SQLiteTier(f"{folder}/c.sqlite")) as cache:
+            ...     cache.set("a", 1)
+            ...     cache.get_local("a")
+            1
         """
         return self._local.get(digest(key, name="key"), default)
 

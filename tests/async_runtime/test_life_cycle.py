@@ -58,7 +58,8 @@ def test_the_constructor_takes_what_kailashs_does_and_our_keywords() -> None:
     for name, parameter in theirs.items():
         assert (ours[name].kind, ours[name].default) == (parameter.kind, parameter.default)
     own = {name: ours[name] for name in ours if name not in theirs}
-    assert {name: parameter.default for name, parameter in own.items()} == {"strict": False, "run_short_on_loop": True}
+    defaults = {name: parameter.default for name, parameter in own.items()}
+    assert defaults == {"strict": False, "run_short_on_loop": True, "cache": None}
     assert all(parameter.kind is inspect.Parameter.KEYWORD_ONLY for parameter in own.values())
 
 
@@ -66,9 +67,11 @@ def test_the_constructor_takes_what_kailashs_does_and_our_keywords() -> None:
 def test_a_method_takes_what_kailashs_does(method: str) -> None:
     theirs = inspect.signature(getattr(StockAsyncRuntime, method)).parameters
     ours = inspect.signature(getattr(AsyncLocalRuntime, method)).parameters
-    assert [(p.name, p.kind, p.default) for p in ours.values()] == [
-        (p.name, p.kind, p.default) for p in theirs.values()
-    ]
+    shared = [(p.name, p.kind, p.default) for p in ours.values() if p.name not in ("refresh", "cache")]
+    assert shared == [(p.name, p.kind, p.default) for p in theirs.values()]
+    own = [p for p in ours.values() if p.name in ("refresh", "cache")]
+    assert all(p.kind is inspect.Parameter.KEYWORD_ONLY for p in own)
+    assert [p.default for p in own] == ([False, None] if method.startswith("execute") else [])
 
 
 @both
