@@ -1,0 +1,248 @@
+"""What bounded one run: critical path, slack, where its makespan went, and what would change it."""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from nexus_core._core import CompiledGraph, TaskGraph
+from nexus_core.errors import CycleError
+from nexus_core.tracing.events import STATUSES, EventColumns
+from nexus_core.tracing.execution_graph import execution_edges
+from nexus_core.tracing.findings import Makespan, NodeAnalysis, RunAnalysis, WhatIf
+from nexus_core.tracing.model import RunTrace
+
+__all__ = ["Concurrency", "Questions", "RunAnalyst"]
+
+# The longest nodes of the critical path that are asked about when nobody names any.
+_LONGEST = 3
+
+
+class Questions(NamedTuple):
+    """What is asked of the simulated scheduler."""
+
+    threads: Sequence[int]
+    faster: Mapping[str, float]
+
+    def threads_for(self, at_once: int) -> list[int]:
+        """Numbers of threads, without the one that was measured."""
+        asked = self.threads or (max(at_once // 2, 1), at_once * 2, at_once * 4)
+        return [each for each in dict.fromkeys(asked) if self.threads or each != at_once]
+
+
+class Concurrency:
+    """How many of some executions run at which time."""
+
+    def __init__(self, spans: Iterable[tuple[float, float]]) -> None:
+        changes: dict[float, int] = {}
+        for start, end in spans:
+            if end > start:
+                changes[start] = changes.get(start, 0) + 1
+                changes[end] = changes.get(end, 0) - 1
+        self._times = sorted(changes)
+        self._counts = []
+        self._full = [0.0]  # seconds at the most until each time
+        count = 0
+        for time in self._times:
+            count += changes[time]
+            self._counts.append(count)
+        self.most = max(self._counts, default=0)
+        for k in range(1, len(self._times)):
+            full = self._times[k] - self._times[k - 1] if self._counts[k - 1] == self.most else 0.0
+            self._full.append(self._full[-1] + full)
+
+    def at_the_most(self, start: float, end: float) -> float:
+        """Seconds between two times in which as many ran as ever did."""
+        return self._until(end) - self._until(start) if self._times and end > start else 0.0
+
+    def _until(self, time: float) -> float:
+        k = bisect_right(self._times, time) - 1
+        if k < 0:
+            return 0.0
+        rest = time - self._times[k] if self._counts[k] == self.most else 0.0
+        return self._full[k] + rest
+
+    def busy(self) -> float:
+        """Seconds in which at least one ran."""
+        spans = zip(self._times, self._times[1:], self._counts, strict=False)
+        return math.fsum(end - start for start, end, count in spans if count)
+
+
+class _Graph(NamedTuple):
+    plan: CompiledGraph
+    names: Sequence[str]
+    """In `plan`, of each execution."""
+    edges: Sequence[tuple[int, int]]
+    """Between executions."""
+
+    def by_name(self, seconds: Sequence[float]) -> dict[str, float]:
+        return dict(zip(self.names, seconds, strict=True))
+
+
+class RunAnalyst:
+    """Analyses the runs of one trace; graphs that runs share are made once."""
+
+    def __init__(self, events: EventColumns, questions: Questions, everything: Concurrency) -> None:
+        self._events = events
+        self._questions = questions
+        self._everything = everything
+        # By the identity of a workflow's nodes and edges, and which of the nodes ran; None where there is a cycle.
+        self._plans: dict[tuple[int, int, tuple[int, ...]], CompiledGraph | None] = {}
+
+    def analyze(self, number: int, run: RunTrace, of_run: Sequence[int], *, simulates: bool) -> RunAnalysis:
+        """Analyses one run; `simulates` says whether what-if questions are answered too."""
+        events = self._events
+        order = sorted(of_run, key=lambda i: (events.start[i], events.end[i], i))
+        durations = [events.end[i] - events.start[i] for i in order]
+        graph = self._graph(run, order)
+        named = graph.by_name(durations)
+        found, length = graph.plan.critical_path(named)
+        slack = graph.plan.slack(named)
+        places = {name: k for k, name in enumerate(graph.names)}
+        path = [places[name] for name in found]
+        critical = set(path)
+        spans = [(events.start[i], events.end[i]) for i in order]
+        concurrency = Concurrency(spans)
+        at_once = max(concurrency.most, 1)
+        work = math.fsum(durations)
+        nodes = tuple(
+            NodeAnalysis(
+                *run.nodes[events.node[i]],
+                event=i,
+                duration=durations[k],
+                slack=slack[graph.names[k]],
+                is_critical=k in critical,
+                queued=_queued(events, i),
+                waiting_for_gil=events.waiting_for_gil[i],
+                status=STATUSES[events.status[i]],
+                error=events.errors[events.error[i]] or None,
+            )
+            for k, i in enumerate(order)
+        )
+        simulated, what_if = 0.0, ()
+        if simulates and order:
+            simulated, what_if = self._simulate(graph, nodes, path, at_once)
+        makespan = run.makespan
+        return RunAnalysis(
+            run=number,
+            workflow=run.workflow,
+            run_id=run.run_id,
+            status=run.status,
+            note=run.note,
+            makespan=makespan,
+            work=work,
+            critical_path=tuple(nodes[k].node_id for k in path),
+            critical_path_length=length,
+            parallelism=work / makespan if makespan > 0 else 0.0,
+            possible_parallelism=work / length if length > 0 else 0.0,
+            at_once=concurrency.most,
+            threads=len({events.thread[i] for i in order}),
+            queued=math.fsum(node.queued for node in nodes),
+            waiting_for_gil=math.fsum(node.waiting_for_gil for node in nodes),
+            makespan_of=self._makespan(run, order, graph.edges, concurrency),
+            simulated=simulated,
+            what_if=what_if,
+            nodes=nodes,
+        )
+
+    def _graph(self, run: RunTrace, order: Sequence[int]) -> _Graph:
+        nodes = [self._events.node[i] for i in order]
+        edges = execution_edges(run, self._events, order)
+        if len(set(nodes)) == len(nodes):
+            key = (id(run.nodes), id(run.edges), tuple(sorted(nodes)))
+            if key not in self._plans:
+                self._plans[key] = _acyclic(key[2], [(nodes[i], nodes[j]) for i, j in edges])
+            plan = self._plans[key]
+            if plan is not None:
+                return _Graph(plan, [str(node) for node in nodes], edges)
+            # A cycle that was gone through once: what started later cannot have been waited for.
+            edges = [(i, j) for i, j in edges if i < j]
+        plan = _compiled(range(len(order)), edges)
+        return _Graph(plan, [str(k) for k in range(len(order))], edges)
+
+    def _simulate(
+        self, graph: _Graph, nodes: Sequence[NodeAnalysis], path: Sequence[int], at_once: int
+    ) -> tuple[float, tuple[WhatIf, ...]]:
+        # What a node waits for the lock depends on who else runs, which is what is asked about.
+        work = [max(node.duration - node.waiting_for_gil, 0.0) for node in nodes]
+        named = graph.by_name(work)
+        found = [
+            WhatIf(graph.plan.predict_makespan(threads, named), threads)
+            for threads in self._questions.threads_for(at_once)
+        ]
+        faster = dict(self._questions.faster)
+        if not faster:
+            longest = sorted(path, key=lambda k: -work[k])
+            faster = {nodes[k].node_id: 2.0 for k in longest[:_LONGEST] if work[k] > 0.0}
+        for node_id, factor in faster.items():
+            changed = graph.by_name(
+                [
+                    seconds / factor if node.node_id == node_id else seconds
+                    for node, seconds in zip(nodes, work, strict=True)
+                ]
+            )
+            found.append(WhatIf(graph.plan.predict_makespan(at_once, changed), at_once, node_id, factor))
+        return graph.plan.predict_makespan(at_once, named), tuple(found)
+
+    def _makespan(
+        self, run: RunTrace, order: Sequence[int], edges: Sequence[tuple[int, int]], concurrency: Concurrency
+    ) -> Makespan:
+        """Goes back from the node that ended last to what it waited for, and so on."""
+        events = self._events
+        if not order:
+            return Makespan(0.0, 0.0, 0.0, 0.0, max(run.makespan, 0.0))
+        before: list[list[int]] = [[] for _ in order]
+        for i, j in edges:
+            before[j].append(i)
+        ends = [events.end[i] for i in order]
+        now: int | None = max(range(len(order)), key=ends.__getitem__)
+        # Nothing is counted twice where clocks disagree: what is above the horizon is accounted for.
+        horizon = min(max(run.ended, run.began), max(ends[now], run.began))
+        nodes = lock = workers = queueing = 0.0
+        runtime = max(run.ended - horizon, 0.0)
+        while now is not None:
+            event = order[now]
+            start = min(max(events.start[event], run.began), horizon)
+            waited = min(max(events.waiting_for_gil[event], 0.0), horizon - start)
+            nodes += horizon - start - waited
+            lock += waited
+            cause = max(before[now], key=ends.__getitem__, default=None)
+            if cause is not None:
+                ready = ends[cause]
+            else:
+                ready = events.ready[event]
+                ready = ready if math.isfinite(ready) else run.began
+            ready = min(max(ready, run.began), start)
+            full = max(concurrency.at_the_most(ready, start), self._everything.at_the_most(ready, start))
+            full = min(full, start - ready)
+            workers += full
+            queueing += start - ready - full
+            horizon, now = ready, cause
+        return Makespan(nodes, lock, workers, queueing, runtime + max(horizon - run.began, 0.0))
+
+
+def _acyclic(nodes: Iterable[int], edges: Iterable[tuple[int, int]]) -> CompiledGraph | None:
+    try:
+        return _compiled(nodes, edges)
+    except CycleError:
+        return None
+
+
+def _compiled(nodes: Iterable[int], edges: Iterable[tuple[int, int]]) -> CompiledGraph:
+    graph = TaskGraph()
+    for node in nodes:
+        graph.add(str(node), _nothing)
+    for i, j in edges:
+        graph.after(str(j), str(i))
+    return graph.compile()
+
+
+def _nothing() -> None:
+    """Stands for a node: the graph is never run."""
+
+
+def _queued(events: EventColumns, i: int) -> float:
+    ready = events.ready[i]
+    return max(events.start[i] - ready, 0.0) if math.isfinite(ready) else 0.0
