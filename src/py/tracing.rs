@@ -169,7 +169,7 @@ impl TraceRecorder {
             ("error", &columns.error),
         ];
         for (name, column) in numbers {
-            found.set_item(name, bytes(py, column, |value| value.to_ne_bytes())?)?;
+            found.set_item(name, bytes(py, column, u32::to_ne_bytes)?)?;
         }
         let seconds = [
             ("ready", &columns.ready),
@@ -178,7 +178,7 @@ impl TraceRecorder {
             ("waiting_for_gil", &columns.waited),
         ];
         for (name, column) in seconds {
-            found.set_item(name, bytes(py, column, |value| value.to_ne_bytes())?)?;
+            found.set_item(name, bytes(py, column, f64::to_ne_bytes)?)?;
         }
         found.set_item("status", PyBytes::new(py, &columns.status))?;
         Ok(found)

@@ -8,7 +8,7 @@ const OTHER: &str = "other";
 /// A bounded number of distinct names, counted from one; zero is none.
 pub(super) struct Names {
     numbers: HashMap<Box<str>, u32>,
-    names: Vec<Box<str>>,
+    in_order: Vec<Box<str>>,
     most: usize,
 }
 
@@ -16,7 +16,7 @@ impl Names {
     pub(super) fn new(most: usize) -> Self {
         Self {
             numbers: HashMap::new(),
-            names: Vec::new(),
+            in_order: Vec::new(),
             most,
         }
     }
@@ -26,7 +26,7 @@ impl Names {
         if let Some(&number) = self.numbers.get(name) {
             return number;
         }
-        let name = if self.names.len() < self.most {
+        let name = if self.in_order.len() < self.most {
             name
         } else {
             OTHER
@@ -34,14 +34,14 @@ impl Names {
         if let Some(&number) = self.numbers.get(name) {
             return number;
         }
-        self.names.push(name.into());
-        let number = self.names.len() as u32;
+        self.in_order.push(name.into());
+        let number = self.in_order.len() as u32;
         self.numbers.insert(name.into(), number);
         number
     }
 
     /// All names, the first at index zero.
     pub(super) fn all(&self) -> Vec<String> {
-        self.names.iter().map(|name| name.to_string()).collect()
+        self.in_order.iter().map(ToString::to_string).collect()
     }
 }

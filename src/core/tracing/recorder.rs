@@ -63,6 +63,9 @@ pub struct Thread {
 
 type Buffer = Vec<Vec<NodeEvent>>;
 
+/// A workflow's name, its shape, and what else is to be said of its runs.
+type Described = (String, Arc<Shape>, Option<String>);
+
 /// Everything about the events, a column each.
 #[derive(Debug, Default)]
 pub struct Columns {
@@ -308,7 +311,7 @@ impl Recorder {
     pub fn read_runs<R>(
         &self,
         mut run: impl FnMut(&RunRecord, u32, u32) -> R,
-    ) -> (Vec<R>, Vec<(String, Arc<Shape>, Option<String>)>) {
+    ) -> (Vec<R>, Vec<Described>) {
         let runs = self.runs.lock();
         let (records, workflows) = &*runs;
         let records = records
