@@ -31,6 +31,7 @@ from nexus_core._core import (
 if TYPE_CHECKING:
     from nexus_core.cache import Cache
     from nexus_core.cached_functions import cached
+    from nexus_core.cached_runs import CachePolicy, ResultCache, last_cache_outcome
     from nexus_core.connection_pool import ConnectionPool
     from nexus_core.installation import install, uninstall
     from nexus_core.nexus_app import attach, detach
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Cache",
+    "CachePolicy",
     "CancellationToken",
     "CompiledGraph",
     "ConnectionPool",
@@ -46,6 +48,7 @@ __all__ = [
     "Input",
     "Ref",
     "ResourcePoolManager",
+    "ResultCache",
     "TaskGraph",
     "ThreadPool",
     "__version__",
@@ -53,6 +56,7 @@ __all__ = [
     "cached",
     "detach",
     "install",
+    "last_cache_outcome",
     "uninstall",
 ]
 
@@ -66,13 +70,16 @@ except (AttributeError, RuntimeError):  # a Python without it, or one that is go
 # What is for Nexus and Kailash, or needs asyncio, is imported when it is asked for.
 _LATER = {
     "Cache": "nexus_core.cache",
+    "CachePolicy": "nexus_core.cached_runs",
     "ConnectionPool": "nexus_core.connection_pool",
     "ResourcePoolManager": "nexus_core.resource_pool_manager",
+    "ResultCache": "nexus_core.cached_runs",
     "ThreadPool": "nexus_core.thread_pool",
     "attach": "nexus_core.nexus_app",
     "cached": "nexus_core.cached_functions",
     "detach": "nexus_core.nexus_app",
     "install": "nexus_core.installation",
+    "last_cache_outcome": "nexus_core.cached_runs",
     "uninstall": "nexus_core.installation",
 }
 

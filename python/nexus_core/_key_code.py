@@ -19,7 +19,7 @@ from typing import Any
 from nexus_core._core import __version__
 from nexus_core._key_reductions import Reduction, has_plain_layout, name_of, reduction
 
-__all__ = ["CodeReduction", "root_version"]
+__all__ = ["CodeReduction", "globals_loaded", "root_version"]
 
 _GLOBAL_LOADS = frozenset({"LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS"})
 _ATTRIBUTE_LOADS = frozenset({"LOAD_ATTR", "LOAD_METHOD", "IMPORT_FROM", "LOAD_SUPER_ATTR"})
@@ -227,8 +227,12 @@ def _all_code(code: types.CodeType) -> Iterator[types.CodeType]:
             yield from _all_code(constant)
 
 
-def _globals(function: types.FunctionType) -> dict[str, Any]:
-    """The globals that a function loads, and of modules that may change what it takes from them."""
+def globals_loaded(function: types.FunctionType) -> tuple[set[str], set[str]]:
+    """The names of the globals that a function may load, and of the attributes that it may take of anything.
+
+    Args:
+        function: The function; what is defined in it counts as its own.
+    """
     loaded: set[str] = set()
     attributes: set[str] = set()
     for code in _all_code(function.__code__):
@@ -237,6 +241,12 @@ def _globals(function: types.FunctionType) -> dict[str, Any]:
                 loaded.add(instruction.argval)
             elif instruction.opname in _ATTRIBUTE_LOADS:
                 attributes.add(instruction.argval)
+    return loaded, attributes
+
+
+def _globals(function: types.FunctionType) -> dict[str, Any]:
+    """The globals that a function loads, and of modules that may change what it takes from them."""
+    loaded, attributes = globals_loaded(function)
     found = {name: function.__globals__[name] for name in sorted(loaded) if name in function.__globals__}
     modules = [(name, value) for name, value in found.items() if isinstance(value, types.ModuleType)]
     seen: set[int] = set()

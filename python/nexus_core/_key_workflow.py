@@ -9,7 +9,7 @@ from nexus_core._core import __version__
 from nexus_core._key_code import CodeReduction, root_version
 from nexus_core._key_reductions import Reduction
 
-__all__ = ["WorkflowReduction", "is_workflow", "parts_of"]
+__all__ = ["WorkflowReduction", "is_workflow", "parts_of", "versions"]
 
 #: What says nothing about the results.
 _NOT_IN_METADATA = frozenset({"author", "created_at", "description", "name"})
@@ -28,6 +28,8 @@ _NOT_IN_NODES = frozenset(
         "_param_cache",
         "_param_cache_lock",
         "_temp_param_definitions",
+        # Whatever run was the last.
+        "_workflow_context",
         "logger",
     }
 )
@@ -42,6 +44,15 @@ def is_workflow(value: object) -> bool:
     return all(hasattr(value, name) for name in ("graph", "nodes", "connections", "_node_instances"))
 
 
+def versions() -> dict[str, Any]:
+    """The versions of what runs a workflow."""
+    return {
+        "python": (sys.implementation.name, *sys.version_info[:2]),
+        "kailash": root_version("kailash"),
+        "nexus_core": __version__,
+    }
+
+
 def parts_of(workflow: Any) -> dict[str, Any]:
     """What a workflow's results depend on.
 
@@ -50,11 +61,7 @@ def parts_of(workflow: Any) -> dict[str, Any]:
     """
     metadata = {key: value for key, value in workflow.metadata.items() if key not in _NOT_IN_METADATA}
     return {
-        "versions": {
-            "python": (sys.implementation.name, *sys.version_info[:2]),
-            "kailash": root_version("kailash"),
-            "nexus_core": __version__,
-        },
+        "versions": versions(),
         "version": workflow.version,
         "metadata": metadata,
         "nodes": {

@@ -28,10 +28,13 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     cache::register(module)?;
     connections::register(module)?;
     module.add_function(wrap_pyfunction!(keys::digest, module)?)?;
+    module.add_function(wrap_pyfunction!(keys::run_key::run_key, module)?)?;
     task_graph::register(module)?;
     thread_pool::register(module)?;
     tracing::register(module)?;
     workflow::register(module)?;
+    module.add_function(wrap_pyfunction!(values::copies::measured_copy, module)?)?;
+    module.add_function(wrap_pyfunction!(values::copies::private_copy, module)?)?;
     values::register_testing(module)?;
     // It would list private names too; what is public, `nexus_core.__all__` says.
     module.delattr("__all__")

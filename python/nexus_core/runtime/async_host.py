@@ -24,8 +24,10 @@ class Follower(Protocol):
     def started(self, index: int, thread: str) -> None:
         """A node is about to run."""
 
-    def ended(self, index: int, thread: str, output: Any, error: BaseException | None, seconds: float) -> None:
-        """A node has returned or raised."""
+    def ended(
+        self, index: int, thread: str, output: Any, error: BaseException | None, seconds: float, cached: bool
+    ) -> None:
+        """A node has returned or raised, or its output was kept."""
 
     def skipped(self, index: int) -> None:
         """A node was left out."""
@@ -140,7 +142,8 @@ class AsyncHost(NodeHost):
             elif isinstance(error, Exception):
                 self.metrics.error_count += 1
         if self.follower is not None:
-            self.follower.ended(index, threading.current_thread().name, output, error, seconds)
+            thread = threading.current_thread().name
+            self.follower.ended(index, thread, output, error, seconds, self.was_taken(index))
 
 
 def raised_by_stock(error: BaseException) -> BaseException:

@@ -17,6 +17,7 @@ from kailash.sdk_exceptions import HardTimeLimitExceeded, SoftTimeLimitExceeded,
 from kailash.workflow.credentials import get_credential_store
 
 from nexus_core._core import Places, RunOptions, _collection
+from nexus_core.cached_runs.nodes import notes_on_cached_nodes
 from nexus_core.runtime import stock
 from nexus_core.runtime.async_delegation import LOST, reasons_to_delegate
 from nexus_core.runtime.async_host import Follower, raised_by_stock
@@ -145,9 +146,11 @@ class AsyncLocalRuntime(stock.StockAsyncLocalRuntime, LocalRuntime):
         if isinstance(pruned, tuple):
             reasons.extend(pruned)
         if reasons:
-            return Explanation(False, tuple(reasons), plan.explanations, LOST)
+            notes = (*LOST, *notes_on_cached_nodes(self, workflow, plan, delegated=True))
+            return Explanation(False, tuple(reasons), plan.explanations, notes)
         if pruned is not None and not isinstance(pruned, tuple):
-            return Explanation(True, (), pruned.explanations, (PRUNING_NOTE,))
+            notes = (PRUNING_NOTE, *notes_on_cached_nodes(self, workflow, pruned))
+            return Explanation(True, (), pruned.explanations, notes)
         if plan.needs_loop:
             where = "asynchronous nodes are awaited on the loop, the others run on worker threads"
         elif self.run_short_on_loop and plan.fits_on_loop and plan.plan.is_short():
@@ -156,11 +159,12 @@ class AsyncLocalRuntime(stock.StockAsyncLocalRuntime, LocalRuntime):
             where = "it runs on worker threads; a run has taken long, so none will be taken for short"
         else:
             where = "it runs on worker threads"
-        notes = [where]
+        more = [where]
         if plan.one_pass:
-            notes.append("it has cycles, of which one pass is made, as by Kailash's AsyncLocalRuntime")
-        notes.extend(how_it_is_durable(self))
-        return Explanation(not reasons, tuple(reasons), plan.explanations, tuple(notes))
+            more.append("it has cycles, of which one pass is made, as by Kailash's AsyncLocalRuntime")
+        more.extend(how_it_is_durable(self))
+        more.extend(notes_on_cached_nodes(self, workflow, plan))
+        return Explanation(not reasons, tuple(reasons), plan.explanations, tuple(more))
 
     def engine_statistics(self) -> dict[str, Any]:
         """How many runs were native, and why others were delegated.
@@ -467,8 +471,12 @@ class AsyncLocalRuntime(stock.StockAsyncLocalRuntime, LocalRuntime):
     def _remember(self) -> None:
         """Notes that nothing about the runtime has to be delegated."""
         quiet = self.run_short_on_loop and self.analyzer and not self._tracing and self._recorder is None
+        if self._result_cache is not None and self._result_cache._nodes:
+            quiet = False
         options = run_options(max_concurrency=self.max_concurrent_nodes, guards_stretch=True) if quiet else None
-        self._short_way.renew(self, self.__dict__, options, self.conditional_execution == "skip_branches")
+        self._short_way.renew(
+            self, self.__dict__, options, self.conditional_execution == "skip_branches", self._result_cache is not None
+        )
 
     # --- what is native -----------------------------------------------------------------
 

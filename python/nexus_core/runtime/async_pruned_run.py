@@ -17,6 +17,7 @@ from typing import Any
 from kailash.sdk_exceptions import HardTimeLimitExceeded, SoftTimeLimitExceeded
 
 from nexus_core._core import WorkflowRun, _RecordedRun
+from nexus_core.cached_runs.nodes import awaited, node_caching
 from nexus_core.runtime.async_run import GRACE_SECONDS
 from nexus_core.runtime.compiler import CompiledWorkflow
 from nexus_core.runtime.log_visibility import is_visible
@@ -199,11 +200,15 @@ class AsyncPrunedRun:
         node = self._plan.instances[index]
         output: Any = None
         failure: BaseException | None = None
-        try:
+
+        async def execute() -> Any:
             if self._runtime.enable_async and hasattr(node, "execute_async"):
-                output = await node.execute_async(**inputs)
-            else:
-                output = node.execute(**inputs)
+                return await node.execute_async(**inputs)
+            return node.execute(**inputs)
+
+        try:
+            caching = node_caching(self._runtime, self._workflow, self._plan)
+            output = await awaited(caching, run, index, inputs, None, execute)
         except BaseException as error:
             failure = error
             if not isinstance(error, Exception):

@@ -7,12 +7,14 @@ import contextvars
 import logging
 from collections.abc import Callable, Coroutine
 from contextvars import ContextVar
+from functools import partial
 from typing import Any
 
 from kailash.sdk_exceptions import HardTimeLimitExceeded, SoftTimeLimitExceeded, WorkflowCancelledError
 
 from nexus_core._core import Places, RunOptions, WorkflowRun, _RecordedRun
 from nexus_core._mailboxes import mailbox_of
+from nexus_core.cached_runs.nodes import awaited, node_caching
 from nexus_core.runtime.async_host import AsyncHost, Follower
 from nexus_core.runtime.clients import Client, current_client, has_left
 from nexus_core.runtime.compiler import CompiledWorkflow
@@ -84,6 +86,7 @@ class AsyncRun(AsyncHost):
         self.metrics = metrics
         self.follower = follower
         self._registry = registry
+        self.caching = node_caching(runtime, workflow, plan)
         places: Places = runtime._places
         if places is inside.get():
             places = places_for(runtime)
@@ -93,6 +96,7 @@ class AsyncRun(AsyncHost):
             variables or None,
             {},
             (places, not plan.needs_loop),
+            self.native_caching,
         )
 
     @classmethod
@@ -104,7 +108,7 @@ class AsyncRun(AsyncHost):
         host.runtime = runtime
         host.workflow = workflow
         host.compiled = plan
-        host.token = host.metrics = host.follower = None
+        host.token = host.metrics = host.follower = host.caching = None
         host.variables = variables
         host._registry = runtime.resource_registry
         host.run = run
@@ -272,7 +276,10 @@ class AsyncRun(AsyncHost):
             self._report(index, output, failure)
 
     def _executed(self, index: int, inputs: dict[str, Any]) -> Coroutine[Any, Any, Any]:
-        return self.compiled.instances[index].execute_async(**inputs)
+        execute = self.compiled.instances[index].execute_async
+        if self.caching is None:
+            return execute(**inputs)
+        return awaited(self.caching, self.run, index, inputs, self._registry, partial(execute, **inputs))
 
     def skipped(self, index: int, inputs: dict[str, Any]) -> None:
         """As any host's; an awaited node that is skipped is cleaned up, as stock does it."""

@@ -195,7 +195,15 @@ async def _first_phase(host: BranchHost, options: RunOptions, drive: Drive, log:
     branches = host.branches
     host.begin_first()
     run = host.run = branches.plan.start_stage(
-        branches.first_stage, {}, host, options, host.parameters or None, host.context, host.memory_limit
+        branches.first_stage,
+        {},
+        host,
+        options,
+        host.parameters or None,
+        host.context,
+        host.memory_limit,
+        None,
+        host.native_caching,
     )
     try:
         await drive(run)
@@ -233,6 +241,8 @@ async def _second_phase(
         host.parameters or None,
         host.context,
         host.memory_limit,
+        None,
+        host.native_caching,
     )
     host.run = run
     try:

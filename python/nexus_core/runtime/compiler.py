@@ -8,13 +8,14 @@ import sys
 import weakref
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 from operator import itemgetter
 from types import FunctionType
 from typing import Any
 
 from nexus_core._core import MemoryLimit, WorkflowPlan
+from nexus_core.cached_runs.nodes import METADATA_KEY, what_nodes_say
 from nexus_core.runtime import stock
 from nexus_core.runtime.branches import BranchPlan, NotPrunable
 from nexus_core.runtime.breaths import Breaths, hold_breath
@@ -40,7 +41,7 @@ _NODE_METHODS = (
     "execute", "execute_async", "run", "validate_inputs", "validate_outputs",
     "get_parameters", "get_output_schema", "_is_json_serializable",
     "cleanup", "id", "_strict_unknown_params", "_SPECIAL_PARAMS", *SWITCH_METHODS[1:],
-    *(name for name in VALIDATION_METHODS if name != "validate_inputs"),
+    *(name for name in VALIDATION_METHODS if name != "validate_inputs"), "cacheable",
 )  # fmt: skip
 _EXECUTOR_METHODS = ("execute_code", "execute_function", "check_code_safety")
 _INSTANCE_KEYS = [
@@ -49,6 +50,7 @@ _INSTANCE_KEYS = [
     "code", "function", "class_type", "process_method", "executor", "sandbox_mode",
     "_input_schema", "_output_schema", "_cache_enabled", "_cached_params", "_strict_unknown_params", "_SPECIAL_PARAMS",
     "_is_json_serializable", *SWITCH_METHODS[1:], *(name for name in VALIDATION_METHODS if name != "validate_inputs"),
+    "cacheable",
 ]  # fmt: skip
 _SECURITY_NAMES = [
     "sanitize_input", "validate_node_parameters", "validate_file_path",
@@ -122,6 +124,10 @@ class CompiledWorkflow:
     ran_together: bool = False
     #: Stock's fingerprint of the workflow, once somebody has asked for it.
     fingerprint: str | None = None
+    #: What nodes say of being cached, by their id.
+    cacheable_nodes: dict[str, Any] = field(default_factory=dict)
+    #: Which of them some caches keep, once a run has asked.
+    cached_nodes: Any = None
 
     def enter_memory_limit(self, limit: MemoryLimit) -> None:
         """Puts a run under the limit, with what earlier runs have shown of their threads."""
@@ -253,6 +259,7 @@ def _compile(workflow: Any, awaits: Awaits, breathe: Callable[[], object]) -> tu
         context_nodes=tuple(reading.context_nodes),
         cycles=cycles,
         one_pass=kind_of_order is _Order.ONE_PASS,
+        cacheable_nodes=what_nodes_say(workflow, order),
     )
     return fresh, was_ordered and before.is_current()
 
@@ -507,7 +514,7 @@ def _watched_dicts(
     yield vars(workflow), ["graph", "_node_instances", "metadata", "_topo_cache"]
     yield workflow._node_instances, None
     yield graph._edge_attrs, None
-    yield workflow.metadata, ["connection_contracts"]
+    yield workflow.metadata, ["connection_contracts", METADATA_KEY]
     yield sys.modules, ["coverage"]
     yield vars(stock.security), _SECURITY_NAMES
     yield vars(stock.code_module), _SECURITY_NAMES

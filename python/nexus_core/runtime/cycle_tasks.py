@@ -246,7 +246,7 @@ class HistoryTasks:
 
     def round_ended(self, run: WorkflowRun) -> None:
         """Takes over the rows of a round's nodes, whether it succeeded or not."""
-        found = run.history_rows(history.result_json, None, {})
+        found = run.history_rows(history.result_json, None, None, {})
         if found is None:
             return
         _, size, rows = found

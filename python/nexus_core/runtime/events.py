@@ -63,12 +63,14 @@ class NodeFinished(RunEvent):
         thread: The name of the thread that ran it.
         duration: Seconds that it took.
         output: What it returned.
+        cached: Whether it has not run: its output was kept in the runtime's cache.
     """
 
     node_id: str
     thread: str
     duration: float
     output: Any
+    cached: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,7 @@ from nexus_core.runtime.history_rows import (
     result_json,
     run_metadata_json,
     skipped_metadata_json,
+    taken_metadata_json,
     task_metadata_json,
 )
 
@@ -47,6 +48,7 @@ __all__ = [
     "result_json",
     "run_metadata_json",
     "skipped_metadata_json",
+    "taken_metadata_json",
     "task_metadata_json",
 ]
 

@@ -142,6 +142,11 @@ def task_metadata_json(node_metadata_prefix: Mapping[str, Any] | None, duration:
     return json.dumps({**node_metadata_prefix, "execution_time": duration})
 
 
+def taken_metadata_json(node_metadata_prefix: Mapping[str, Any] | None, duration: float) -> str:
+    """Metadata of a node that did not run, because its output was kept in the runtime's cache."""
+    return json.dumps({**(node_metadata_prefix or {}), "execution_time": duration, "cached": True})
+
+
 def skipped_metadata_json(node_metadata_prefix: Mapping[str, Any] | None) -> str:
     """Metadata of a node skipped by conditional routing (status ``completed``)."""
     skipped = {"skipped": True, "reason": "conditional_routing"}

@@ -238,4 +238,4 @@ class RunHost(NodeHost):
     ) -> None:
         """After a node, if anybody watches."""
         if self.observer is not None:
-            self.observer.ended(index, inputs, output, error, seconds)
+            self.observer.ended(index, inputs, output, error, seconds, self.was_taken(index))

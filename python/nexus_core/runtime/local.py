@@ -28,6 +28,8 @@ from kailash.sdk_exceptions import (
 from kailash.workflow.credentials import get_credential_store
 
 from nexus_core._core import _TraceRecorder
+from nexus_core.cached_runs.nodes import notes_on_cached_nodes
+from nexus_core.cached_runs.result_cache import ResultCache
 from nexus_core.runtime import history, stock, validation_counts
 from nexus_core.runtime.compiler import Awaits, CompiledWorkflow, NotNative, compiled
 from nexus_core.runtime.cycle_host import cycle_logger
@@ -129,6 +131,7 @@ class LocalRuntime(PruningOnce):
         # Those of another version of Kailash's; it refuses what it does not know.
         super().__init__(**given, **kwargs)
         self._strict = strict
+        self._result_cache: ResultCache | None = None
         self._counts = _Counts()
         self._loop_in_use = threading.Lock()
         self._delegated_runs: Counter[str] = Counter()
@@ -156,7 +159,8 @@ class LocalRuntime(PruningOnce):
             return Explanation(False, (*reasons, f"it cannot be read: {broken!r}"))
         asked = self._plan_for(workflow, None)
         if isinstance(asked, tuple):
-            return Explanation(False, asked, plan.explanations, notes_on_delegation(self))
+            delegated = (*notes_on_delegation(self), *notes_on_cached_nodes(self, workflow, plan, delegated=True))
+            return Explanation(False, asked, plan.explanations, delegated)
         notes = []
         if plan.cycles is not None:
             notes.append("cycles: one iteration after the other; independent nodes of an iteration run together")
@@ -167,6 +171,7 @@ class LocalRuntime(PruningOnce):
         if self.enable_monitoring:
             notes.append("run history is written in the background")
         notes.extend(how_it_is_durable(self))
+        notes.extend(notes_on_cached_nodes(self, workflow, plan))
         return Explanation(True, (), plan.explanations, tuple(notes))
 
     def engine_statistics(self) -> dict[str, Any]:

@@ -12,7 +12,8 @@ from typing import Any
 
 from kailash.sdk_exceptions import NodeExecutionError, NodeValidationError, WorkflowExecutionError
 
-from nexus_core._core import WorkflowRun
+from nexus_core._core import WorkflowRun, _NodeCaching
+from nexus_core.cached_runs.nodes import node_caching
 from nexus_core.runtime import stock
 from nexus_core.runtime.compiler import CompiledWorkflow
 from nexus_core.runtime.named_functions import call_named_function, without_own_frames
@@ -26,7 +27,7 @@ _security_logger = logging.getLogger("kailash.security")
 class NodeHost:
     """The Python side of one run, as far as it concerns single nodes."""
 
-    __slots__ = ("compiled", "run", "runtime", "token", "workflow")
+    __slots__ = ("caching", "compiled", "run", "runtime", "token", "workflow")
 
     def __init__(self, runtime: Any, workflow: Any, compiled: CompiledWorkflow, token: Any) -> None:
         self.runtime = runtime
@@ -34,6 +35,17 @@ class NodeHost:
         self.compiled = compiled
         self.token = token
         self.run: WorkflowRun = None  # type: ignore[assignment]  # set before the first node
+        #: The run's cached nodes, and what the engine has been given for them.
+        self.caching = node_caching(runtime, workflow, compiled)
+
+    @property
+    def native_caching(self) -> _NodeCaching | None:
+        """What the engine is given for the run's cached nodes; ``None`` if there are none."""
+        return None if self.caching is None else self.caching[1]
+
+    def was_taken(self, index: int) -> bool:
+        """Whether a node has not run, because its output was kept."""
+        return self.caching is not None and self.run.was_taken(index)
 
     def sanitize(self, index: int, values: dict[str, Any]) -> dict[str, Any]:
         """``validate_node_parameters`` with a node's security configuration."""

@@ -122,8 +122,9 @@ class RunObserver:
         output: Any,
         error: BaseException | None,
         seconds: float,
+        cached: bool = False,
     ) -> None:
-        """After a node: it returned, was skipped (no output, no error), or failed."""
+        """After a node: it returned, was skipped (no output, no error), or failed; or its output was kept."""
         with self._lock:
             if error is not None:
                 self._node_failed(index, inputs, error)
@@ -135,14 +136,16 @@ class RunObserver:
                     metadata={"skipped": True, "reason": "conditional_routing"},
                 )
             else:
-                self._node_completed(index, inputs, output, seconds)
+                self._node_completed(index, inputs, output, seconds, {"cached": True} if cached else {})
 
     def _update(self, index: int, status: TaskStatus, **fields: Any) -> None:
         task = self._tasks.get(index)
         if task is not None:
             self._task_manager.update_task_status(task.task_id, status, ended_at=_now(), **fields)
 
-    def _node_completed(self, index: int, inputs: Mapping[str, Any] | None, output: Any, seconds: float) -> None:
+    def _node_completed(
+        self, index: int, inputs: Mapping[str, Any] | None, output: Any, seconds: float, marks: dict[str, bool]
+    ) -> None:
         node_id = self._compiled.node_ids[index]
         node = self._compiled.instances[index]
         self._completed += 1
@@ -150,7 +153,7 @@ class RunObserver:
             index,
             TaskStatus.COMPLETED,
             result=dict(output) if output else None,
-            metadata={"execution_time": seconds},
+            metadata={"execution_time": seconds, **marks},
         )
         task = self._tasks.get(index)
         if task is not None:
@@ -165,9 +168,10 @@ class RunObserver:
                 inputs=_safe_serialize(dict(inputs or {})),
                 outputs=_safe_serialize(output),
                 duration_ms=seconds * 1000,
+                **marks,
             )
         if self._spans is not None:
-            self._spans.completed(index, seconds)
+            self._spans.completed(index, seconds, cached=bool(marks))
 
     def _node_failed(self, index: int, inputs: Mapping[str, Any] | None, error: BaseException) -> None:
         if self._spans is not None and isinstance(error, Exception):

@@ -142,7 +142,7 @@ class RecordedRun:
             rows = None
             if self._run is not None:
                 rows = self._run.history_rows(
-                    history.result_json, history.skipped_metadata_json(None), self._own_metadata()
+                    history.result_json, history.skipped_metadata_json(None), self._taken_metadata, self._own_metadata()
                 )
             started, size, tasks = rows if rows is not None else (began.timestamp(), 0, [])
             ids: dict[int, str] = {}
@@ -168,6 +168,11 @@ class RecordedRun:
         except Exception as refused:
             if status == "completed":
                 runtime.logger.warning(history.PERSIST_WARNING, refused)
+
+    def _taken_metadata(self, node_id: str, seconds: float) -> str:
+        """Metadata of a node whose output was kept in the cache."""
+        config = self.workflow._node_instances[node_id].config
+        return history.taken_metadata_json(history.node_metadata_prefix(config), seconds)
 
     def _own_metadata(self) -> dict[str, Callable[[float | None], str | None]]:
         """Metadata of nodes whose configuration holds some, as functions of the duration."""

@@ -68,11 +68,13 @@ class EventBuffer:
         """A node is about to run."""
         self._add(NodeStarted(self._run_id, self.age(), self._node_ids[index], thread))
 
-    def ended(self, index: int, thread: str, output: Any, error: BaseException | None, seconds: float) -> None:
-        """A node has returned or raised."""
+    def ended(
+        self, index: int, thread: str, output: Any, error: BaseException | None, seconds: float, cached: bool
+    ) -> None:
+        """A node has returned or raised, or its output was kept."""
         node_id = self._node_ids[index]
         if error is None:
-            self._add(NodeFinished(self._run_id, self.age(), node_id, thread, seconds, output))
+            self._add(NodeFinished(self._run_id, self.age(), node_id, thread, seconds, output, cached))
         else:
             self._add(NodeFailed(self._run_id, self.age(), node_id, thread, seconds, error))
 

@@ -65,10 +65,12 @@ class RunSpans:
         if span is not None:
             self._nodes[index] = span
 
-    def completed(self, index: int, seconds: float) -> None:
+    def completed(self, index: int, seconds: float, *, cached: bool = False) -> None:
         """After a node that returned; that of a skipped one stays open, as in Kailash."""
         span = self._nodes.pop(index, None)
         self._tracer.set_attribute(span, "node.duration_s", seconds)
+        if cached:
+            self._tracer.set_attribute(span, "node.cached", True)
         self._tracer.end_span(span, status="ok")
 
     def failed(self, index: int, error: Exception) -> None:

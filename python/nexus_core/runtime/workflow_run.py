@@ -19,6 +19,7 @@ from kailash.sdk_exceptions import (
 )
 
 from nexus_core._core import Places, WorkflowRun, _RecordedRun
+from nexus_core.cached_runs.nodes import awaited, node_caching
 from nexus_core.runtime.compiler import CompiledWorkflow
 from nexus_core.runtime.cycle_tasks import CycleTasks, HistoryTasks, ManagerTasks
 from nexus_core.runtime.cyclic_run import CyclicRun
@@ -297,7 +298,12 @@ class NativeRun(RecordedRun):
         if confirms:
             places = Places(options.max_concurrency, options.max_concurrency)
         run = self._run = host.run = plan.plan.start(
-            host, options, processed, context, None if places is None else (places, True)
+            host,
+            options,
+            processed,
+            context,
+            None if places is None else (places, True),
+            host.native_caching,
         )
         if self.traced is not None:
             self.traced.follow(run)
@@ -395,6 +401,8 @@ class NativeRun(RecordedRun):
             tasks = self._cycle_rows = HistoryTasks()
         elif self._manager_id is not None:
             tasks = ManagerTasks(self.task_manager, self._manager_id, plan)
+        # Nodes in cycles are not cached, which is counted.
+        node_caching(runtime, self.workflow, plan)
         options = run_options(
             max_concurrency=runtime.max_concurrency,
             stock_execute=own_execute,
@@ -464,7 +472,7 @@ class NativeRun(RecordedRun):
         output: Any = None
         failure: BaseException | None = None
         try:
-            output = await self._execute_awaited(index, inputs)
+            output = await self._execute_awaited(run, index, inputs)
             if self._durability is not None and self._durability.tracker is not None:
                 self._durability.record(index, output)
         except Exception as error:
@@ -477,18 +485,24 @@ class NativeRun(RecordedRun):
     async def _await_to_confirm(
         self, index: int, inputs: dict[str, Any], ran: Callable[[Any], Coroutine[Any, Any, None]]
     ) -> tuple[Any, BaseException | None]:
+        assert self._run is not None
         output: Any = None
         failure: BaseException | None = None
         try:
-            output = await self._execute_awaited(index, inputs)
+            output = await self._execute_awaited(self._run, index, inputs)
             await ran(output)
         except Exception as error:
             failure = error
         await self._clean_up(index, failure)
         return output, failure
 
-    async def _execute_awaited(self, index: int, inputs: dict[str, Any]) -> Any:
-        node = self.plan.instances[index]
+    async def _execute_awaited(self, run: WorkflowRun, index: int, inputs: dict[str, Any]) -> Any:
+        caching = node_caching(self.runtime, self.workflow, self.plan)
+        return await awaited(
+            caching, run, index, inputs, None, partial(self._execute_node, self.plan.instances[index], inputs)
+        )
+
+    async def _execute_node(self, node: Any, inputs: dict[str, Any]) -> Any:
         if self.runtime.enable_async and hasattr(node, "execute_async"):
             return await node.execute_async(**inputs)
         return node.execute(**inputs)

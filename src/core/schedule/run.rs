@@ -250,6 +250,14 @@ impl Run {
         self.see(&shared)
     }
 
+    /// A node that was taken, and that waited without a thread, may be taken again.
+    pub fn put_back(&self, node: u32) {
+        let mut shared = self.shared.lock();
+        shared.put_back(node, &self.rank());
+        drop(shared);
+        self.changed.notify_all();
+    }
+
     /// One ready node of the caller's own.
     pub fn take_one_pinned(&self) -> Option<u32> {
         self.shared.lock().take_one_pinned(self.settings.limit)

@@ -157,6 +157,12 @@ impl Shared {
         }
     }
 
+    /// A node that was taken and has not ended is ready once more.
+    pub(super) fn put_back(&mut self, node: u32, rank: &impl Fn(u32) -> Rank) {
+        self.is_no_longer_running(node);
+        self.push(node, rank);
+    }
+
     fn is_no_longer_running(&mut self, node: u32) {
         // The latest are the likeliest to end.
         if let Some(place) = self.running.iter().rposition(|&running| running == node) {

@@ -29,10 +29,34 @@ const MOST_THREADS: usize = 1024;
 /// interpreter's own loop, which looks by itself.
 const SIGNAL_NODES: u32 = 1024;
 
+/// Whose thread executes a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Site {
+    /// An event loop's own, which others need meanwhile.
+    Loop,
+    /// That of a worker alone with a run that nobody's thread waits for.
+    Alone,
+    /// That of one of several workers of such a run.
+    Together,
+    /// One of a run that some thread waits for.
+    Driven,
+}
+
+/// How far a node has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    Ended,
+    /// It is for [`Site::Together`]: said on [`Site::Loop`] and [`Site::Alone`] only.
+    Declined,
+    /// It waits without a thread, and is executed again after `Execution::unpark`,
+    /// which may have come already: said on [`Site::Together`] only.
+    Parked,
+}
+
 /// What a run executes: nodes by their position in topological order.
 pub(crate) trait Program: Send + Sync + 'static {
     /// Runs one node and keeps its output. An error stops the run.
-    fn execute(&self, py: Python<'_>, node: u32) -> PyResult<()>;
+    fn execute(&self, py: Python<'_>, node: u32, site: Site) -> PyResult<Step>;
 
     /// Before and after a stretch of nodes that one thread runs in a row, in a
     /// run that nobody's thread waits for.
@@ -316,7 +340,7 @@ impl<P: Program> Execution<P> {
                 self.program.between_nodes(py);
             }
             let start = self.trace.as_ref().map(|_| Instant::now());
-            let result = self.program.execute(py, node);
+            let result = self.program.execute(py, node, Site::Driven);
             if let (Some(trace), Some(start)) = (&self.trace, start) {
                 trace.record(py, node, start, Instant::now());
             }
@@ -374,7 +398,7 @@ impl<P: Program> Execution<P> {
                 }
                 Take::Node(node) => {
                     self.context.catch_up(py)?;
-                    let (outcome, seconds) = self.execute_shared(py, node);
+                    let (outcome, seconds) = self.execute_driven(py, node);
                     self.report(node, outcome, seconds);
                 }
                 Take::Wait => {
@@ -408,7 +432,7 @@ impl<P: Program> Execution<P> {
             let inside = self.crew.enter();
             let ran = self
                 .context
-                .run_copied(py, || self.execute_shared(py, node));
+                .run_copied(py, || self.execute_driven(py, node));
             drop(inside);
             let (outcome, seconds) = ran.unwrap_or_else(|error| {
                 self.fail(py, node, error);
@@ -422,24 +446,38 @@ impl<P: Program> Execution<P> {
         }
     }
 
-    pub(super) fn execute_shared(&self, py: Python<'_>, node: u32) -> (Outcome, f32) {
+    fn execute_driven(&self, py: Python<'_>, node: u32) -> (Outcome, f32) {
+        let (outcome, seconds) = self.execute_shared(py, node, Site::Driven);
+        (outcome.unwrap_or(Outcome::Done), seconds)
+    }
+
+    /// How a node has ended, and after how many seconds; it has not if it is parked.
+    pub(super) fn execute_shared(
+        &self,
+        py: Python<'_>,
+        node: u32,
+        site: Site,
+    ) -> (Option<Outcome>, f32) {
         if self.ticked.load(Ordering::Relaxed) {
             self.ticked.store(false, Ordering::Relaxed);
             self.program.between_nodes(py);
         }
         let start = Instant::now();
-        let result = self.program.execute(py, node);
+        let result = self.program.execute(py, node, site);
         let end = Instant::now();
-        if let Some(trace) = &self.trace {
-            trace.record(py, node, start, end);
-        }
         let outcome = match result {
-            Ok(()) => Outcome::Done,
+            Ok(Step::Parked) => None,
+            Ok(_) => Some(Outcome::Done),
             Err(error) => {
                 self.fail(py, node, error);
-                Outcome::Failed
+                Some(Outcome::Failed)
             }
         };
+        if let Some(trace) = &self.trace
+            && outcome.is_some()
+        {
+            trace.record(py, node, start, end);
+        }
         (outcome, end.duration_since(start).as_secs_f32())
     }
 

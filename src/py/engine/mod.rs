@@ -18,7 +18,7 @@ mod workers;
 
 pub(crate) use collections::collection;
 pub(crate) use context::RunContext;
-pub(crate) use drive::{Driven, Execution, Limits, Program, StopReason};
+pub(crate) use drive::{Driven, Execution, Limits, Program, Site, Step, StopReason};
 pub(crate) use hang::{Ask, call_object, eval_code, vectorcall};
 pub(crate) use lock_wait::take_wait;
 pub(crate) use mailbox::LoopMailbox;

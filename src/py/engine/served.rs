@@ -16,7 +16,7 @@ use crate::core::schedule::{Admission, Advance, Outcome, Outlook, Place, Take};
 use crate::core::threads::Stretch;
 
 use super::context::RunContext;
-use super::drive::{Execution, Program, StopReason, stuck_seconds};
+use super::drive::{Execution, Program, Site, Step, StopReason, stuck_seconds};
 use super::lock_wait::detached;
 use super::loop_places::LoopPlaces;
 use super::mailbox::LoopMailbox;
@@ -115,8 +115,13 @@ impl<P: Program> Execution<P> {
                 self.run.hand_over_at_rest();
                 return Inline::Rest;
             }
-            let result = self.program.execute(py, node);
+            let result = self.program.execute(py, node, Site::Loop);
             let ended = stretch.elapsed();
+            if matches!(result, Ok(Step::Declined)) {
+                self.program.ran_alone(stretch.spent());
+                self.run.hand_over_at_rest();
+                return Inline::Rest;
+            }
             if let Some(trace) = &self.trace {
                 trace.record(py, node, began + elapsed, began + ended);
             }
@@ -395,7 +400,12 @@ impl<P: Program> Execution<P> {
                 let_others_in(py);
             }
             let start = self.trace.as_ref().map(|_| Instant::now());
-            let result = self.program.execute(py, node);
+            let result = self.program.execute(py, node, Site::Alone);
+            if matches!(result, Ok(Step::Declined)) {
+                self.program.ran_alone(stretch.spent());
+                self.run.hand_over_at_rest();
+                return true;
+            }
             if let (Some(trace), Some(start)) = (&self.trace, start) {
                 trace.record(py, node, start, Instant::now());
             }
@@ -404,7 +414,7 @@ impl<P: Program> Execution<P> {
                 return false;
             }
             let (advance, outcome) = match result {
-                Ok(()) => (self.run.advance(node), Outcome::Done),
+                Ok(_) => (self.run.advance(node), Outcome::Done),
                 Err(error) => {
                     self.fail(py, node, error);
                     (self.run.close_solo(node), Outcome::Failed)
@@ -436,22 +446,21 @@ impl<P: Program> Execution<P> {
             }
             let ran = if service.shares_context {
                 self.context
-                    .run_copied(py, || self.execute_shared(py, node))
+                    .run_copied(py, || self.execute_shared(py, node, Site::Together))
             } else {
-                self.context.run_apart(py, || self.execute_shared(py, node))
+                self.context
+                    .run_apart(py, || self.execute_shared(py, node, Site::Together))
             };
             let (outcome, seconds) = ran.unwrap_or_else(|error| {
                 self.fail(py, node, error);
-                (Outcome::Failed, 0.0)
+                (Some(Outcome::Failed), 0.0)
             });
             if self.is_forked() {
                 return;
             }
-            if self.program.is_unconfirmed(node) {
-                service.tell(py);
-            } else {
-                let outlook = self.run.finish_and_look(node, outcome, seconds);
-                self.act_on(py, service, outlook, false, 1);
+            // One that is parked is another thread's by now.
+            if let Some(outcome) = outcome {
+                self.ended_on_worker(py, service, node, outcome, seconds);
             }
             held += seconds;
             if held >= QUANTUM {
@@ -461,6 +470,32 @@ impl<P: Program> Execution<P> {
                 held = 0.0;
                 let_others_in(py);
             }
+        }
+    }
+
+    /// A node has ended that this worker took.
+    fn ended_on_worker(
+        &self,
+        py: Python<'_>,
+        service: &Service<P>,
+        node: u32,
+        outcome: Outcome,
+        seconds: f32,
+    ) {
+        if self.program.is_unconfirmed(node) {
+            service.tell(py);
+        } else {
+            let outlook = self.run.finish_and_look(node, outcome, seconds);
+            self.act_on(py, service, outlook, false, 1);
+        }
+    }
+
+    /// A node that was parked need not wait any longer: some worker executes it again.
+    /// Called on any thread, without locks.
+    pub(crate) fn unpark(&self, py: Python<'_>, node: u32) {
+        if !self.is_forked() {
+            self.run.put_back(node);
+            self.look_after(py, false);
         }
     }
 

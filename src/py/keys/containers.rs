@@ -65,6 +65,9 @@ impl<'py> Walk<'_, 'py> {
     #[inline(never)]
     pub(super) fn dict(&mut self, dict: &Bound<'py, PyAny>, into: &mut Encoder) -> Told {
         let entries = entries(dict.cast_exact::<PyDict>().map_err(PyErr::from)?);
+        if self.keeps_order {
+            return self.ordered_dict(dict, &entries, into);
+        }
         if entries
             .iter()
             .all(|(key, _)| key.is_exact_instance_of::<PyString>())
@@ -81,6 +84,24 @@ impl<'py> Walk<'_, 'py> {
             told.push(own.take_entry());
         }
         into.unordered(Tag::Dict, &mut told);
+        Ok(())
+    }
+
+    /// A dict, its entries as they come.
+    #[inline(never)]
+    fn ordered_dict(
+        &mut self,
+        dict: &Bound<'py, PyAny>,
+        entries: &[Entry<'py>],
+        into: &mut Encoder,
+    ) -> Told {
+        into.open(Tag::Dict, entries.len());
+        for (key, value) in entries {
+            self.value(key, into)
+                .map_err(|refusal| refusal.inside(dict, ".keys()".to_owned()))?;
+            self.value(value, into)
+                .map_err(|refusal| refusal.inside(dict, key_segment(key)))?;
+        }
         Ok(())
     }
 

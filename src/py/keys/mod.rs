@@ -16,21 +16,45 @@ mod buffers;
 mod containers;
 mod numbers;
 mod refusal;
+pub(in crate::py) mod run_key;
+mod sharing;
 mod texts;
 mod times;
 mod types;
 mod walk;
 
+pub(in crate::py) use self::types::Types;
 use self::walk::Walk;
-use crate::core::keys::Encoder;
+use crate::core::keys::{Encoder, Tag};
 use pyo3::{prelude::*, types::PyBytes};
 
 /// Nesting beyond which a value is refused. It is what ends the walk through a
 /// value that contains itself, and fits on the stack of any worker thread.
 const MAX_DEPTH: usize = 256;
 
+/// As many entries as no dict has.
+const IN_ORDER: usize = usize::MAX;
+
 /// From so many bytes on the interpreter lock is released, if it may be.
 const LARGE: usize = 64 * 1024;
+
+/// The digest of `value`, which an error calls `root`, with the order that its dicts have.
+/// It has nothing in common with what `digest` makes of the same value.
+pub(crate) fn digest_in_order<'py>(
+    value: &Bound<'py, PyAny>,
+    root: &str,
+    reduce: &Bound<'py, PyAny>,
+) -> PyResult<Bound<'py, PyBytes>> {
+    let py = value.py();
+    let mut encoder = Encoder::new();
+    // What is told first keeps the two kinds apart.
+    encoder.open(Tag::Dict, IN_ORDER);
+    let mut walk = Walk::new(py, reduce);
+    walk.keeps_order = true;
+    walk.value(value, &mut encoder)
+        .map_err(|refusal| refusal.into_error(py, root))?;
+    Ok(PyBytes::new(py, encoder.finish().as_ref()))
+}
 
 /// The digest of `value`, which an error calls `root`.
 #[pyfunction(name = "_digest")]

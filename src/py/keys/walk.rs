@@ -27,6 +27,8 @@ pub(super) struct Walk<'a, 'py> {
     pub(super) py: Python<'py>,
     /// Says what a value of a type that is not known here is made of.
     reduce: &'a Bound<'py, PyAny>,
+    /// Dicts are told in their own order, which code can see.
+    pub(super) keeps_order: bool,
     depth: usize,
     steps: u32,
 }
@@ -36,6 +38,7 @@ impl<'a, 'py> Walk<'a, 'py> {
         Self {
             py,
             reduce,
+            keeps_order: false,
             depth: 0,
             steps: 0,
         }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use pyo3::ffi;
 use pyo3::prelude::*;
 
-use crate::py::engine::{Program, Slots, vectorcall};
+use crate::py::engine::{Program, Site, Slots, Step, vectorcall};
 
 use super::arguments::Argument;
 use super::plan::{Plan, Task};
@@ -57,7 +57,7 @@ impl Release {
 }
 
 impl Program for GraphProgram {
-    fn execute(&self, py: Python<'_>, node: u32) -> PyResult<()> {
+    fn execute(&self, py: Python<'_>, node: u32, _site: Site) -> PyResult<Step> {
         let plan = self.plan.get();
         let task = &plan.tasks[node as usize];
         let arguments = plan.arguments_of(task);
@@ -73,7 +73,7 @@ impl Program for GraphProgram {
         if let Some(release) = &self.release {
             release.ran(plan, &self.slots, node);
         }
-        Ok(())
+        Ok(Step::Ended)
     }
 
     fn is_cancelled(&self, _py: Python<'_>) -> PyResult<bool> {

@@ -7,6 +7,7 @@
 //! turns up is handed to the stock function that the caller passed in, so the
 //! outcome, the log lines and the errors are stock's own.
 
+pub(in crate::py) mod copies;
 mod depth;
 mod json_check;
 mod json_write;
@@ -34,7 +35,7 @@ pub use self::{
 };
 pub(in crate::py) use self::{
     text::{Units, units},
-    walk::any_entry,
+    walk::{any_entry, any_item},
 };
 
 /// Nesting beyond which Python is asked. It is far below the depth at which

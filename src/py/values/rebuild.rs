@@ -314,7 +314,7 @@ unsafe fn copy_as_list(
 /// Visits the entries of a dict that only the caller can reach. The visitor may
 /// replace values but add and remove nothing.
 #[inline]
-fn for_each_entry<E>(
+pub(super) fn for_each_entry<E>(
     copy: &Bound<'_, PyAny>,
     mut visit: impl FnMut(*mut ffi::PyObject, *mut ffi::PyObject) -> Result<(), E>,
 ) -> Result<(), E> {
@@ -339,7 +339,7 @@ fn for_each_entry<E>(
 /// Visits the items of a list that only the caller can reach. The visitor may
 /// replace items.
 #[inline]
-fn for_each_item<E>(
+pub(super) fn for_each_item<E>(
     copy: &Bound<'_, PyAny>,
     mut visit: impl FnMut(ffi::Py_ssize_t, *mut ffi::PyObject) -> Result<(), E>,
 ) -> Result<(), E> {
@@ -355,7 +355,7 @@ fn for_each_item<E>(
 
 /// # Safety
 /// `key` must be a key of the dict `copy`.
-unsafe fn replace_value(
+pub(super) unsafe fn replace_value(
     copy: &Bound<'_, PyAny>,
     key: *mut ffi::PyObject,
     value: &Bound<'_, PyAny>,
@@ -368,7 +368,7 @@ unsafe fn replace_value(
     }
 }
 
-fn replace_item(
+pub(super) fn replace_item(
     copy: &Bound<'_, PyAny>,
     index: ffi::Py_ssize_t,
     item: Bound<'_, PyAny>,

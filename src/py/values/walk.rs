@@ -33,7 +33,7 @@ pub(in crate::py) fn any_entry(
 
 /// Whether `test` holds for an item of an exact list, which it must not run
 /// Python code on.
-pub(super) fn any_item(
+pub(in crate::py) fn any_item(
     list: &Bound<'_, PyAny>,
     mut test: impl FnMut(*mut ffi::PyObject) -> bool,
 ) -> bool {

@@ -91,6 +91,12 @@ impl WorkflowProgram {
         self.results.bind(py).set_item(id, record)
     }
 
+    /// Whether a node's output was taken from the cache.
+    pub(super) fn was_taken(&self, index: u32) -> bool {
+        let caching = self.caching.as_ref();
+        caching.is_some_and(|caching| caching.was_taken(index))
+    }
+
     /// Ends a node that has been given its inputs, whoever ran it.
     pub(super) fn end_node(
         &self,
@@ -104,10 +110,15 @@ impl WorkflowProgram {
         let kept = ended.and_then(|ended| match ended {
             Ended::Output(output) => {
                 self.keep_output(py, index, &output)?;
+                let taken = self.was_taken(index);
                 self.record(
                     py,
                     index,
-                    RowStatus::Completed,
+                    if taken {
+                        RowStatus::Taken
+                    } else {
+                        RowStatus::Completed
+                    },
                     Some(&output),
                     None,
                     started,
@@ -136,6 +147,7 @@ impl WorkflowProgram {
         if let Some(recording) = self.recording.get() {
             match &kept {
                 Ok(None) => Recording::note_status(Status::Skipped),
+                Ok(Some(_)) if self.was_taken(index) => Recording::note_status(Status::Cached),
                 kept => recording.note(py, kept.as_ref().err()),
             }
         }

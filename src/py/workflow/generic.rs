@@ -4,7 +4,6 @@
 use std::sync::Arc;
 
 use pyo3::exceptions::PyKeyError;
-use pyo3::ffi;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
@@ -18,6 +17,7 @@ use super::outputs::all_serializable;
 use super::program::WorkflowProgram;
 use super::switch::SwitchBody;
 use super::validation::Validation;
+use super::variables::SetVariable;
 
 /// An output that the node's schema names.
 struct DeclaredOutput {
@@ -155,16 +155,10 @@ impl GenericBody {
     }
 
     /// Names the node for `report_progress` until the guard is dropped.
-    fn name_current<'py>(&self, instance: &Bound<'py, PyAny>) -> PyResult<Named<'py>> {
+    fn name_current<'py>(&self, instance: &Bound<'py, PyAny>) -> PyResult<SetVariable<'py>> {
         let py = instance.py();
         let id = instance.getattr(intern!(py, "id"))?;
-        let variable = self.current_node.bind(py).clone();
-        // SAFETY: attached; a context variable and a value. A new reference, or
-        // null with an error set.
-        let token = unsafe {
-            Bound::from_owned_ptr_or_err(py, ffi::PyContextVar_Set(variable.as_ptr(), id.as_ptr()))?
-        };
-        Ok(Named { variable, token })
+        SetVariable::new(self.current_node.bind(py), &id)
     }
 
     /// Outputs that are surely as the schema wants them, and JSON. `None` where
@@ -214,24 +208,5 @@ impl GenericBody {
         }
         visit.call(&self.current_node)?;
         traverse_unshared(&self.stock, visit)
-    }
-}
-
-/// Takes the name of the node that runs away when dropped.
-struct Named<'py> {
-    variable: Bound<'py, PyAny>,
-    token: Bound<'py, PyAny>,
-}
-
-impl Drop for Named<'_> {
-    fn drop(&mut self) {
-        let py = self.variable.py();
-        // What the node raised stays as it is.
-        // SAFETY: attached; the token is of this variable, set in this context.
-        let status =
-            unsafe { ffi::PyContextVar_Reset(self.variable.as_ptr(), self.token.as_ptr()) };
-        if status < 0 {
-            PyErr::fetch(py).write_unraisable(py, None);
-        }
     }
 }

@@ -15,6 +15,8 @@ use super::node::Node;
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum RowStatus {
     Completed,
+    /// It has not run: its output was kept.
+    Taken,
     Failed,
     Skipped,
 }
@@ -23,7 +25,8 @@ impl RowStatus {
     fn name(self) -> &'static str {
         match self {
             // Stock records a skipped node as completed, and says so in its metadata.
-            Self::Completed | Self::Skipped => "completed",
+            // So is one whose output was kept.
+            Self::Completed | Self::Taken | Self::Skipped => "completed",
             Self::Failed => "failed",
         }
     }
@@ -72,7 +75,9 @@ impl RunRows {
         error: Option<&Bound<'_, PyAny>>,
     ) -> Row {
         let result = match output {
-            Some(output) if status == RowStatus::Completed => snapshot(output),
+            Some(output) if matches!(status, RowStatus::Completed | RowStatus::Taken) => {
+                snapshot(output)
+            }
             _ => Snapshot::None,
         };
         Row {
@@ -108,6 +113,8 @@ pub(super) struct RowTexts<'py> {
     pub(super) encode: Bound<'py, PyAny>,
     /// `metadata` of a skipped node.
     pub(super) skipped: Bound<'py, PyAny>,
+    /// Makes the `metadata` of a node whose output was kept, of its id and the duration.
+    pub(super) taken: Bound<'py, PyAny>,
     /// `metadata` of nodes that bring their own, by id: a function of the
     /// duration.
     pub(super) own_metadata: Bound<'py, PyDict>,
@@ -134,7 +141,7 @@ impl RunRows {
                 },
                 Snapshot::Object(output) => texts.encode.call1((output,))?,
             };
-            let completed = row.status == RowStatus::Completed;
+            let completed = matches!(row.status, RowStatus::Completed | RowStatus::Taken);
             let seconds = completed.then(|| row.ended.duration_since(row.started).as_secs_f64());
             let error = match &row.error {
                 Some(error) => Some(error.bind(py).str()?),
@@ -142,6 +149,7 @@ impl RunRows {
             };
             let metadata = match row.status {
                 RowStatus::Skipped => Some(texts.skipped.clone()),
+                RowStatus::Taken => Some(texts.taken.call1((&node.id, seconds))?),
                 _ => match texts.own_metadata.get_item(&node.id)? {
                     Some(own) => Some(own.call1((seconds,))?),
                     None if completed => None,

@@ -5,9 +5,11 @@
 //! a Python object that calls Kailash's own functions.
 
 mod async_inputs;
+mod cached_nodes;
 mod clock;
 mod code;
 mod confirmations;
+mod digest_watch;
 mod endings;
 mod function;
 mod generic;
@@ -17,6 +19,8 @@ mod inputs;
 mod memory_limit;
 mod method_watch;
 mod node;
+mod node_caching;
+mod node_flights;
 mod node_logs;
 mod options;
 mod outcome;
@@ -35,6 +39,7 @@ mod spare;
 mod stage;
 mod switch;
 mod validation;
+mod variables;
 mod watch;
 
 use pyo3::prelude::*;
@@ -47,9 +52,12 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<plan::WorkflowPlan>()?;
     module.add_class::<stage::PlanStage>()?;
     module.add_class::<round::Round>()?;
+    module.add_class::<node_caching::NodeCaching>()?;
+    module.add_class::<node_flights::NodeFlights>()?;
     module.add_class::<short_way::ShortWay>()?;
     module.add_function(wrap_pyfunction!(run_ids::new_run_id, module)?)?;
     module.add_class::<method_watch::MethodWatch>()?;
+    module.add_class::<digest_watch::DigestWatch>()?;
     module.add_class::<options::RunOptions>()?;
     module.add_class::<memory_limit::MemoryLimit>()?;
     module.add_class::<run::WorkflowRun>()

@@ -58,6 +58,17 @@ pub(super) fn may_report_failure(output: &Bound<'_, PyAny>) -> bool {
     }
 }
 
+/// Whether an output says that its node failed.
+pub(super) fn reports_failure(output: &Bound<'_, PyAny>) -> PyResult<bool> {
+    let Ok(dict) = output.cast::<PyDict>() else {
+        return Ok(false);
+    };
+    match dict.get_item(intern!(dict.py(), "success"))? {
+        Some(success) => Ok(!success.is_truthy()?),
+        None => Ok(false),
+    }
+}
+
 /// Whether every value of an output is surely JSON-serialisable.
 pub(super) fn all_serializable(outputs: &Bound<'_, PyDict>) -> bool {
     outputs

@@ -16,6 +16,7 @@ use crate::py::errors::graph_error;
 use super::host::Host;
 use super::memory_limit::{Book, MemoryLimit};
 use super::node::{Node, Shared};
+use super::node_caching::NodeCaching;
 use super::options::RunOptions;
 use super::outcome::{Short, run_short};
 use super::round::Round;
@@ -154,9 +155,9 @@ impl WorkflowPlan {
 
     /// Prepares a run. `service`, for a run that
     /// nobody's thread waits for: the runtime's places, and whether nodes share
-    /// context variables.
+    /// context variables. `caching`: which nodes are cached, if any are.
     #[allow(clippy::too_many_arguments)] // one call from Python
-    #[pyo3(signature = (host, options, parameters, workflow_context, service=None))]
+    #[pyo3(signature = (host, options, parameters, workflow_context, service=None, caching=None))]
     fn start(
         &self,
         py: Python<'_>,
@@ -165,6 +166,7 @@ impl WorkflowPlan {
         parameters: Option<Py<PyDict>>,
         workflow_context: Py<PyDict>,
         service: Option<Service<'_>>,
+        caching: Option<Py<NodeCaching>>,
     ) -> PyResult<WorkflowRun> {
         let part = self.plan.whole_run()?;
         let given = Given {
@@ -173,6 +175,7 @@ impl WorkflowPlan {
             parameters,
             workflow_context,
             service,
+            caching,
         };
         WorkflowRun::new(py, Arc::clone(&self.plan), part, given)
     }
@@ -186,7 +189,7 @@ impl WorkflowPlan {
     /// Prepares a run of a stage's nodes alone. `prior`: outputs by node id of
     /// nodes that ran before; those of members are looked for nowhere else.
     #[allow(clippy::too_many_arguments)] // one call from Python
-    #[pyo3(signature = (stage, prior, host, options, parameters, workflow_context, memory_limit=None, service=None))]
+    #[pyo3(signature = (stage, prior, host, options, parameters, workflow_context, memory_limit=None, service=None, caching=None))]
     fn start_stage(
         &self,
         py: Python<'_>,
@@ -198,6 +201,7 @@ impl WorkflowPlan {
         workflow_context: Py<PyDict>,
         memory_limit: Option<Py<MemoryLimit>>,
         service: Option<Service<'_>>,
+        caching: Option<Py<NodeCaching>>,
     ) -> PyResult<WorkflowRun> {
         let part = Part {
             stage: Arc::clone(&stage.get().0),
@@ -211,6 +215,7 @@ impl WorkflowPlan {
             parameters,
             workflow_context,
             service,
+            caching,
         };
         WorkflowRun::new(py, Arc::clone(&self.plan), part, given)
     }
@@ -241,6 +246,8 @@ impl WorkflowPlan {
             parameters,
             workflow_context: PyDict::new(py).unbind(),
             service: None,
+            // What its nodes are given tells the rounds apart.
+            caching: None,
         };
         WorkflowRun::new(py, Arc::clone(&self.plan), part, given)
     }
@@ -351,6 +358,7 @@ impl WorkflowPlan {
             parameters: (!variables.is_empty()).then(|| variables.clone().unbind()),
             workflow_context: PyDict::new(py).unbind(),
             service: Some((places, true)),
+            caching: None,
         };
         run_short(py, &prepare(py, Arc::clone(&self.plan), part, given)?)
     }

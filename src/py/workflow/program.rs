@@ -12,10 +12,11 @@ use pyo3::types::{PyDict, PyList};
 
 use crate::core::locks::Mutex;
 use crate::core::threads::Spent;
-use crate::py::engine::{Ask, Program, Slots};
+use crate::py::engine::{Ask, Program, Site, Slots, Step};
 use crate::py::errors::exception;
 use crate::py::values::{StockFunctions, sanitize_parameters};
 
+use super::cached_nodes::RunCaching;
 use super::clock::NodeClock;
 use super::code::Sanitized;
 use super::confirmations::Confirmations;
@@ -67,6 +68,8 @@ pub(super) struct WorkflowProgram {
     pub(super) confirmations: Option<Confirmations>,
     /// Where the run is taken down, if it is traced.
     pub(super) recording: OnceLock<Recording>,
+    /// In a run some of whose nodes are cached.
+    pub(super) caching: Option<RunCaching>,
 }
 
 /// What a node left behind.
@@ -120,6 +123,7 @@ impl WorkflowProgram {
             workflow_context,
             confirmations: settings.confirms.then(Confirmations::default),
             recording: OnceLock::new(),
+            caching: None,
         };
         program.simple_parameters = program.dialect == Dialect::Async && program.are_simple(py);
         program
@@ -266,6 +270,17 @@ impl WorkflowProgram {
         if self.dialect == Dialect::Async {
             self.tell_started(py, index)?;
         }
+        self.run_started(py, index, node, inputs).map(Ended::Output)
+    }
+
+    /// Runs a node that is not left out, and of which everybody knows.
+    pub(super) fn run_started<'py>(
+        &self,
+        py: Python<'py>,
+        index: u32,
+        node: &Node,
+        inputs: &Bound<'py, PyDict>,
+    ) -> PyResult<Bound<'py, PyAny>> {
         let own_execute = self.runs_own_execute(node);
         if self.dialect == Dialect::Local && (node.needs_context || own_execute) {
             let context = self.workflow_context.bind(py);
@@ -273,12 +288,11 @@ impl WorkflowProgram {
             host.ask(intern!(py, "give_context"), (index, context))?;
         }
         if !own_execute && let Some(outputs) = self.run_body(py, index, node, inputs)? {
-            return Ok(Ended::Output(outputs));
+            return Ok(outputs);
         }
         node.instance
             .bind(py)
             .ask_with(intern!(py, "execute"), inputs)
-            .map(Ended::Output)
     }
 
     /// Whether a node's native program is left aside: somebody reads what its
@@ -329,31 +343,7 @@ impl WorkflowProgram {
         Ok(is_timed.then(Instant::now))
     }
 
-    /// Node ids whose output is kept, in topological order.
-    pub(super) fn completed<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
-        let done = self
-            .stage
-            .nodes()
-            .filter(|&index| matches!(self.kind(index), Kind::Clean | Kind::AskStock));
-        PyList::new(py, done.map(|index| &self.plan.nodes[index as usize].id))
-    }
-
-    /// The first node in topological order that has not run.
-    pub(super) fn first_pending(&self) -> Option<u32> {
-        self.stage
-            .nodes()
-            .find(|&index| self.kind(index) == Kind::Pending)
-    }
-}
-
-impl WorkflowProgram {
-    /// Runs the node at a position.
-    #[inline]
-    pub(super) fn run_at(&self, py: Python<'_>, position: u32) -> PyResult<()> {
-        let index = self.stage.node(position);
-        if self.settings.tracks && self.replay(py, index)? {
-            return Ok(());
-        }
+    fn execute_uncached(&self, py: Python<'_>, index: u32) -> PyResult<()> {
         let node = &self.plan.nodes[index as usize];
         let started = self.begin_node(py, index)?;
         if self.dialect == Dialect::Cyclic {
@@ -381,15 +371,46 @@ impl WorkflowProgram {
         let ended = self.run_node(py, index, node, &inputs);
         self.ran(py, index, Some(&inputs), ended, started)
     }
+
+    /// Node ids whose output is kept, in topological order.
+    pub(super) fn completed<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        let done = self
+            .stage
+            .nodes()
+            .filter(|&index| matches!(self.kind(index), Kind::Clean | Kind::AskStock));
+        PyList::new(py, done.map(|index| &self.plan.nodes[index as usize].id))
+    }
+
+    /// The first node in topological order that has not run.
+    pub(super) fn first_pending(&self) -> Option<u32> {
+        self.stage
+            .nodes()
+            .find(|&index| self.kind(index) == Kind::Pending)
+    }
+
+    /// Runs the node at a position.
+    #[inline]
+    pub(super) fn run_at(&self, py: Python<'_>, position: u32, site: Site) -> PyResult<Step> {
+        let index = self.stage.node(position);
+        if self.settings.tracks && self.replay(py, index)? {
+            return Ok(Step::Ended);
+        }
+        if let Some(caching) = &self.caching
+            && caching.nodes.get().caches(index)
+        {
+            return self.execute_cached(py, caching, index, site);
+        }
+        self.execute_uncached(py, index).map(|()| Step::Ended)
+    }
 }
 
 impl Program for WorkflowProgram {
     const WANTS_TICKS: bool = true;
 
-    fn execute(&self, py: Python<'_>, position: u32) -> PyResult<()> {
+    fn execute(&self, py: Python<'_>, position: u32, site: Site) -> PyResult<Step> {
         match self.recording.get() {
-            None => self.run_at(py, position),
-            Some(recording) => recording.around(py, self, position),
+            None => self.run_at(py, position, site),
+            Some(recording) => recording.around(py, self, position, site),
         }
     }
 
@@ -402,7 +423,6 @@ impl Program for WorkflowProgram {
             .as_ref()
             .is_some_and(|confirmations| confirmations.holds(self.stage.node(position)))
     }
-
     fn between_nodes(&self, py: Python<'_>) {
         if (self.settings.guards_memory || self.settings.guards_stretch)
             && let Some(limit) = &self.memory_limit
@@ -432,7 +452,8 @@ impl Program for WorkflowProgram {
     }
 
     fn ran_alone(&self, spent: Spent) {
-        if self.stage.is_whole() {
+        let is_typical = !self.caching.as_ref().is_some_and(RunCaching::has_missed);
+        if self.stage.is_whole() && is_typical {
             self.plan.brevity.observe(spent);
         }
     }

@@ -9,7 +9,7 @@ use pyo3::prelude::*;
 
 use crate::core::graph::TaskDag;
 use crate::core::tracing::{NodeEvent, Recorder, Status};
-use crate::py::engine::{Program, take_wait};
+use crate::py::engine::{Program, Site, Step, take_wait};
 use crate::py::tracing::{ending, this_thread};
 
 use super::program::WorkflowProgram;
@@ -104,20 +104,23 @@ impl Recording {
         self.recorder.record(&event, thread, status, error);
     }
 
-    /// Runs a node and takes it down.
+    /// Runs a node and takes it down, once it has ended.
     #[cold]
     pub(super) fn around(
         &self,
         py: Python<'_>,
         program: &WorkflowProgram,
         position: u32,
-    ) -> PyResult<()> {
+        site: Site,
+    ) -> PyResult<Step> {
         let waited = take_wait(self.recorder.began());
         let start = Instant::now();
-        let (result, mut noted) = Self::noting(|| program.run_at(py, position));
+        let (result, mut noted) = Self::noting(|| program.run_at(py, position, site));
         let end = Instant::now();
-        if let Err(error) = &result {
-            noted = Some(self.ending(py, error));
+        match &result {
+            Ok(Step::Parked | Step::Declined) => return result,
+            Ok(Step::Ended) => {}
+            Err(error) => noted = Some(self.ending(py, error)),
         }
         let is_unconfirmed = program.is_unconfirmed(position);
         self.take_down(py, program, position, (start, end), waited, noted);

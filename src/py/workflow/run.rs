@@ -16,9 +16,11 @@ use crate::py::engine::{
     Trace,
 };
 
+use super::cached_nodes::RunCaching;
 use super::history::{RowTexts, RunRows};
 use super::host::Host;
 use super::memory_limit::MemoryLimit;
+use super::node_caching::NodeCaching;
 use super::options::RunOptions;
 use super::outcome::{failure, results};
 use super::plan::Plan;
@@ -63,6 +65,8 @@ pub(super) struct Given<'py> {
     pub(super) parameters: Option<Py<PyDict>>,
     pub(super) workflow_context: Py<PyDict>,
     pub(super) service: Option<Service<'py>>,
+    /// Which of the plan's nodes are cached, if any are.
+    pub(super) caching: Option<Py<NodeCaching>>,
 }
 
 /// A run in progress.
@@ -85,6 +89,7 @@ pub(super) fn prepare(
         parameters,
         workflow_context,
         service,
+        caching,
     } = given;
     let rows = options
         .history
@@ -135,6 +140,7 @@ pub(super) fn prepare(
         rows,
     );
     program.round = part.round;
+    program.caching = caching.map(|nodes| RunCaching::new(nodes, program.plan.nodes.len()));
     if let Some(prior) = part.prior {
         program.know(prior.bind(py))?;
     }
@@ -148,6 +154,9 @@ pub(super) fn prepare(
         execution.prepare(true);
     }
     execution.program.host.serves(Arc::downgrade(&execution));
+    if let Some(caching) = &execution.program.caching {
+        caching.serves(Arc::downgrade(&execution));
+    }
     Ok(execution)
 }
 
@@ -373,6 +382,19 @@ impl WorkflowRun {
         Ok(())
     }
 
+    /// The output of an awaited node was taken from the cache.
+    fn mark_taken(&self, node: u32) {
+        if let Some(caching) = &self.execution.program.caching {
+            caching.mark_taken(node);
+        }
+    }
+
+    /// Whether a node's output was taken from the cache.
+    fn was_taken(&self, node: u32) -> bool {
+        let caching = self.execution.program.caching.as_ref();
+        caching.is_some_and(|caching| caching.was_taken(node))
+    }
+
     /// Every node's result, in topological order.
     fn results<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         results(py, &self.execution)
@@ -414,6 +436,7 @@ impl WorkflowRun {
         py: Python<'py>,
         encode: Bound<'py, PyAny>,
         skipped: Bound<'py, PyAny>,
+        taken: Bound<'py, PyAny>,
         own_metadata: Bound<'py, PyDict>,
     ) -> PyResult<Option<(f64, usize, Bound<'py, PyList>)>> {
         let Some(shared) = &self.execution.program.rows else {
@@ -423,6 +446,7 @@ impl WorkflowRun {
         let texts = RowTexts {
             encode,
             skipped,
+            taken,
             own_metadata,
         };
         let nodes = &self.execution.program.plan.nodes;
@@ -441,6 +465,9 @@ impl WorkflowRun {
         visit.call(&program.workflow_context)?;
         visit.call(&program.parameters)?;
         visit.call(&program.round)?;
+        if let Some(caching) = &program.caching {
+            caching.traverse(&visit)?;
+        }
         self.execution.traverse_listener(&visit)?;
         self.execution.context.traverse(&visit)
     }

@@ -2,12 +2,10 @@
 //! changed since somebody has looked closely is asked here, and a run that needs
 //! nothing of Python beside its nodes is one call.
 
-use std::ptr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use pyo3::ffi;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple, PyType, PyWeakrefReference};
@@ -20,6 +18,7 @@ use super::outcome::Short;
 use super::plan::WorkflowPlan;
 use super::quiet::{Listeners, Quiet};
 use super::run_ids::new_run_id;
+use super::variables::variable_value;
 use super::watch::{tag, version};
 
 /// What the short way of one runtime asks Python for.
@@ -46,6 +45,8 @@ struct Known {
     options: RunOptions,
     /// Branches are pruned, which needs more.
     prunes: bool,
+    /// Nodes that say so are cached, which needs more.
+    caches: bool,
     places: Py<Places>,
     hooks: Py<PyAny>,
 }
@@ -87,13 +88,14 @@ impl ShortWay {
 
     /// Nothing about `runtime`, whose attributes are `variables`, has to be delegated.
     /// `options`: of its runs, or `None` if it needs more; `prunes`: whether workflows
-    /// with switches do.
+    /// with switches do; `caches`: whether those do whose nodes say that they are cached.
     fn renew(
         &self,
         runtime: &Bound<'_, PyAny>,
         variables: &Bound<'_, PyDict>,
         options: Option<&Bound<'_, RunOptions>>,
         prunes: bool,
+        caches: bool,
     ) -> PyResult<()> {
         let py = runtime.py();
         let known = match options {
@@ -101,6 +103,7 @@ impl ShortWay {
             Some(options) => Some(Arc::new(Known {
                 options: *options.get(),
                 prunes,
+                caches,
                 places: runtime.getattr(intern!(py, "_places"))?.extract()?,
                 hooks: runtime.getattr(intern!(py, "_hook_registry"))?.unbind(),
                 variables: version(variables),
@@ -133,7 +136,7 @@ impl ShortWay {
         if !workflow.get_type().is(&self.around.workflow_class) {
             return Ok(None);
         }
-        let Some((compiled, plan)) = self.plan_of(workflow, known.prunes)? else {
+        let Some((compiled, plan)) = self.plan_of(workflow, &known)? else {
             return Ok(None);
         };
         let heard = self.quiet.heard(py)?;
@@ -226,7 +229,7 @@ impl ShortWay {
     fn plan_of<'py>(
         &self,
         workflow: &Bound<'py, PyAny>,
-        prunes: bool,
+        known: &Known,
     ) -> PyResult<Option<(Bound<'py, PyAny>, Bound<'py, WorkflowPlan>)>> {
         let py = workflow.py();
         let key = (workflow.as_ptr() as usize, &self.around.awaits);
@@ -243,7 +246,8 @@ impl ShortWay {
         let truth = |name| compiled.getattr(name)?.is_truthy();
         if !plan.get().is_short()
             || !truth(intern!(py, "fits_short_way"))?
-            || (prunes && truth(intern!(py, "switch_count"))?)
+            || (known.prunes && truth(intern!(py, "switch_count"))?)
+            || (known.caches && truth(intern!(py, "cacheable_nodes"))?)
             || !plan.get().is_current(py)?
         {
             return Ok(None);
@@ -260,16 +264,5 @@ impl ShortWay {
 
 /// Whether a context variable is `None`, or has no value, in the calling context.
 fn is_unset(variable: &Bound<'_, PyAny>) -> PyResult<bool> {
-    let py = variable.py();
-    let mut value = ptr::null_mut();
-    // SAFETY: attached; anything but a context variable is refused with an exception; a
-    // valid place for the result, which is a new reference or null.
-    let status =
-        unsafe { ffi::PyContextVar_Get(variable.as_ptr(), ptr::null_mut(), &raw mut value) };
-    if status < 0 {
-        return Err(PyErr::fetch(py));
-    }
-    // SAFETY: as above.
-    let value = unsafe { Bound::from_owned_ptr_or_opt(py, value) };
-    Ok(value.is_none_or(|value| value.is_none()))
+    Ok(variable_value(variable)?.is_none_or(|value| value.is_none()))
 }

@@ -1,0 +1,426 @@
+"""Which nodes of a plan are cached, by which keys, and what is kept of them."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import threading
+import weakref
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import partial
+from types import FunctionType, MappingProxyType
+from typing import Any, Literal, Protocol
+
+from kailash.nodes.base import Node
+from kailash.nodes.base_async import AsyncNode
+
+from nexus_core._core import WorkflowRun, _digest, _NodeCaching, _NodeFlights
+from nexus_core._key_reductions import reduction
+from nexus_core._key_workflow import WorkflowReduction, versions
+from nexus_core.cache import Cache
+from nexus_core.cached_runs import result_cache
+from nexus_core.cached_runs.policies import CachePolicy
+from nexus_core.cached_runs.result_cache import ResultCache
+from nexus_core.errors import NotKeyable
+
+__all__ = ["CachedNodes", "asked", "awaited", "cached_nodes", "node_caching", "notes_on_cached_nodes", "what_nodes_say"]
+
+#: Where a workflow says which of its nodes may be cached: ids, or policies by id.
+METADATA_KEY = "cacheable_nodes"
+
+Asked = Literal["usual", "refresh", "nothing"]
+
+#: Set while a cached node runs: nodes of runs inside of it wait for no others, who may wait for it.
+_inside: ContextVar[bool] = ContextVar("nexus_core_inside_cached_node", default=False)
+
+_asked: ContextVar[Asked] = ContextVar("nexus_core_nodes_asked", default="usual")
+
+#: Programs whose description a plan watches completely: their digest holds as long as the plan.
+_FIXED = frozenset({"code", "named function"})
+#: With one of these in its code, a code node may look at the workflow context of its run.
+_DYNAMIC = ("workflow_context", "globals", "builtins")
+_CONTEXT_NAMES = frozenset({"get_workflow_context", "set_workflow_context", "_workflow_context"})
+_KAILASH_BASES = frozenset({Node, AsyncNode, object})
+
+_READS_CONTEXT = "it may read the workflow context of its run"
+_IN_CYCLES = "a node in a cycle is told of its iteration"
+
+_flights: weakref.WeakKeyDictionary[ResultCache, _NodeFlights] = weakref.WeakKeyDictionary()
+_flights_lock = threading.Lock()
+
+_tokens: weakref.WeakKeyDictionary[Any, bytes] = weakref.WeakKeyDictionary()
+
+
+@contextmanager
+def asked(what: Asked) -> Iterator[None]:
+    """What runs that begin inside do with their cached nodes.
+
+    Args:
+        what: ``"usual"``; ``"refresh"`` runs them and keeps what they return; ``"nothing"``
+            neither looks nor keeps.
+    """
+    outer = _asked.set(what)
+    try:
+        yield
+    finally:
+        _asked.reset(outer)
+
+
+class Plan(Protocol):
+    """What is needed of a compiled workflow."""
+
+    node_ids: tuple[str, ...]
+    instances: tuple[Any, ...]
+    explanations: tuple[Any, ...]
+    cycles: Any
+    cacheable_nodes: dict[str, Any]
+    cached_nodes: Any
+
+
+def what_nodes_say(workflow: Any, node_ids: tuple[str, ...]) -> dict[str, Any]:
+    """What a workflow and its nodes say of being cached themselves; not checked yet.
+
+    Args:
+        workflow: A built workflow.
+        node_ids: Its nodes, in the order of its plan.
+
+    Returns:
+        What is said, by node id; under the empty string, what the workflow says.
+    """
+    said: dict[str, Any] = {}
+    if (listed := workflow.metadata.get(METADATA_KEY)) is not None:
+        said[""] = listed
+    for node_id in node_ids:
+        says = getattr(workflow._node_instances[node_id], "cacheable", None)
+        if says is not None and says is not False:
+            said[node_id] = says
+    return said
+
+
+def _listed(given: Any) -> Mapping[str, Any]:
+    """Policies by node id, as a workflow's metadata holds them."""
+    if given is None:
+        return {}
+    if isinstance(given, Mapping):
+        return given
+    if isinstance(given, (list, tuple, set, frozenset)) and all(isinstance(node_id, str) for node_id in given):
+        return dict.fromkeys(given, True)
+    raise TypeError(f"workflow.metadata[{METADATA_KEY!r}] must hold node ids, or policies by node id, got {given!r}")
+
+
+class CachedNodes:
+    """The nodes of one plan that one cache keeps.
+
+    Args:
+        cache: Where they are kept.
+        plan: The plan.
+        policies: What is kept of which node, by its place in the plan.
+    """
+
+    def __init__(self, cache: ResultCache, plan: Plan, policies: dict[int, CachePolicy]) -> None:
+        self._cache = cache
+        self._ids = plan.node_ids
+        self._instances = plan.instances
+        self._in_cycles = plan.cycles is not None
+        self.policies = policies
+        #: Why nodes that are meant to be cached are not, by their place.
+        self.refusals: dict[int, str] = {}
+        described: list[tuple[bytes | None, bool, str | None] | None] = [None] * len(plan.node_ids)
+        for place, policy in policies.items():
+            digest, refusal = self._first_digest(place, plan.explanations[place].program)
+            if refusal is not None:
+                self.refusals[place] = refusal
+            described[place] = (digest, policy.vary is not None, refusal)
+        nodes = [
+            None if node is None else {"digest": node[0], "varies": node[1], "refusal": node[2]} for node in described
+        ]
+        self._native = {
+            refreshes: None if self._in_cycles else _NodeCaching(_Keeper(self, cache, refreshes), nodes)
+            for refreshes in (False, True)
+        }
+
+    def native(self, what: Asked) -> _NodeCaching | None:
+        """What runs are given; ``None`` if they cache nothing.
+
+        Args:
+            what: See :func:`asked`.
+        """
+        if self._in_cycles:
+            for place in self.policies:
+                self._cache.nodes.add("bypass", self._reason(place, _IN_CYCLES))
+        return self._native[what == "refresh"]
+
+    def explain(self) -> tuple[str, ...]:
+        """Which nodes are cached, and why others are not, a sentence each."""
+        if self._in_cycles:
+            return (f"nodes are not cached: {_IN_CYCLES}",) if self.policies else ()
+        kept = [self._ids[place] for place in sorted(self.policies) if place not in self.refusals]
+        told = [f"cached nodes: {', '.join(kept)}"] if kept else []
+        told += [f"node {self._ids[place]!r} is not cached: {why}" for place, why in sorted(self.refusals.items())]
+        return tuple(told)
+
+    # --- keys -----------------------------------------------------------------------------
+
+    def _first_digest(self, place: int, program: str) -> tuple[bytes | None, str | None]:
+        """What holds as long as the plan, or ``None``; and why the node is not cached, or ``None``."""
+        node = self._instances[place]
+        if _may_read_context(node, program):
+            return None, self._reason(place, _READS_CONTEXT)
+        try:
+            digest = self.describe(place)
+        except Exception as refused:  # what its objects' own code raises
+            return None, self.reason(place, refused)
+        return (digest if program in _FIXED else None), None
+
+    def describe(self, place: int) -> bytes:
+        """The digest of what decides a node's output beside its inputs: class, configuration, code, state.
+
+        Args:
+            place: The node's place in the plan.
+
+        Raises:
+            NotKeyable: If something in it has no key.
+        """
+        node = self._instances[place]
+        parts = {
+            "versions": versions(),
+            "class": type(node).__name__,
+            # A code node's variables have this order, and so its outputs.
+            "order": tuple(node.config),
+            "config": node.config,
+            "node": node,
+        }
+        return _digest(parts, "node", WorkflowReduction())
+
+    def vary(self, place: int, inputs: dict[str, Any]) -> Any:
+        """The further part of a key that a policy makes of the inputs.
+
+        Args:
+            place: The node's place in the plan.
+            inputs: Its inputs.
+        """
+        vary = self.policies[place].vary
+        return None if vary is None else vary(MappingProxyType(inputs))
+
+    def reason(self, place: int, error: BaseException) -> str:
+        """Why a node has no key, as it is counted.
+
+        Args:
+            place: The node's place in the plan.
+            error: What the attempt has raised.
+        """
+        if isinstance(error, NotKeyable):
+            return self._reason(place, f"a value of type {error.type_name} has no key: {error.reason}")
+        return self._reason(place, f"its key cannot be made: {type(error).__name__}")
+
+    def _reason(self, place: int, why: str) -> str:
+        return f"node {self._ids[place]!r}: {why}"
+
+    # --- what is kept ---------------------------------------------------------------------
+
+    def keep(
+        self, refreshes: bool, place: int, key: bytes, output: Any, seconds: float, why_not: str | None
+    ) -> result_cache.Kept | None:
+        """Keeps what a node has returned, as its policy says.
+
+        Args:
+            refreshes: Whether it ran although it may have been kept.
+            place: The node's place in the plan.
+            key: Its key.
+            output: What it has returned.
+            seconds: For how long it ran.
+            why_not: Why it must not be kept; ``None`` if it may.
+
+        Returns:
+            What others who wait are handed copies of; ``None`` if there can be none.
+        """
+        policy = self.policies[place]
+        judged = self._cache._judged(policy, output, seconds, lambda _: why_not)
+        self._cache._put(key, policy, judged, refreshes)
+        not_kept = None if judged.not_kept is None else self._reason(place, judged.not_kept)
+        self._cache.nodes.add("refresh" if refreshes else "miss", not_kept)
+        return judged.kept
+
+    async def awaited(
+        self,
+        run: WorkflowRun,
+        native: _NodeCaching,
+        place: int,
+        inputs: dict[str, Any],
+        registry: Any,
+        execute: Callable[[], Awaitable[Any]],
+    ) -> Any:
+        """What an awaited node returns, from the cache if it is there.
+
+        Args:
+            run: The run.
+            native: What :meth:`native` has given the run.
+            place: The node's place in the plan.
+            inputs: The node's inputs.
+            registry: The resources that it is given with them, or ``None``.
+            execute: Called without arguments for what is awaited for the output.
+        """
+        told, also = inputs, None
+        if registry:
+            told = {name: value for name, value in inputs.items() if name != "resource_registry"}
+            also = _token(registry)
+        key = native.key(place, told, also)
+        if key is None:
+            return await execute()
+
+        async def executed() -> Any:
+            outer = _inside.set(True)
+            try:
+                return await execute()
+            finally:
+                _inside.reset(outer)
+
+        def why_not(output: Any) -> str | None:
+            if isinstance(output, dict) and "success" in output and not output["success"]:
+                return "it reports a failure"
+            if not native.is_unchanged(place, told, key, also):
+                return "it changes what it is given, or itself"
+            return None
+
+        handed = await self._cache.aget_or_compute(
+            key,
+            self.policies[place],
+            executed,
+            refresh=native is self._native[True],
+            alone=_inside.get(),
+            why_not=why_not,
+        )
+        not_kept = None if handed.not_kept is None else self._reason(place, handed.not_kept)
+        self._cache.nodes.add(handed.status, not_kept)
+        if handed.status in ("hit", "waited"):
+            run.mark_taken(place)
+        return handed.value
+
+
+class _Keeper:
+    """What the engine asks of a cache, as it looks it up."""
+
+    def __init__(self, nodes: CachedNodes, cache: ResultCache, refreshes: bool) -> None:
+        self.store = cache._store
+        self.is_near = isinstance(cache._store, Cache)
+        self.refreshes = refreshes
+        with _flights_lock:
+            self.flights = _flights.setdefault(cache, _NodeFlights())
+        self.computing = result_cache._computing
+        self.inside = _inside
+        self.running_loop = asyncio._get_running_loop
+        self.reduce = reduction
+        self.count = cache.nodes.add
+        self.reason = nodes.reason
+        self.describe = nodes.describe
+        self.vary = nodes.vary
+        self.keep = partial(nodes.keep, refreshes)
+
+
+def cached_nodes(cache: ResultCache | None, workflow: Any, plan: Plan) -> CachedNodes | None:
+    """The nodes of a plan that a cache keeps; ``None`` if none.
+
+    Args:
+        cache: The cache, or ``None``.
+        workflow: The workflow of the plan.
+        plan: The plan.
+
+    Raises:
+        TypeError: If what a node says of itself is no policy.
+    """
+    if cache is None or not (cache._nodes or plan.cacheable_nodes):
+        return None
+    known = plan.cached_nodes
+    if known is None:
+        known = plan.cached_nodes = weakref.WeakKeyDictionary()
+    name = workflow.name
+    entry: tuple[Any, CachedNodes | None] | None = known.get(cache)
+    if entry is None or entry[0] != name:
+        policies = {}
+        said = plan.cacheable_nodes
+        listed = _listed(said.get(""))
+        for place, node_id in enumerate(plan.node_ids):
+            policy = cache.policy_of_node(node_id, name, listed.get(node_id, said.get(node_id)))
+            if policy is not None:
+                policies[place] = policy
+        entry = known[cache] = (name, CachedNodes(cache, plan, policies) if policies else None)
+    return entry[1]
+
+
+def node_caching(runtime: Any, workflow: Any, plan: Plan) -> tuple[CachedNodes, _NodeCaching] | None:
+    """The cached nodes of a run, and what the engine is given for them; ``None`` if there are none.
+
+    Args:
+        runtime: The runtime.
+        workflow: The workflow.
+        plan: Its plan.
+    """
+    if runtime._result_cache is None:
+        return None
+    what = _asked.get()
+    nodes = None if what == "nothing" else cached_nodes(runtime._result_cache, workflow, plan)
+    native = None if nodes is None else nodes.native(what)
+    return None if nodes is None or native is None else (nodes, native)
+
+
+def notes_on_cached_nodes(runtime: Any, workflow: Any, plan: Plan, *, delegated: bool = False) -> tuple[str, ...]:
+    """What there is to know of a workflow's cached nodes, a sentence each.
+
+    Args:
+        runtime: The runtime.
+        workflow: The workflow.
+        plan: Its plan.
+        delegated: Whether Kailash runs it.
+    """
+    nodes = cached_nodes(runtime._result_cache, workflow, plan)
+    if nodes is None:
+        return ()
+    if delegated:
+        return ("nodes are not cached in runs that are delegated to Kailash",)
+    return nodes.explain()
+
+
+async def awaited(
+    caching: tuple[CachedNodes, _NodeCaching] | None,
+    run: WorkflowRun,
+    place: int,
+    inputs: dict[str, Any],
+    registry: Any,
+    execute: Callable[[], Awaitable[Any]],
+) -> Any:
+    """What an awaited node returns, from the cache if it is kept there.
+
+    Args:
+        caching: What :func:`node_caching` has said of the run.
+        run: The run.
+        place: The node's place in the plan.
+        inputs: Its inputs.
+        registry: The resources among them, or ``None``.
+        execute: Called without arguments for what is awaited for the output.
+    """
+    if caching is None or not caching[1].caches(place):
+        return await execute()
+    nodes, native = caching
+    return await nodes.awaited(run, native, place, inputs, registry, execute)
+
+
+def _token(held: Any) -> bytes:
+    """Stands for an object as long as that lives, and for no other one."""
+    return _tokens.setdefault(held, secrets.token_bytes(16))
+
+
+def _may_read_context(node: Any, program: str) -> bool:
+    if program in _FIXED:
+        return any(name in node.code for name in _DYNAMIC)
+    if program in ("function", "class"):
+        return False
+    for base in type(node).__mro__:
+        if base in _KAILASH_BASES:
+            continue
+        for member in vars(base).values():
+            function = getattr(member, "__func__", member)
+            if isinstance(function, FunctionType) and not _CONTEXT_NAMES.isdisjoint(function.__code__.co_names):
+                return True
+    return False

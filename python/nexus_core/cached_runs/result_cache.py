@@ -1,0 +1,375 @@
+"""Results by key: kept as private copies, computed once for all who ask at once."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from contextvars import ContextVar
+from typing import Any, NamedTuple
+
+from kailash.sdk_exceptions import HardTimeLimitExceeded, SoftTimeLimitExceeded, WorkflowCancelledError
+
+from nexus_core.cache import Cache
+from nexus_core.cached_runs.outcomes import Status
+from nexus_core.cached_runs.policies import CachePolicy, as_policy
+from nexus_core.cached_runs.snapshots import NotPrivate, Snapshot
+from nexus_core.cached_runs.tallies import Tally
+from nexus_core.errors import RecursiveLoad
+
+__all__ = ["Handed", "Kept", "ResultCache", "is_nested"]
+
+_numbers = itertools.count(1)
+
+#: Set while something is computed to be kept: what asks from inside must not wait for others,
+#: who may wait for the place or the thread that it holds.
+_computing: ContextVar[bool] = ContextVar("nexus_core_computing", default=False)
+
+#: What a caller's own limits end concerns nobody else.
+_OWN_ENDS = (SoftTimeLimitExceeded, HardTimeLimitExceeded, WorkflowCancelledError)
+
+
+def is_nested() -> bool:
+    """Whether the caller is part of a computation that is to be kept."""
+    return _computing.get()
+
+
+class Handed(NamedTuple):
+    """A result for one caller.
+
+    Attributes:
+        value: The caller's own.
+        status: See ``CacheOutcome``.
+        not_kept: Why what was computed is not kept; ``None`` if it is, or was found.
+        age: Seconds since it was computed; ``None`` if it was just now.
+    """
+
+    value: Any
+    status: Status
+    not_kept: str | None = None
+    age: float | None = None
+
+
+class Kept:
+    """A result that is kept.
+
+    Args:
+        snapshot: What is kept of it.
+        seconds: What it took to compute.
+        made_at: When, in seconds since the epoch.
+    """
+
+    __slots__ = ("made_at", "seconds", "snapshot")
+
+    def __init__(self, snapshot: Snapshot, seconds: float, made_at: float) -> None:
+        self.snapshot = snapshot
+        self.seconds = seconds
+        self.made_at = made_at
+
+    def age(self) -> float:
+        """Seconds since it was computed."""
+        return max(time.time() - self.made_at, 0.0)
+
+
+class _Computed(NamedTuple):
+    value: Any
+    kept: Kept | None
+    not_kept: str | None
+
+
+class _NotKept(Exception):
+    """Tells those who wait what was computed and is not kept."""
+
+    def __init__(self, computed: _Computed) -> None:
+        self.kept, self.reason = computed.kept, computed.not_kept
+        super().__init__(computed.not_kept)
+
+
+class _OnlyMine(BaseException):
+    """What ended one caller's computation, and leaves it to the next who waits."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+
+class ResultCache:
+    """Keeps results of workflows and nodes, for one or several runtimes.
+
+    Args:
+        workflows: By a workflow's name or id: a policy, ``True`` for the usual one, or
+            ``False`` for a workflow that must not be cached whatever it says itself.
+        nodes: The same for single nodes, by ``"node_id"`` or ``"workflow/node_id"``.
+        heuristics: Whether every workflow is cached, by ``CachePolicy.heuristic()``.
+        maxsize: How many results are kept; ``None`` for no limit.
+        max_bytes: How much they take together; ``None`` for no limit. With both limits, a
+            result counts as ``max_bytes / maxsize`` at least.
+        ttl: Seconds that a result is kept; ``None`` for no limit.
+        name: The cache's name in statistics, metrics and errors.
+
+    Raises:
+        TypeError: If an argument is of the wrong kind.
+        ValueError: If a size or a time is negative.
+
+    Example:
+        >>> cache = ResultCache(workflows={"prices": CachePolicy(ttl=60)})
+        >>> cache.policy_of_workflow("prices").ttl
+        60
+    """
+
+    def __init__(
+        self,
+        *,
+        workflows: Mapping[str, CachePolicy | bool] | None = None,
+        nodes: Mapping[str, CachePolicy | bool] | None = None,
+        heuristics: bool = False,
+        maxsize: int | None = 1000,
+        max_bytes: int | None = None,
+        ttl: float | None = 86400,
+        name: str | None = None,
+    ) -> None:
+        if name is None:
+            name = f"results-{next(_numbers)}"
+        self._workflows = _policies("workflows", workflows)
+        self._nodes = _policies("nodes", nodes)
+        self._heuristics = heuristics
+        self._store: Cache[bytes, Kept] = Cache(maxsize, ttl, name=name)
+        self.runs = Tally()
+        self.nodes = Tally()
+
+    @property
+    def name(self) -> str:
+        """The cache's name."""
+        return self._store.name
+
+    # --- policies -------------------------------------------------------------------------
+
+    def policy_of_workflow(self, name: str | None, identity: str | None = None, says: object = None) -> CachePolicy | None:
+        """What is kept of a workflow; ``None`` if nothing.
+
+        Args:
+            name: The workflow's name.
+            identity: Its id.
+            says: What it says itself, as ``workflow.metadata["cacheable"]``.
+
+        Raises:
+            TypeError: If what it says is no policy.
+        """
+        for label in (name, identity):
+            if label is not None and label in self._workflows:
+                return self._workflows[label]
+        if says is not None:
+            return as_policy("a workflow's 'cacheable'", says)
+        return CachePolicy.heuristic() if self._heuristics else None
+
+    def policy_of_node(self, node_id: str, workflow: str | None = None, says: object = None) -> CachePolicy | None:
+        """What is kept of a node; ``None`` if nothing.
+
+        Args:
+            node_id: The node's id.
+            workflow: Its workflow's name.
+            says: What the workflow says of it itself.
+
+        Raises:
+            TypeError: If what it says is no policy.
+        """
+        for label in (f"{workflow}/{node_id}", node_id):
+            if label in self._nodes:
+                return self._nodes[label]
+        return as_policy(f"'cacheable' of node {node_id!r}", says)
+
+    # --- results --------------------------------------------------------------------------
+
+    def look(self, key: bytes) -> Handed | None:
+        """The result under a key, if it is there.
+
+        Args:
+            key: 32 bytes.
+        """
+        return self._found(key, "hit", self._store.get(key))
+
+    def get_or_compute(
+        self,
+        key: bytes,
+        policy: CachePolicy,
+        compute: Callable[[], Any],
+        *,
+        refresh: bool = False,
+        alone: bool = False,
+        why_not: Callable[[Any], str | None] | None = None,
+    ) -> Handed:
+        """The result under a key, computed once for all who ask at once if it is not there.
+
+        Args:
+            key: 32 bytes that stand for all that the result depends on.
+            policy: What is kept, and for how long.
+            compute: Called without arguments for the result; what it raises reaches all who
+                wait, but for what the caller's own limits have ended.
+            refresh: Whether it is computed anew in any case.
+            alone: Whether the caller neither waits for others nor lets them wait for it.
+            why_not: Says of a result why it must not be kept, ``None`` if it may.
+
+        Returns:
+            The caller's own copy, or what ``compute`` returned.
+        """
+        if not refresh and (found := self.look(key)) is not None:
+            return found
+        if refresh or alone:
+            return self._put(key, policy, self._computed(policy, compute, why_not), refresh)
+        mine: _Computed | None = None
+
+        def factory() -> Kept:
+            nonlocal mine
+            try:
+                mine = self._computed(policy, compute, why_not)
+            except _OWN_ENDS as error:
+                raise _OnlyMine(error) from None
+            if mine.kept is None or mine.not_kept is not None:
+                raise _NotKept(mine)
+            return mine.kept
+
+        try:
+            kept: Kept | None = self._store.get_or_set(key, factory, ttl=policy.ttl, tags=policy.tags or None)
+        except _NotKept as told:
+            kept = told.kept
+        except _OnlyMine as ended:
+            raise ended.error from ended.error.__cause__
+        except RecursiveLoad:
+            kept = None
+        if mine is not None:
+            return Handed(mine.value, "miss", mine.not_kept)
+        found = self._found(key, "waited", kept)
+        return found or self._put(key, policy, self._computed(policy, compute, why_not), refresh)
+
+    async def aget_or_compute(
+        self,
+        key: bytes,
+        policy: CachePolicy,
+        compute: Callable[[], Awaitable[Any]],
+        *,
+        refresh: bool = False,
+        alone: bool = False,
+        why_not: Callable[[Any], str | None] | None = None,
+    ) -> Handed:
+        """As :meth:`get_or_compute`, for tasks.
+
+        Args:
+            key: See there.
+            policy: See there.
+            compute: Called without arguments for what is awaited for the result.
+            refresh: See there.
+            alone: See there.
+            why_not: See there.
+        """
+        if not refresh and (found := self.look(key)) is not None:
+            return found
+        if refresh or alone:
+            return self._put(key, policy, await self._acomputed(policy, compute, why_not), refresh)
+        mine: _Computed | None = None
+
+        async def factory() -> Kept:
+            nonlocal mine
+            try:
+                mine = await self._acomputed(policy, compute, why_not)
+            except _OWN_ENDS as error:
+                raise _OnlyMine(error) from None
+            if mine.kept is None or mine.not_kept is not None:
+                raise _NotKept(mine)
+            return mine.kept
+
+        try:
+            kept: Kept | None = await self._store.aget_or_set(key, factory, ttl=policy.ttl, tags=policy.tags or None)
+        except _NotKept as told:
+            kept = told.kept
+        except _OnlyMine as ended:
+            raise ended.error from ended.error.__cause__
+        except RecursiveLoad:
+            kept = None
+        if mine is not None:
+            return Handed(mine.value, "miss", mine.not_kept)
+        found = self._found(key, "waited", kept)
+        return found or self._put(key, policy, await self._acomputed(policy, compute, why_not), refresh)
+
+    def _found(self, key: bytes, status: Status, kept: Kept | None) -> Handed | None:
+        if kept is None:
+            return None
+        try:
+            value = kept.snapshot.hand_out()
+        except NotPrivate:
+            # It was copied once; what its objects' own code does has changed since.
+            self._store.pop(key, None)
+            return None
+        return Handed(value, status, None, kept.age())
+
+    def _computed(
+        self, policy: CachePolicy, compute: Callable[[], Any], why_not: Callable[[Any], str | None] | None
+    ) -> _Computed:
+        outer = _computing.set(True)
+        began = time.perf_counter()
+        try:
+            value = compute()
+        finally:
+            _computing.reset(outer)
+        return self._judged(policy, value, time.perf_counter() - began, why_not)
+
+    async def _acomputed(
+        self, policy: CachePolicy, compute: Callable[[], Awaitable[Any]], why_not: Callable[[Any], str | None] | None
+    ) -> _Computed:
+        outer = _computing.set(True)
+        began = time.perf_counter()
+        try:
+            value = await compute()
+        finally:
+            _computing.reset(outer)
+        return self._judged(policy, value, time.perf_counter() - began, why_not)
+
+    @staticmethod
+    def _judged(
+        policy: CachePolicy, value: Any, seconds: float, why_not: Callable[[Any], str | None] | None
+    ) -> _Computed:
+        refused = None if why_not is None else why_not(value)
+        if refused is not None:
+            return _Computed(value, None, refused)
+        try:
+            snapshot = Snapshot(value)
+        except NotPrivate as unfit:
+            return _Computed(value, None, str(unfit))
+        kept = Kept(snapshot, seconds, time.time())
+        return _Computed(value, kept, policy.why_not_kept(seconds, snapshot.size))
+
+    def _put(self, key: bytes, policy: CachePolicy, computed: _Computed, refresh: bool) -> Handed:
+        if computed.kept is not None and computed.not_kept is None:
+            self._store.set(key, computed.kept, ttl=policy.ttl, tags=policy.tags or None)
+        elif refresh:
+            # What was there is known to be out of date.
+            self._store.pop(key, None)
+        return Handed(computed.value, "refresh" if refresh else "miss", computed.not_kept)
+
+    # --- removal --------------------------------------------------------------------------
+
+    def invalidate_tag(self, tag: str) -> int:
+        """Forgets the results whose policy has a tag; returns how many.
+
+        Args:
+            tag: The tag.
+        """
+        return self._store.invalidate_tag(tag)
+
+    def clear(self) -> None:
+        """Forgets all results."""
+        self._store.clear()
+
+    def __len__(self) -> int:
+        return len(self._store)
+
+
+def _policies(name: str, given: Mapping[str, CachePolicy | bool] | None) -> dict[str, CachePolicy | None]:
+    if given is None:
+        return {}
+    if not isinstance(given, Mapping):
+        raise TypeError(f"{name} must be a mapping from names to policies, got {given!r}")
+    policies: dict[str, CachePolicy | None] = {}
+    for label, policy in given.items():
+        if not isinstance(label, str):
+            raise TypeError(f"{name} must have strings for keys, got {label!r}")
+        policies[label] = as_policy(f"{name}[{label!r}]", policy)
+    return policies

@@ -1,0 +1,163 @@
+"""Private copies of results."""
+
+from __future__ import annotations
+
+import copy
+import datetime
+import decimal
+import enum
+import gc
+import logging
+import re
+import sys
+import types
+import uuid
+import zoneinfo
+from typing import Any
+
+from nexus_core._core import _measured_copy, _private_copy
+from nexus_core._key_reductions import name_of
+
+__all__ = ["NotPrivate", "Snapshot", "parts_that_change"]
+
+#: Objects of a value that are looked at, to see whether its copy is its own.
+_MOST_OBJECTS = 1_000_000
+
+_UNCHANGING: frozenset[type] = frozenset(
+    {
+        bool, bytes, complex, float, int, range, slice, str, type(None), type(...), type(NotImplemented),
+        datetime.date, datetime.datetime, datetime.time, datetime.timedelta, datetime.timezone,
+        decimal.Decimal, uuid.UUID, zoneinfo.ZoneInfo, re.Pattern,
+        types.BuiltinFunctionType, types.CodeType, types.MethodDescriptorType, types.ModuleType,
+        types.WrapperDescriptorType, types.GetSetDescriptorType, types.MemberDescriptorType,
+    }
+)  # fmt: skip
+
+
+class NotPrivate(Exception):
+    """A value of which no private copy can be made; the text says why."""
+
+
+class Snapshot:
+    """A value as it was, which nobody else can reach.
+
+    What refers to one thing in it refers to one copy of it, as ``copy.deepcopy`` does it.
+
+    Args:
+        value: What is copied.
+
+    Raises:
+        NotPrivate: If it cannot be copied, or its copy would share with it what can be changed.
+
+    Attributes:
+        size: Bytes that it takes in memory, about.
+    """
+
+    __slots__ = ("_held", "_is_plain", "size")
+
+    def __init__(self, value: Any) -> None:
+        measured = _measured_copy(value)
+        if measured is not None:
+            self._held, self.size = measured
+            self._is_plain = True
+            return
+        self._is_plain = False
+        self._held = _deep_copy(value)
+        own = parts_that_change(self._held)
+        for number, part in parts_that_change(value).items():
+            if number in own:
+                raise NotPrivate(f"a {_name(part)} in it cannot be copied")
+        self.size = sum(map(_bytes_of, own.values()))
+
+    @property
+    def held(self) -> Any:
+        """What is kept: to be looked at, never to be changed or handed out."""
+        return self._held
+
+    def hand_out(self) -> Any:
+        """A copy for one caller.
+
+        Raises:
+            NotPrivate: If its objects' own code does not copy them any more.
+        """
+        return _private_copy(self._held) if self._is_plain else _deep_copy(self._held)
+
+
+def _deep_copy(value: Any) -> Any:
+    try:
+        return copy.deepcopy(value)
+    except RecursionError:
+        raise NotPrivate("it is nested too deeply to be copied") from None
+    except Exception as refused:
+        raise NotPrivate(f"it cannot be copied: {refused}") from refused
+
+
+def parts_that_change(value: Any) -> dict[int, Any]:
+    """What can be changed of a value, by id: its containers and objects, and theirs.
+
+    Args:
+        value: The value; it must not change meanwhile.
+
+    Raises:
+        NotPrivate: If there is more of it than can be looked at.
+    """
+    met: dict[int, Any] = {}
+    waiting = [value]
+    while waiting:
+        part = waiting.pop()
+        if id(part) in met or _never_changes(part):
+            continue
+        if len(met) >= _MOST_OBJECTS:
+            raise NotPrivate(f"it has more than {_MOST_OBJECTS:,} parts of types that are not known")
+        met[id(part)] = part
+        waiting.extend(_inside(part))
+    return {number: part for number, part in met.items() if type(part) not in (tuple, frozenset)}
+
+
+def _never_changes(part: Any) -> bool:
+    cls = type(part)
+    if cls in _UNCHANGING or isinstance(part, (type, enum.Enum, logging.Logger)):
+        return True
+    if cls is types.FunctionType:
+        return name_of(part) is not None
+    return cls.__module__.partition(".")[0] in ("numpy", "pandas") and _is_leaf_of_arrays(part)
+
+
+def _is_leaf_of_arrays(part: Any) -> bool:
+    numpy = sys.modules.get("numpy")
+    if numpy is not None and isinstance(part, (numpy.dtype, numpy.generic)):
+        return not isinstance(part, numpy.void)
+    pandas = sys.modules.get("pandas")
+    if pandas is None:
+        return False
+    # An index is shared by what has it, and never changed.
+    return isinstance(part, (pandas.Index, pandas.api.extensions.ExtensionDtype)) or part is pandas.NA
+
+
+def _inside(part: Any) -> list[Any]:
+    numpy = sys.modules.get("numpy")
+    if numpy is not None and isinstance(part, numpy.ndarray):
+        # Views of one memory are one, which arrays do not tell the collector.
+        held = [] if part.base is None else [part.base]
+        return held + part.ravel().tolist() if part.dtype.hasobject else held
+    pandas = sys.modules.get("pandas")
+    if pandas is not None and isinstance(part, (pandas.DataFrame, pandas.Series)):
+        columns = [part] if isinstance(part, pandas.Series) else [part.iloc[:, at] for at in range(part.shape[1])]
+        objects = [item for column in columns if column.dtype == object for item in column.tolist()]
+        return [*objects, part.attrs]
+    return gc.get_referents(part)
+
+
+def _bytes_of(part: Any) -> int:
+    numpy = sys.modules.get("numpy")
+    if numpy is not None and isinstance(part, numpy.ndarray):
+        return int(part.nbytes) + 112
+    size = sys.getsizeof(part)
+    if type(part) in (dict, list, tuple, set, frozenset):
+        size += sum(sys.getsizeof(leaf) for leaf in gc.get_referents(part) if type(leaf) in (str, bytes, int, float))
+    return size
+
+
+def _name(part: Any) -> str:
+    cls = type(part)
+    return cls.__qualname__ if cls.__module__ == "builtins" else f"{cls.__module__}.{cls.__qualname__}"

@@ -1,0 +1,243 @@
+//! Which nodes of a plan are cached, and where.
+
+use pyo3::exceptions::PyException;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict, PyTuple};
+
+use crate::py::engine::Ask;
+use crate::py::errors::exception;
+use crate::py::keys::digest_in_order;
+
+use super::node_flights::NodeFlights;
+use super::variables::variable_value;
+
+/// What Python keeps nodes' outputs with.
+#[derive(FromPyObject)]
+pub(super) struct Keeper {
+    /// `get(key)` for what is kept, or `None`.
+    store: Py<PyAny>,
+    /// Whether the store answers at once.
+    pub(super) is_near: bool,
+    /// Whether nodes run although their outputs may be there.
+    pub(super) refreshes: bool,
+    pub(super) flights: Py<NodeFlights>,
+    /// A context variable that is true inside of whatever is computed to be kept: runs
+    /// there wait for no others.
+    pub(super) computing: Py<PyAny>,
+    /// One that is true inside of cached nodes: nodes of runs there wait for no others either.
+    pub(super) inside: Py<PyAny>,
+    /// The event loop that runs on the calling thread, or `None`.
+    running_loop: Py<PyAny>,
+    /// Says what a value is made of whose type is not known natively.
+    reduce: Py<PyAny>,
+    /// `count(status, reason=None)`
+    count: Py<PyAny>,
+    /// The reason, given the error of a key that cannot be made.
+    reason: Py<PyAny>,
+    /// The digest of what decides a node's output beside its inputs, by its index.
+    describe: Py<PyAny>,
+    /// `vary(index, inputs)`, for nodes whose policy has such a function.
+    vary: Py<PyAny>,
+    /// `keep(index, key, output, seconds, why_not)`: what is handed out to others, or `None`.
+    keep: Py<PyAny>,
+}
+
+impl Keeper {
+    fn traverse(&self, visit: &pyo3::PyVisit<'_>) -> Result<(), pyo3::PyTraverseError> {
+        visit.call(&self.store)?;
+        visit.call(&self.flights)?;
+        for held in [&self.count, &self.describe, &self.vary, &self.keep] {
+            visit.call(held)?;
+        }
+        // The rest are modules' own.
+        Ok(())
+    }
+}
+
+/// A cached node, as Python describes it.
+#[derive(FromPyObject)]
+struct CachedNode {
+    /// What decides its output beside its inputs, if that is the same as long as the plan.
+    #[pyo3(item)]
+    digest: Option<Py<PyBytes>>,
+    #[pyo3(item)]
+    varies: bool,
+    /// Why it is not cached after all.
+    #[pyo3(item)]
+    refusal: Option<String>,
+}
+
+/// The cached nodes of one plan in one cache.
+#[pyclass(frozen, weakref, module = "nexus_core._core", name = "_NodeCaching")]
+pub(crate) struct NodeCaching {
+    pub(super) keeper: Keeper,
+    nodes: Box<[Option<CachedNode>]>,
+}
+
+/// What a look at the store has found.
+pub(super) enum Found<'py> {
+    /// A copy for the caller.
+    Output(Bound<'py, PyAny>),
+    Nothing,
+}
+
+#[pymethods]
+impl NodeCaching {
+    /// `nodes`: for each node of the plan what is known of it, `None` for one that is not
+    /// cached.
+    #[new]
+    fn new(keeper: Keeper, nodes: Vec<Option<CachedNode>>) -> Self {
+        Self {
+            keeper,
+            nodes: nodes.into(),
+        }
+    }
+
+    /// Whether a node is cached, or is meant to be.
+    pub(super) fn caches(&self, index: u32) -> bool {
+        self.nodes.get(index as usize).is_some_and(Option::is_some)
+    }
+
+    /// The key of a node with its inputs and what else its output depends on. `None` if it
+    /// has none, which is counted.
+    #[pyo3(signature = (index, inputs, also=None))]
+    pub(super) fn key<'py>(
+        &self,
+        py: Python<'py>,
+        index: u32,
+        inputs: &Bound<'py, PyDict>,
+        also: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Option<Bound<'py, PyBytes>>> {
+        let Some(Some(node)) = self.nodes.get(index as usize) else {
+            return Ok(None);
+        };
+        if let Some(refusal) = &node.refusal {
+            self.count(py, "bypass", Some(refusal))?;
+            return Ok(None);
+        }
+        match self.digest(py, index, node, inputs, also) {
+            Ok(key) => Ok(Some(key)),
+            Err(error) if error.is_instance_of::<PyException>(py) => {
+                let reason = self.keeper.reason.bind(py);
+                let reason = reason.invoke((index, exception(py, &error)))?;
+                self.count(py, "bypass", Some(reason.extract()?))?;
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whether a node with its inputs still has the same key; if not, it has changed them, or
+    /// itself.
+    #[pyo3(signature = (index, inputs, key, also=None))]
+    pub(super) fn is_unchanged<'py>(
+        &self,
+        py: Python<'py>,
+        index: u32,
+        inputs: &Bound<'py, PyDict>,
+        key: &Bound<'py, PyBytes>,
+        also: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<bool> {
+        let Some(Some(node)) = self.nodes.get(index as usize) else {
+            return Ok(false);
+        };
+        match self.digest(py, index, node, inputs, also) {
+            Ok(now) => Ok(now.as_bytes() == key.as_bytes()),
+            Err(error) if error.is_instance_of::<PyException>(py) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn __traverse__(&self, visit: pyo3::PyVisit<'_>) -> Result<(), pyo3::PyTraverseError> {
+        self.keeper.traverse(&visit)
+    }
+}
+
+impl NodeCaching {
+    fn digest<'py>(
+        &self,
+        py: Python<'py>,
+        index: u32,
+        node: &CachedNode,
+        inputs: &Bound<'py, PyDict>,
+        also: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyBytes>> {
+        let keeper = &self.keeper;
+        let own = match &node.digest {
+            Some(digest) => digest.bind(py).clone().into_any(),
+            None => keeper.describe.bind(py).invoke((index,))?,
+        };
+        let varied = if node.varies {
+            keeper.vary.bind(py).invoke((index, inputs))?
+        } else {
+            py.None().into_bound(py)
+        };
+        let parts = (intern!(py, "node"), own, inputs, varied, also);
+        let parts = parts.into_pyobject(py)?.into_any();
+        digest_in_order(&parts, "node", keeper.reduce.bind(py))
+    }
+
+    pub(super) fn count(
+        &self,
+        py: Python<'_>,
+        status: &'static str,
+        reason: Option<&str>,
+    ) -> PyResult<()> {
+        let count = self.keeper.count.bind(py);
+        count.invoke((status, reason)).map(|_| ())
+    }
+
+    /// Looks for what is kept under a key.
+    pub(super) fn find<'py>(&self, key: &Bound<'py, PyBytes>) -> PyResult<Found<'py>> {
+        let py = key.py();
+        let store = self.keeper.store.bind(py);
+        let kept = store.ask(intern!(py, "get"), (key,))?;
+        if kept.is_none() {
+            return Ok(Found::Nothing);
+        }
+        Self::copy(&kept)
+    }
+
+    /// A copy of what is kept, for one caller; nothing if none can be made any more.
+    pub(super) fn copy<'py>(kept: &Bound<'py, PyAny>) -> PyResult<Found<'py>> {
+        let py = kept.py();
+        let snapshot = kept.getattr(intern!(py, "snapshot"))?;
+        match snapshot.ask(intern!(py, "hand_out"), ()) {
+            Ok(output) => Ok(Found::Output(output)),
+            Err(error) if error.is_instance_of::<PyException>(py) => Ok(Found::Nothing),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Keeps what a node has returned; returns what others are handed copies of, or `None`.
+    pub(super) fn keep(
+        &self,
+        py: Python<'_>,
+        index: u32,
+        key: &Bound<'_, PyBytes>,
+        output: &Bound<'_, PyAny>,
+        seconds: f64,
+        why_not: Option<&str>,
+    ) -> PyResult<Py<PyAny>> {
+        let keep = self.keeper.keep.bind(py);
+        keep.invoke((index, key, output, seconds, why_not))
+            .map(Bound::unbind)
+    }
+
+    /// Whether the calling thread must not wait for another one's node: it runs an event
+    /// loop, or is inside of a node that others may wait for. So whoever runs a cached node
+    /// waits for nobody, and everybody else waits for those alone.
+    pub(super) fn must_not_wait(&self, py: Python<'_>) -> PyResult<bool> {
+        let inside = variable_value(self.keeper.inside.bind(py))?;
+        if inside.is_some_and(|value| value.is_truthy().unwrap_or(true)) {
+            return Ok(true);
+        }
+        Ok(!self
+            .keeper
+            .running_loop
+            .bind(py)
+            .invoke(PyTuple::empty(py))?
+            .is_none())
+    }
+}
