@@ -8,6 +8,7 @@ mod engine;
 mod errors;
 mod failures;
 mod keys;
+mod process;
 mod task_graph;
 mod thread_pool;
 mod tracing;
@@ -31,6 +32,7 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(keys::run_key::run_key, module)?)?;
     task_graph::register(module)?;
     thread_pool::register(module)?;
+    module.add_function(wrap_pyfunction!(process::read_process, module)?)?;
     tracing::register(module)?;
     workflow::register(module)?;
     module.add_function(wrap_pyfunction!(values::copies::measured_copy, module)?)?;

@@ -98,6 +98,8 @@ class AsyncRun(AsyncHost):
             (places, not plan.needs_loop),
             self.native_caching,
         )
+        if runtime._figures is not None:
+            runtime._figures.follow(self.run, workflow)
 
     @classmethod
     def resumed(

@@ -187,6 +187,8 @@ class CyclicRun:
         )
         if self._traced is not None:
             self._traced.follow(run)
+        if self._runtime._figures is not None:
+            self._runtime._figures.follow(run, self._workflow)
         failure: Exception | None = None
         try:
             run.drive()

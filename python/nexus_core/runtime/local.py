@@ -27,9 +27,12 @@ from kailash.sdk_exceptions import (
 )
 from kailash.workflow.credentials import get_credential_store
 
-from nexus_core._core import _TraceRecorder
+from nexus_core._core import _Figures, _TraceRecorder
 from nexus_core.cached_runs.nodes import notes_on_cached_nodes
 from nexus_core.cached_runs.result_cache import ResultCache
+from nexus_core.metrics.loops import LoopLag
+from nexus_core.metrics.model import RuntimeMetrics
+from nexus_core.metrics.reading import read_metrics
 from nexus_core.runtime import history, stock, validation_counts
 from nexus_core.runtime.compiler import Awaits, CompiledWorkflow, NotNative, compiled
 from nexus_core.runtime.cycle_host import cycle_logger
@@ -40,7 +43,7 @@ from nexus_core.runtime.durable_local_run import resumption_for
 from nexus_core.runtime.explain import DelegationError, Explanation
 from nexus_core.runtime.log_visibility import is_visible
 from nexus_core.runtime.pruning import PRUNING_NOTE, PruningOnce, is_pruned, reasons_not_to_prune
-from nexus_core.runtime.traced_runs import tracing_delegation
+from nexus_core.runtime.traced_runs import observe_delegation
 from nexus_core.runtime.workflow_context import LazySignals
 from nexus_core.runtime.workflow_run import NativeRun
 from nexus_core.tracing.recording import MAX_EVENTS, Recording
@@ -137,6 +140,10 @@ class LocalRuntime(PruningOnce):
         self._delegated_runs: Counter[str] = Counter()
         self._tracing = False
         self._recorder: _TraceRecorder | None = None
+        #: ``None`` counts nothing, which only a benchmark is to ask for.
+        self._figures: _Figures | None = _Figures()
+        self._counted_since = time.time()
+        self._loop_lag: LoopLag | None = None
         self._last_trace: list[tuple[str, str, float, float]] = []
 
     # --- what users ask about --------------------------------------------------------
@@ -184,6 +191,25 @@ class LocalRuntime(PruningOnce):
             "native_runs": self._counts.native_runs,
             "delegated_runs": dict(self._delegated_runs),
         }
+
+    def metrics(self) -> RuntimeMetrics:
+        """What the runtime's runs have come to, and what the process uses.
+
+        Returns:
+            The figures at this moment; they are always counted.
+
+        Example:
+            >>> from kailash.workflow.builder import WorkflowBuilder
+            >>> builder = WorkflowBuilder()
+            >>> _ = builder.add_node("PythonCodeNode", "one", {"code": "result = 1"})
+            >>> workflow = builder.build(name="sums")
+            >>> with LocalRuntime(enable_monitoring=False) as runtime:
+            ...     _ = runtime.execute(workflow)
+            ...     metrics = runtime.metrics()
+            >>> metrics.workflows["sums"].nodes["one"].executions
+            1
+        """
+        return read_metrics(self)
 
     def trace(self, *, max_events: int = MAX_EVENTS) -> Recording:
         """Takes down every node of the runs that begin from now on.
@@ -438,7 +464,7 @@ class LocalRuntime(PruningOnce):
             if self._strict:
                 raise DelegationError(plan)
             self._delegated_runs.update(plan)
-            return await tracing_delegation(self, workflow, plan, super()._execute_async(workflow, **kwargs))
+            return await observe_delegation(self, workflow, plan, super()._execute_async(workflow, **kwargs))
         self._counts.native_runs += 1
         run = NativeRun(
             self,

@@ -1,13 +1,14 @@
-"""Runs that a trace takes down."""
+"""Runs as traces and metrics see them."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable
 from typing import Any, TypeVar
 
 from nexus_core._core import _RecordedRun
 
-__all__ = ["begin_traced", "tracing_delegation"]
+__all__ = ["begin_traced", "observe_delegation"]
 
 _T = TypeVar("_T")
 
@@ -27,30 +28,38 @@ def begin_traced(runtime: Any, workflow: Any, plan: Any) -> _RecordedRun | None:
     return None if recorder is None else recorder.begin_run(_name(workflow), plan.plan)
 
 
-async def tracing_delegation(runtime: Any, workflow: Any, reasons: tuple[str, ...], steps: Awaitable[_T]) -> _T:
-    """Awaits a run of Kailash's own, of which a trace shows that it was, how long it took, and why.
+async def observe_delegation(runtime: Any, workflow: Any, reasons: tuple[str, ...], steps: Awaitable[_T]) -> _T:
+    """Awaits a run of Kailash's own, of which only its duration and its end are known.
 
     Args:
         runtime: The runtime.
         workflow: The workflow.
-        reasons: Why it is not native.
+        reasons: Why it is not native; a trace says so.
         steps: The run.
 
     Returns:
         What it returns.
     """
-    recorder = runtime._recorder
-    if recorder is None:
-        return await steps
-    traced = recorder.begin_run(_name(workflow), None, f"run by Kailash: {'; '.join(reasons)}")
+    recorder, figures = runtime._recorder, runtime._figures
+    traced = None
+    if recorder is not None:
+        traced = recorder.begin_run(_name(workflow), None, f"run by Kailash: {'; '.join(reasons)}")
+    began = time.perf_counter()
+    failure: BaseException | None = None
+    run_id: Any = None
     try:
         outcome = await steps
+        run_id = outcome[1] if isinstance(outcome, tuple) and len(outcome) == 2 else None
+        return outcome
     except BaseException as error:
-        traced.end(error)
+        failure = error
         raise
-    run_id = outcome[1] if isinstance(outcome, tuple) and len(outcome) == 2 else None
-    traced.end(None, run_id if isinstance(run_id, str) else None)
-    return outcome
+    finally:
+        if traced is not None:
+            traced.end(failure, run_id if isinstance(run_id, str) else None)
+        if figures is not None:
+            figures.ran(None, workflow, time.perf_counter() - began, failure)
+        del failure
 
 
 def _name(workflow: Any) -> str:

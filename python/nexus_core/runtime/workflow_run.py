@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import logging
+import sys
+import time
 from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
 from functools import partial
@@ -147,6 +149,8 @@ class NativeRun(RecordedRun):
         signal_key: str | None = None
         processed: dict[str, Any] | None = None
         began = datetime.now(UTC)
+        started = time.perf_counter()
+        succeeded = False
         if self._resumption is not None:
             self._durability = await self._resumption.load(self.runtime, self.workflow, self.plan, self._parameters)
         try:
@@ -163,6 +167,7 @@ class NativeRun(RecordedRun):
             results = await self._results(context, supplied, processed)
             await self._final_cleanup()
             self._end_tracking("completed", None, processed, began)
+            succeeded = True
             return results, self.run_id
         except WorkflowValidationError:
             self._end_tracking("failed", "Validation failed", processed, began)
@@ -185,6 +190,12 @@ class NativeRun(RecordedRun):
                 # All of these refer to one another.
                 self._host.run = None  # type: ignore[assignment]
             self._host = self._run = None
+            figures = self.runtime._figures
+            if figures is not None and self._prunes:
+                # Otherwise it is a part of a run that is counted.
+                failure = None if succeeded else sys.exc_info()[1]
+                figures.ran(self.plan.plan, self.workflow, time.perf_counter() - started, failure)
+                del failure
 
     # --- before the first node ------------------------------------------------------
 
@@ -307,6 +318,8 @@ class NativeRun(RecordedRun):
         )
         if self.traced is not None:
             self.traced.follow(run)
+        if runtime._figures is not None:
+            runtime._figures.follow(run, self.workflow)
         if self._tracker is not None:
             self._tracker.follow(run)
         if plan.needs_loop or not plan.only_code_nodes:

@@ -8,6 +8,9 @@ use pyo3::prelude::*;
 thread_local! {
     /// When the calling thread last got the lock back, and how long that took.
     static LAST: Cell<Option<(Instant, Duration)>> = const { Cell::new(None) };
+
+    /// The same, for whoever counts.
+    static UNCOUNTED: Cell<Option<Duration>> = const { Cell::new(None) };
 }
 
 /// Runs `act` without the interpreter, and measures how long it takes to have it back.
@@ -21,6 +24,7 @@ pub(crate) fn detached<R: Send>(py: Python<'_>, act: impl FnOnce() -> R + Send) 
     if let Some(done) = done {
         let now = Instant::now();
         LAST.set(Some((now, now - done)));
+        UNCOUNTED.set(Some(now - done));
     }
     result
 }
@@ -31,4 +35,9 @@ pub(crate) fn take_wait(since: Instant) -> Duration {
         Some((ended, waited)) if ended >= since => waited,
         _ => Duration::ZERO,
     }
+}
+
+/// The calling thread's last wait, once.
+pub(crate) fn uncounted_wait() -> Option<Duration> {
+    UNCOUNTED.take()
 }

@@ -17,7 +17,7 @@ use crate::core::threads::Stretch;
 
 use super::context::RunContext;
 use super::drive::{Execution, Program, Site, Step, StopReason, stuck_seconds};
-use super::lock_wait::detached;
+use super::lock_wait::{detached, uncounted_wait};
 use super::loop_places::LoopPlaces;
 use super::mailbox::LoopMailbox;
 use super::recruiter::Recruiter;
@@ -42,6 +42,8 @@ pub(crate) struct Service<P: Program> {
     /// nodes wait for the loop. Unset in a run that no worker has to do with.
     listener: OnceLock<(Py<LoopMailbox>, Py<PyAny>)>,
     shares_context: bool,
+    /// When it was left to workers.
+    begun: OnceLock<Instant>,
     /// The loop has been told, and has not looked yet.
     is_told: AtomicBool,
 }
@@ -53,6 +55,7 @@ impl<P: Program> Service<P> {
             loop_places: LoopPlaces::new(Weak::clone(execution), terms.admission),
             listener: OnceLock::new(),
             shares_context: terms.shares_context,
+            begun: OnceLock::new(),
             is_told: AtomicBool::new(false),
         }
     }
@@ -147,6 +150,7 @@ impl<P: Program> Execution<P> {
     ) {
         if let Some(service) = &self.service {
             let _only_once = service.listener.set((mailbox, callback));
+            let _only_once = service.begun.set(Instant::now());
         }
         let needs_loop = self.has_pinned || self.program.confirms();
         if needs_loop && self.run.solo_position().is_some() {
@@ -308,9 +312,15 @@ impl<P: Program> Execution<P> {
             return;
         };
         service.recruiter.arrived();
+        if let Some(waited) = uncounted_wait() {
+            self.program.came(waited);
+        }
         // Before the watcher looks: what it hands over from then on, it takes to be
         // inside a node of this worker's.
         let is_alone = self.run.solo_position().is_some();
+        if is_alone && let Some(begun) = service.begun.get() {
+            self.run.waited(begun.elapsed());
+        }
         let parallel = self.width() > 1;
         self.watching.lock().get_or_insert_with(|| {
             let recruiter = Arc::clone(&service.recruiter);

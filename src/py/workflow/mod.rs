@@ -11,6 +11,7 @@ mod code;
 mod confirmations;
 mod digest_watch;
 mod endings;
+mod figures;
 mod function;
 mod generic;
 mod history;
@@ -32,6 +33,7 @@ mod quiet;
 mod recording;
 mod round;
 mod run;
+mod run_figures;
 mod run_ids;
 mod short_way;
 mod skip;
@@ -60,5 +62,6 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<digest_watch::DigestWatch>()?;
     module.add_class::<options::RunOptions>()?;
     module.add_class::<memory_limit::MemoryLimit>()?;
+    module.add_class::<figures::Figures>()?;
     module.add_class::<run::WorkflowRun>()
 }

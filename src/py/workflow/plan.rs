@@ -8,6 +8,7 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString, PyType};
 
+use crate::core::locks::Mutex;
 use crate::core::schedule::Brevity;
 use crate::core::tracing::Shape;
 use crate::py::engine::Places;
@@ -20,7 +21,8 @@ use super::node_caching::NodeCaching;
 use super::options::RunOptions;
 use super::outcome::{Short, run_short};
 use super::round::Round;
-use super::run::{Given, Part, Service, WorkflowRun, prepare};
+use super::run::{Given, Part, Service, WorkflowRun, count, prepare};
+use super::run_figures::{PlanFigures, RunFigures};
 use super::stage::{PlanStage, Stage};
 use super::watch::{KeyLists, WatchedClass, WatchedDict};
 
@@ -39,6 +41,8 @@ pub(super) struct Plan {
     pub(super) memory_limit: Option<(Arc<Book>, u64)>,
     /// As traces show it, once one does.
     shape: OnceLock<Arc<Shape>>,
+    /// Where runs are counted.
+    pub(super) figures: Mutex<PlanFigures>,
     /// Runs made with this plan.
     pub(super) runs: AtomicU64,
     dicts: Vec<WatchedDict>,
@@ -124,6 +128,7 @@ impl WorkflowPlan {
                 whole,
                 nodes,
                 shape: OnceLock::new(),
+                figures: Mutex::default(),
                 runs: AtomicU64::new(0),
                 dicts: letting_others_in(py, dicts, |pair| {
                     let (dict, keys): (Bound<'_, PyDict>, Option<Bound<'_, PyList>>) =
@@ -319,11 +324,11 @@ impl WorkflowPlan {
     }
 }
 
-impl WorkflowPlan {
-    /// The nodes and edges, for a trace.
-    pub(crate) fn shape(&self, py: Python<'_>) -> Arc<Shape> {
-        Arc::clone(self.plan.shape.get_or_init(|| {
-            let nodes = &self.plan.nodes;
+impl Plan {
+    /// The nodes and edges, as traces and figures show them.
+    pub(super) fn shape(&self, py: Python<'_>) -> Arc<Shape> {
+        Arc::clone(self.shape.get_or_init(|| {
+            let nodes = &self.nodes;
             let edges = (0..).zip(nodes).flat_map(|(target, node)| {
                 let forward = node.edges.iter().filter(|edge| !edge.is_feedback);
                 forward.map(move |edge| (edge.source, target))
@@ -338,10 +343,17 @@ impl WorkflowPlan {
             })
         }))
     }
+}
+
+impl WorkflowPlan {
+    pub(crate) fn shape(&self, py: Python<'_>) -> Arc<Shape> {
+        self.plan.shape(py)
+    }
 
     /// Runs everything on the calling thread, an event loop's, as `start` and
     /// `run_inline` would. `make_host` is called with `host` and the run, if something
     /// is to be asked of a host at all.
+    #[allow(clippy::too_many_arguments)] // called in one place
     pub(super) fn run_short<'py>(
         &self,
         py: Python<'py>,
@@ -350,6 +362,7 @@ impl WorkflowPlan {
         variables: &Bound<'py, PyDict>,
         options: RunOptions,
         places: Bound<'py, Places>,
+        figures: Option<RunFigures>,
     ) -> PyResult<Short<'py>> {
         let part = self.plan.whole_run()?;
         let given = Given {
@@ -360,7 +373,11 @@ impl WorkflowPlan {
             service: Some((places, true)),
             caching: None,
         };
-        run_short(py, &prepare(py, Arc::clone(&self.plan), part, given)?)
+        let execution = prepare(py, Arc::clone(&self.plan), part, given)?;
+        if let Some(figures) = figures {
+            count(&execution, figures);
+        }
+        run_short(py, &execution)
     }
 }
 

@@ -1,9 +1,9 @@
 //! A run of a workflow: runs nodes, keeps their outputs, asks the host where
 //! Kailash's own functions have to decide.
 
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use pyo3::exceptions::PyException;
 use pyo3::intern;
@@ -29,6 +29,7 @@ use super::outputs::Kind;
 use super::plan::Plan;
 use super::recording::Recording;
 use super::round::Round;
+use super::run_figures::RunFigures;
 use super::stage::Stage;
 
 /// Whose rules a run follows.
@@ -68,6 +69,10 @@ pub(super) struct WorkflowProgram {
     pub(super) confirmations: Option<Confirmations>,
     /// Where the run is taken down, if it is traced.
     pub(super) recording: OnceLock<Recording>,
+    /// Where the run is counted.
+    pub(super) figures: OnceLock<RunFigures>,
+    /// Nodes are taken down or timed one by one.
+    pub(super) is_watched: AtomicBool,
     /// In a run some of whose nodes are cached.
     pub(super) caching: Option<RunCaching>,
 }
@@ -123,6 +128,8 @@ impl WorkflowProgram {
             workflow_context,
             confirmations: settings.confirms.then(Confirmations::default),
             recording: OnceLock::new(),
+            figures: OnceLock::new(),
+            is_watched: AtomicBool::new(false),
             caching: None,
         };
         program.simple_parameters = program.dialect == Dialect::Async && program.are_simple(py);
@@ -408,9 +415,15 @@ impl Program for WorkflowProgram {
     const WANTS_TICKS: bool = true;
 
     fn execute(&self, py: Python<'_>, position: u32, site: Site) -> PyResult<Step> {
-        match self.recording.get() {
-            None => self.run_at(py, position, site),
-            Some(recording) => recording.around(py, self, position, site),
+        if self.is_watched.load(Ordering::Relaxed) {
+            return self.run_watched(py, position, site);
+        }
+        self.run_at(py, position, site)
+    }
+
+    fn came(&self, waited: Duration) {
+        if let Some(figures) = self.figures.get() {
+            figures.workflow.lock_wait.record(waited, 1);
         }
     }
 

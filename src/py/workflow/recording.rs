@@ -56,20 +56,13 @@ impl Recording {
         self.ends[position as usize].store(end, Ordering::Relaxed);
     }
 
-    /// How the node ends that the calling thread runs.
-    pub(super) fn note(&self, py: Python<'_>, error: Option<&PyErr>) {
-        NOTED.set(Some(match error {
-            None => (Status::Completed, 0),
-            Some(error) => self.ending(py, error),
-        }));
-    }
-
     pub(super) fn ending(&self, py: Python<'_>, error: &PyErr) -> (Status, u32) {
         ending(py, &self.recorder, error)
     }
 
-    pub(super) fn note_status(status: Status) {
-        NOTED.set(Some((status, 0)));
+    /// How the node ends that the calling thread runs, with the number of its error.
+    pub(super) fn note(status: Status, error: u32) {
+        NOTED.set(Some((status, error)));
     }
 
     /// What was noted meanwhile; of nodes that `act` runs inside a node, nothing.
@@ -122,6 +115,7 @@ impl Recording {
             Ok(Step::Ended) => {}
             Err(error) => noted = Some(self.ending(py, error)),
         }
+        program.took(position, end - start, noted);
         let is_unconfirmed = program.is_unconfirmed(position);
         self.take_down(py, program, position, (start, end), waited, noted);
         if !is_unconfirmed {

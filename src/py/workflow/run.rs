@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use pyo3::exceptions::{PyRuntimeError, PySystemError};
@@ -9,6 +10,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
 use crate::core::locks::Mutex;
+use crate::core::metrics::RuntimeFigures;
 use crate::core::schedule::{Run, RunSettings};
 use crate::core::tracing::Status;
 use crate::py::engine::{
@@ -27,6 +29,7 @@ use super::plan::Plan;
 use super::program::{Dialect, WorkflowProgram};
 use super::recording::Recording;
 use super::round::Round;
+use super::run_figures::RunFigures;
 use super::stage::Stage;
 
 /// `drive()` returns one of these with what belongs to it.
@@ -160,6 +163,13 @@ pub(super) fn prepare(
     Ok(execution)
 }
 
+/// Has a run counted, which has not begun.
+pub(super) fn count(execution: &Execution<WorkflowProgram>, figures: RunFigures) {
+    let waits = &figures.workflow.queue_wait;
+    execution.run.measure_queue(Arc::clone(waits));
+    execution.program.count(figures);
+}
+
 impl WorkflowRun {
     pub(super) fn new(
         py: Python<'_>,
@@ -208,9 +218,19 @@ impl WorkflowRun {
         };
         loop {
             match self.execution.drive(py, &limits)? {
-                Driven::Finished => return Ok((FINISHED, None)),
-                Driven::Stopped(StopReason::Cancelled) => return Ok((CANCELLED, None)),
-                Driven::Stopped(_) => return Err(self.failure()),
+                Driven::Finished => {
+                    self.execution.program.is_over(true);
+                    return Ok((FINISHED, None));
+                }
+                Driven::Stopped(reason) => {
+                    if self.execution.is_idle() {
+                        self.execution.program.is_over(false);
+                    }
+                    return match reason {
+                        StopReason::Cancelled => Ok((CANCELLED, None)),
+                        _ => Err(self.failure()),
+                    };
+                }
                 Driven::Pinned(nodes) => {
                     let waiting = self.begin_pinned(py, &nodes)?;
                     if !waiting.is_empty() {
@@ -225,9 +245,15 @@ impl WorkflowRun {
     /// have run; if not, the rest is left to `begin`. Raises what a node left.
     fn run_inline(&self, py: Python<'_>) -> PyResult<bool> {
         match self.execution.run_inline(py)? {
-            Inline::Finished => Ok(true),
+            Inline::Finished => {
+                self.execution.program.is_over(true);
+                Ok(true)
+            }
             Inline::Rest => Ok(false),
-            Inline::Failed => Err(self.failure()),
+            Inline::Failed => {
+                self.execution.program.is_over(false);
+                Err(self.failure())
+            }
         }
     }
 
@@ -321,6 +347,10 @@ impl WorkflowRun {
     /// The run is over: it stands in no line any more.
     fn retire(&self) {
         self.execution.retire();
+        if self.execution.is_idle() {
+            let is_whole = matches!(self.execution.ended(), Driven::Finished);
+            self.execution.program.is_over(is_whole);
+        }
     }
 
     /// Nothing starts from now on.
@@ -517,7 +547,16 @@ impl WorkflowRun {
 
     /// Has the nodes taken down; only the first time, and before any has run.
     pub(crate) fn record(&self, recording: Recording) {
-        let _only_once = self.execution.program.recording.set(recording);
+        let program = &self.execution.program;
+        if program.recording.set(recording).is_ok() {
+            program.is_watched.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Has the run counted, which has not begun.
+    pub(super) fn count(&self, runtime: &Arc<RuntimeFigures>, workflow: &Bound<'_, PyAny>) {
+        let figures = self.execution.program.plan.figures(runtime, workflow);
+        count(&self.execution, RunFigures::new(runtime, figures));
     }
 
     pub(crate) fn node_count(&self) -> usize {
@@ -536,12 +575,16 @@ impl WorkflowRun {
         noted: Option<(Status, u32)>,
     ) {
         let program = &self.execution.program;
+        if !program.is_watched.load(Ordering::Relaxed) {
+            return;
+        }
+        let now = Instant::now();
+        let times = (started, ran.unwrap_or(now));
+        program.took(position, times.1 - started, noted);
         let Some(recording) = program.recording.get() else {
             return;
         };
-        let now = Instant::now();
         let noted = error.map(|error| recording.ending(py, error)).or(noted);
-        let times = (started, ran.unwrap_or(now));
         recording.take_down(py, program, position, times, Duration::ZERO, noted);
         recording.ended(position, now);
     }
