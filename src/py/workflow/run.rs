@@ -223,9 +223,7 @@ impl WorkflowRun {
                     return Ok((FINISHED, None));
                 }
                 Driven::Stopped(reason) => {
-                    if self.execution.is_idle() {
-                        self.execution.program.is_over(false);
-                    }
+                    self.is_over_if_idle(false);
                     return match reason {
                         StopReason::Cancelled => Ok((CANCELLED, None)),
                         _ => Err(self.failure()),
@@ -336,7 +334,10 @@ impl WorkflowRun {
     /// Raises what the first failing node in topological order left, if any did.
     fn check(&self) -> PyResult<()> {
         match self.execution.take_failure() {
-            Some((_, error)) => Err(error),
+            Some((_, error)) => {
+                self.is_over_if_idle(false);
+                Err(error)
+            }
             None if self.execution.is_refused() => Err(PyRuntimeError::new_err(
                 "the interpreter is shutting down: no worker runs the rest of this workflow",
             )),
@@ -347,15 +348,13 @@ impl WorkflowRun {
     /// The run is over: it stands in no line any more.
     fn retire(&self) {
         self.execution.retire();
-        if self.execution.is_idle() {
-            let is_whole = matches!(self.execution.ended(), Driven::Finished);
-            self.execution.program.is_over(is_whole);
-        }
+        self.is_over_if_idle(matches!(self.execution.ended(), Driven::Finished));
     }
 
     /// Nothing starts from now on.
     fn abandon(&self) {
         self.execution.abandon_service(StopReason::Cancelled);
+        self.is_over_if_idle(false);
     }
 
     /// Whether no node is running.
@@ -543,6 +542,13 @@ impl WorkflowRun {
 
     fn failure(&self) -> PyErr {
         failure(&self.execution)
+    }
+
+    /// The run has ended. What still runs is counted when the last thread has left it.
+    fn is_over_if_idle(&self, is_whole: bool) {
+        if self.execution.is_idle() {
+            self.execution.program.is_over(is_whole);
+        }
     }
 
     /// Has the nodes taken down; only the first time, and before any has run.
