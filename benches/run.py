@@ -31,6 +31,7 @@ SUBJECT_NEEDS = {
     "blocking": "from nexus_core import TaskGraph\nfrom nexus_core.runtime import AsyncLocalRuntime, LocalRuntime",
     "compile": "from nexus_core import TaskGraph",
     "pools": "import nexus_core.sqlalchemy",
+    "measuring": "from nexus_core.runtime import AsyncLocalRuntime, LocalRuntime",
     "http": "from nexus_core import attach, detach",
     "heartbeat": "from nexus_core.runtime import AsyncLocalRuntime",
     "cold_start": "from nexus_core.runtime import AsyncLocalRuntime, LocalRuntime",

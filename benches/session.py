@@ -21,7 +21,7 @@ from service.figures import Cell, Figures
 
 EXECUTORS = ("overhead", "control_flow", "history", "blocking", "compile")
 """Groups in which peers run the same graphs; each has a file for pytest-benchmark."""
-POOLS = ("pools",)
+POOLS = ("pools", "measuring")
 """Groups with peers of their own, all in the environment *full*."""
 GROUPS = (*EXECUTORS, *POOLS, *service.GROUPS)
 PASS_TIMEOUT = 1_800

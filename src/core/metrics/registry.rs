@@ -8,7 +8,7 @@ use crate::core::tracing::Shape;
 
 use super::OTHER;
 use super::sparse::SparseHistogram;
-use super::workflow::WorkflowFigures;
+use super::workflow::{Active, WorkflowFigures};
 
 /// Workflows with figures of their own.
 pub const MOST_WORKFLOWS: usize = 256;
@@ -24,8 +24,7 @@ pub struct RuntimeFigures {
     pub number: u64,
     workflows: Mutex<Vec<Arc<WorkflowFigures>>>,
     others: Arc<WorkflowFigures>,
-    active: AtomicU64,
-    most_active: AtomicU64,
+    pub active: Arc<Active>,
     pub loop_lag: SparseHistogram,
 }
 
@@ -35,12 +34,17 @@ impl Default for RuntimeFigures {
             nodes: Vec::new(),
             edges: Vec::new(),
         };
+        let active = Arc::<Active>::default();
         Self {
             number: RUNTIMES.fetch_add(1, Ordering::Relaxed) + 1,
             workflows: Mutex::default(),
-            others: Arc::new(WorkflowFigures::new(OTHER, Arc::new(nothing), 0)),
-            active: AtomicU64::new(0),
-            most_active: AtomicU64::new(0),
+            others: Arc::new(WorkflowFigures::new(
+                OTHER,
+                Arc::new(nothing),
+                0,
+                Arc::clone(&active),
+            )),
+            active,
             loop_lag: SparseHistogram::default(),
         }
     }
@@ -72,33 +76,17 @@ impl RuntimeFigures {
         }
         let kept: usize = workflows.iter().map(|known| known.known_nodes()).sum();
         let room = MOST_NODES.saturating_sub(kept);
-        let fresh = Arc::new(WorkflowFigures::new(name, Arc::clone(shape), room));
+        let fresh = Arc::new(WorkflowFigures::new(
+            name,
+            Arc::clone(shape),
+            room,
+            Arc::clone(&self.active),
+        ));
         if let Some(before) = before {
             fresh.fold(&before);
         }
         workflows.push(Arc::clone(&fresh));
         fresh
-    }
-
-    /// A run of the native engine begins.
-    #[inline]
-    pub fn begin(&self) {
-        let active = self.active.fetch_add(1, Ordering::Relaxed) + 1;
-        if active > self.most_active.load(Ordering::Relaxed) {
-            self.most_active.fetch_max(active, Ordering::Relaxed);
-        }
-    }
-
-    /// It has ended.
-    #[inline]
-    pub fn end(&self) {
-        self.active.fetch_sub(1, Ordering::Relaxed);
-    }
-
-    /// Runs that are active, and the most that were so at once.
-    pub fn active(&self) -> (u64, u64) {
-        let active = self.active.load(Ordering::Relaxed);
-        (active, self.most_active.load(Ordering::Relaxed).max(active))
     }
 
     /// All workflows of which there is anything to tell.
@@ -212,14 +200,15 @@ mod tests {
     #[test]
     fn runs_at_once_are_counted() {
         let runtime = RuntimeFigures::default();
-        runtime.begin();
-        runtime.begin();
-        runtime.end();
-        runtime.begin();
-        assert_eq!(runtime.active(), (2, 2));
-        runtime.end();
-        runtime.end();
-        assert_eq!(runtime.active(), (0, 2));
+        let active = &runtime.of("w", &shape(&["a"])).active;
+        active.begin();
+        active.begin();
+        active.end();
+        active.begin();
+        assert_eq!(runtime.active.seen(), (2, 2));
+        active.end();
+        active.end();
+        assert_eq!(runtime.active.seen(), (0, 2));
     }
 
     #[test]

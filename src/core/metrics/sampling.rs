@@ -1,5 +1,6 @@
 //! Which runs' nodes are timed one by one.
 
+use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -20,18 +21,20 @@ pub struct Sampler {
     runs: AtomicU64,
     /// Nanoseconds a node of the last run that went through.
     pace: AtomicU64,
-    state: AtomicU64,
 }
 
 impl Sampler {
     /// For how many runs the next one stands if it is timed; zero if it is not.
     #[inline]
     pub fn weight(&self) -> u32 {
-        let runs = self.runs.fetch_add(1, Ordering::Relaxed);
-        if runs < FIRST_RUNS || self.pace.load(Ordering::Relaxed) >= LONG_NODE {
+        if self.runs.load(Ordering::Relaxed) < FIRST_RUNS {
+            self.runs.fetch_add(1, Ordering::Relaxed);
             return 1;
         }
-        if self.random().is_multiple_of(ONE_IN) {
+        if self.pace.load(Ordering::Relaxed) >= LONG_NODE {
+            return 1;
+        }
+        if random().is_multiple_of(ONE_IN) {
             ONE_IN as u32
         } else {
             0
@@ -45,15 +48,27 @@ impl Sampler {
         self.pace
             .store(nanos / nodes.max(1) as u64, Ordering::Relaxed);
     }
+}
 
-    /// `SplitMix64`.
-    fn random(&self) -> u64 {
-        const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
-        let mut mixed = self.state.fetch_add(STEP, Ordering::Relaxed);
+thread_local! {
+    static STATE: Cell<u64> = const { Cell::new(0) };
+}
+
+/// `SplitMix64`, of each thread its own sequence.
+fn random() -> u64 {
+    const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
+    STATE.with(|state| {
+        // Where the thread keeps it tells threads apart.
+        let before = match state.get() {
+            0 => std::ptr::from_ref(state) as u64,
+            before => before,
+        };
+        state.set(before.wrapping_add(STEP));
+        let mut mixed = state.get();
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         mixed ^ (mixed >> 31)
-    }
+    })
 }
 
 #[cfg(test)]

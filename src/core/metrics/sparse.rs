@@ -17,7 +17,8 @@ pub struct SparseHistogram {
     blocks: [OnceLock<Block>; BLOCKS],
     nanos: AtomicU64,
     longest: AtomicU64,
-    measured: AtomicU64,
+    /// Of those that are counted, how many others stand for.
+    unmeasured: AtomicU64,
 }
 
 impl Default for SparseHistogram {
@@ -26,34 +27,45 @@ impl Default for SparseHistogram {
             blocks: [const { OnceLock::new() }; BLOCKS],
             nanos: AtomicU64::new(0),
             longest: AtomicU64::new(0),
-            measured: AtomicU64::new(0),
+            unmeasured: AtomicU64::new(0),
         }
     }
 }
 
 impl SparseHistogram {
     /// A duration that was measured, and that stands for `weight` of them.
+    #[inline]
     pub fn record(&self, duration: Duration, weight: u64) {
         let nanos = u64::try_from(duration.as_nanos()).map_or(LONGEST, |nanos| nanos.min(LONGEST));
         let place = bucket(nanos);
-        self.count(place, weight);
+        self.add(place, weight);
         self.nanos
             .fetch_add(nanos.saturating_mul(weight), Ordering::Relaxed);
-        self.measured.fetch_add(1, Ordering::Relaxed);
+        if weight > 1 {
+            self.unmeasured.fetch_add(weight - 1, Ordering::Relaxed);
+        }
         if nanos > self.longest.load(Ordering::Relaxed) {
             self.longest.fetch_max(nanos, Ordering::Relaxed);
         }
     }
 
-    fn count(&self, place: usize, weight: u64) {
+    fn add(&self, place: usize, weight: u64) {
         let block = self.blocks[place / PER_DOUBLING]
             .get_or_init(|| (0..PER_DOUBLING).map(|_| AtomicU64::new(0)).collect());
         block[place % PER_DOUBLING].fetch_add(weight, Ordering::Relaxed);
     }
 
-    /// How many durations were measured.
+    /// How many durations are counted, measured or not.
+    pub fn count(&self) -> u64 {
+        let blocks = self.blocks.iter().filter_map(OnceLock::get);
+        let counts = blocks.flat_map(|block| block.iter());
+        counts.map(|count| count.load(Ordering::Relaxed)).sum()
+    }
+
+    /// How many were measured.
     pub fn measured(&self) -> u64 {
-        self.measured.load(Ordering::Relaxed)
+        self.count()
+            .saturating_sub(self.unmeasured.load(Ordering::Relaxed))
     }
 
     /// Adds what another one has seen.
@@ -61,12 +73,13 @@ impl SparseHistogram {
         let seen = other.snapshot();
         for (place, &count) in seen.counts.iter().enumerate() {
             if count > 0 {
-                self.count(place, count);
+                self.add(place, count);
             }
         }
         let nanos = u64::try_from(seen.total.as_nanos()).unwrap_or(u64::MAX);
         self.nanos.fetch_add(nanos, Ordering::Relaxed);
-        self.measured.fetch_add(other.measured(), Ordering::Relaxed);
+        let unmeasured = other.unmeasured.load(Ordering::Relaxed);
+        self.unmeasured.fetch_add(unmeasured, Ordering::Relaxed);
         let longest = u64::try_from(seen.longest.as_nanos()).unwrap_or(LONGEST);
         self.longest.fetch_max(longest, Ordering::Relaxed);
     }

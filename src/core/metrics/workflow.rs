@@ -11,6 +11,34 @@ use super::failures::Failures;
 use super::sampling::Sampler;
 use super::sparse::SparseHistogram;
 
+/// Runs of one runtime that are under way.
+#[derive(Default)]
+pub struct Active {
+    now: AtomicU64,
+    most: AtomicU64,
+}
+
+impl Active {
+    #[inline]
+    pub fn begin(&self) {
+        let now = self.now.fetch_add(1, Ordering::Relaxed) + 1;
+        if now > self.most.load(Ordering::Relaxed) {
+            self.most.fetch_max(now, Ordering::Relaxed);
+        }
+    }
+
+    #[inline]
+    pub fn end(&self) {
+        self.now.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// How many there are, and the most that there were at once.
+    pub fn seen(&self) -> (u64, u64) {
+        let now = self.now.load(Ordering::Relaxed);
+        (now, self.most.load(Ordering::Relaxed).max(now))
+    }
+}
+
 /// How a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RunEnd {
@@ -45,7 +73,7 @@ pub struct WorkflowFigures {
     shape: Arc<Shape>,
     /// One for each node of the shape as far as there is room, and one for the others.
     nodes: Box<[NodeCounts]>,
-    completed: AtomicU64,
+    pub active: Arc<Active>,
     failed: AtomicU64,
     cancelled: AtomicU64,
     delegated: AtomicU64,
@@ -72,13 +100,13 @@ fn add(count: &AtomicU64, more: u64) {
 
 impl WorkflowFigures {
     /// With figures of its own for at most so many nodes.
-    pub fn new(name: &str, shape: Arc<Shape>, most_nodes: usize) -> Self {
+    pub fn new(name: &str, shape: Arc<Shape>, most_nodes: usize, active: Arc<Active>) -> Self {
         let slots = shape.nodes.len().min(most_nodes) + 1;
         Self {
             name: name.into(),
             shape,
             nodes: (0..slots).map(|_| NodeCounts::default()).collect(),
-            completed: AtomicU64::new(0),
+            active,
             failed: AtomicU64::new(0),
             cancelled: AtomicU64::new(0),
             delegated: AtomicU64::new(0),
@@ -109,15 +137,12 @@ impl WorkflowFigures {
     #[inline]
     pub fn ran(&self, duration: Duration, end: RunEnd) {
         self.run_seconds.record(duration, 1);
-        let count = match end {
-            RunEnd::Completed => {
-                self.sampler.observe(duration, self.shape.nodes.len());
-                &self.completed
-            }
-            RunEnd::Failed => &self.failed,
-            RunEnd::Cancelled => &self.cancelled,
-        };
-        add(count, 1);
+        match end {
+            // What has neither failed nor been cancelled.
+            RunEnd::Completed => self.sampler.observe(duration, self.shape.nodes.len()),
+            RunEnd::Failed => add(&self.failed, 1),
+            RunEnd::Cancelled => add(&self.cancelled, 1),
+        }
     }
 
     /// The run that ends now was Kailash's own.
@@ -158,13 +183,10 @@ impl WorkflowFigures {
 
     /// Completed, failed, cancelled and delegated runs.
     pub fn runs(&self) -> [u64; 4] {
-        [
-            &self.completed,
-            &self.failed,
-            &self.cancelled,
-            &self.delegated,
-        ]
-        .map(load)
+        let [failed, cancelled] = [&self.failed, &self.cancelled].map(load);
+        let ended = self.run_seconds.count();
+        let completed = ended.saturating_sub(failed + cancelled);
+        [completed, failed, cancelled, load(&self.delegated)]
     }
 
     /// Whether there is anything to tell.
@@ -203,8 +225,7 @@ impl WorkflowFigures {
     /// Adds what was counted of a workflow that is no more. Nodes go to those of the
     /// same id.
     pub fn fold(&self, gone: &Self) {
-        let [completed, failed, cancelled, delegated] = gone.runs();
-        add(&self.completed, completed);
+        let [_, failed, cancelled, delegated] = gone.runs();
         add(&self.failed, failed);
         add(&self.cancelled, cancelled);
         add(&self.delegated, delegated);

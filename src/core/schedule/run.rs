@@ -171,6 +171,9 @@ impl Run {
         }
         let cursor = stage as u32;
         let inside = caller_is_inside_node && (cursor as usize) < self.dag.node_count();
+        if self.queue_wait.get().is_some() {
+            shared.measure();
+        }
         shared.build(&self.dag, cursor, inside, &self.rank());
         if self.is_stopped() {
             shared.stop_from(0);
@@ -196,9 +199,7 @@ impl Run {
     /// Has it measured from now on how long ready nodes wait once the run is handed
     /// over. Only the first time, and before that.
     pub fn measure_queue(&self, waits: Arc<SparseHistogram>) {
-        if self.queue_wait.set(waits).is_ok() {
-            self.shared.lock().measure();
-        }
+        let _only_once = self.queue_wait.set(waits);
     }
 
     /// The first node has waited so long for somebody to come.

@@ -72,6 +72,9 @@ pub(crate) trait Program: Send + Sync + 'static {
     /// A thread has come for nodes, and has waited so long for the interpreter's lock.
     fn came(&self, _waited: Duration) {}
 
+    /// The run is going to be shared by several threads.
+    fn is_shared(&self, _run: &Run) {}
+
     /// Whether `between_nodes` does anything.
     const WANTS_TICKS: bool = false;
 

@@ -115,6 +115,7 @@ impl<P: Program> Execution<P> {
         for node in 0..node_count {
             if elapsed > INLINE_LIMIT {
                 self.program.ran_alone(stretch.spent());
+                self.program.is_shared(&self.run);
                 self.run.hand_over_at_rest();
                 return Inline::Rest;
             }
@@ -122,6 +123,7 @@ impl<P: Program> Execution<P> {
             let ended = stretch.elapsed();
             if matches!(result, Ok(Step::Declined)) {
                 self.program.ran_alone(stretch.spent());
+                self.program.is_shared(&self.run);
                 self.run.hand_over_at_rest();
                 return Inline::Rest;
             }
@@ -152,6 +154,7 @@ impl<P: Program> Execution<P> {
             let _only_once = service.listener.set((mailbox, callback));
             let _only_once = service.begun.set(Instant::now());
         }
+        self.program.is_shared(&self.run);
         let needs_loop = self.has_pinned || self.program.confirms();
         if needs_loop && self.run.solo_position().is_some() {
             self.run.hand_over_at_rest();

@@ -71,7 +71,7 @@ impl Figures {
             .map(|bound| Duration::try_from_secs_f64(bound).unwrap_or(Duration::MAX))
             .collect();
         let found = PyDict::new(py);
-        found.set_item("active", self.0.active())?;
+        found.set_item("active", self.0.active.seen())?;
         found.set_item("loop_lag", seen(py, &self.0.loop_lag, &bounds)?)?;
         let workflows = PyDict::new(py);
         for figures in by_name(self.0.workflows()) {
@@ -122,7 +122,7 @@ fn by_name(all: Vec<Arc<WorkflowFigures>>) -> Vec<Arc<WorkflowFigures>> {
             known
         };
         let shape = Arc::clone(latest.shape());
-        let sum = WorkflowFigures::new(&figures.name, shape, usize::MAX);
+        let sum = WorkflowFigures::new(&figures.name, shape, usize::MAX, Arc::default());
         sum.fold(known);
         sum.fold(&figures);
         named[place] = Arc::new(sum);

@@ -8,12 +8,12 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString, PyType};
 
-use crate::core::locks::Mutex;
 use crate::core::schedule::Brevity;
 use crate::core::tracing::Shape;
 use crate::py::engine::Places;
 use crate::py::errors::graph_error;
 
+use super::figures::ended;
 use super::host::Host;
 use super::memory_limit::{Book, MemoryLimit};
 use super::node::{Node, Shared};
@@ -21,7 +21,7 @@ use super::node_caching::NodeCaching;
 use super::options::RunOptions;
 use super::outcome::{Short, run_short};
 use super::round::Round;
-use super::run::{Given, Part, Service, WorkflowRun, count, prepare};
+use super::run::{Given, Part, Service, WorkflowRun, prepare};
 use super::run_figures::{PlanFigures, RunFigures};
 use super::stage::{PlanStage, Stage};
 use super::watch::{KeyLists, WatchedClass, WatchedDict};
@@ -42,7 +42,7 @@ pub(super) struct Plan {
     /// As traces show it, once one does.
     shape: OnceLock<Arc<Shape>>,
     /// Where runs are counted.
-    pub(super) figures: Mutex<PlanFigures>,
+    pub(super) figures: PlanFigures,
     /// Runs made with this plan.
     pub(super) runs: AtomicU64,
     dicts: Vec<WatchedDict>,
@@ -128,7 +128,7 @@ impl WorkflowPlan {
                 whole,
                 nodes,
                 shape: OnceLock::new(),
-                figures: Mutex::default(),
+                figures: PlanFigures::default(),
                 runs: AtomicU64::new(0),
                 dicts: letting_others_in(py, dicts, |pair| {
                     let (dict, keys): (Bound<'_, PyDict>, Option<Bound<'_, PyList>>) =
@@ -363,6 +363,7 @@ impl WorkflowPlan {
         options: RunOptions,
         places: Bound<'py, Places>,
         figures: Option<RunFigures>,
+        began: Instant,
     ) -> PyResult<Short<'py>> {
         let part = self.plan.whole_run()?;
         let given = Given {
@@ -374,10 +375,18 @@ impl WorkflowPlan {
             caching: None,
         };
         let execution = prepare(py, Arc::clone(&self.plan), part, given)?;
-        if let Some(figures) = figures {
-            count(&execution, figures);
+        let Some(figures) = figures else {
+            return run_short(py, &execution);
+        };
+        execution.program.count(figures);
+        let outcome = run_short(py, &execution);
+        if !matches!(outcome, Ok(Short::Left(_)))
+            && let Some(figures) = execution.program.figures.get()
+        {
+            let error = outcome.as_ref().err();
+            ended(py, &figures.workflow, began.elapsed(), error);
         }
-        run_short(py, &execution)
+        outcome
     }
 }
 

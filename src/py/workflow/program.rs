@@ -11,6 +11,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
 use crate::core::locks::Mutex;
+use crate::core::schedule::Run;
 use crate::core::threads::Spent;
 use crate::py::engine::{Ask, Program, Site, Slots, Step};
 use crate::py::errors::exception;
@@ -419,6 +420,12 @@ impl Program for WorkflowProgram {
             return self.run_watched(py, position, site);
         }
         self.run_at(py, position, site)
+    }
+
+    fn is_shared(&self, run: &Run) {
+        if let Some(figures) = self.figures.get() {
+            run.measure_queue(Arc::clone(&figures.workflow.queue_wait));
+        }
     }
 
     fn came(&self, waited: Duration) {

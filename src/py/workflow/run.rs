@@ -562,7 +562,7 @@ impl WorkflowRun {
     /// Has the run counted, which has not begun.
     pub(super) fn count(&self, runtime: &Arc<RuntimeFigures>, workflow: &Bound<'_, PyAny>) {
         let figures = self.execution.program.plan.figures(runtime, workflow);
-        count(&self.execution, RunFigures::new(runtime, figures));
+        count(&self.execution, RunFigures::new(figures));
     }
 
     pub(crate) fn node_count(&self) -> usize {

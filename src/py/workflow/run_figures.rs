@@ -1,13 +1,14 @@
 //! What is counted of one run and its nodes.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
 use pyo3::exceptions::PyException;
 use pyo3::intern;
 use pyo3::prelude::*;
 
+use crate::core::locks::Mutex;
 use crate::core::metrics::{RuntimeFigures, WorkflowFigures};
 use crate::core::tracing::Status;
 use crate::py::engine::{Site, Step};
@@ -19,11 +20,17 @@ use super::program::WorkflowProgram;
 use super::recording::Recording;
 
 /// A plan's figures, by the number of the runtime that counts.
-pub(super) type PlanFigures = Vec<(u64, Weak<RuntimeFigures>, Arc<WorkflowFigures>)>;
+#[derive(Default)]
+pub(super) struct PlanFigures {
+    /// Of the runtime that came first: most plans are one runtime's.
+    first: OnceLock<(u64, Arc<WorkflowFigures>)>,
+    others: Mutex<Vec<Counted>>,
+}
+
+type Counted = (u64, Weak<RuntimeFigures>, Arc<WorkflowFigures>);
 
 /// Where one run is counted.
 pub(super) struct RunFigures {
-    runtime: Arc<RuntimeFigures>,
     pub(super) workflow: Arc<WorkflowFigures>,
     /// For how many executions one of a node stands here; zero if none is timed.
     weight: u32,
@@ -37,21 +44,38 @@ impl Plan {
         runtime: &Arc<RuntimeFigures>,
         workflow: &Bound<'_, PyAny>,
     ) -> Arc<WorkflowFigures> {
-        let find = |known: &PlanFigures| {
-            let mut known = known.iter();
-            let found = known.find(|(number, _, _)| *number == runtime.number);
+        if let Some((number, first)) = self.figures.first.get()
+            && *number == runtime.number
+        {
+            return Arc::clone(first);
+        }
+        self.figures_of_another(runtime, workflow)
+    }
+
+    #[cold]
+    fn figures_of_another(
+        &self,
+        runtime: &Arc<RuntimeFigures>,
+        workflow: &Bound<'_, PyAny>,
+    ) -> Arc<WorkflowFigures> {
+        let number = runtime.number;
+        let find = |known: &[Counted]| {
+            let found = known.iter().find(|(each, _, _)| *each == number);
             found.map(|(_, _, figures)| Arc::clone(figures))
         };
-        if let Some(known) = find(&self.figures.lock()) {
+        if let Some(known) = find(&self.figures.others.lock()) {
             return known;
         }
         let fresh = runtime.of(&name_of(workflow), &self.shape(workflow.py()));
-        let mut known = self.figures.lock();
+        if self.figures.first.set((number, Arc::clone(&fresh))).is_ok() {
+            return fresh;
+        }
+        let mut known = self.figures.others.lock();
         if let Some(known) = find(&known) {
             return known;
         }
         known.retain(|(_, runtime, _)| runtime.strong_count() > 0);
-        known.push((runtime.number, Arc::downgrade(runtime), Arc::clone(&fresh)));
+        known.push((number, Arc::downgrade(runtime), Arc::clone(&fresh)));
         fresh
     }
 }
@@ -62,10 +86,9 @@ pub(super) fn name_of(workflow: &Bound<'_, PyAny>) -> String {
 }
 
 impl RunFigures {
-    pub(super) fn new(runtime: &Arc<RuntimeFigures>, workflow: Arc<WorkflowFigures>) -> Self {
-        runtime.begin();
+    pub(super) fn new(workflow: Arc<WorkflowFigures>) -> Self {
+        workflow.active.begin();
         Self {
-            runtime: Arc::clone(runtime),
             weight: workflow.sampler.weight(),
             workflow,
             is_over: AtomicBool::new(false),
@@ -77,7 +100,7 @@ impl Drop for RunFigures {
     /// A run that could not be counted: it was already.
     fn drop(&mut self) {
         if !self.is_over.load(Ordering::Acquire) {
-            self.runtime.end();
+            self.workflow.active.end();
         }
     }
 }
@@ -171,10 +194,12 @@ impl WorkflowProgram {
         let Some(figures) = self.figures.get() else {
             return;
         };
-        if figures.is_over.swap(true, Ordering::AcqRel) {
+        // Told by whoever drives the run, and once more when nobody has it any longer.
+        if figures.is_over.load(Ordering::Acquire) {
             return;
         }
-        figures.runtime.end();
+        figures.is_over.store(true, Ordering::Release);
+        figures.workflow.active.end();
         if is_whole && self.stage.is_whole() {
             figures.workflow.went_through();
             return;

@@ -13,7 +13,7 @@ use pyo3::types::{PyDict, PyTuple, PyType, PyWeakrefReference};
 use crate::core::locks::Mutex;
 use crate::py::engine::{Ask, Places};
 
-use super::figures::{Figures, ended};
+use super::figures::Figures;
 use super::options::RunOptions;
 use super::outcome::Short;
 use super::plan::WorkflowPlan;
@@ -155,23 +155,15 @@ impl ShortWay {
         let host = host.map(|part| part.clone().unbind());
         let make_host = self.around.make_host.clone_ref(py);
         let places = known.places.bind(py).clone();
-        let counted = known.figures.as_ref().map(|figures| {
+        let figures = known.figures.as_ref().map(|figures| {
             let runtime = &figures.get().0;
-            let workflow = plan.get().plan.figures(runtime, workflow);
-            (Arc::clone(&workflow), RunFigures::new(runtime, workflow))
+            RunFigures::new(plan.get().plan.figures(runtime, workflow))
         });
-        let (figures, counted) = counted.unzip();
         let options = known.options;
-        let outcome = plan
-            .get()
-            .run_short(py, make_host, host, &inputs, options, places, counted);
-        let elapsed = began.elapsed();
-        let seconds = elapsed.as_secs_f64();
-        if let Some(figures) = &figures
-            && !matches!(outcome, Ok(Short::Left(_)))
-        {
-            ended(py, figures, elapsed, outcome.as_ref().err());
-        }
+        let outcome = plan.get().run_short(
+            py, make_host, host, &inputs, options, places, figures, began,
+        );
+        let seconds = began.elapsed().as_secs_f64();
         self.add(seconds);
         if let Ok(Short::Left(host)) = outcome {
             return (host, seconds).into_pyobject(py).map(Some);
