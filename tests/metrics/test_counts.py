@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import itertools
 import json
 import threading
 import time
@@ -89,7 +90,7 @@ class Tally:
 def chain(nodes: dict[str, Node]) -> Workflow:
     workflow = node_workflow(nodes)
     names = list(nodes)
-    for source, target in zip(names, names[1:], strict=False):
+    for source, target in itertools.pairwise(names):
         workflow.connect(source, target, {"result": "data"})
     return workflow
 
@@ -160,8 +161,9 @@ def test_queue_wait_shows_a_full_pool() -> None:
     assert seen.queue_wait.max >= 2 * NAP
     assert seen.queue_wait.total >= (1 + 2) * NAP
     assert seen.places is not None
-    assert (seen.places.limit, seen.places.thread_limit, seen.places.taken) == (10, 1, 0)
-    assert seen.places.peak == 1
+    assert (seen.places.limit, seen.places.thread_limit, seen.places.peak) == (10, 1, 1)
+    # The last worker may be on its way out.
+    assert seen.places.taken <= 1
 
 
 def test_an_idle_pool_has_hardly_any_queue() -> None:

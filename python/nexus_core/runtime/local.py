@@ -347,6 +347,8 @@ class LocalRuntime(PruningOnce):
         if soft_time_limit is not None or time_limit is not None:
             cancellation_token = CancellationToken()
             limits = arm_time_limits(cancellation_token, soft_time_limit=soft_time_limit, time_limit=time_limit)
+        run: NativeRun | None = None
+        succeeded = False
         began = time.perf_counter()
         try:
             run = NativeRun(
@@ -374,11 +376,15 @@ class LocalRuntime(PruningOnce):
                 raise
             if limits is not None:
                 _raise_if_too_late(limits, cancellation_token)
+            succeeded = True
             return outcome
         finally:
+            seconds = time.perf_counter() - began
+            if run is not None and run.is_here and self._figures is not None:
+                self._figures.ran(plan.plan, workflow, seconds, None if succeeded else sys.exc_info()[1])
             get_metrics_bridge().record_workflow_execution(
                 getattr(workflow, "name", "") or "",
-                time.perf_counter() - began,
+                seconds,
                 success=sys.exc_info()[0] is None,
             )
             if limits is not None:
@@ -435,6 +441,7 @@ class LocalRuntime(PruningOnce):
 
     def _run_here(self, run: NativeRun) -> tuple[dict[str, Any], str | None]:
         self._counts.native_runs += 1
+        run.is_here = True
         try:
             if run.needs_loop:
                 with self._event_loop() as loop:

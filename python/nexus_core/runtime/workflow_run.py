@@ -77,6 +77,7 @@ class NativeRun(RecordedRun):
         "_prunes",
         "_resumption",
         "_tracker",
+        "is_here",
         "needs_loop",
         "observer",
         "token",
@@ -106,6 +107,8 @@ class NativeRun(RecordedRun):
         self._loop: asyncio.AbstractEventLoop | None = None
         self._durability: Durability | None = None
         self._resumption = resumption
+        #: It is driven by ``execute``, which counts it.
+        self.is_here = False
         #: The run in a trace.
         self.traced: _RecordedRun | None = None
         self.needs_loop = plan.needs_loop or (resumption is not None and resumption.needs_loop)
@@ -149,7 +152,7 @@ class NativeRun(RecordedRun):
         signal_key: str | None = None
         processed: dict[str, Any] | None = None
         began = datetime.now(UTC)
-        started = time.perf_counter()
+        started = 0.0 if self.is_here else time.perf_counter()
         succeeded = False
         if self._resumption is not None:
             self._durability = await self._resumption.load(self.runtime, self.workflow, self.plan, self._parameters)
@@ -190,12 +193,14 @@ class NativeRun(RecordedRun):
                 # All of these refer to one another.
                 self._host.run = None  # type: ignore[assignment]
             self._host = self._run = None
-            figures = self.runtime._figures
-            if figures is not None and self._prunes:
-                # Otherwise it is a part of a run that is counted.
-                failure = None if succeeded else sys.exc_info()[1]
-                figures.ran(self.plan.plan, self.workflow, time.perf_counter() - started, failure)
-                del failure
+            if not self.is_here:
+                self._count(time.perf_counter() - started, None if succeeded else sys.exc_info()[1])
+
+    def _count(self, seconds: float, failure: BaseException | None) -> None:
+        figures = self.runtime._figures
+        # Otherwise it is a part of a run that is counted.
+        if figures is not None and self._prunes:
+            figures.ran(self.plan.plan, self.workflow, seconds, failure)
 
     # --- before the first node ------------------------------------------------------
 
