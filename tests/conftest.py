@@ -16,6 +16,7 @@ import pytest
 
 if TYPE_CHECKING:
     from servers.postgres import PostgresServer
+    from servers.redis import RedisServer
 
 try:
     from hypothesis import HealthCheck, settings
@@ -89,3 +90,22 @@ def postgres(_postgres: PostgresServer) -> Iterator[PostgresServer]:
     yield _postgres
     # A test that failed while it was stopped is not to fail the others.
     _postgres.start()
+
+
+@pytest.fixture(scope="session")
+def _redis() -> Iterator[RedisServer]:
+    from servers.redis import RedisServer
+
+    server = RedisServer()
+    yield server
+    server.remove()
+
+
+@pytest.fixture
+def redis_server(_redis: RedisServer) -> Iterator[RedisServer]:
+    """A real Redis, running and empty: one for all tests of a worker process."""
+    _redis.start()
+    with _redis.client() as client:
+        client.flushall()
+        client.config_set("maxmemory", 0)
+    yield _redis

@@ -36,10 +36,10 @@ class Case:
 
 
 CASES = (
-    Case("one_node", 1),
-    Case("one_node", 16),
-    Case("chain_20", 1),
-    Case("chain_20", 16),
+    Case("one_node", 1, variants=("stock", "ours", "cached", "stub")),
+    Case("one_node", 16, variants=("stock", "ours", "cached", "stub")),
+    Case("chain_20", 1, variants=("stock", "ours", "cached", "stub")),
+    Case("chain_20", 16, variants=("stock", "ours", "cached", "stub")),
     Case("guide", 1, seconds=3, rounds=1),
     # Long, because what is under way when the time is up does not count: that is up to a second's worth.
     Case("guide", 16, variants=("stock", "ours", "ours_32", "stub"), seconds=12, rounds=1),

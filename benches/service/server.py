@@ -47,6 +47,13 @@ def use_stub(app: Any) -> Callable[[], None]:
     return lambda: None
 
 
+def use_cache(app: Any) -> Callable[[], None]:
+    from nexus_core import ResultCache, attach, detach
+
+    attach(app, cache=ResultCache(workflows=dict.fromkeys(WORKFLOWS, True)))
+    return lambda: detach(app)
+
+
 def use_ours(app: Any, threads: int | None) -> Callable[[], None]:
     from nexus_core import attach, detach
 
@@ -56,7 +63,7 @@ def use_ours(app: Any, threads: int | None) -> Callable[[], None]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("variant", choices=("stock", "ours", "stub"))
+    parser.add_argument("variant", choices=("stock", "ours", "cached", "stub"))
     parser.add_argument("--logs", choices=("warning", "default"), default="warning")
     parser.add_argument("--threads", type=int)
     options = parser.parse_args()
@@ -67,7 +74,12 @@ def main() -> None:
     app = Nexus(enable_auth=False, rate_limit=None, enable_durability=False, auto_discovery=False)
     for name, graph in WORKFLOWS.items():
         app.register(name, build(graph, asynchronous=True))
-    uses = {"stock": lambda: None, "stub": lambda: use_stub(app), "ours": lambda: use_ours(app, options.threads)}
+    uses = {
+        "stock": lambda: None,
+        "stub": lambda: use_stub(app),
+        "ours": lambda: use_ours(app, options.threads),
+        "cached": lambda: use_cache(app),
+    }
     restore = uses[options.variant]() or (lambda: None)
 
     # As Nexus's own gateway runs it, but on a port that is known to be free.

@@ -18,6 +18,7 @@ OPTIONS = {
     "stock": ["stock"],
     "ours": ["ours"],
     "ours_32": ["ours", "--threads", str(MANY_THREADS)],
+    "cached": ["cached"],
     "stub": ["stub"],
 }
 

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from nexus_core.nexus_app import attach, detach
     from nexus_core.resource_pool_manager import ResourcePoolManager
     from nexus_core.thread_pool import ThreadPool
+    from nexus_core.tiered_cache import TieredCache
 
 __all__ = [
     "Cache",
@@ -51,6 +52,7 @@ __all__ = [
     "ResultCache",
     "TaskGraph",
     "ThreadPool",
+    "TieredCache",
     "__version__",
     "attach",
     "cached",
@@ -75,6 +77,7 @@ _LATER = {
     "ResourcePoolManager": "nexus_core.resource_pool_manager",
     "ResultCache": "nexus_core.cached_runs",
     "ThreadPool": "nexus_core.thread_pool",
+    "TieredCache": "nexus_core.tiered_cache",
     "attach": "nexus_core.nexus_app",
     "cached": "nexus_core.cached_functions",
     "detach": "nexus_core.nexus_app",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dis
 import functools
 import importlib.metadata
+import inspect
 import logging
 import re
 import sys
@@ -124,6 +125,12 @@ class CodeReduction:
             return "pattern", {"pattern": value.pattern, "flags": value.flags}
         if isinstance(value, _ALIASES):
             return "type", {"shown": repr(value)}
+        if type(value) is inspect.Signature:
+            # Kailash keeps that of every node's __init__ with it.
+            return "signature", {"parameters": list(value.parameters.values()), "returns": value.return_annotation}
+        if type(value) is inspect.Parameter:
+            told = {"name": value.name, "kind": value.kind.name}
+            return "parameter", {**told, "default": value.default, "annotation": value.annotation}
         if type(value).__module__ == "numpy" and type(value).__name__ == "ufunc":
             return _ufunc(value)
         found = reduction(value)

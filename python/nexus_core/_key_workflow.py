@@ -12,7 +12,7 @@ from nexus_core._key_reductions import Reduction
 __all__ = ["WorkflowReduction", "is_workflow", "parts_of", "versions"]
 
 #: What says nothing about the results.
-_NOT_IN_METADATA = frozenset({"author", "created_at", "description", "name"})
+_NOT_IN_METADATA = frozenset({"author", "cacheable_nodes", "created_at", "description", "name"})
 
 #: What every node of Kailash's holds for its own purposes.
 _NOT_IN_NODES = frozenset(
@@ -28,7 +28,7 @@ _NOT_IN_NODES = frozenset(
         "_param_cache",
         "_param_cache_lock",
         "_temp_param_definitions",
-        # Whatever run was the last.
+        # Of the run that a runtime has begun with it.
         "_workflow_context",
         "logger",
     }

@@ -16,6 +16,7 @@ __all__ = [
     "NoDurations",
     "NotCallable",
     "NotKeyable",
+    "NotSerializable",
     "PoolBroken",
     "PoolClosed",
     "PoolError",
@@ -31,6 +32,7 @@ __all__ = [
     "TooManyWaiting",
     "UnknownInput",
     "UnknownNode",
+    "UnreadableEntry",
 ]
 
 
@@ -198,6 +200,41 @@ class NotKeyable(NexusCoreError, TypeError):
 
     def __reduce__(self) -> tuple[type[NotKeyable], tuple[str, str, str]]:
         return type(self), (self.path, self.type_name, self.reason)
+
+
+class NotSerializable(NexusCoreError, TypeError):
+    """A value that cannot leave the process exactly as it is; it is kept locally alone.
+
+    Attributes:
+        path: Where it is, such as ``value['rows'][3]``.
+        type_name: Its type, with the module unless that is ``builtins``.
+        reason: Why it cannot.
+    """
+
+    def __init__(self, path: str, type_name: str, reason: str) -> None:
+        self.path = path
+        self.type_name = type_name
+        self.reason = reason
+        super().__init__(f"{path}, of type {type_name}, cannot be serialized: {reason}")
+
+    def __reduce__(self) -> tuple[type[NotSerializable], tuple[str, str, str]]:
+        return type(self), (self.path, self.type_name, self.reason)
+
+
+class UnreadableEntry(NexusCoreError, ValueError):
+    """Bytes of a cache's tier that are not what was written there.
+
+    Attributes:
+        reason: In one word, as it is counted, such as ``"unauthenticated"`` or ``"malformed"``.
+    """
+
+    def __init__(self, reason: str, detail: str = "") -> None:
+        self.reason = reason
+        self.detail = detail
+        super().__init__(f"the entry cannot be read: {reason}{': ' if detail else ''}{detail}")
+
+    def __reduce__(self) -> tuple[type[UnreadableEntry], tuple[str, str]]:
+        return type(self), (self.reason, self.detail)
 
 
 class AttachError(NexusCoreError, RuntimeError):

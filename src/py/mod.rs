@@ -30,6 +30,7 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     connections::register(module)?;
     module.add_function(wrap_pyfunction!(keys::digest, module)?)?;
     module.add_function(wrap_pyfunction!(keys::run_key::run_key, module)?)?;
+    module.add_function(wrap_pyfunction!(keys::run_key::is_apart, module)?)?;
     task_graph::register(module)?;
     thread_pool::register(module)?;
     module.add_function(wrap_pyfunction!(process::read_process, module)?)?;

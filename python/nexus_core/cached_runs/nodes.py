@@ -3,39 +3,36 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 import threading
 import weakref
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Mapping
 from contextvars import ContextVar
 from functools import partial
 from types import FunctionType, MappingProxyType
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 from kailash.nodes.base import Node
 from kailash.nodes.base_async import AsyncNode
+from kailash.workflow.credentials import get_credential_store
 
-from nexus_core._core import WorkflowRun, _digest, _NodeCaching, _NodeFlights
+from nexus_core._core import WorkflowPlan, _digest, _NodeCaching, _NodeFlights
 from nexus_core._key_reductions import reduction
 from nexus_core._key_workflow import WorkflowReduction, versions
-from nexus_core.cache import Cache
 from nexus_core.cached_runs import result_cache
+from nexus_core.cached_runs.nodes_asked import Asked, now_asked
 from nexus_core.cached_runs.policies import CachePolicy
 from nexus_core.cached_runs.result_cache import ResultCache
+from nexus_core.cached_runs.run_options import mark_of
+from nexus_core.cached_runs.snapshots import is_apart
 from nexus_core.errors import NotKeyable
 
-__all__ = ["CachedNodes", "asked", "awaited", "cached_nodes", "node_caching", "notes_on_cached_nodes", "what_nodes_say"]
+__all__ = ["CachedNodes", "awaited", "cached_nodes", "node_caching", "notes_on_cached_nodes", "what_nodes_say"]
 
 #: Where a workflow says which of its nodes may be cached: ids, or policies by id.
 METADATA_KEY = "cacheable_nodes"
 
-Asked = Literal["usual", "refresh", "nothing"]
-
-#: Set while a cached node runs: nodes of runs inside of it wait for no others, who may wait for it.
+#: Set while a cached node runs: runs that begin inside of it wait for no others, who may wait for it.
 _inside: ContextVar[bool] = ContextVar("nexus_core_inside_cached_node", default=False)
-
-_asked: ContextVar[Asked] = ContextVar("nexus_core_nodes_asked", default="usual")
 
 #: Programs whose description a plan watches completely: their digest holds as long as the plan.
 _FIXED = frozenset({"code", "named function"})
@@ -50,33 +47,16 @@ _IN_CYCLES = "a node in a cycle is told of its iteration"
 _flights: weakref.WeakKeyDictionary[ResultCache, _NodeFlights] = weakref.WeakKeyDictionary()
 _flights_lock = threading.Lock()
 
-_tokens: weakref.WeakKeyDictionary[Any, bytes] = weakref.WeakKeyDictionary()
-
-
-@contextmanager
-def asked(what: Asked) -> Iterator[None]:
-    """What runs that begin inside do with their cached nodes.
-
-    Args:
-        what: ``"usual"``; ``"refresh"`` runs them and keeps what they return; ``"nothing"``
-            neither looks nor keeps.
-    """
-    outer = _asked.set(what)
-    try:
-        yield
-    finally:
-        _asked.reset(outer)
-
 
 class Plan(Protocol):
     """What is needed of a compiled workflow."""
 
+    plan: WorkflowPlan
     node_ids: tuple[str, ...]
     instances: tuple[Any, ...]
     explanations: tuple[Any, ...]
     cycles: Any
     cacheable_nodes: dict[str, Any]
-    cached_nodes: Any
 
 
 def what_nodes_say(workflow: Any, node_ids: tuple[str, ...]) -> dict[str, Any]:
@@ -145,11 +125,11 @@ class CachedNodes:
         """What runs are given; ``None`` if they cache nothing.
 
         Args:
-            what: See :func:`asked`.
+            what: See ``nexus_core.cached_runs.nodes_asked.asked``.
         """
         if self._in_cycles:
             for place in self.policies:
-                self._cache.nodes.add("bypass", self._reason(place, _IN_CYCLES))
+                self._cache.node_runs.add("bypass", self._reason(place, _IN_CYCLES))
         return self._native[what == "refresh"]
 
     def explain(self) -> tuple[str, ...]:
@@ -240,23 +220,23 @@ class CachedNodes:
         judged = self._cache._judged(policy, output, seconds, lambda _: why_not)
         self._cache._put(key, policy, judged, refreshes)
         not_kept = None if judged.not_kept is None else self._reason(place, judged.not_kept)
-        self._cache.nodes.add("refresh" if refreshes else "miss", not_kept)
+        self._cache.node_runs.add("refresh" if refreshes else "miss", not_kept)
         return judged.kept
 
     async def awaited(
         self,
-        run: WorkflowRun,
         native: _NodeCaching,
+        is_nested: bool,
         place: int,
         inputs: dict[str, Any],
         registry: Any,
         execute: Callable[[], Awaitable[Any]],
-    ) -> Any:
-        """What an awaited node returns, from the cache if it is there.
+    ) -> tuple[Any, bool]:
+        """What an awaited node returns, from the cache if it is there; and whether it was there.
 
         Args:
-            run: The run.
             native: What :meth:`native` has given the run.
+            is_nested: Whether the run has begun inside of a cached node.
             place: The node's place in the plan.
             inputs: The node's inputs.
             registry: The resources that it is given with them, or ``None``.
@@ -265,10 +245,10 @@ class CachedNodes:
         told, also = inputs, None
         if registry:
             told = {name: value for name, value in inputs.items() if name != "resource_registry"}
-            also = _token(registry)
+            also = mark_of(registry)
         key = native.key(place, told, also)
         if key is None:
-            return await execute()
+            return await execute(), False
 
         async def executed() -> Any:
             outer = _inside.set(True)
@@ -278,7 +258,7 @@ class CachedNodes:
                 _inside.reset(outer)
 
         def why_not(output: Any) -> str | None:
-            if isinstance(output, dict) and "success" in output and not output["success"]:
+            if native.reports_failure(output):
                 return "it reports a failure"
             if not native.is_unchanged(place, told, key, also):
                 return "it changes what it is given, or itself"
@@ -289,14 +269,12 @@ class CachedNodes:
             self.policies[place],
             executed,
             refresh=native is self._native[True],
-            alone=_inside.get(),
+            alone=is_nested,
             why_not=why_not,
         )
         not_kept = None if handed.not_kept is None else self._reason(place, handed.not_kept)
-        self._cache.nodes.add(handed.status, not_kept)
-        if handed.status in ("hit", "waited"):
-            run.mark_taken(place)
-        return handed.value
+        self._cache.node_runs.add(handed.status, not_kept)
+        return handed.value, handed.status in ("hit", "waited")
 
 
 class _Keeper:
@@ -304,7 +282,7 @@ class _Keeper:
 
     def __init__(self, nodes: CachedNodes, cache: ResultCache, refreshes: bool) -> None:
         self.store = cache._store
-        self.is_near = isinstance(cache._store, Cache)
+        self.is_near = not cache._is_tiered
         self.refreshes = refreshes
         with _flights_lock:
             self.flights = _flights.setdefault(cache, _NodeFlights())
@@ -312,31 +290,29 @@ class _Keeper:
         self.inside = _inside
         self.running_loop = asyncio._get_running_loop
         self.reduce = reduction
-        self.count = cache.nodes.add
+        self.apart = _apart
+        self.count = cache.node_runs.add
         self.reason = nodes.reason
         self.describe = nodes.describe
         self.vary = nodes.vary
         self.keep = partial(nodes.keep, refreshes)
 
 
-def cached_nodes(cache: ResultCache | None, workflow: Any, plan: Plan) -> CachedNodes | None:
+def cached_nodes(cache: ResultCache, workflow: Any, plan: Plan) -> CachedNodes | None:
     """The nodes of a plan that a cache keeps; ``None`` if none.
 
     Args:
-        cache: The cache, or ``None``.
+        cache: The cache.
         workflow: The workflow of the plan.
         plan: The plan.
 
     Raises:
         TypeError: If what a node says of itself is no policy.
     """
-    if cache is None or not (cache._nodes or plan.cacheable_nodes):
+    if not (cache._nodes or plan.cacheable_nodes):
         return None
-    known = plan.cached_nodes
-    if known is None:
-        known = plan.cached_nodes = weakref.WeakKeyDictionary()
-    name = workflow.name
-    entry: tuple[Any, CachedNodes | None] | None = known.get(cache)
+    known, name = cache._nodes_of_plans, workflow.name
+    entry: tuple[Any, CachedNodes | None] | None = known.get(plan.plan)
     if entry is None or entry[0] != name:
         policies = {}
         said = plan.cacheable_nodes
@@ -345,7 +321,7 @@ def cached_nodes(cache: ResultCache | None, workflow: Any, plan: Plan) -> Cached
             policy = cache.policy_of_node(node_id, name, listed.get(node_id, said.get(node_id)))
             if policy is not None:
                 policies[place] = policy
-        entry = known[cache] = (name, CachedNodes(cache, plan, policies) if policies else None)
+        entry = known[plan.plan] = (name, CachedNodes(cache, plan, policies) if policies else None)
     return entry[1]
 
 
@@ -357,10 +333,14 @@ def node_caching(runtime: Any, workflow: Any, plan: Plan) -> tuple[CachedNodes, 
         workflow: The workflow.
         plan: Its plan.
     """
-    if runtime._result_cache is None:
+    if runtime._cached_runs is None:
         return None
-    what = _asked.get()
-    nodes = None if what == "nothing" else cached_nodes(runtime._result_cache, workflow, plan)
+    what = now_asked()
+    cache = runtime._cached_runs.cache
+    nodes = None if what == "nothing" else cached_nodes(cache, workflow, plan)
+    if nodes is not None and (why := _why_not_now(runtime)) is not None:
+        cache.node_runs.add("bypass", why)
+        return None
     native = None if nodes is None else nodes.native(what)
     return None if nodes is None or native is None else (nodes, native)
 
@@ -374,7 +354,8 @@ def notes_on_cached_nodes(runtime: Any, workflow: Any, plan: Plan, *, delegated:
         plan: Its plan.
         delegated: Whether Kailash runs it.
     """
-    nodes = cached_nodes(runtime._result_cache, workflow, plan)
+    runs = runtime._cached_runs
+    nodes = None if runs is None else cached_nodes(runs.cache, workflow, plan)
     if nodes is None:
         return ()
     if delegated:
@@ -384,31 +365,46 @@ def notes_on_cached_nodes(runtime: Any, workflow: Any, plan: Plan, *, delegated:
 
 async def awaited(
     caching: tuple[CachedNodes, _NodeCaching] | None,
-    run: WorkflowRun,
+    is_nested: bool,
     place: int,
     inputs: dict[str, Any],
     registry: Any,
     execute: Callable[[], Awaitable[Any]],
-) -> Any:
-    """What an awaited node returns, from the cache if it is kept there.
+) -> tuple[Any, bool]:
+    """What an awaited node returns, from the cache if it is kept there; and whether it was.
+
+    The run itself is no argument: the traceback of a node that fails leads here, and a run to its failures.
 
     Args:
         caching: What :func:`node_caching` has said of the run.
-        run: The run.
+        is_nested: Whether the run has begun inside of a cached node.
         place: The node's place in the plan.
         inputs: Its inputs.
         registry: The resources among them, or ``None``.
         execute: Called without arguments for what is awaited for the output.
     """
     if caching is None or not caching[1].caches(place):
-        return await execute()
+        return await execute(), False
     nodes, native = caching
-    return await nodes.awaited(run, native, place, inputs, registry, execute)
+    return await nodes.awaited(native, is_nested, place, inputs, registry, execute)
 
 
-def _token(held: Any) -> bytes:
-    """Stands for an object as long as that lives, and for no other one."""
-    return _tokens.setdefault(held, secrets.token_bytes(16))
+def _apart(inputs: dict[str, Any]) -> list[tuple[int, int]]:
+    """Makes sure that nothing in a node's inputs that can change is in two places."""
+    if not is_apart(inputs):
+        raise NotKeyable("inputs", "dict", "an object in them is in two places")
+    return []
+
+
+def _why_not_now(runtime: Any) -> str | None:
+    """Why no node of a run is cached that begins now: it may be given what no key has."""
+    if runtime.user_context is not None:
+        return "the runtime runs for a user"
+    if getattr(runtime, "secret_provider", None) is not None:
+        return "the runtime provides secrets"
+    if get_credential_store()._store:
+        return "credentials are given for the run"
+    return None
 
 
 def _may_read_context(node: Any, program: str) -> bool:

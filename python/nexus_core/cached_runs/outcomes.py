@@ -6,7 +6,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Literal
 
-__all__ = ["CacheOutcome", "Status", "last_cache_outcome", "note_outcome"]
+__all__ = ["CacheOutcome", "Status", "last_cache_outcome", "note_outcome", "noted_outcome", "outcome_of"]
 
 Status = Literal["hit", "miss", "refresh", "bypass", "waited"]
 
@@ -55,8 +55,15 @@ def last_cache_outcome() -> CacheOutcome | None:
         {'one': {'result': 1}} hit
     """
     noted = _last.get()
-    if noted is None:
-        return None
+    return None if noted is None else outcome_of(noted)
+
+
+def outcome_of(noted: tuple[Any, ...]) -> CacheOutcome:
+    """The outcome that a note stands for.
+
+    Args:
+        noted: What :func:`noted_outcome` returned.
+    """
     status, reason, age, key = noted
     return CacheOutcome(status, reason, age, key.hex() if key is not None else None)
 
@@ -71,3 +78,8 @@ def note_outcome(status: Status, reason: str | None, age: float | None, key: byt
         key: The run's key.
     """
     _last.set((status, reason, age, key))
+
+
+def noted_outcome() -> tuple[Any, ...] | None:
+    """What was last given to :func:`note_outcome` by the calling thread or task."""
+    return _last.get()

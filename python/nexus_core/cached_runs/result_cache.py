@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextvars import ContextVar
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 from kailash.sdk_exceptions import HardTimeLimitExceeded, SoftTimeLimitExceeded, WorkflowCancelledError
 
@@ -16,6 +17,10 @@ from nexus_core.cached_runs.policies import CachePolicy, as_policy
 from nexus_core.cached_runs.snapshots import NotPrivate, Snapshot
 from nexus_core.cached_runs.tallies import Tally
 from nexus_core.errors import RecursiveLoad
+from nexus_core.keys import digest
+
+if TYPE_CHECKING:
+    from nexus_core.cache_tiers import Tier
 
 __all__ = ["Handed", "Kept", "ResultCache", "is_nested"]
 
@@ -104,6 +109,11 @@ class ResultCache:
         max_bytes: How much they take together; ``None`` for no limit. With both limits, a
             result counts as ``max_bytes / maxsize`` at least.
         ttl: Seconds that a result is kept; ``None`` for no limit.
+        tier: What several processes share, or what outlives them, behind the local cache: a
+            ``RedisTier`` or ``SQLiteTier``. What cannot be written to it stays local.
+        secret: Authenticates what is in the tier, as for ``TieredCache``.
+        store: A ``Cache`` or ``TieredCache`` to keep results in, with its own limits, instead
+            of one with these.
         name: The cache's name in statistics, metrics and errors.
 
     Raises:
@@ -112,7 +122,7 @@ class ResultCache:
 
     Example:
         >>> cache = ResultCache(workflows={"prices": CachePolicy(ttl=60)})
-        >>> cache.policy_of_workflow("prices").ttl
+        >>> cache.policy_of_workflow(["prices"]).ttl
         60
     """
 
@@ -125,38 +135,92 @@ class ResultCache:
         maxsize: int | None = 1000,
         max_bytes: int | None = None,
         ttl: float | None = 86400,
+        tier: Tier | None = None,
+        secret: bytes | Sequence[bytes] | None = None,
+        store: Any = None,
         name: str | None = None,
     ) -> None:
-        if name is None:
-            name = f"results-{next(_numbers)}"
         self._workflows = _policies("workflows", workflows)
         self._nodes = _policies("nodes", nodes)
         self._heuristics = heuristics
-        self._store: Cache[bytes, Kept] = Cache(maxsize, ttl, name=name)
+        self._owns_store = store is None
+        if store is None:
+            store = _own_store(maxsize, max_bytes, ttl, name or f"results-{next(_numbers)}", tier, secret)
+        #: By key; a ``Cache``, or a ``TieredCache`` with one in front of its tier.
+        self._store: Any = store
+        self._is_tiered = not isinstance(store, Cache)
+        self._local: Cache[Any, Kept] = store.local if self._is_tiered else store
+        if self._is_tiered:
+            from nexus_core.cached_runs.kept_encoding import teach
+
+            teach()
+        #: How runs of whole workflows were answered.
         self.runs = Tally()
-        self.nodes = Tally()
+        #: How single nodes were.
+        self.node_runs = Tally()
+        #: What is known of the nodes of plans. Not kept by the plans, which live longer than
+        #: many a cache.
+        self._nodes_of_plans: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
 
     @property
     def name(self) -> str:
         """The cache's name."""
-        return self._store.name
+        name: str = self._store.name
+        return name
+
+    @property
+    def ttl(self) -> float | None:
+        """Seconds that a result is kept whose policy does not say; ``None`` for no limit."""
+        ttl: float | None = self._store.ttl
+        return ttl
+
+    @property
+    def store(self) -> Any:
+        """What the results are kept in."""
+        return self._store
+
+    def statistics(self) -> dict[str, Any]:
+        """How runs and nodes were answered, and what is kept.
+
+        Returns:
+            ``{"name", "entries", "bytes", "evicted", "expired", "runs", "nodes"}``; ``bytes`` is
+            what the results take, about, and ``runs`` and ``nodes`` have the counts of ``hits``,
+            ``misses``, ``waited`` and ``refreshed``, and those of ``bypassed`` and ``not_kept`` by
+            reason. With a tier its figures are there under ``"tier"``.
+
+        Example:
+            >>> ResultCache().statistics()["runs"]["hits"]
+            0
+        """
+        kept = self._local.statistics()
+        statistics: dict[str, Any] = {
+            "name": self.name,
+            "entries": kept.entries,
+            "bytes": sum(entry.snapshot.size for entry in self._local.values() if isinstance(entry, Kept)),
+            "evicted": kept.evicted,
+            "expired": kept.expired,
+            "runs": self.runs.as_dict(),
+            "nodes": self.node_runs.as_dict(),
+        }
+        if self._is_tiered:
+            statistics["tier"] = self._store.statistics().as_dict()
+        return statistics
 
     # --- policies -------------------------------------------------------------------------
 
-    def policy_of_workflow(self, name: str | None, identity: str | None = None, says: object = None) -> CachePolicy | None:
+    def policy_of_workflow(self, names: Iterable[str], says: object = None) -> CachePolicy | None:
         """What is kept of a workflow; ``None`` if nothing.
 
         Args:
-            name: The workflow's name.
-            identity: Its id.
+            names: Those under which it is registered, its own, and its id.
             says: What it says itself, as ``workflow.metadata["cacheable"]``.
 
         Raises:
             TypeError: If what it says is no policy.
         """
-        for label in (name, identity):
-            if label is not None and label in self._workflows:
-                return self._workflows[label]
+        for name in names:
+            if name in self._workflows:
+                return self._workflows[name]
         if says is not None:
             return as_policy("a workflow's 'cacheable'", says)
         return CachePolicy.heuristic() if self._heuristics else None
@@ -180,12 +244,13 @@ class ResultCache:
     # --- results --------------------------------------------------------------------------
 
     def look(self, key: bytes) -> Handed | None:
-        """The result under a key, if it is there.
+        """The result under a key, if it is there in this process; never waits for a tier.
 
         Args:
             key: 32 bytes.
         """
-        return self._found(key, "hit", self._store.get(key))
+        kept = self._store.get_local(key) if self._is_tiered else self._store.get(key)
+        return None if kept is None else self._found(key, "hit", kept)
 
     def get_or_compute(
         self,
@@ -213,8 +278,12 @@ class ResultCache:
         """
         if not refresh and (found := self.look(key)) is not None:
             return found
-        if refresh or alone:
+        if refresh:
             return self._put(key, policy, self._computed(policy, compute, why_not), refresh)
+        if alone:
+            found = self._found(key, "hit", self._store.get(key)) if self._is_tiered else None
+            return found or self._put(key, policy, self._computed(policy, compute, why_not), refresh)
+        began = time.time()
         mine: _Computed | None = None
 
         def factory() -> Kept:
@@ -237,7 +306,7 @@ class ResultCache:
             kept = None
         if mine is not None:
             return Handed(mine.value, "miss", mine.not_kept)
-        found = self._found(key, "waited", kept)
+        found = self._found(key, _how(kept, began), kept)
         return found or self._put(key, policy, self._computed(policy, compute, why_not), refresh)
 
     async def aget_or_compute(
@@ -262,8 +331,12 @@ class ResultCache:
         """
         if not refresh and (found := self.look(key)) is not None:
             return found
-        if refresh or alone:
-            return self._put(key, policy, await self._acomputed(policy, compute, why_not), refresh)
+        if refresh:
+            return await self._aput(key, policy, await self._acomputed(policy, compute, why_not), refresh)
+        if alone:
+            found = self._found(key, "hit", await self._store.aget(key)) if self._is_tiered else None
+            return found or await self._aput(key, policy, await self._acomputed(policy, compute, why_not), refresh)
+        began = time.time()
         mine: _Computed | None = None
 
         async def factory() -> Kept:
@@ -286,8 +359,8 @@ class ResultCache:
             kept = None
         if mine is not None:
             return Handed(mine.value, "miss", mine.not_kept)
-        found = self._found(key, "waited", kept)
-        return found or self._put(key, policy, await self._acomputed(policy, compute, why_not), refresh)
+        found = self._found(key, _how(kept, began), kept)
+        return found or await self._aput(key, policy, await self._acomputed(policy, compute, why_not), refresh)
 
     def _found(self, key: bytes, status: Status, kept: Kept | None) -> Handed | None:
         if kept is None:
@@ -295,8 +368,9 @@ class ResultCache:
         try:
             value = kept.snapshot.hand_out()
         except NotPrivate:
-            # It was copied once; what its objects' own code does has changed since.
-            self._store.pop(key, None)
+            # It was copied once; what its objects' own code does has changed since. What has
+            # such objects is in no tier.
+            self._local.pop(digest(key) if self._is_tiered else key, None)
             return None
         return Handed(value, status, None, kept.age())
 
@@ -341,25 +415,85 @@ class ResultCache:
             self._store.set(key, computed.kept, ttl=policy.ttl, tags=policy.tags or None)
         elif refresh:
             # What was there is known to be out of date.
-            self._store.pop(key, None)
+            self._store.invalidate(key)
+        return Handed(computed.value, "refresh" if refresh else "miss", computed.not_kept)
+
+    async def _aput(self, key: bytes, policy: CachePolicy, computed: _Computed, refresh: bool) -> Handed:
+        if not self._is_tiered:
+            return self._put(key, policy, computed, refresh)
+        if computed.kept is not None and computed.not_kept is None:
+            await self._store.aset(key, computed.kept, ttl=policy.ttl, tags=policy.tags or None)
+        elif refresh:
+            await self._store.ainvalidate(key)
         return Handed(computed.value, "refresh" if refresh else "miss", computed.not_kept)
 
     # --- removal --------------------------------------------------------------------------
 
     def invalidate_tag(self, tag: str) -> int:
-        """Forgets the results whose policy has a tag; returns how many.
+        """Forgets the results whose policy has a tag, in the tier too.
 
         Args:
             tag: The tag.
+
+        Returns:
+            How many there were in this process.
         """
-        return self._store.invalidate_tag(tag)
+        count: int = self._store.invalidate_tag(tag)
+        return count
 
     def clear(self) -> None:
-        """Forgets all results."""
+        """Forgets all results, in the tier too."""
         self._store.clear()
 
+    def close(self) -> None:
+        """Closes the tier that the cache was made with; results of this process stay."""
+        if self._owns_store and self._is_tiered:
+            self._store.close()
+
+    def __enter__(self) -> ResultCache:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     def __len__(self) -> int:
-        return len(self._store)
+        return len(self._local)
+
+
+def _how(kept: Kept | None, began: float) -> Status:
+    """How a result was found that a caller has not computed: it was there when that one came, or not yet."""
+    return "hit" if kept is not None and kept.made_at < began else "waited"
+
+
+def _own_store(
+    maxsize: int | None,
+    max_bytes: int | None,
+    ttl: float | None,
+    name: str,
+    tier: Tier | None,
+    secret: bytes | Sequence[bytes] | None,
+) -> Any:
+    weigher: Callable[[Any, Kept], int] | None = None
+    if max_bytes is not None:
+        if isinstance(max_bytes, bool) or not isinstance(max_bytes, int):
+            raise TypeError(f"max_bytes must be an integer or None, got {max_bytes!r}")
+        if max_bytes < 0:
+            raise ValueError(f"max_bytes must be at least 0, got {max_bytes!r}")
+        # Checked as a limit of its own is, since it is none of the store's.
+        Cache(maxsize, name=name)
+        least = -(-max_bytes // maxsize) if maxsize else max_bytes + 1 if maxsize == 0 else 0
+        maxsize = max_bytes
+
+        def weigher(_key: Any, kept: Kept) -> int:
+            return max(kept.snapshot.size, least)
+
+    if tier is None:
+        if secret is not None:
+            raise ValueError("a secret is for what is in a tier, and no tier is given")
+        return Cache(maxsize, ttl, weigher=weigher, name=name)
+    from nexus_core.tiered_cache import TieredCache
+
+    return TieredCache(tier, maxsize=maxsize, ttl=ttl, weigher=weigher, secret=secret, name=name)
 
 
 def _policies(name: str, given: Mapping[str, CachePolicy | bool] | None) -> dict[str, CachePolicy | None]:

@@ -15,10 +15,10 @@ import uuid
 import zoneinfo
 from typing import Any
 
-from nexus_core._core import _measured_copy, _private_copy
+from nexus_core._core import _is_apart, _measured_copy, _private_copy
 from nexus_core._key_reductions import name_of
 
-__all__ = ["NotPrivate", "Snapshot", "parts_that_change"]
+__all__ = ["NotPrivate", "Snapshot", "is_apart"]
 
 #: Objects of a value that are looked at, to see whether its copy is its own.
 _MOST_OBJECTS = 1_000_000
@@ -63,11 +63,34 @@ class Snapshot:
             return
         self._is_plain = False
         self._held = _deep_copy(value)
-        own = parts_that_change(self._held)
-        for number, part in parts_that_change(value).items():
-            if number in own:
-                raise NotPrivate(f"a {_name(part)} in it cannot be copied")
-        self.size = sum(map(_bytes_of, own.values()))
+        try:
+            own = _parts_that_change(self._held)
+            shared = [part for number, part in _parts_that_change(value).items() if number in own]
+            self.size = sum(map(_bytes_of, own.values()))
+        except NotPrivate:
+            raise
+        except Exception as strange:
+            # Code of its objects' own, such as a __sizeof__.
+            raise NotPrivate(f"it cannot be looked at: {_shown(strange)}") from strange
+        if shared:
+            raise NotPrivate(f"a {_name(shared[0])} in it cannot be copied")
+
+    @classmethod
+    def of_own(cls, value: Any) -> Snapshot:
+        """A snapshot of what nobody else can reach already.
+
+        Args:
+            value: The value.
+        """
+        self = cls.__new__(cls)
+        measured = _measured_copy(value)
+        self._held, self._is_plain = value, measured is not None
+        self.size = sum(map(_bytes_of, _parts_that_change(value).values())) if measured is None else measured[1]
+        return self
+
+    def is_apart(self) -> bool:
+        """Whether nothing that can be changed is in two places of it."""
+        return is_apart(self._held)
 
     @property
     def held(self) -> Any:
@@ -89,10 +112,17 @@ def _deep_copy(value: Any) -> Any:
     except RecursionError:
         raise NotPrivate("it is nested too deeply to be copied") from None
     except Exception as refused:
-        raise NotPrivate(f"it cannot be copied: {refused}") from refused
+        raise NotPrivate(f"it cannot be copied: {_shown(refused)}") from refused
 
 
-def parts_that_change(value: Any) -> dict[int, Any]:
+def _shown(error: Exception) -> str:
+    try:
+        return str(error)
+    except Exception:
+        return type(error).__qualname__
+
+
+def _parts_that_change(value: Any) -> dict[int, Any]:
     """What can be changed of a value, by id: its containers and objects, and theirs.
 
     Args:
@@ -114,13 +144,38 @@ def parts_that_change(value: Any) -> dict[int, Any]:
     return {number: part for number, part in met.items() if type(part) not in (tuple, frozenset)}
 
 
+def is_apart(value: Any) -> bool:
+    """Whether nothing that can be changed of a value is in two places of it.
+
+    Args:
+        value: The value.
+    """
+    known = _is_apart(value)
+    if known is not None:
+        return known
+    met: dict[int, Any] = {}
+    waiting = [value]
+    steps = 0
+    while waiting:
+        part = waiting.pop()
+        if _never_changes(part):
+            continue
+        steps += 1
+        if steps > _MOST_OBJECTS or id(part) in met:
+            return False
+        if type(part) not in (tuple, frozenset):
+            met[id(part)] = part
+        waiting.extend(_inside(part))
+    return True
+
+
 def _never_changes(part: Any) -> bool:
     cls = type(part)
     if cls in _UNCHANGING or isinstance(part, (type, enum.Enum, logging.Logger)):
         return True
     if cls is types.FunctionType:
         return name_of(part) is not None
-    return cls.__module__.partition(".")[0] in ("numpy", "pandas") and _is_leaf_of_arrays(part)
+    return _module(cls).partition(".")[0] in ("numpy", "pandas") and _is_leaf_of_arrays(part)
 
 
 def _is_leaf_of_arrays(part: Any) -> bool:
@@ -160,4 +215,10 @@ def _bytes_of(part: Any) -> int:
 
 def _name(part: Any) -> str:
     cls = type(part)
-    return cls.__qualname__ if cls.__module__ == "builtins" else f"{cls.__module__}.{cls.__qualname__}"
+    return cls.__qualname__ if _module(cls) == "builtins" else f"{_module(cls)}.{cls.__qualname__}"
+
+
+def _module(cls: type) -> str:
+    # A class that code makes without any has none.
+    module = getattr(cls, "__module__", None)
+    return module if isinstance(module, str) else "?"

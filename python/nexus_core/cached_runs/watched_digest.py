@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import decimal
 import enum
+import inspect
 import re
 import types
 import uuid
@@ -25,6 +26,8 @@ _ATOMS: frozenset[type] = frozenset(
         decimal.Decimal, uuid.UUID, re.Pattern, types.ModuleType, types.CodeType,
     }
 )  # fmt: skip
+
+_UNCHANGING = (staticmethod, classmethod, property, types.MethodType, inspect.Signature, inspect.Parameter)
 
 _PLAIN_ELEMENTS = frozenset({bool, bytes, float, int, str, type(None)})
 
@@ -147,7 +150,8 @@ class _Walk:
             return
         reduced = self._reduce(value)
         if isinstance(reduced, str):
-            # It has no key, as the digest will say.
+            # It has no key, as the digest will say; or one of its content, such as an array.
+            self._is_watchable = False
             return
         kind, attributes = reduced
         if kind in ("installed function", "installed class", "logger", "type", "ufunc", "builtin"):
@@ -178,7 +182,7 @@ class _Walk:
         """Whether all that can be changed of an object is in its ``__dict__``, which is watched then."""
         if _refuses_changes(value):
             return True
-        if isinstance(value, (staticmethod, classmethod, property, types.MethodType)):
+        if isinstance(value, _UNCHANGING):
             return True
         if "__pydantic_fields__" in vars(type(value)):
             self._dicts.append((vars(value), None))

@@ -101,6 +101,8 @@ class Attachment:
         yield "workflows over HTTP", self._attach_workflows
         yield "event streams", self._attach_streams
         yield "clients that go away", self._attach_clients
+        if self.runtime._cached_runs is not None:
+            yield "cached results", self._attach_cache
         yield "MCP tools", self._attach_tools
         yield "WebSocket and MCP transports", self._attach_transports
         yield "CLIChannel and MCPChannel objects", self._attach_channel_objects
@@ -136,6 +138,18 @@ class Attachment:
         self._undo.append(forget)
         for api in self._apis():
             notice_clients(api)
+
+    def _attach_cache(self) -> None:
+        from nexus_core.cached_runs import prometheus
+        from nexus_core.nexus_app.cache_status import stop_telling, tell_of_gateway, tell_of_workflow
+
+        cache = self.runtime._cached_runs.cache
+        prometheus.show(cache)
+        self._undo.append(lambda: prometheus.hide(cache))
+        self._undo.append(lambda: stop_telling(self._gateway, self._apis()))
+        for name, api in list(getattr(self._gateway, "_workflow_apis", {}).items()):
+            tell_of_workflow(api, name)
+        tell_of_gateway(self._gateway)
 
     def _attach_tools(self) -> str | None:
         server = getattr(self._app, "_mcp_server", None)
@@ -202,6 +216,10 @@ class Attachment:
                     self._swap.put(workflow_place(api))
                     add_stream_routes(api)
                     notice_clients(api)
+                    if self.runtime._cached_runs is not None:
+                        from nexus_core.nexus_app.cache_status import tell_of_workflow
+
+                        tell_of_workflow(api, name)
 
                 self._later(f"workflow {name!r}", put)
             return outcome

@@ -24,6 +24,8 @@ from nexus_core.runtime.async_delegation import LOST, reasons_to_delegate
 from nexus_core.runtime.async_host import Follower, raised_by_stock
 from nexus_core.runtime.async_pruned_run import AsyncPrunedRun
 from nexus_core.runtime.async_run import AsyncRun
+from nexus_core.runtime.cache_wishes import Wish, take_wish, wishing
+from nexus_core.runtime.cached_execution import UNCACHED, Call, aexecute_cached, finished_async
 from nexus_core.runtime.compiler import Awaits, CompiledWorkflow, NotNative, compile_aside, compiled, known
 from nexus_core.runtime.delegation import metrics_are_read
 from nexus_core.runtime.durability import Durability, begin_async, how_it_is_durable
@@ -75,6 +77,7 @@ class AsyncLocalRuntime(stock.StockAsyncLocalRuntime, LocalRuntime):
             :class:`DelegationError` instead.
         run_short_on_loop: Whether workflows that have proved to be short may run on the
             loop's own thread.
+        cache: As for :class:`LocalRuntime`.
         **kwargs: As for :class:`LocalRuntime`.
 
     Raises:
@@ -104,6 +107,7 @@ class AsyncLocalRuntime(stock.StockAsyncLocalRuntime, LocalRuntime):
         *,
         strict: bool = False,
         run_short_on_loop: bool = True,
+        cache: Any = None,
         **kwargs: Any,
     ) -> None:
         warn_once()
@@ -118,7 +122,7 @@ class AsyncLocalRuntime(stock.StockAsyncLocalRuntime, LocalRuntime):
             "thread_pool_size": thread_pool_size,
             "execution_timeout": execution_timeout,
         }
-        super().__init__(**own, strict=strict, **kwargs)
+        super().__init__(**own, strict=strict, cache=cache, **kwargs)
         self.thread_pool_size = thread_pool_size
         self.run_short_on_loop = run_short_on_loop
         self._places = Places(max_concurrent_nodes, thread_pool_size)
@@ -164,6 +168,8 @@ class AsyncLocalRuntime(stock.StockAsyncLocalRuntime, LocalRuntime):
         if plan.one_pass:
             more.append("it has cycles, of which one pass is made, as by Kailash's AsyncLocalRuntime")
         more.extend(how_it_is_durable(self))
+        if self._cached_runs is not None:
+            more.append(self._cached_runs.explain(self, workflow))
         more.extend(notes_on_cached_nodes(self, workflow, plan))
         return Explanation(not reasons, tuple(reasons), plan.explanations, tuple(more))
 
@@ -171,7 +177,8 @@ class AsyncLocalRuntime(stock.StockAsyncLocalRuntime, LocalRuntime):
         """How many runs were native, and why others were delegated.
 
         Returns:
-            ``{"native_runs": int, "delegated_runs": {reason: int}}``.
+            ``{"native_runs": int, "delegated_runs": {reason: int}}``, and with a cache its
+            statistics under ``"cache"``.
         """
         statistics = super().engine_statistics()
         statistics["native_runs"] += self._short_way.runs
@@ -226,6 +233,8 @@ class AsyncLocalRuntime(stock.StockAsyncLocalRuntime, LocalRuntime):
         force_resume_with_drift: bool = False,
         soft_time_limit: float | None = None,
         time_limit: float | None = None,
+        refresh: bool = False,
+        cache: bool | None = None,
     ) -> tuple[dict[str, Any], str]:
         """Executes a workflow; follows ``AsyncLocalRuntime.execute_workflow_async``.
 
@@ -243,6 +252,8 @@ class AsyncLocalRuntime(stock.StockAsyncLocalRuntime, LocalRuntime):
             soft_time_limit: Seconds after which no node starts; what is running then may
                 take another second.
             time_limit: Seconds after which, and one more, the run fails in any case.
+            refresh: With a cache, whether the results are computed anew in any case, and kept.
+            cache: ``False`` if the runtime's cache has no part in this run.
 
         Returns:
             Results by node id, in topological order, and the id of the run.
@@ -256,6 +267,11 @@ class AsyncLocalRuntime(stock.StockAsyncLocalRuntime, LocalRuntime):
             HardTimeLimitExceeded: After ``time_limit`` and the second of grace.
             DelegationError: If the runtime is strict and Kailash would have to run this.
         """
+        if self._cached_runs is not None and cache is not UNCACHED:
+            return await self._execute_cached(
+                workflow, inputs, context, idempotency_key, force_resume_with_drift, soft_time_limit, time_limit,
+                refresh, cache,
+            )  # fmt: skip
         if context is None and idempotency_key is None and soft_time_limit is None and time_limit is None:
             short = self._short_way
             if short.on_loop >= LONGEST_ON_LOOP:
@@ -295,6 +311,97 @@ class AsyncLocalRuntime(stock.StockAsyncLocalRuntime, LocalRuntime):
             idempotency_key=idempotency_key,
             force_resume_with_drift=force_resume_with_drift,
         )
+
+    async def _execute_cached(
+        self,
+        workflow: Any,
+        inputs: Any,
+        context: Any,
+        idempotency_key: str | None,
+        force_resume_with_drift: bool,
+        soft_time_limit: float | None,
+        time_limit: float | None,
+        refresh: bool,
+        cache: bool | None,
+    ) -> tuple[dict[str, Any], str]:
+        _validate_limits(soft_time_limit, time_limit)
+        wish = take_wish()
+        if wish is not None:
+            refresh = refresh or wish.refresh
+            cache = wish.cache if cache is None else cache
+        call = Call(
+            refresh,
+            cache,
+            soft_time_limit is not None or time_limit is not None,
+            (
+                ("an execution context is given", context is not None),
+                ("an idempotency key is given", idempotency_key is not None),
+            ),
+            wish,
+        )
+
+        def compute(own: Any) -> Coroutine[Any, Any, tuple[dict[str, Any], str]]:
+            return self.execute_workflow_async(
+                workflow, own, context,
+                idempotency_key=idempotency_key, force_resume_with_drift=force_resume_with_drift,
+                soft_time_limit=soft_time_limit, time_limit=time_limit, cache=UNCACHED,
+            )  # fmt: skip
+
+        return await aexecute_cached(self, workflow, inputs, call, compute, finished_async)
+
+    def execute(
+        self, workflow: Any, *args: Any, refresh: bool = False, cache: bool | None = None, **options: Any
+    ) -> tuple[dict[str, Any], str | None]:
+        """Executes a workflow on a loop of its own; follows ``AsyncLocalRuntime.execute``.
+
+        Args:
+            workflow: A built workflow.
+            *args: As for Kailash's.
+            refresh: As for :meth:`execute_workflow_async`.
+            cache: The same.
+            **options: As for Kailash's.
+
+        Returns:
+            As :meth:`execute_workflow_async`.
+        """
+        outcome: tuple[dict[str, Any], str | None]
+        if self._cached_runs is None:
+            outcome = super().execute(workflow, *args, **options)
+            return outcome
+        with wishing(Wish(refresh, cache)) as wish:
+            outcome = super().execute(workflow, *args, **options)
+        # The task that ran it had a context of its own.
+        self._cached_runs.note_again(wish.outcome)
+        return outcome
+
+    async def execute_async(
+        self, workflow: Any, *args: Any, refresh: bool = False, cache: bool | None = None, **options: Any
+    ) -> tuple[dict[str, Any], str | None]:
+        """Executes a workflow; follows ``AsyncLocalRuntime.execute_async``.
+
+        Args:
+            workflow: A built workflow.
+            *args: As for Kailash's.
+            refresh: As for :meth:`execute_workflow_async`.
+            cache: The same.
+            **options: As for Kailash's.
+
+        Returns:
+            As :meth:`execute_workflow_async`.
+        """
+        outcome: tuple[dict[str, Any], str | None]
+        if not refresh and cache is None:
+            outcome = await super().execute_async(workflow, *args, **options)
+            return outcome
+        with wishing(Wish(refresh, cache)):
+            outcome = await super().execute_async(workflow, *args, **options)
+        return outcome
+
+    def _reasons_to_delegate(self, workflow: Any, inputs: Any) -> tuple[str, ...]:
+        return reasons_to_delegate(self, workflow, inputs)
+
+    def _plan_to_cache(self, workflow: Any, inputs: Any) -> CompiledWorkflow | tuple[str, ...]:
+        return self._async_plan_for(workflow, inputs, None)
 
     async def _delegate(
         self, reasons: tuple[str, ...], workflow: Any, inputs: Any, context: Any, **options: Any
@@ -490,6 +597,8 @@ class AsyncLocalRuntime(stock.StockAsyncLocalRuntime, LocalRuntime):
         if buffer < 1:
             raise ValueError(f"buffer is {buffer!r}, and must be at least 1: no event could be kept")
         inputs = {} if inputs is None else inputs
+        if self._cached_runs is not None:
+            self._cached_runs.ready(self, workflow, inputs, "the events of the run are asked for")
         inputs = await self._read_large(workflow, inputs)
         plan = self._async_plan_for(workflow, inputs, None)
         run_id = new_run_id()
@@ -509,11 +618,11 @@ class AsyncLocalRuntime(stock.StockAsyncLocalRuntime, LocalRuntime):
     def _remember(self) -> None:
         """Notes that nothing about the runtime has to be delegated."""
         quiet = self.run_short_on_loop and self.analyzer and not self._tracing and self._recorder is None
-        if self._result_cache is not None and self._result_cache._nodes:
+        if self._cached_runs is not None and self._cached_runs.cache._nodes:
             quiet = False
         options = run_options(max_concurrency=self.max_concurrent_nodes, guards_stretch=True) if quiet else None
         self._short_way.renew(
-            self, self.__dict__, options, self.conditional_execution == "skip_branches", self._result_cache is not None
+            self, self.__dict__, options, self.conditional_execution == "skip_branches", self._cached_runs is not None
         )
 
     # --- what is native -----------------------------------------------------------------

@@ -208,7 +208,9 @@ class AsyncPrunedRun:
 
         try:
             caching = node_caching(self._runtime, self._workflow, self._plan)
-            output = await awaited(caching, run, index, inputs, None, execute)
+            output, taken = await awaited(caching, run.is_nested(), index, inputs, None, execute)
+            if taken:
+                run.mark_taken(index)
         except BaseException as error:
             failure = error
             if not isinstance(error, Exception):

@@ -281,7 +281,15 @@ class AsyncRun(AsyncHost):
         execute = self.compiled.instances[index].execute_async
         if self.caching is None:
             return execute(**inputs)
-        return awaited(self.caching, self.run, index, inputs, self._registry, partial(execute, **inputs))
+        return self._taken_or_executed(index, inputs, partial(execute, **inputs))
+
+    async def _taken_or_executed(
+        self, index: int, inputs: dict[str, Any], execute: Callable[[], Coroutine[Any, Any, Any]]
+    ) -> Any:
+        output, taken = await awaited(self.caching, self.run.is_nested(), index, inputs, self._registry, execute)
+        if taken and not self._over:
+            self.run.mark_taken(index)
+        return output
 
     def skipped(self, index: int, inputs: dict[str, Any]) -> None:
         """As any host's; an awaited node that is skipped is cleaned up, as stock does it."""

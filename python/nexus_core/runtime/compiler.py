@@ -126,8 +126,6 @@ class CompiledWorkflow:
     fingerprint: str | None = None
     #: What nodes say of being cached, by their id.
     cacheable_nodes: dict[str, Any] = field(default_factory=dict)
-    #: Which of them some caches keep, once a run has asked.
-    cached_nodes: Any = None
 
     def enter_memory_limit(self, limit: MemoryLimit) -> None:
         """Puts a run under the limit, with what earlier runs have shown of their threads."""
@@ -562,7 +560,9 @@ def _is_in_nested_config(node: Any, name: str) -> bool:
     try:
         return name in node.config["config"]
     except TypeError as broken:  # as ``Workflow.validate`` finds out, too
-        raise NotNative(f"the config of {type(node).__name__} is {node.config['config']!r}") from broken
+        # Not shown itself: an int may be too long to be shown.
+        kind = type(node.config["config"]).__name__
+        raise NotNative(f"the config of {type(node).__name__} holds a 'config' of type {kind}") from broken
 
 
 def _runtime_requirements(workflow: Any) -> tuple[tuple[str, tuple[str, ...]], ...]:

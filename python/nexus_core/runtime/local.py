@@ -29,11 +29,18 @@ from kailash.workflow.credentials import get_credential_store
 
 from nexus_core._core import _Figures, _TraceRecorder
 from nexus_core.cached_runs.nodes import notes_on_cached_nodes
-from nexus_core.cached_runs.result_cache import ResultCache
 from nexus_core.metrics.loops import LoopLag
 from nexus_core.metrics.model import RuntimeMetrics
 from nexus_core.metrics.reading import read_metrics
 from nexus_core.runtime import history, stock, validation_counts
+from nexus_core.runtime.cached_execution import (
+    UNCACHED,
+    Call,
+    aexecute_cached,
+    cached_runs_of,
+    execute_cached,
+    finished_locally,
+)
 from nexus_core.runtime.compiler import Awaits, CompiledWorkflow, NotNative, compiled
 from nexus_core.runtime.cycle_host import cycle_logger
 from nexus_core.runtime.cycles import executor_is_stock
@@ -78,6 +85,8 @@ class LocalRuntime(PruningOnce):
         *args: As for Kailash's.
         strict: Whether a run that would be delegated to Kailash raises
             :class:`DelegationError` instead.
+        cache: Where results of workflows are kept that may be: ``True``, a
+            :class:`~nexus_core.ResultCache`, an ``IntelligentCache``, or a ``Cache`` to keep them in.
         **kwargs: As for Kailash's; ``max_concurrency`` bounds the nodes that run at once.
 
     Example:
@@ -127,14 +136,16 @@ class LocalRuntime(PruningOnce):
         sync_bridge_timeout: float | None = None,
         *,
         strict: bool = False,
+        cache: Any = None,
         **kwargs: Any,
     ) -> None:
+        cached_runs = cached_runs_of(cache)
         given = {key: value for key, value in locals().items() if key in _STOCK_ARGUMENTS}
         warn_once()
         # Those of another version of Kailash's; it refuses what it does not know.
         super().__init__(**given, **kwargs)
         self._strict = strict
-        self._result_cache: ResultCache | None = None
+        self._cached_runs = cached_runs
         self._counts = _Counts()
         self._loop_in_use = threading.Lock()
         self._delegated_runs: Counter[str] = Counter()
@@ -178,6 +189,8 @@ class LocalRuntime(PruningOnce):
         if self.enable_monitoring:
             notes.append("run history is written in the background")
         notes.extend(how_it_is_durable(self))
+        if self._cached_runs is not None:
+            notes.append(self._cached_runs.explain(self, workflow))
         notes.extend(notes_on_cached_nodes(self, workflow, plan))
         return Explanation(True, (), plan.explanations, tuple(notes))
 
@@ -185,12 +198,16 @@ class LocalRuntime(PruningOnce):
         """How many runs were native, and why others were delegated.
 
         Returns:
-            ``{"native_runs": int, "delegated_runs": {reason: int}}``.
+            ``{"native_runs": int, "delegated_runs": {reason: int}}``, and with a cache its
+            statistics under ``"cache"``.
         """
-        return {
+        statistics: dict[str, Any] = {
             "native_runs": self._counts.native_runs,
             "delegated_runs": dict(self._delegated_runs),
         }
+        if self._cached_runs is not None:
+            statistics["cache"] = self._cached_runs.cache.statistics()
+        return statistics
 
     def metrics(self) -> RuntimeMetrics:
         """What the runtime's runs have come to, and what the process uses.
@@ -296,6 +313,8 @@ class LocalRuntime(PruningOnce):
         force_resume_with_drift: bool = False,
         soft_time_limit: float | None = None,
         time_limit: float | None = None,
+        refresh: bool = False,
+        cache: bool | None = None,
         **kwargs: Any,
     ) -> tuple[dict[str, Any], str | None]:
         """Executes a workflow; follows ``kailash.runtime.local.LocalRuntime.execute``.
@@ -311,6 +330,8 @@ class LocalRuntime(PruningOnce):
             force_resume_with_drift: Whether to go on although the workflow's shape has changed.
             soft_time_limit: Seconds after which no node starts.
             time_limit: Seconds after which the run fails in any case.
+            refresh: With a cache, whether the results are computed anew in any case, and kept.
+            cache: ``False`` if the runtime's cache has no part in this run.
             **kwargs: Ignored, as Kailash does.
 
         Returns:
@@ -323,9 +344,30 @@ class LocalRuntime(PruningOnce):
             WorkflowShapeDriftError: If the checkpoint is of a workflow of another shape.
             DelegationError: If the runtime is strict and Kailash would have to run this.
         """
-        _validate_limits(soft_time_limit, time_limit)
-        if not (self._is_context_managed or self._cleanup_registered or self._externally_managed):
-            warnings.warn(_DEPRECATION, DeprecationWarning, stacklevel=2)
+        if cache is not UNCACHED:
+            _validate_limits(soft_time_limit, time_limit)
+            if not (self._is_context_managed or self._cleanup_registered or self._externally_managed):
+                warnings.warn(_DEPRECATION, DeprecationWarning, stacklevel=2)
+            if self._cached_runs is not None:
+                return execute_cached(
+                    self,
+                    workflow,
+                    parameters,
+                    self._call(
+                        refresh,
+                        cache,
+                        cancellation_token,
+                        soft_time_limit is not None or time_limit is not None,
+                        task_manager,
+                        idempotency_key,
+                        search_attributes,
+                    ),
+                    lambda own: self.execute(
+                        workflow, task_manager, own, cancellation_token, search_attributes,
+                        idempotency_key=idempotency_key, force_resume_with_drift=force_resume_with_drift,
+                        soft_time_limit=soft_time_limit, time_limit=time_limit, cache=UNCACHED, **kwargs,
+                    ),
+                )  # fmt: skip
         plan = self._plan_for(workflow, parameters)
         if isinstance(plan, tuple):
             if self._strict:
@@ -392,6 +434,77 @@ class LocalRuntime(PruningOnce):
             get_credential_store().clear()
             if plan.needs_loop:
                 self._snapshot_async_sql_pool_keys()
+
+    async def execute_async(
+        self,
+        workflow: Any,
+        task_manager: Any | None = None,
+        parameters: dict[str, Any] | None = None,
+        cancellation_token: Any | None = None,
+        execution_tracker: Any | None = None,
+        search_attributes: dict[str, Any] | None = None,
+        *,
+        refresh: bool = False,
+        cache: bool | None = None,
+        **options: Any,
+    ) -> tuple[dict[str, Any], str | None]:
+        """Executes a workflow; follows ``kailash.runtime.local.LocalRuntime.execute_async``.
+
+        Args:
+            workflow: As for :meth:`execute`.
+            task_manager: The same.
+            parameters: The same.
+            cancellation_token: The same.
+            execution_tracker: What an earlier run has completed is in it, and not run again.
+            search_attributes: The same.
+            refresh: The same.
+            cache: The same.
+            **options: ``idempotency_key`` and ``force_resume_with_drift``.
+        """
+
+        def compute(own: Any) -> Any:
+            return stock.StockLocalRuntime.execute_async(
+                self, workflow, task_manager, own, cancellation_token, execution_tracker, search_attributes, **options
+            )
+
+        if self._cached_runs is None:
+            outcome: tuple[dict[str, Any], str | None] = await compute(parameters)
+            return outcome
+        key = options.get("idempotency_key")
+        call = self._call(
+            refresh, cache, cancellation_token, False, task_manager, key, search_attributes, execution_tracker
+        )
+        return await aexecute_cached(self, workflow, parameters, call, compute, finished_locally)
+
+    @staticmethod
+    def _call(
+        refresh: bool,
+        cache: bool | None,
+        token: Any,
+        has_limits: bool,
+        task_manager: Any,
+        idempotency_key: str | None,
+        search_attributes: Any,
+        tracker: Any = None,
+    ) -> Call:
+        return Call(
+            refresh,
+            cache,
+            has_limits or token is not None,
+            (
+                ("a task manager is given", task_manager is not None),
+                ("an idempotency key is given", idempotency_key is not None),
+                ("search attributes are given", search_attributes is not None),
+                ("an execution tracker is given", tracker is not None),
+                ("it is cancelled already", token is not None and token.is_cancelled),
+            ),
+        )
+
+    def _reasons_to_delegate(self, workflow: Any, inputs: Any) -> tuple[str, ...]:
+        return reasons_to_delegate(self, workflow, inputs)
+
+    def _plan_to_cache(self, workflow: Any, inputs: Any) -> CompiledWorkflow | tuple[str, ...]:
+        return self._plan_for(workflow, inputs)
 
     def _awaits(self) -> Awaits:
         return Awaits.ANY if self.enable_async else Awaits.CLEANUP

@@ -490,7 +490,9 @@ class NativeRun(RecordedRun):
         output: Any = None
         failure: BaseException | None = None
         try:
-            output = await self._execute_awaited(run, index, inputs)
+            output, taken = await self._execute_awaited(run.is_nested(), index, inputs)
+            if taken:
+                run.mark_taken(index)
             if self._durability is not None and self._durability.tracker is not None:
                 self._durability.record(index, output)
         except Exception as error:
@@ -503,22 +505,24 @@ class NativeRun(RecordedRun):
     async def _await_to_confirm(
         self, index: int, inputs: dict[str, Any], ran: Callable[[Any], Coroutine[Any, Any, None]]
     ) -> tuple[Any, BaseException | None]:
-        assert self._run is not None
         output: Any = None
         failure: BaseException | None = None
         try:
-            output = await self._execute_awaited(self._run, index, inputs)
+            assert self._run is not None
+            output, taken = await self._execute_awaited(self._run.is_nested(), index, inputs)
+            if taken:
+                self._run.mark_taken(index)
             await ran(output)
         except Exception as error:
             failure = error
         await self._clean_up(index, failure)
         return output, failure
 
-    async def _execute_awaited(self, run: WorkflowRun, index: int, inputs: dict[str, Any]) -> Any:
+    async def _execute_awaited(self, is_nested: bool, index: int, inputs: dict[str, Any]) -> tuple[Any, bool]:
+        """The node's output, and whether it was taken from the cache."""
         caching = node_caching(self.runtime, self.workflow, self.plan)
-        return await awaited(
-            caching, run, index, inputs, None, partial(self._execute_node, self.plan.instances[index], inputs)
-        )
+        execute = partial(self._execute_node, self.plan.instances[index], inputs)
+        return await awaited(caching, is_nested, index, inputs, None, execute)
 
     async def _execute_node(self, node: Any, inputs: dict[str, Any]) -> Any:
         if self.runtime.enable_async and hasattr(node, "execute_async"):

@@ -38,6 +38,16 @@ const IN_ORDER: usize = usize::MAX;
 /// From so many bytes on the interpreter lock is released, if it may be.
 const LARGE: usize = 64 * 1024;
 
+/// For each place in `value` of what was met there before, its number and that of the first
+/// place; `None` if it holds objects, which somebody else has to look into.
+pub(crate) fn shared_places(value: &Bound<'_, PyAny>) -> PyResult<Option<Vec<(usize, usize)>>> {
+    Ok(match sharing::sharing(value)? {
+        sharing::Sharing::None => Some(Vec::new()),
+        sharing::Sharing::At(places) => Some(places),
+        sharing::Sharing::Unknown => None,
+    })
+}
+
 /// The digest of `value`, which an error calls `root`, with the order that its dicts have.
 /// It has nothing in common with what `digest` makes of the same value.
 pub(crate) fn digest_in_order<'py>(

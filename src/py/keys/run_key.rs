@@ -43,3 +43,14 @@ pub fn run_key<'py>(
         .map_err(|refusal| refusal.into_error(py, root))?;
     Ok(Some(PyBytes::new(py, encoder.finish().as_ref())))
 }
+
+/// Whether nothing that can change is in two places of a value; `None` if somebody has to
+/// look, since it holds objects of types that are not known.
+#[pyfunction(name = "_is_apart")]
+pub fn is_apart(value: &Bound<'_, PyAny>) -> PyResult<Option<bool>> {
+    Ok(match sharing(value)? {
+        Sharing::None => Some(true),
+        Sharing::At(_) => Some(false),
+        Sharing::Unknown => None,
+    })
+}

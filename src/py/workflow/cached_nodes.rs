@@ -39,6 +39,9 @@ struct Pending {
 /// The cached nodes of one run.
 pub(super) struct RunCaching {
     pub(super) nodes: Py<NodeCaching>,
+    /// The run has begun inside of a cached node, for which others may wait: it waits for
+    /// nobody. So whoever runs a cached node never waits, and nobody waits but for those.
+    is_nested: bool,
     /// Which nodes have not run, because their output was kept.
     taken: Box<[AtomicBool]>,
     /// Some node had to run: the run says nothing of how long runs take.
@@ -48,14 +51,20 @@ pub(super) struct RunCaching {
 }
 
 impl RunCaching {
-    pub(super) fn new(nodes: Py<NodeCaching>, count: usize) -> Self {
-        Self {
+    /// For a run that begins in the calling context.
+    pub(super) fn new(py: Python<'_>, nodes: Py<NodeCaching>, count: usize) -> PyResult<Self> {
+        Ok(Self {
+            is_nested: nodes.get().is_inside(py)?,
             nodes,
             taken: (0..count).map(|_| AtomicBool::new(false)).collect(),
             missed: AtomicBool::new(false),
             pending: Mutex::default(),
             execution: OnceLock::new(),
-        }
+        })
+    }
+
+    pub(super) fn is_nested(&self) -> bool {
+        self.is_nested
     }
 
     /// Which run it is of.
@@ -101,6 +110,7 @@ enum Way<'py> {
 
 impl WorkflowProgram {
     /// Runs a node that may be cached, or takes its output from the cache.
+    #[inline(never)]
     pub(super) fn execute_cached(
         &self,
         py: Python<'_>,
@@ -241,10 +251,8 @@ impl WorkflowProgram {
                 }
             }
         }
-        if site == Site::Loop && !nodes.keeper.is_near {
-            return Ok(Way::Decline);
-        }
-        if !refreshes && let Found::Output(output) = nodes.find(key)? {
+        let at_once = site == Site::Loop;
+        if !refreshes && let Found::Output(output) = nodes.find(key, at_once)? {
             nodes.count(py, "hit", None)?;
             return Ok(Way::Output(output));
         }
@@ -262,14 +270,14 @@ impl WorkflowProgram {
         match NodeFlights::board(flights, key_bytes) {
             Seat::Pilot(pilot) => {
                 // Somebody may have landed between the look and the seat.
-                if let Found::Output(output) = nodes.find(key)? {
+                if let Found::Output(output) = nodes.find(key, false)? {
                     nodes.count(py, "hit", None)?;
                     return Ok(Way::Output(output));
                 }
                 Ok(Way::Pilot(pilot))
             }
             Seat::Passenger(flight) => {
-                if nodes.must_not_wait(py)? {
+                if caching.is_nested || nodes.is_on_loop(py)? {
                     let reason = "a thread that others wait for does not wait for a node";
                     nodes.count(py, "bypass", Some(reason))?;
                     Ok(Way::Uncached)

@@ -108,15 +108,10 @@ impl WorkflowProgram {
         let kept = ended.and_then(|ended| match ended {
             Ended::Output(output) => {
                 self.keep_output(py, index, &output)?;
-                let taken = self.was_taken(index);
                 self.record(
                     py,
                     index,
-                    if taken {
-                        RowStatus::Taken
-                    } else {
-                        RowStatus::Completed
-                    },
+                    RowStatus::Completed,
                     Some(&output),
                     None,
                     started,
@@ -167,6 +162,11 @@ impl WorkflowProgram {
         started: Option<Instant>,
     ) {
         if let (Some(rows), Some(started)) = (&self.rows, started) {
+            let status = if self.was_taken(index) && status == RowStatus::Completed {
+                RowStatus::Taken
+            } else {
+                status
+            };
             let error = error.map(|error| exception(py, error).into_any());
             let row = RunRows::row(index, status, started, output, error.as_ref());
             rows.lock().push(row);

@@ -7,30 +7,33 @@ use pyo3::types::{PyBytes, PyDict, PyTuple};
 
 use crate::py::engine::Ask;
 use crate::py::errors::exception;
-use crate::py::keys::digest_in_order;
+use crate::py::keys::{digest_in_order, shared_places};
 
 use super::node_flights::NodeFlights;
+use super::outputs::reports_failure;
 use super::variables::variable_value;
 
 /// What Python keeps nodes' outputs with.
 #[derive(FromPyObject)]
 pub(super) struct Keeper {
-    /// `get(key)` for what is kept, or `None`.
+    /// `get(key)` for what is kept, or `None`; `get_local(key)` where it is not near.
     store: Py<PyAny>,
     /// Whether the store answers at once.
-    pub(super) is_near: bool,
+    is_near: bool,
     /// Whether nodes run although their outputs may be there.
     pub(super) refreshes: bool,
     pub(super) flights: Py<NodeFlights>,
     /// A context variable that is true inside of whatever is computed to be kept: runs
     /// there wait for no others.
     pub(super) computing: Py<PyAny>,
-    /// One that is true inside of cached nodes: nodes of runs there wait for no others either.
+    /// One that is true inside of cached nodes.
     pub(super) inside: Py<PyAny>,
     /// The event loop that runs on the calling thread, or `None`.
     running_loop: Py<PyAny>,
     /// Says what a value is made of whose type is not known natively.
     reduce: Py<PyAny>,
+    /// Refuses inputs in which an object is in two places; returns an empty list.
+    apart: Py<PyAny>,
     /// `count(status, reason=None)`
     count: Py<PyAny>,
     /// The reason, given the error of a key that cannot be made.
@@ -149,6 +152,12 @@ impl NodeCaching {
         }
     }
 
+    /// Whether an output says that its node failed.
+    #[staticmethod]
+    fn reports_failure(output: &Bound<'_, PyAny>) -> PyResult<bool> {
+        reports_failure(output)
+    }
+
     fn __traverse__(&self, visit: pyo3::PyVisit<'_>) -> Result<(), pyo3::PyTraverseError> {
         self.keeper.traverse(&visit)
     }
@@ -173,7 +182,12 @@ impl NodeCaching {
         } else {
             py.None().into_bound(py)
         };
-        let parts = (intern!(py, "node"), own, inputs, varied, also);
+        let shared = match shared_places(inputs)? {
+            Some(shared) => shared,
+            // Objects that are in two places cannot be told apart from two that are equal.
+            None => keeper.apart.bind(py).invoke((inputs,))?.extract()?,
+        };
+        let parts = (intern!(py, "node"), own, inputs, shared, varied, also);
         let parts = parts.into_pyobject(py)?.into_any();
         digest_in_order(&parts, "node", keeper.reduce.bind(py))
     }
@@ -188,11 +202,21 @@ impl NodeCaching {
         count.invoke((status, reason)).map(|_| ())
     }
 
-    /// Looks for what is kept under a key.
-    pub(super) fn find<'py>(&self, key: &Bound<'py, PyBytes>) -> PyResult<Found<'py>> {
+    /// Looks for what is kept under a key; `at_once`: without waiting for what lies further
+    /// off than this process.
+    pub(super) fn find<'py>(
+        &self,
+        key: &Bound<'py, PyBytes>,
+        at_once: bool,
+    ) -> PyResult<Found<'py>> {
         let py = key.py();
         let store = self.keeper.store.bind(py);
-        let kept = store.ask(intern!(py, "get"), (key,))?;
+        let method = if at_once && !self.keeper.is_near {
+            intern!(py, "get_local")
+        } else {
+            intern!(py, "get")
+        };
+        let kept = store.ask(method, (key,))?;
         if kept.is_none() {
             return Ok(Found::Nothing);
         }
@@ -225,19 +249,15 @@ impl NodeCaching {
             .map(Bound::unbind)
     }
 
-    /// Whether the calling thread must not wait for another one's node: it runs an event
-    /// loop, or is inside of a node that others may wait for. So whoever runs a cached node
-    /// waits for nobody, and everybody else waits for those alone.
-    pub(super) fn must_not_wait(&self, py: Python<'_>) -> PyResult<bool> {
+    /// Whether the calling context is inside of a cached node.
+    pub(super) fn is_inside(&self, py: Python<'_>) -> PyResult<bool> {
         let inside = variable_value(self.keeper.inside.bind(py))?;
-        if inside.is_some_and(|value| value.is_truthy().unwrap_or(true)) {
-            return Ok(true);
-        }
-        Ok(!self
-            .keeper
-            .running_loop
-            .bind(py)
-            .invoke(PyTuple::empty(py))?
-            .is_none())
+        inside.map_or(Ok(false), |value| value.is_truthy())
+    }
+
+    /// Whether an event loop runs on the calling thread.
+    pub(super) fn is_on_loop(&self, py: Python<'_>) -> PyResult<bool> {
+        let running = self.keeper.running_loop.bind(py);
+        Ok(!running.invoke(PyTuple::empty(py))?.is_none())
     }
 }

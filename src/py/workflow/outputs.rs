@@ -58,12 +58,20 @@ pub(super) fn may_report_failure(output: &Bound<'_, PyAny>) -> bool {
     }
 }
 
-/// Whether an output says that its node failed.
+/// Whether an output, or the result in it, says that its node failed.
 pub(super) fn reports_failure(output: &Bound<'_, PyAny>) -> PyResult<bool> {
+    let py = output.py();
     let Ok(dict) = output.cast::<PyDict>() else {
         return Ok(false);
     };
-    match dict.get_item(intern!(dict.py(), "success"))? {
+    if let Some(success) = dict.get_item(intern!(py, "success"))? {
+        return Ok(!success.is_truthy()?);
+    }
+    let result = dict.get_item(intern!(py, "result"))?;
+    let Some(Ok(result)) = result.map(Bound::cast_into::<PyDict>) else {
+        return Ok(false);
+    };
+    match result.get_item(intern!(py, "success"))? {
         Some(success) => Ok(!success.is_truthy()?),
         None => Ok(false),
     }

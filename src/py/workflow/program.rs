@@ -351,6 +351,7 @@ impl WorkflowProgram {
         Ok(is_timed.then(Instant::now))
     }
 
+    #[inline]
     fn execute_uncached(&self, py: Python<'_>, index: u32) -> PyResult<()> {
         let node = &self.plan.nodes[index as usize];
         let started = self.begin_node(py, index)?;

@@ -143,7 +143,9 @@ pub(super) fn prepare(
         rows,
     );
     program.round = part.round;
-    program.caching = caching.map(|nodes| RunCaching::new(nodes, program.plan.nodes.len()));
+    if let Some(nodes) = caching {
+        program.caching = Some(RunCaching::new(py, nodes, program.plan.nodes.len())?);
+    }
     if let Some(prior) = part.prior {
         program.know(prior.bind(py))?;
     }
@@ -416,6 +418,12 @@ impl WorkflowRun {
         if let Some(caching) = &self.execution.program.caching {
             caching.mark_taken(node);
         }
+    }
+
+    /// Whether the run has begun inside of a cached node, and so waits for no others.
+    fn is_nested(&self) -> bool {
+        let caching = self.execution.program.caching.as_ref();
+        caching.is_some_and(RunCaching::is_nested)
     }
 
     /// Whether a node's output was taken from the cache.

@@ -112,6 +112,12 @@ impl Model {
         node
     }
 
+    pub fn put_back(&mut self, place: usize) -> u32 {
+        let node = self.running.remove(place);
+        self.started[node as usize] = false;
+        node
+    }
+
     pub fn unpinned_ready(&self) -> Vec<u32> {
         let ready = self.ready().into_iter();
         ready.filter(|&node| !self.is_pinned(node)).collect()

@@ -19,6 +19,7 @@ enum Step {
     /// Of the running nodes, the one at this place.
     Finish(usize, Outcome),
     FinishAndLook(usize, Outcome),
+    PutBack(usize),
     Pause(bool),
     Stop,
 }
@@ -33,6 +34,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => any::<usize>().prop_map(|pick| Step::Finish(pick, Outcome::Failed)),
         5 => any::<usize>().prop_map(|pick| Step::FinishAndLook(pick, Outcome::Done)),
         1 => any::<usize>().prop_map(|pick| Step::FinishAndLook(pick, Outcome::Failed)),
+        2 => any::<usize>().prop_map(Step::PutBack),
         1 => Just(Step::Pause(true)),
         2 => Just(Step::Pause(false)),
     ];
@@ -70,7 +72,15 @@ proptest! {
                     }
                     prop_assert_eq!(run.take_one_pinned(), one);
                 }
-                Step::Finish(..) | Step::FinishAndLook(..) if model.running.is_empty() => {}
+                Step::Finish(..) | Step::FinishAndLook(..) | Step::PutBack(_)
+                    if model.running.is_empty() => {}
+                Step::PutBack(pick) => {
+                    let place = pick % model.running.len();
+                    // One that was taken; the caller has not taken the one that it was found in.
+                    if Some(model.running[place]) != found {
+                        run.put_back(model.put_back(place));
+                    }
+                }
                 Step::Finish(pick, outcome) => {
                     let node = model.finish(pick % model.running.len(), outcome);
                     // As long as it is known to take: nothing new is learned.

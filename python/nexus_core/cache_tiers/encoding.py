@@ -1,0 +1,285 @@
+"""Values as bytes: MessagePack with a type for everything that it does not tell apart, never pickle.
+
+What is decoded equals what was encoded, in type and value: tuples, sets, bytearrays, integers of
+any size, complex numbers, ``Decimal``, ``Fraction``, dates, times and zones, ``UUID``, dicts with
+any keys in their order, numpy's arrays and scalars, and pandas' frames, series and indexes. What
+cannot be represented exactly raises :class:`~nexus_core.errors.NotSerializable`.
+
+The memory of arrays is not copied through MessagePack but stands behind it. An object that occurs
+twice is two objects afterwards.
+"""
+
+from __future__ import annotations
+
+import gc
+import struct
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from nexus_core.cache_tiers._encoding_types import DECODERS, ENCODERS
+from nexus_core.errors import NotSerializable, UnreadableEntry
+
+try:
+    import msgpack
+except ModuleNotFoundError as missing:
+    raise ImportError(
+        "a cache's tiers need msgpack, which is not installed: pip install nexus-core-rs[cache]"
+    ) from missing
+
+__all__ = ["Decoder", "Encoder", "decode", "encode"]
+
+#: The first byte: MessagePack alone, or with buffers behind it.
+_PLAIN, _BUFFERS = b"\x01", b"\x02"
+_COUNTS = struct.Struct(">II")
+
+# What decoding can still read: the C extension's stack ends at 1,024 levels, Python's own at about as many.
+_MAX_DEPTH = 256
+_MAX_NESTED = 48
+_MAX_ITEMS = 2**26
+
+_LEAVES: frozenset[type] = frozenset({int, float, bool, str, bytes, type(None)})
+_PLAIN_TYPES = _LEAVES | {list, dict}
+_BYTEARRAY = 13
+
+
+class _Refused(Exception):
+    """Something cannot be represented; where it is, is found out by whoever catches it."""
+
+    def __init__(self, value: object, reason: str) -> None:
+        self.value = value
+        self.reason = reason
+
+
+class Encoder:
+    """One value on its way to bytes. Not for use outside of this package."""
+
+    def __init__(self) -> None:
+        self.buffers: list[Any] = []
+        self._nested = 0
+        # One for each level of extensions within extensions: none is used while it is in use.
+        self._packers: list[Any] = []
+
+    def pack(self, value: Any) -> bytes:
+        """The MessagePack of a value, buffers aside."""
+        if self._nested > _MAX_NESTED:
+            raise _Refused(value, "it is nested too deeply, or holds itself")
+        if type(value) not in _LEAVES and _has_bytearrays(value):
+            value = _with_bytearrays_marked(value)
+        if self._nested == len(self._packers):
+            size = 1024 if self._nested else 16 * 1024
+            self._packers.append(
+                msgpack.Packer(
+                    default=self._default, strict_types=True, unicode_errors="surrogatepass", buf_size=size
+                )
+            )
+        packed: bytes = self._packers[self._nested].pack(value)
+        return packed
+
+    def buffer(self, memory: Any) -> int:
+        """Has memory stand behind the MessagePack; its number."""
+        self.buffers.append(memory)
+        return len(self.buffers) - 1
+
+    def refuse(self, value: object, reason: str) -> Exception:
+        """The error for a value that cannot be represented."""
+        return _Refused(value, reason)
+
+    def _default(self, value: Any) -> Any:
+        self._nested += 1
+        found = _encoder_of(value)
+        if found is None:
+            raise _Refused(value, "it has no encoding; give the cache a serializer, or keep plain values")
+        code, reduce = found
+        packed = self.pack(reduce(value, self)) if code >= 0 else reduce(value, self)
+        self._nested -= 1
+        return msgpack.ExtType(abs(code), packed)
+
+
+class Decoder:
+    """Bytes on their way to a value. Not for use outside of this package."""
+
+    def __init__(self, buffers: list[memoryview] | None = None) -> None:
+        self._buffers = buffers or []
+        self._nested = 0
+
+    def unpack(self, packed: bytes | memoryview) -> Any:
+        """The value of MessagePack."""
+        if len(packed) > 4096:
+            # A list's length is believed before its items are read: so that what is reserved is in
+            # proportion to what is there, it is made sure first that they are.
+            unpacker = msgpack.Unpacker(max_buffer_size=len(packed))
+            unpacker.feed(packed)
+            unpacker.skip()
+        return msgpack.unpackb(
+            packed, ext_hook=self._hook, strict_map_key=False, use_list=True, raw=False, unicode_errors="surrogatepass"
+        )
+
+    def buffer(self, number: Any) -> memoryview:
+        """Memory that stands behind the MessagePack."""
+        if type(number) is not int or number < 0:
+            raise ValueError("a buffer's number must be a natural number")
+        return self._buffers[number]
+
+    def _hook(self, code: int, packed: bytes) -> Any:
+        self._nested += 1
+        if self._nested > _MAX_NESTED + 1:
+            raise ValueError("nested too deeply")
+        takes_raw, restore = DECODERS[code]
+        value = restore(packed if takes_raw else self.unpack(packed), self)
+        self._nested -= 1
+        return value
+
+
+def encode(value: object) -> bytes:
+    """The bytes of a value.
+
+    Args:
+        value: What to encode.
+
+    Returns:
+        The bytes, for `decode()`.
+
+    Raises:
+        NotSerializable: Something in it cannot be represented exactly.
+
+    Example:
+        >>> len(encode([1, 2, 3]))
+        5
+        >>> encode({"rows": [1, object()]})
+        Traceback (most recent call last):
+        nexus_core.errors.NotSerializable: value['rows'][1], of type object, cannot be serialized: it has no encoding; ...
+    """
+    encoder = Encoder()
+    try:
+        packed = encoder.pack(value)
+    except _Refused as refused:
+        raise _located(value, refused) from None
+    except (ValueError, OverflowError, RecursionError, UnicodeError) as error:
+        raise NotSerializable("value", _name(value), str(error)) from error
+    if not encoder.buffers:
+        return _PLAIN + packed
+    buffers = encoder.buffers
+    sizes = [memoryview(buffer).nbytes for buffer in buffers]
+    head = _COUNTS.pack(len(packed), len(buffers)) + struct.pack(f">{len(sizes)}Q", *sizes)
+    return b"".join((_BUFFERS, head, packed, *buffers))
+
+
+def decode(data: bytes | memoryview) -> Any:
+    """The value of bytes that `encode()` made.
+
+    What it takes is in proportion to the length of the bytes, whatever they are.
+
+    Args:
+        data: The bytes.
+
+    Returns:
+        The value.
+
+    Raises:
+        UnreadableEntry: They are no such bytes.
+
+    Example:
+        >>> decode(encode((1, {2: b"x"})))
+        (1, {2: b'x'})
+    """
+    try:
+        view = memoryview(data)
+        kind = bytes(view[:1])
+        if kind == _PLAIN:
+            return Decoder().unpack(view[1:])
+        if kind != _BUFFERS:
+            raise ValueError("no such encoding")
+        length, count = _COUNTS.unpack_from(view, 1)
+        at = 1 + _COUNTS.size
+        if count * 8 > len(view) - at:
+            raise ValueError("too short")
+        sizes = struct.unpack_from(f">{count}Q", view, at)
+        at += 8 * count
+        if at + length + sum(sizes) != len(view):
+            raise ValueError("its length is not what it says")
+        packed = view[at : at + length]
+        at += length
+        buffers = []
+        for size in sizes:
+            buffers.append(view[at : at + size])
+            at += size
+        return Decoder(buffers).unpack(packed)
+    except Exception as error:
+        # Whatever hostile bytes provoke in MessagePack, numpy or pandas: it is no entry of ours.
+        raise UnreadableEntry("malformed", f"{type(error).__name__}: {error}") from error
+
+
+def _has_bytearrays(value: Any) -> bool:
+    """Whether it has bytearrays, which MessagePack would take for bytes; level by level, in native code."""
+    level: list[Any] = [value]
+    items = 0
+    found = False
+    for _ in range(_MAX_DEPTH):
+        kinds = set(map(type, level))
+        if memoryview in kinds:
+            raise _Refused(next(each for each in level if type(each) is memoryview), "make it bytes")
+        found = found or bytearray in kinds
+        if list not in kinds and dict not in kinds:
+            return found
+        if not kinds <= _PLAIN_TYPES:
+            level = [each for each in level if type(each) is list or type(each) is dict]
+        level = gc.get_referents(*level)
+        items += len(level)
+        if items > _MAX_ITEMS:
+            raise _Refused(value, f"it has more than {_MAX_ITEMS} items")
+    raise _Refused(value, f"it is nested more than {_MAX_DEPTH} levels deep, or holds itself")
+
+
+def _with_bytearrays_marked(value: Any) -> Any:
+    kind = type(value)
+    if kind is bytearray:
+        return msgpack.ExtType(_BYTEARRAY, bytes(value))
+    if kind is list:
+        return [_with_bytearrays_marked(each) for each in value]
+    if kind is dict:
+        return {key: _with_bytearrays_marked(each) for key, each in value.items()}
+    return value
+
+
+def _encoder_of(value: Any) -> tuple[int, Callable[[Any, Encoder], Any]] | None:
+    cls = type(value)
+    found = ENCODERS.get(cls)
+    if found is not None:
+        return found
+    top = cls.__module__.partition(".")[0]
+    if top == "numpy" and "numpy" in sys.modules:
+        from nexus_core.cache_tiers._encoding_arrays import encoder_of_numpy
+
+        return encoder_of_numpy(value)
+    if top == "pandas" and "pandas" in sys.modules:
+        from nexus_core.cache_tiers._encoding_pandas import encoder_of_pandas
+
+        return encoder_of_pandas(value)
+    return None
+
+
+def _name(value: object) -> str:
+    cls = type(value)
+    return cls.__qualname__ if cls.__module__ == "builtins" else f"{cls.__module__}.{cls.__qualname__}"
+
+
+def _located(value: object, refused: _Refused) -> NotSerializable:
+    """The error, with the way to what was refused."""
+    todo: list[tuple[object, str, int]] = [(value, "value", 0)]
+    while todo:
+        each, path, depth = todo.pop()
+        if each is refused.value:
+            return NotSerializable(path, _name(each), refused.reason)
+        if depth > _MAX_DEPTH:
+            continue
+        if isinstance(each, dict):
+            for key, item in reversed(each.items()):
+                todo.append((item, f"{path}[{key!r}]", depth + 1))
+                if key is refused.value or isinstance(key, (tuple, frozenset)):
+                    todo.append((key, f"{path}'s key {key!r}", depth + 1))
+        elif isinstance(each, (list, tuple)):
+            todo.extend((item, f"{path}[{place}]", depth + 1) for place, item in reversed(list(enumerate(each))))
+        elif isinstance(each, (set, frozenset)):
+            todo.extend((item, f"{path}'s item {item!r}", depth + 1) for item in each)
+    return NotSerializable("value", _name(refused.value), f"it holds what cannot be: {refused.reason}")

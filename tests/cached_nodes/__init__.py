@@ -1,0 +1,1 @@
+"""Nodes whose outputs a ResultCache keeps."""

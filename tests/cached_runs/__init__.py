@@ -1,0 +1,1 @@
+"""Results of workflows that are kept."""
