@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from nexus_core.durations import Durations
+from nexus_core.gantt import printable, readable_time
 
 __all__ = [
     "Analysis",
@@ -86,12 +87,15 @@ class WhatIf:
     node: str | None = None
     factor: float = 1.0
 
-    def __str__(self) -> str:
-        from nexus_core.tracing.analysis_text import readable_time
-
+    @property
+    def change(self) -> str:
+        """What would be different, in words."""
         if self.node is not None:
-            return f"with node `{self.node}` {_times(self.factor)} as fast {readable_time(self.makespan)}"
-        return f"with {self.threads} thread{'' if self.threads == 1 else 's'} {readable_time(self.makespan)}"
+            return f"with node `{printable(self.node)}` {_times(self.factor)} as fast"
+        return f"with {self.threads:,} thread{'' if self.threads == 1 else 's'}"
+
+    def __str__(self) -> str:
+        return f"{self.change} {readable_time(self.makespan)}"
 
 
 def _times(factor: float) -> str:
