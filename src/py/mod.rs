@@ -6,9 +6,11 @@ mod connections;
 mod durations;
 mod engine;
 mod errors;
+mod failures;
 mod keys;
 mod task_graph;
 mod thread_pool;
+mod tracing;
 mod values;
 mod workflow;
 
@@ -28,6 +30,7 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(keys::digest, module)?)?;
     task_graph::register(module)?;
     thread_pool::register(module)?;
+    tracing::register(module)?;
     workflow::register(module)?;
     values::register_testing(module)?;
     // It would list private names too; what is public, `nexus_core.__all__` says.

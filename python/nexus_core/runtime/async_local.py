@@ -36,6 +36,7 @@ from nexus_core.runtime.run_ids import new_run_id
 from nexus_core.runtime.run_options import run_options
 from nexus_core.runtime.run_stream import EventBuffer
 from nexus_core.runtime.short_way import LONGEST_ON_LOOP, short_way
+from nexus_core.runtime.traced_runs import begin_traced, tracing_delegation
 from nexus_core.versions import warn_once
 
 __all__ = ["AsyncLocalRuntime"]
@@ -269,7 +270,8 @@ class AsyncLocalRuntime(stock.StockAsyncLocalRuntime, LocalRuntime):
         if self._strict:
             raise DelegationError(reasons)
         self._delegated_runs.update(reasons)
-        outcome: tuple[dict[str, Any], str] = await super().execute_workflow_async(workflow, inputs, context, **options)
+        steps = super().execute_workflow_async(workflow, inputs, context, **options)
+        outcome: tuple[dict[str, Any], str] = await tracing_delegation(self, workflow, reasons, steps)
         return outcome
 
     async def _finish_short(self, workflow: Any, run: AsyncRun, seconds: float) -> tuple[dict[str, Any], str]:
@@ -339,6 +341,10 @@ class AsyncLocalRuntime(stock.StockAsyncLocalRuntime, LocalRuntime):
             if durability is None
             else DurableAsyncRun(self, workflow, plan, inputs, options, metrics, follower, registry, durability)
         )
+        traced = begin_traced(self, workflow, plan)
+        if traced is not None:
+            run_id = run_id or new_run_id()
+            run.follow_with(traced)
         succeeded = False
         try:
             results = None
@@ -362,6 +368,8 @@ class AsyncLocalRuntime(stock.StockAsyncLocalRuntime, LocalRuntime):
                 self._last_trace = run.trace()
             run.release()
             seconds = time.perf_counter() - began
+            if traced is not None:
+                traced.end(None if succeeded else sys.exc_info()[1], run_id)
             _account_for(workflow, seconds, succeeded)
             if context is not None:
                 await self._finish_context(context, seconds, succeeded, sys.exc_info()[1])
@@ -458,7 +466,7 @@ class AsyncLocalRuntime(stock.StockAsyncLocalRuntime, LocalRuntime):
 
     def _remember(self) -> None:
         """Notes that nothing about the runtime has to be delegated."""
-        quiet = self.run_short_on_loop and self.analyzer and not self._tracing
+        quiet = self.run_short_on_loop and self.analyzer and not self._tracing and self._recorder is None
         options = run_options(max_concurrency=self.max_concurrent_nodes, guards_stretch=True) if quiet else None
         self._short_way.renew(self, self.__dict__, options, self.conditional_execution == "skip_branches")
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from kailash.sdk_exceptions import HardTimeLimitExceeded, SoftTimeLimitExceeded, WorkflowCancelledError
 
-from nexus_core._core import Places, RunOptions, WorkflowRun
+from nexus_core._core import Places, RunOptions, WorkflowRun, _RecordedRun
 from nexus_core._mailboxes import mailbox_of
 from nexus_core.runtime.async_host import AsyncHost, Follower
 from nexus_core.runtime.clients import Client, current_client, has_left
@@ -174,6 +174,14 @@ class AsyncRun(AsyncHost):
             # A message that is not delivered any more must not keep the loop alive.
             self._loop = self._done = None  # type: ignore[assignment]
             self._timers = []
+
+    def follow_with(self, traced: _RecordedRun) -> None:
+        """Has the nodes taken down.
+
+        Args:
+            traced: The run in a trace.
+        """
+        traced.follow(self.run)
 
     def trace(self) -> list[tuple[str, str, float, float]]:
         """When and where nodes ran, if the run was traced."""

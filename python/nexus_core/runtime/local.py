@@ -27,6 +27,7 @@ from kailash.sdk_exceptions import (
 )
 from kailash.workflow.credentials import get_credential_store
 
+from nexus_core._core import _TraceRecorder
 from nexus_core.runtime import history, stock, validation_counts
 from nexus_core.runtime.compiler import Awaits, CompiledWorkflow, NotNative, compiled
 from nexus_core.runtime.cycle_host import cycle_logger
@@ -37,8 +38,10 @@ from nexus_core.runtime.durable_local_run import resumption_for
 from nexus_core.runtime.explain import DelegationError, Explanation
 from nexus_core.runtime.log_visibility import is_visible
 from nexus_core.runtime.pruning import PRUNING_NOTE, PruningOnce, is_pruned, reasons_not_to_prune
+from nexus_core.runtime.traced_runs import tracing_delegation
 from nexus_core.runtime.workflow_context import LazySignals
 from nexus_core.runtime.workflow_run import NativeRun
+from nexus_core.tracing.recording import MAX_EVENTS, Recording
 from nexus_core.versions import warn_once
 
 __all__ = ["LocalRuntime"]
@@ -130,6 +133,7 @@ class LocalRuntime(PruningOnce):
         self._loop_in_use = threading.Lock()
         self._delegated_runs: Counter[str] = Counter()
         self._tracing = False
+        self._recorder: _TraceRecorder | None = None
         self._last_trace: list[tuple[str, str, float, float]] = []
 
     # --- what users ask about --------------------------------------------------------
@@ -175,6 +179,32 @@ class LocalRuntime(PruningOnce):
             "native_runs": self._counts.native_runs,
             "delegated_runs": dict(self._delegated_runs),
         }
+
+    def trace(self, *, max_events: int = MAX_EVENTS) -> Recording:
+        """Takes down every node of the runs that begin from now on.
+
+        Args:
+            max_events: Executions of nodes to keep, some 50 bytes each; what comes later is
+                dropped and counted.
+
+        Returns:
+            The recording: ``stop()`` it, or use it in a ``with`` statement.
+
+        Raises:
+            ValueError: If `max_events` is less than one.
+            RuntimeError: If the runtime is being traced already.
+
+        Example:
+            >>> from kailash.workflow.builder import WorkflowBuilder
+            >>> builder = WorkflowBuilder()
+            >>> _ = builder.add_node("PythonCodeNode", "one", {"code": "result = 1"})
+            >>> with LocalRuntime(enable_monitoring=False) as runtime:
+            ...     with runtime.trace() as trace:
+            ...         _ = runtime.execute(builder.build())
+            >>> len(trace)
+            1
+        """
+        return Recording(self, max_events)
 
     def enable_trace(self, enabled: bool = True) -> None:
         """Keeps when and on which thread each node of the following runs ran.
@@ -403,7 +433,7 @@ class LocalRuntime(PruningOnce):
             if self._strict:
                 raise DelegationError(plan)
             self._delegated_runs.update(plan)
-            return await super()._execute_async(workflow, **kwargs)
+            return await tracing_delegation(self, workflow, plan, super()._execute_async(workflow, **kwargs))
         self._counts.native_runs += 1
         run = NativeRun(
             self,

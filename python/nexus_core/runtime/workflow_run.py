@@ -18,7 +18,7 @@ from kailash.sdk_exceptions import (
     WorkflowValidationError,
 )
 
-from nexus_core._core import Places, WorkflowRun
+from nexus_core._core import Places, WorkflowRun, _RecordedRun
 from nexus_core.runtime.compiler import CompiledWorkflow
 from nexus_core.runtime.cycle_tasks import CycleTasks, HistoryTasks, ManagerTasks
 from nexus_core.runtime.cyclic_run import CyclicRun
@@ -35,6 +35,7 @@ from nexus_core.runtime.pruning_log import log_beginning
 from nexus_core.runtime.run_options import run_options
 from nexus_core.runtime.run_records import RecordedRun
 from nexus_core.runtime.spans import RunSpans, spans_are_recorded
+from nexus_core.runtime.traced_runs import begin_traced
 from nexus_core.runtime.workflow_context import LazySignals, LiveTracker
 
 __all__ = ["NativeRun"]
@@ -76,6 +77,7 @@ class NativeRun(RecordedRun):
         "needs_loop",
         "observer",
         "token",
+        "traced",
     )
 
     def __init__(
@@ -101,6 +103,8 @@ class NativeRun(RecordedRun):
         self._loop: asyncio.AbstractEventLoop | None = None
         self._durability: Durability | None = None
         self._resumption = resumption
+        #: The run in a trace.
+        self.traced: _RecordedRun | None = None
         self.needs_loop = plan.needs_loop or (resumption is not None and resumption.needs_loop)
 
     def execute(self, loop: asyncio.AbstractEventLoop | None) -> Outcome:
@@ -119,8 +123,26 @@ class NativeRun(RecordedRun):
     async def _outside(self, call: Callable[[], Any]) -> Any:
         return await Request(call) if self._is_driven else call()
 
-    async def execute_async(self) -> Outcome:
+    def execute_async(self) -> Coroutine[Any, Any, Outcome]:
         """Runs to the end, awaiting nodes where they have to be."""
+        if self.runtime._recorder is None or self.traced is not None:
+            return self._execute()
+        return self._execute_traced()
+
+    async def _execute_traced(self) -> Outcome:
+        traced = self.traced = begin_traced(self.runtime, self.workflow, self.plan)
+        failure: BaseException | None = None
+        try:
+            return await self._execute()
+        except BaseException as error:
+            failure = error
+            raise
+        finally:
+            if traced is not None:
+                traced.end(failure, self.run_id)
+            del failure
+
+    async def _execute(self) -> Outcome:
         signal_key: str | None = None
         processed: dict[str, Any] | None = None
         began = datetime.now(UTC)
@@ -277,6 +299,8 @@ class NativeRun(RecordedRun):
         run = self._run = host.run = plan.plan.start(
             host, options, processed, context, None if places is None else (places, True)
         )
+        if self.traced is not None:
+            self.traced.follow(run)
         if self._tracker is not None:
             self._tracker.follow(run)
         if plan.needs_loop or not plan.only_code_nodes:
@@ -330,7 +354,15 @@ class NativeRun(RecordedRun):
         if not (self._prunes and is_pruned(self.runtime, self.plan)):
             return await self._run_nodes(context, supplied, processed)
         log_beginning(self.runtime, self.plan.switch_count)
-        run = PrunedRun(self.runtime, self.workflow, self.plan, processed, context, self._needs_own_execute())
+        run = PrunedRun(
+            self.runtime,
+            self.workflow,
+            self.plan,
+            processed,
+            context,
+            self._needs_own_execute(),
+            traced=self.traced,
+        )
         try:
             return await run.execute(self._drive, partial(self._begin_again, processed))
         except ValueError as error:
@@ -343,6 +375,7 @@ class NativeRun(RecordedRun):
         run = NativeRun(
             self.runtime, self.workflow, self.plan, self.task_manager, processed or {}, None, None, prunes=False
         )
+        run.traced = self.traced
         return (await run.execute_async())[0]
 
     async def _drive(self, run: WorkflowRun) -> None:
@@ -373,7 +406,7 @@ class NativeRun(RecordedRun):
         )
         together = min(runtime.max_concurrency, len(plan.node_ids))
         memory_limit = plan.plan.memory_limit(together) if guarded else None
-        run = CyclicRun(runtime, self.workflow, plan, processed, options, self.run_id, memory_limit, tasks)
+        run = CyclicRun(runtime, self.workflow, plan, processed, options, self.run_id, memory_limit, tasks, self.traced)
         self.run_id = run.run_id
         # As a task of its own would: what nodes set is not the caller's.
         context = contextvars.copy_context()

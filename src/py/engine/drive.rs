@@ -12,6 +12,7 @@ use crate::core::schedule::{Advance, Outcome, Run, Take, Taker};
 use crate::core::threads::{Job, Spent, Watching, fork_generation, pool, watch};
 
 use super::context::RunContext;
+use super::lock_wait::detached;
 use super::run_watch::RunWatch;
 use super::served::{Service, ServiceTerms};
 use super::trace::Trace;
@@ -386,7 +387,7 @@ impl<P: Program> Execution<P> {
                     let pause = deadline.map_or(SIGNAL_INTERVAL, |deadline| {
                         SIGNAL_INTERVAL.min(deadline.saturating_duration_since(Instant::now()))
                     });
-                    py.detach(|| self.run.wait(caller_runs, pause));
+                    detached(py, || self.run.wait(caller_runs, pause));
                     if let Err(signal) = py.check_signals() {
                         self.stop(StopReason::Failed);
                         return Err(signal);

@@ -17,6 +17,7 @@ use crate::core::threads::Stretch;
 
 use super::context::RunContext;
 use super::drive::{Execution, Program, StopReason, stuck_seconds};
+use super::lock_wait::detached;
 use super::loop_places::LoopPlaces;
 use super::mailbox::LoopMailbox;
 use super::recruiter::Recruiter;
@@ -474,5 +475,5 @@ impl<P: Program> Execution<P> {
 /// Gives a thread that waits for the interpreter, the loop's for instance, the
 /// chance to have it now rather than when the interpreter's switch interval ends.
 fn let_others_in(py: Python<'_>) {
-    py.detach(std::thread::yield_now);
+    detached(py, std::thread::yield_now);
 }

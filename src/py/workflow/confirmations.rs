@@ -10,8 +10,10 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
 use crate::core::locks::Mutex;
+use crate::core::tracing::Status;
 
 use super::program::{Ended, WorkflowProgram};
+use super::recording::Recording;
 
 /// A node that has run and is not finished yet.
 struct Unconfirmed {
@@ -82,6 +84,7 @@ impl WorkflowProgram {
             return Ok(false);
         };
         self.put_output(py, index, &output)?;
+        Recording::note_status(Status::Cached);
         Ok(true)
     }
 

@@ -7,11 +7,13 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
+use crate::core::tracing::Status;
 use crate::py::errors::exception;
 
 use super::history::{RowStatus, RunRows};
 use super::outputs::{Kind, may_report_failure};
 use super::program::{Dialect, Ended, WorkflowProgram};
+use super::recording::Recording;
 
 impl WorkflowProgram {
     /// Keeps what a node returned and looks for a failure that it reports.
@@ -130,6 +132,12 @@ impl WorkflowProgram {
             };
             let seconds = started.map_or(0.0, |started| started.elapsed().as_secs_f64());
             host.ask(name, (index, inputs, output, error, seconds))?;
+        }
+        if let Some(recording) = self.recording.get() {
+            match &kept {
+                Ok(None) => Recording::note_status(Status::Skipped),
+                kept => recording.note(py, kept.as_ref().err()),
+            }
         }
         match kept {
             Ok(_) => Ok(()),

@@ -25,6 +25,7 @@ mod pinned;
 mod plan;
 mod program;
 mod quiet;
+mod recording;
 mod round;
 mod run;
 mod run_ids;
@@ -37,6 +38,10 @@ mod validation;
 mod watch;
 
 use pyo3::prelude::*;
+
+pub(crate) use plan::WorkflowPlan;
+pub(crate) use recording::Recording;
+pub(crate) use run::WorkflowRun;
 
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<plan::WorkflowPlan>()?;

@@ -1,7 +1,7 @@
 //! A workflow as it was when it was last compiled.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use pyo3::exceptions::PyValueError;
@@ -9,6 +9,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString, PyType};
 
 use crate::core::schedule::Brevity;
+use crate::core::tracing::Shape;
 use crate::py::engine::Places;
 use crate::py::errors::graph_error;
 
@@ -35,6 +36,8 @@ pub(super) struct Plan {
     /// Where stock keeps book of memory limits, and the limit of code nodes in
     /// bytes; `None` without such nodes.
     pub(super) memory_limit: Option<(Arc<Book>, u64)>,
+    /// As traces show it, once one does.
+    shape: OnceLock<Arc<Shape>>,
     /// Runs made with this plan.
     pub(super) runs: AtomicU64,
     dicts: Vec<WatchedDict>,
@@ -119,6 +122,7 @@ impl WorkflowPlan {
                 },
                 whole,
                 nodes,
+                shape: OnceLock::new(),
                 runs: AtomicU64::new(0),
                 dicts: letting_others_in(py, dicts, |pair| {
                     let (dict, keys): (Bound<'_, PyDict>, Option<Bound<'_, PyList>>) =
@@ -309,6 +313,25 @@ impl WorkflowPlan {
 }
 
 impl WorkflowPlan {
+    /// The nodes and edges, for a trace.
+    pub(crate) fn shape(&self, py: Python<'_>) -> Arc<Shape> {
+        Arc::clone(self.plan.shape.get_or_init(|| {
+            let nodes = &self.plan.nodes;
+            let edges = (0..).zip(nodes).flat_map(|(target, node)| {
+                let forward = node.edges.iter().filter(|edge| !edge.is_feedback);
+                forward.map(move |edge| (edge.source, target))
+            });
+            let text = |text: &Py<PyString>| text.bind(py).to_string_lossy().into_owned();
+            let named = nodes
+                .iter()
+                .map(|node| (text(&node.id), text(&node.class_name)));
+            Arc::new(Shape {
+                nodes: named.collect(),
+                edges: edges.collect(),
+            })
+        }))
+    }
+
     /// Runs everything on the calling thread, an event loop's, as `start` and
     /// `run_inline` would. `make_host` is called with `host` and the run, if something
     /// is to be asked of a host at all.

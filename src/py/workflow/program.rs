@@ -1,8 +1,8 @@
 //! A run of a workflow: runs nodes, keeps their outputs, asks the host where
 //! Kailash's own functions have to decide.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use pyo3::exceptions::PyException;
@@ -26,6 +26,7 @@ use super::node::{Body, Node};
 use super::options::RunOptions;
 use super::outputs::Kind;
 use super::plan::Plan;
+use super::recording::Recording;
 use super::round::Round;
 use super::stage::Stage;
 
@@ -60,10 +61,12 @@ pub(super) struct WorkflowProgram {
     pub(super) simple_parameters: bool,
     pub(super) rows: Option<Arc<Mutex<RunRows>>>,
     pub(super) clock: NodeClock,
-    context_functions: std::sync::OnceLock<(Py<PyAny>, Py<PyAny>)>,
+    context_functions: OnceLock<(Py<PyAny>, Py<PyAny>)>,
     pub(super) workflow_context: Py<PyDict>,
     /// Nodes that have run and wait to be confirmed, in a run that confirms.
     pub(super) confirmations: Option<Confirmations>,
+    /// Where the run is taken down, if it is traced.
+    pub(super) recording: OnceLock<Recording>,
 }
 
 /// What a node left behind.
@@ -113,9 +116,10 @@ impl WorkflowProgram {
             parameters,
             rows,
             clock: NodeClock,
-            context_functions: std::sync::OnceLock::new(),
+            context_functions: OnceLock::new(),
             workflow_context,
             confirmations: settings.confirms.then(Confirmations::default),
+            recording: OnceLock::new(),
         };
         program.simple_parameters = program.dialect == Dialect::Async && program.are_simple(py);
         program
@@ -342,10 +346,10 @@ impl WorkflowProgram {
     }
 }
 
-impl Program for WorkflowProgram {
-    const WANTS_TICKS: bool = true;
-
-    fn execute(&self, py: Python<'_>, position: u32) -> PyResult<()> {
+impl WorkflowProgram {
+    /// Runs the node at a position.
+    #[inline]
+    pub(super) fn run_at(&self, py: Python<'_>, position: u32) -> PyResult<()> {
         let index = self.stage.node(position);
         if self.settings.tracks && self.replay(py, index)? {
             return Ok(());
@@ -376,6 +380,17 @@ impl Program for WorkflowProgram {
         };
         let ended = self.run_node(py, index, node, &inputs);
         self.ran(py, index, Some(&inputs), ended, started)
+    }
+}
+
+impl Program for WorkflowProgram {
+    const WANTS_TICKS: bool = true;
+
+    fn execute(&self, py: Python<'_>, position: u32) -> PyResult<()> {
+        match self.recording.get() {
+            None => self.run_at(py, position),
+            Some(recording) => recording.around(py, self, position),
+        }
     }
 
     fn confirms(&self) -> bool {

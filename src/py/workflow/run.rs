@@ -10,6 +10,7 @@ use pyo3::types::{PyDict, PyList};
 
 use crate::core::locks::Mutex;
 use crate::core::schedule::{Run, RunSettings};
+use crate::core::tracing::Status;
 use crate::py::engine::{
     Driven, Execution, Inline, Limits, LoopMailbox, Places, RunContext, ServiceTerms, StopReason,
     Trace,
@@ -22,6 +23,7 @@ use super::options::RunOptions;
 use super::outcome::{failure, results};
 use super::plan::Plan;
 use super::program::{Dialect, WorkflowProgram};
+use super::recording::Recording;
 use super::round::Round;
 use super::stage::Stage;
 
@@ -260,6 +262,9 @@ impl WorkflowRun {
         let program = &self.execution.program;
         let (seconds, ended) = program.end_confirmed(py, node, error)?;
         let position = program.stage.position(node).unwrap_or(node);
+        if let Some(recording) = program.recording.get() {
+            recording.ended(position, Instant::now());
+        }
         self.execution.confirm(py, position, seconds, ended.err());
         Ok(())
     }
@@ -351,7 +356,17 @@ impl WorkflowRun {
         let inputs = pinned.inputs.bind(py);
         let waited = pinned.ran.map_or(Duration::ZERO, |ran| ran.elapsed());
         let started = pinned.started + waited;
-        let ended = program.end_pinned(py, node, inputs, outcome, started);
+        let (ended, noted) =
+            Recording::noting(|| program.end_pinned(py, node, inputs, outcome, started));
+        let error = ended.as_ref().err();
+        self.take_down(
+            py,
+            pinned.position,
+            pinned.started,
+            pinned.ran,
+            error,
+            noted,
+        );
         let seconds = started.elapsed().as_secs_f32();
         self.execution
             .finish_pinned(py, pinned.position, seconds, ended.err());
@@ -446,7 +461,12 @@ impl WorkflowRun {
         for &position in positions {
             let started = Instant::now();
             let node = self.execution.program.stage.node(position);
-            match self.execution.program.begin_pinned(py, node) {
+            let (begun, noted) =
+                Recording::noting(|| self.execution.program.begin_pinned(py, node));
+            if !matches!(begun, Ok(Some(_))) {
+                self.take_down(py, position, started, None, begun.as_ref().err(), noted);
+            }
+            match begun {
                 Ok(Some(inputs)) => {
                     waiting.append((node, &inputs))?;
                     let pinned = Pinned {
@@ -466,5 +486,36 @@ impl WorkflowRun {
 
     fn failure(&self) -> PyErr {
         failure(&self.execution)
+    }
+
+    /// Has the nodes taken down; only the first time, and before any has run.
+    pub(crate) fn record(&self, recording: Recording) {
+        let _only_once = self.execution.program.recording.set(recording);
+    }
+
+    pub(crate) fn node_count(&self) -> usize {
+        self.execution.program.stage.len()
+    }
+
+    /// Takes down an awaited node that has ended, where the run is traced; when it `ran`
+    /// to its end, if something else came after that.
+    fn take_down(
+        &self,
+        py: Python<'_>,
+        position: u32,
+        started: Instant,
+        ran: Option<Instant>,
+        error: Option<&PyErr>,
+        noted: Option<(Status, u32)>,
+    ) {
+        let program = &self.execution.program;
+        let Some(recording) = program.recording.get() else {
+            return;
+        };
+        let now = Instant::now();
+        let noted = error.map(|error| recording.ending(py, error)).or(noted);
+        let times = (started, ran.unwrap_or(now));
+        recording.take_down(py, program, position, times, Duration::ZERO, noted);
+        recording.ended(position, now);
     }
 }
