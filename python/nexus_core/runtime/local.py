@@ -41,7 +41,7 @@ from nexus_core.runtime.pruning import PRUNING_NOTE, PruningOnce, is_pruned, rea
 from nexus_core.runtime.traced_runs import tracing_delegation
 from nexus_core.runtime.workflow_context import LazySignals
 from nexus_core.runtime.workflow_run import NativeRun
-from nexus_core.tracing.recording import MAX_EVENTS, Recording
+from nexus_core.tracing.recording import MAX_EVENTS, Recording, recorder_of_process
 from nexus_core.versions import warn_once
 
 __all__ = ["LocalRuntime"]
@@ -133,7 +133,7 @@ class LocalRuntime(PruningOnce):
         self._loop_in_use = threading.Lock()
         self._delegated_runs: Counter[str] = Counter()
         self._tracing = False
-        self._recorder: _TraceRecorder | None = None
+        self._recorder: _TraceRecorder | None = recorder_of_process()
         self._last_trace: list[tuple[str, str, float, float]] = []
 
     # --- what users ask about --------------------------------------------------------

@@ -87,8 +87,9 @@ def _lines(trace: Trace) -> Iterator[str]:
     columns = trace.events
     ran = [i for i in range(len(columns)) if columns.status[i] != _SKIPPED]
     yield from _counter(trace, "running nodes", (columns.start[i] for i in ran), (columns.end[i] for i in ran))
-    waited = [i for i in ran if columns.ready[i] < columns.start[i]]
-    yield from _counter(trace, "queued nodes", (columns.ready[i] for i in waited), (columns.start[i] for i in waited))
+    taken = array("d", (time - waited for time, waited in zip(columns.start, columns.waiting_for_gil, strict=True)))
+    waited = [i for i in ran if columns.ready[i] < taken[i]]
+    yield from _counter(trace, "queued nodes", (columns.ready[i] for i in waited), (taken[i] for i in waited))
 
 
 class _Tracks:
@@ -162,9 +163,10 @@ def _executions(trace: Trace, tracks: _Tracks) -> Iterator[str]:
         # Rounded apart, so that what ends when the next begins does not reach into it.
         length = f"{round(end * 1e6, 3) - round(start * 1e6, 3):.3f}"
         yield f'{{"ph":"X","cat":"node","name":{node_id},{where},"dur":{length}{colour},"args":{{{args}}}}}'
-        if 0.0 < waited <= end - start:
-            lock = f'"dur":{_microseconds(waited)}'
-            yield f'{{"ph":"X","cat":"lock","name":"waits for the interpreter lock",{where},{lock}}}'
+        if waited > 0.0:
+            before = round(start * 1e6, 3) - round(waited * 1e6, 3)
+            where = f'"pid":{pid},"tid":{tid},"ts":{before:.3f},"dur":{_microseconds(waited)}'
+            yield f'{{"ph":"X","cat":"lock","name":"waits for the interpreter lock",{where}}}'
 
 
 def _flows(trace: Trace, tracks: _Tracks) -> Iterator[str]:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from nexus_core.tracing.analysis import analyze
-from nexus_core.tracing.events import STATUSES
+from nexus_core.tracing.events import STATUSES, queued
 from nexus_core.tracing.files import replaced
 from nexus_core.tracing.findings import Analysis
 from nexus_core.tracing.model import Trace
@@ -194,7 +194,8 @@ def _columns(trace: Trace, analysis: Analysis) -> Iterable[tuple[str, array[Any]
         for node in run.nodes:
             slack[node.event] = node.slack
             critical[node.event] = node.is_critical
-    queued = array("f", (_queued(*pair) for pair in zip(events.ready, events.start, strict=True)))
+    times = zip(events.ready, events.start, events.waiting_for_gil, strict=True)
+    waits = array("f", (queued(*each) if math.isfinite(each[0]) else math.nan for each in times))
     yield "run", array("I", events.run)
     yield "node", array("I", events.node)
     yield "thread", array("I", events.thread)
@@ -203,10 +204,6 @@ def _columns(trace: Trace, analysis: Analysis) -> Iterable[tuple[str, array[Any]
     yield "critical", critical
     yield "start", array("d", events.start)
     yield "end", array("d", events.end)
-    yield "queued", queued
+    yield "queued", waits
     yield "lock", array("f", events.waiting_for_gil)
     yield "slack", slack
-
-
-def _queued(ready: float, start: float) -> float:
-    return max(start - ready, 0.0) if math.isfinite(ready) else math.nan

@@ -37,7 +37,7 @@ def _of_run(run: RunAnalysis) -> dict[str, Any]:
         ("Critical path", readable_time(run.critical_path_length), _share(run.critical_path_length, run.makespan)),
         _parallelism(run.parallelism, run.possible_parallelism),
         ("Work", readable_time(run.work), "all nodes together"),
-        *_waits(run.queued, run.waiting_for_gil, run.work),
+        *_waits(run.queued, run.waiting_for_gil),
         ("Nodes", f"{len(run.nodes):,}", f"{failed:,} failed" if failed else f"at the most {run.at_once:,} at once"),
     ]
     return _summary(figures, run.makespan_of, run.critical_path, run.simulated, run.what_if, "")
@@ -54,10 +54,10 @@ def _of_all(analysis: Analysis) -> dict[str, Any]:
     middle = ordered[(len(ordered) - 1) // 2] if ordered else 0.0
     figures = [
         ("Runs", f"{len(runs):,}", f"{failed:,} failed" if failed else f"in {readable_time(analysis.span)}"),
-        ("Makespan", readable_time(middle), f"median; the longest {readable_time(ordered[-1] if ordered else 0.0)}"),
-        ("Critical paths", readable_time(critical), _share(critical, total) + "s together"),
-        _parallelism(work / total if total else 0.0, work / critical if critical else 0.0, "within a run; "),
-        *_waits(math.fsum(run.queued for run in runs), math.fsum(run.waiting_for_gil for run in runs), work),
+        ("Makespan", readable_time(middle), f"median; longest {readable_time(ordered[-1] if ordered else 0.0)}"),
+        ("Critical paths", readable_time(critical), _share(critical, total) + "s"),
+        _parallelism(work / total if total else 0.0, work / critical if critical else 0.0),
+        *_waits(math.fsum(run.queued for run in runs), math.fsum(run.waiting_for_gil for run in runs)),
         ("Nodes", f"{nodes:,}", f"{readable_time(work)} of work"),
     ]
     parts = reduce(add, (run.makespan_of for run in runs), Makespan(0.0, 0.0, 0.0, 0.0, 0.0))
@@ -72,15 +72,14 @@ def _share(part: float, makespan: float) -> str:
     return f"{part / makespan:.0%} of the makespan" if makespan > 0 else "of nothing"
 
 
-def _parallelism(achieved: float, possible: float, where: str = "") -> tuple[str, str, str]:
-    return ("Parallelism", f"{achieved:.2g} ×", f"{where}{possible:.2g} × is possible")
+def _parallelism(achieved: float, possible: float) -> tuple[str, str, str]:
+    return ("Parallelism", f"{achieved:.2g} ×", f"{possible:.2g} × is possible")
 
 
-def _waits(queued: float, lock: float, work: float) -> list[tuple[str, str, str]]:
-    share = f"waited for: {lock / work:.1%} of work" if work > 0 else "no work"
+def _waits(queued: float, lock: float) -> list[tuple[str, str, str]]:
     return [
-        ("Queued", readable_time(queued), "ready, but not running"),
-        ("Interpreter lock", readable_time(lock), share),
+        ("Queued", readable_time(queued), "ready, no thread free"),
+        ("Interpreter lock", readable_time(lock), "waited for before starts"),
     ]
 
 

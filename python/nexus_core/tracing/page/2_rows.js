@@ -24,7 +24,8 @@ function laidOut(mode) {
   for (const i of byStart) {
     let own = lanes.get(keys[i]);
     if (!own) lanes.set(keys[i], (own = { free: [], rows: [] }));
-    let lane = own.free.findIndex((time) => time <= events.start[i]);
+    // A thread that waits for the interpreter lock is taken.
+    let lane = own.free.findIndex((time) => time <= events.start[i] - events.lock[i] * 0.999999);
     if (lane < 0) {
       lane = own.free.length;
       own.rows.push(found.length);

@@ -142,12 +142,12 @@ function drawRow(layout, row, y) {
 }
 
 function drawWaits(i, left, right, middle, pixels, focused) {
-  const queued = events.queued[i] * pixels;
+  const queued = events.queued[i] * pixels, taken = left - events.lock[i] * pixels;
   if (state.shown.queue && queued > 1) {
     paint.fillStyle = colours.queue;
-    const from = Math.max(left - queued, gutter - 2);
-    paint.fillRect(from, middle - 1.5, left - from, 3);
-    paint.fillRect(left - queued, middle - 5, 1.5, 10);
+    const from = Math.max(taken - queued, gutter - 2);
+    paint.fillRect(from, middle - 1.5, taken - from, 3);
+    paint.fillRect(taken - queued, middle - 5, 1.5, 10);
   }
   const slack = events.slack[i] * pixels;
   if (state.shown.slack && slack > 2 && (state.mode === "node" || focused)) {
@@ -179,30 +179,27 @@ function drawBar(i, kind, left, right, up) {
   }
   paint.fillStyle = colours[kind];
   paint.fill();
-  const lock = Math.min(events.lock[i], events.end[i] - events.start[i]) * scale();
-  if (state.shown.lock && lock > 1.5) {
-    paint.save();
-    path();
-    paint.clip();
+  const lock = events.lock[i] * scale();
+  if (state.shown.lock && lock > 1) {
+    const begin = Math.max(left - lock, gutter - 4);
     paint.fillStyle = hatch;
-    paint.fillRect(left, up, lock, BAR);
+    paint.fillRect(begin, up + 2, left - begin, BAR - 4);
     paint.fillStyle = colours.lock;
-    paint.fillRect(left + lock - 1, up, 1, BAR);
-    paint.restore();
+    paint.fillRect(left - lock, up + 2, 1, BAR - 4);
   }
   if (wide > 4) {
     // A gap between neighbours, which may follow each other without one.
     paint.fillStyle = colours.panel;
     paint.fillRect(from + wide - 0.75, up, 0.75, BAR);
   }
-  const shown = state.shown.lock ? lock : 0, room = wide - shown - 12;
+  const room = wide - 12;
   // Where the row has the node's name, a piece of it says nothing.
   if (room > (state.mode === "node" ? 46 : 22) || (room > 9 && textWidth(nameOf(i)) <= room)) {
     const text = cut((kind === "failed" ? "✕ " : "") + nameOf(i), room);
     paint.fillStyle = kind === "critical" || kind === "failed" ? colours["critical-text"] : colours["node-text"];
     paint.textBaseline = "middle";
     paint.textAlign = "left";
-    paint.fillText(text, Math.max(from, left + shown) + 6, up + BAR / 2 + 0.5);
+    paint.fillText(text, from + 6, up + BAR / 2 + 0.5);
   }
 }
 
