@@ -9,7 +9,7 @@ import math
 import os
 import sys
 from array import array
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from html import escape
 from importlib.resources import files
@@ -20,8 +20,9 @@ from nexus_core.tracing.analysis import analyze
 from nexus_core.tracing.events import STATUSES, queued
 from nexus_core.tracing.files import replaced
 from nexus_core.tracing.findings import Analysis
-from nexus_core.tracing.model import Trace
+from nexus_core.tracing.model import RunTrace, Trace
 from nexus_core.tracing.page_summary import summaries
+from nexus_core.tracing.shapes import shapes
 
 __all__ = ["write_html"]
 
@@ -130,23 +131,18 @@ def _body(trace: Trace, analysis: Analysis) -> str:
 
 
 def _about(trace: Trace, analysis: Analysis) -> dict[str, Any]:
-    workflows: list[dict[str, Any]] = []
-    numbers: dict[tuple[str, int, int], int] = {}
+    workflows, numbers = shapes(trace.runs)
     runs = []
-    for position, run in enumerate(trace.runs):
-        key = (run.workflow, id(run.nodes), id(run.edges))
-        if key not in numbers:
-            numbers[key] = len(workflows)
-            workflows.append({"nodes": list(run.nodes), "edges": list(run.edges)})
+    for position, (run, number) in enumerate(zip(trace.runs, numbers, strict=True)):
         label = f"{run.workflow} #{position + 1}"
-        runs.append({"workflow": numbers[key], "label": label, "began": run.began, "ended": run.ended})
+        runs.append({"workflow": number, "label": label, "began": run.began, "ended": run.ended})
     longest = sorted(range(len(runs)), key=lambda number: -trace.runs[number].makespan)
     choices = sorted(longest[:_MOST_CHOICES])
     return {
         "statuses": STATUSES,
         "errors": trace.events.errors,
         "threads": [list(thread) for thread in trace.threads],
-        "workflows": workflows,
+        "workflows": [{"nodes": list(each.nodes), "edges": list(each.edges)} for each in workflows],
         "runs": runs,
         "choices": choices,
         "summaries": summaries(analysis, choices),
@@ -155,15 +151,14 @@ def _about(trace: Trace, analysis: Analysis) -> dict[str, Any]:
             for thread in analysis.threads
             if thread.executions
         ],
-        "nodes": _nodes(trace, analysis, numbers),
+        "nodes": _nodes(analysis, workflows),
     }
 
 
-def _nodes(trace: Trace, analysis: Analysis, numbers: dict[tuple[str, int, int], int]) -> list[dict[str, Any]]:
+def _nodes(analysis: Analysis, shaped: Sequence[RunTrace]) -> list[dict[str, Any]]:
     """The table's rows, with where to find the node: a workflow's number and the node's."""
     places: dict[tuple[str, str], tuple[int, int]] = {}
-    for run in {(run.workflow, id(run.nodes)): run for run in trace.runs}.values():
-        workflow = numbers[run.workflow, id(run.nodes), id(run.edges)]
+    for workflow, run in enumerate(shaped):
         for node, (node_id, _) in enumerate(run.nodes):
             places.setdefault((run.workflow, node_id), (workflow, node))
     rows = []

@@ -25,7 +25,7 @@ def lanes(events: EventColumns) -> array[int]:
     start = array("d", (time - waited for time, waited in zip(events.start, events.waiting_for_gil, strict=True)))
     busy: dict[int, list[tuple[float, int]]] = {}
     free: dict[int, list[int]] = {}
-    for i in sorted(range(len(events)), key=lambda i: (start[i], end[i])):
+    for i in sorted(range(len(events)), key=start.__getitem__):
         running, returned = busy.setdefault(thread[i], []), free.setdefault(thread[i], [])
         while running and running[0][0] <= start[i]:
             heapq.heappush(returned, heapq.heappop(running)[1])

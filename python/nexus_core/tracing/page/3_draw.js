@@ -35,11 +35,12 @@ function fitCanvas(element, ink, wide, high) {
 
 function measure() {
   const list = rows().list;
-  const content = list.length * HEIGHT + AXIS + 6;
+  const content = Math.max(list.length * HEIGHT + AXIS + 6, 110);
   $("spacer").style.height = Math.max(content - Math.min(content, maxHeight()), 0) + "px";
   width = scroller.clientWidth;
   height = Math.min(content, maxHeight());
   scroller.style.height = height + "px";
+  // Their content is gone with the size: whoever measures draws before the next frame.
   fitCanvas(canvas, paint, width, height);
   fitCanvas(overview, paintOverview, overview.parentElement.clientWidth, 54);
   paint.font = "12px system-ui, sans-serif";
@@ -92,6 +93,9 @@ const RANK = { failed: 5, critical: 4, cancelled: 3, cached: 2, node: 1, skipped
 
 function draw() {
   const layout = rows(), top = scroller.scrollTop;
+  // For whoever looks at the page from outside: what part is shown, in seconds.
+  canvas.dataset.from = state.view.from;
+  canvas.dataset.to = state.view.to;
   paint.clearRect(0, 0, width, height);
   paint.fillStyle = colours.panel;
   paint.fillRect(0, 0, width, height);
@@ -152,15 +156,9 @@ function drawWaits(i, left, right, middle, pixels, focused) {
   const slack = events.slack[i] * pixels;
   if (state.shown.slack && slack > 2 && (state.mode === "node" || focused)) {
     const to = Math.min(right + slack, width);
-    paint.strokeStyle = colours.slack;
-    paint.lineWidth = 1.5;
-    paint.setLineDash([1.5, 3]);
-    paint.beginPath();
-    paint.moveTo(right + 2, middle);
-    paint.lineTo(to, middle);
-    paint.stroke();
-    paint.setLineDash([]);
-    if (right + slack <= width) { paint.fillStyle = colours.slack; paint.fillRect(to - 1, middle - 4, 1.5, 8); }
+    paint.fillStyle = colours.slack;
+    for (let x = Math.max(Math.round(right) + 3, gutter); x < to - 2; x += 5) paint.fillRect(x, Math.round(middle) - 1, 2, 2);
+    if (right + slack <= width) paint.fillRect(Math.round(to) - 1, Math.round(middle) - 4, 2, 8);
   }
 }
 
@@ -194,7 +192,7 @@ function drawBar(i, kind, left, right, up) {
   }
   const room = wide - 12;
   // Where the row has the node's name, a piece of it says nothing.
-  if (room > (state.mode === "node" ? 46 : 22) || (room > 9 && textWidth(nameOf(i)) <= room)) {
+  if (room > (state.mode === "node" ? 74 : 22) || (room > 9 && textWidth(nameOf(i)) <= room)) {
     const text = cut((kind === "failed" ? "✕ " : "") + nameOf(i), room);
     paint.fillStyle = kind === "critical" || kind === "failed" ? colours["critical-text"] : colours["node-text"];
     paint.textBaseline = "middle";

@@ -102,7 +102,7 @@ function showSummary() {
     const row = element("tr"), bar = element("span", undefined, "bar"), fill = element("i"), cell = element("td");
     fill.style.width = (seconds / longest) * 100 + "%";
     bar.append(fill);
-    cell.append(bar, document.createTextNode(readable(seconds)));
+    cell.append(bar, element("span", readable(seconds), "amount"));
     row.append(element("td", words), cell);
     answers.append(row);
   }
@@ -115,7 +115,7 @@ function showThreads() {
     const row = element("tr"), bar = element("span", undefined, "bar"), fill = element("i"), cell = element("td");
     fill.style.width = share * 100 + "%";
     bar.append(fill);
-    cell.append(bar, document.createTextNode(Math.round(share * 100) + " %"));
+    cell.append(bar, element("span", Math.round(share * 100) + " %", "amount"));
     row.append(element("td", name), element("td", executions.toLocaleString("en")), element("td", readable(busy)), cell);
     $("threads").append(row);
   }

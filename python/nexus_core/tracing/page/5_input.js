@@ -253,7 +253,7 @@ document.querySelectorAll("#nodes-head th button").forEach((button, k) => button
 }));
 scroller.addEventListener("scroll", redraw);
 // Not within the notice itself, which may change the size again.
-new ResizeObserver(() => requestAnimationFrame(() => { measure(); redraw(); })).observe(scroller.parentElement);
+new ResizeObserver(() => requestAnimationFrame(() => { measure(); draw(); drawOverview(); })).observe(scroller.parentElement);
 
 showSummary();
 showThreads();
