@@ -83,10 +83,10 @@ def _lines(trace: Trace) -> Iterator[str]:
     yield from _flows(trace, tracks)
     columns = trace.events
     ran = ((columns.start[i], columns.end[i]) for i in range(len(columns)) if columns.status[i] != _SKIPPED)
-    yield from _counter(trace, "running nodes", ran)
+    yield from _counter(trace, "running", ran)
     times = zip(columns.ready, columns.start, columns.waiting_for_gil, columns.status, strict=True)
     waited = ((ready, start - lock) for ready, start, lock, status in times if status != _SKIPPED)
-    yield from _counter(trace, "queued nodes", ((ready, taken) for ready, taken in waited if ready < taken))
+    yield from _counter(trace, "queued", ((ready, taken) for ready, taken in waited if ready < taken))
 
 
 class _Tracks:
@@ -112,7 +112,7 @@ class _Tracks:
         return self._ids[self._trace.events.thread[event], self.lanes[event]]
 
     def metadata(self) -> Iterator[str]:
-        yield self._named("process_name", 0, "name", f"nexus-core {self._trace.process_id}")
+        yield self._named("process_name", 0, "name", "nexus-core")
         for position, ((thread, lane), tid) in enumerate(self._ids.items()):
             name = self._trace.threads[thread].name
             yield self._named("thread_name", tid, "name", f"{name} ({lane + 1})" if lane else name)
