@@ -75,9 +75,7 @@ def traces(draw: st.DrawFn, max_runs: int = 3, max_nodes: int = 7, *, noise: boo
             run=number,
             delays=draw(st.lists(waits, min_size=count, max_size=count)) if noise else None,
             locks=draw(st.lists(waits, min_size=count, max_size=count)) if noise else None,
-            statuses=draw(
-                st.lists(st.sampled_from(["completed", "failed", "cached"]), min_size=count, max_size=count)
-            ),
+            statuses=draw(st.lists(st.sampled_from(["completed", "failed", "cached"]), min_size=count, max_size=count)),
         )
         runs.append(run)
         events += own

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -130,7 +131,7 @@ def test_the_simulated_runs_are_spread_evenly() -> None:
     trace = Trace(threads(1), runs, [NodeEvent(k, 0, 0, k, k, k + 1) for k in range(1000)])
     simulated = [run.run for run in trace.analyze().runs if run.what_if]
     assert len(simulated) == 100
-    assert {b - a for a, b in zip(simulated, simulated[1:], strict=False)} == {10}
+    assert {b - a for a, b in pairwise(simulated)} == {10}
 
 
 def test_threads_say_how_busy_they_were() -> None:

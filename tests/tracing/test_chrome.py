@@ -96,7 +96,10 @@ def test_threads_are_named_by_the_system_s_numbers_for_them() -> None:
 
 
 def test_threads_that_had_the_same_number_one_after_the_other_are_told_apart() -> None:
-    run, events = RunTrace("w", "r", 0, 2, nodes=[("a", "T")]), [NodeEvent(0, 0, 0, 0, 0, 1), NodeEvent(0, 0, 1, 1, 1, 2)]
+    run, events = (
+        RunTrace("w", "r", 0, 2, nodes=[("a", "T")]),
+        [NodeEvent(0, 0, 0, 0, 0, 1), NodeEvent(0, 0, 1, 1, 1, 2)],
+    )
     file = written(Trace([TracedThread("one", 7), TracedThread("two", 7)], [run], events))
     assert len({each["tid"] for each in of_phase(file, "X")}) == 2
 
@@ -155,7 +158,10 @@ def test_nodes_of_a_cycle_point_from_round_to_round() -> None:
     events = [NodeEvent(0, k % 2, 0, k, k, k + 1) for k in range(4)]
     file = written(Trace(threads(1), [run], events))
     trace_event_format.check(file)
-    pairs = [(nanoseconds(s["ts"]), nanoseconds(f["ts"])) for s, f in zip(of_phase(file, "s"), of_phase(file, "f"), strict=True)]
+    pairs = [
+        (nanoseconds(s["ts"]), nanoseconds(f["ts"]))
+        for s, f in zip(of_phase(file, "s"), of_phase(file, "f"), strict=True)
+    ]
     assert {(round(s / 1e9), f // 10**9) for s, f in pairs} >= {(1, 1), (2, 2), (3, 3)}
 
 
@@ -163,7 +169,16 @@ def test_viztracer_reads_it(tmp_path: Path) -> None:
     """VizTracer parses it, and wants a list of events, each with a phase, and names where there are files."""
     trace = made([(0, 1), (0, 2)], [0.1, 0.2, 0.1], 2)
     first, second = trace.write(tmp_path / "one.json"), trace.write(tmp_path / "two.json")
-    command = [sys.executable, "-m", "viztracer", "--combine", str(first), str(second), "-o", str(tmp_path / "both.json")]
+    command = [
+        sys.executable,
+        "-m",
+        "viztracer",
+        "--combine",
+        str(first),
+        str(second),
+        "-o",
+        str(tmp_path / "both.json"),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     both = json.loads((tmp_path / "both.json").read_text(encoding="utf-8"))
@@ -214,8 +229,16 @@ GOOD = {"version": 1, "process_id": 1, "began": 0.0, "dropped": 0, "threads": []
         (b'{"traceEvents": []}', "otherData.nexus_core is missing"),
         (json.dumps({"traceEvents": [], "otherData": {"nexus_core": {"version": 2}}}).encode(), "version is 2"),
         (json.dumps({"traceEvents": [], "otherData": {"nexus_core": {"version": 1}}}).encode(), "KeyError"),
-        (json.dumps({"traceEvents": [{"cat": "node"}], "otherData": {"nexus_core": GOOD}}).encode(), "KeyError: 'args'"),
-        (b'{"displayTimeUnit":"ms",\n"otherData":{"nexus_core":' + json.dumps(GOOD).encode() + b'},\n"traceEvents":[\n', "its end"),
+        (
+            json.dumps({"traceEvents": [{"cat": "node"}], "otherData": {"nexus_core": GOOD}}).encode(),
+            "KeyError: 'args'",
+        ),
+        (
+            b'{"displayTimeUnit":"ms",\n"otherData":{"nexus_core":'
+            + json.dumps(GOOD).encode()
+            + b'},\n"traceEvents":[\n',
+            "its end",
+        ),
         (b"[" * 100_000, "is not a trace"),
     ],
 )
@@ -236,7 +259,10 @@ def test_events_beyond_their_tables_are_refused() -> None:
     ):
         with pytest.raises(ValueError, match=words):
             Trace(threads(1), [run], [event])
-    for odd, words in ((NodeEvent(0, 0, 0, 0, 1, 0), "cannot last"), (NodeEvent(0, 0, 0, 0, 0, 1, 0.0, "done"), "status")):  # type: ignore[arg-type]
+    for odd, words in (
+        (NodeEvent(0, 0, 0, 0, 1, 0), "cannot last"),
+        (NodeEvent(0, 0, 0, 0, 0, 1, 0.0, "done"), "status"),
+    ):  # type: ignore[arg-type]
         with pytest.raises(ValueError, match=words):
             EventColumns([odd])
 

@@ -82,11 +82,15 @@ def press_button(tab: Tab, selector: str) -> None:
 
 
 def middle(tab: Tab) -> tuple[float, float]:
-    area = tab.evaluate("(r => [r.left + r.width / 2, r.top + r.height / 2])(document.getElementById('timeline').getBoundingClientRect())")
+    area = tab.evaluate(
+        "(r => [r.left + r.width / 2, r.top + r.height / 2])(document.getElementById('timeline').getBoundingClientRect())"
+    )
     return area[0], area[1]
 
 
-DIAMOND = made([(0, 1), (0, 2), (1, 3), (2, 3)], [0.1, 0.2, 0.5, 0.1], 2, locks=[0, 0.05, 0, 0.02], delays=[0, 0.03, 0, 0])
+DIAMOND = made(
+    [(0, 1), (0, 2), (1, 3), (2, 3)], [0.1, 0.2, 0.5, 0.1], 2, locks=[0, 0.05, 0, 0.02], delays=[0, 0.03, 0, 0]
+)
 
 
 def test_it_draws_bars_the_critical_path_and_waits(opened: Opened) -> None:
@@ -192,7 +196,9 @@ def test_search_finds_by_id_and_by_type(opened: Opened) -> None:
     tab.press("/")
     assert tab.evaluate("document.activeElement.id") == "search"
     for wanted, count in (("load", 2), ("CODE", 1), ("nothing like it", 0)):
-        tab.evaluate(f"(s => {{ s.value = {wanted!r}; s.dispatchEvent(new Event('input')); }})(document.getElementById('search'))")
+        tab.evaluate(
+            f"(s => {{ s.value = {wanted!r}; s.dispatchEvent(new Event('input')); }})(document.getElementById('search'))"
+        )
         assert text(tab, "#found") == f"{count} found"
     tab.evaluate("(s => { s.value = 'more'; s.dispatchEvent(new Event('input')); })(document.getElementById('search'))")
     tab.press("Enter")
@@ -257,7 +263,9 @@ def test_hostile_names_are_inert(opened: Opened) -> None:
 def test_the_policy_forbids_what_is_not_the_page_s_own(_tab: Tab, tmp_path: Path) -> None:
     _tab.open(DIAMOND.write(tmp_path / "run.html").as_uri())
     _tab.complaints.clear()
-    _tab.evaluate("document.body.append(Object.assign(document.createElement('script'), {textContent: 'window.hacked = 3'}))")
+    _tab.evaluate(
+        "document.body.append(Object.assign(document.createElement('script'), {textContent: 'window.hacked = 3'}))"
+    )
     _tab.evaluate("document.body.insertAdjacentHTML('beforeend', '<img src=\"http://127.0.0.1:9/x.png\">')")
     assert _tab.evaluate("typeof window.hacked") == "undefined"
     _tab.settle()
@@ -287,7 +295,9 @@ def test_a_hundred_thousand_events(opened: Opened) -> None:
     assert pixels(tab, "node")["count"] > 10_000
 
 
-@pytest.mark.parametrize("trace", [Trace(), Trace([], [RunTrace("w", "r", 0, 1, note="delegated")])], ids=["empty", "delegated"])
+@pytest.mark.parametrize(
+    "trace", [Trace(), Trace([], [RunTrace("w", "r", 0, 1, note="delegated")])], ids=["empty", "delegated"]
+)
 def test_a_trace_without_nodes(opened: Opened, trace: Trace) -> None:
     tab = opened(trace)
     assert "No node was executed" in text(tab, "#detail")

@@ -51,7 +51,12 @@ def test_the_chart_alone(file: str, capsys: pytest.CaptureFixture[str]) -> None:
 def test_the_analysis_alone_with_questions(file: str, capsys: pytest.CaptureFixture[str]) -> None:
     text = shown(capsys, file, "--analyze", "--threads", "1", "3", "--faster", "c=5", "d")
     assert "│" not in text
-    for answer in ("with 1 thread 900 ms", "with 3 threads 700 ms", "`c` 5 times as fast 400 ms", "`d` twice as fast 650 ms"):
+    for answer in (
+        "with 1 thread 900 ms",
+        "with 3 threads 700 ms",
+        "`c` 5 times as fast 400 ms",
+        "`d` twice as fast 650 ms",
+    ):
         assert answer in text
 
 
@@ -103,7 +108,9 @@ def test_what_cannot_be_shown(
     assert "Traceback" not in err
 
 
-@pytest.mark.parametrize(("option", "value", "words"), [("--threads", "0", "at least 1"), ("--faster", "a=b", "NODE=FACTOR")])
+@pytest.mark.parametrize(
+    ("option", "value", "words"), [("--threads", "0", "at least 1"), ("--faster", "a=b", "NODE=FACTOR")]
+)
 def test_what_makes_no_sense(
     file: str, capsys: pytest.CaptureFixture[str], option: str, value: str, words: str
 ) -> None:

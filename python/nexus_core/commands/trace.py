@@ -27,7 +27,9 @@ def add_to(commands: Any) -> None:
     Args:
         commands: The subparsers of ``nexus-core``.
     """
-    parser = commands.add_parser("trace", help="show a trace: Gantt chart, analysis, HTML page", description=_DESCRIPTION)
+    parser = commands.add_parser(
+        "trace", help="show a trace: Gantt chart, analysis, HTML page", description=_DESCRIPTION
+    )
     parser.add_argument("file", help="the trace, .json or .json.gz")
     parser.add_argument("--html", metavar="OUT", help="write it as a page for the browser")
     parser.add_argument("--gantt", action="store_true", help="draw the Gantt chart only")
@@ -35,7 +37,9 @@ def add_to(commands: Any) -> None:
     parser.add_argument("--json", action="store_true", help="print the analysis as JSON")
     parser.add_argument("--run", type=int, metavar="N", help="draw this run, from 1 (default: the longest)")
     parser.add_argument("--by", choices=("node", "thread"), default="node", help="a row a node, or a row a thread")
-    parser.add_argument("--threads", type=_threads, nargs="+", metavar="N", default=[], help="what if there were N threads")
+    parser.add_argument(
+        "--threads", type=_threads, nargs="+", metavar="N", default=[], help="what if there were N threads"
+    )
     parser.add_argument(
         "--faster", type=_faster, nargs="+", metavar="NODE=X", help="what if the node were X times as fast (default 2)"
     )

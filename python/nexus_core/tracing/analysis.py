@@ -67,14 +67,14 @@ def analyze(trace: Trace, threads: Sequence[int] = (), faster: Mapping[str, floa
         lock[thread] += waited
     analyst = RunAnalyst(events, Concurrency(zip(events.start, events.end, strict=True)))
     counts = Counter(run.workflow for run in trace.runs)
-    sampled: dict[str, list[tuple[int, Sequence[int]]]] = {}
+    sampled: dict[str, list[int]] = {}
     seen: Counter[str] = Counter()
     runs = []
     for number, of_run in events_by_run(trace):
         run = trace.runs[number]
         runs.append(analyst.analyze(number, run, of_run))
         if _is_sampled(seen[run.workflow], counts[run.workflow]):
-            sampled.setdefault(run.workflow, []).append((number, of_run))
+            sampled.setdefault(run.workflow, []).append(number)
         seen[run.workflow] += 1
     by_workflow: dict[str, list[int]] = {}
     for number, run in enumerate(trace.runs):
@@ -82,8 +82,8 @@ def analyze(trace: Trace, threads: Sequence[int] = (), faster: Mapping[str, floa
     for workflow, chosen in sampled.items():
         # The same of all runs of a workflow, so that an average means something.
         questions = _questions([runs[number] for number in by_workflow[workflow]], threads, faster)
-        for number, of_run in chosen:
-            runs[number] = analyst.analyze(number, trace.runs[number], of_run, questions)
+        for number in chosen:
+            runs[number] = analyst.answer(runs[number], trace.runs[number], questions)
     began = min((run.began for run in trace.runs), default=0.0)
     span = max((run.ended for run in trace.runs), default=0.0) - began
     found = []

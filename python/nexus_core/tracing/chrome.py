@@ -95,7 +95,9 @@ class _Tracks:
     def __init__(self, trace: Trace) -> None:
         self._trace = trace
         self.lanes = lanes(trace.events)
-        used = sorted({*zip(trace.events.thread, self.lanes, strict=True), *((t, 0) for t in range(len(trace.threads)))})
+        used = sorted(
+            {*zip(trace.events.thread, self.lanes, strict=True), *((t, 0) for t in range(len(trace.threads)))}
+        )
         native = [thread.native_id for thread in trace.threads]
         # The operating system gives the number of a thread that has ended to another.
         trusted = all(native) and len(set(native)) == len(native)

@@ -158,9 +158,9 @@ def _about(trace: Trace, analysis: Analysis) -> dict[str, Any]:
 def _nodes(analysis: Analysis, shaped: Sequence[RunTrace]) -> list[dict[str, Any]]:
     """The table's rows, with where to find the node: a workflow's number and the node's."""
     places: dict[tuple[str, str], tuple[int, int]] = {}
-    for workflow, run in enumerate(shaped):
-        for node, (node_id, _) in enumerate(run.nodes):
-            places.setdefault((run.workflow, node_id), (workflow, node))
+    for position, run in enumerate(shaped):
+        for place, (node_id, _) in enumerate(run.nodes):
+            places.setdefault((run.workflow, node_id), (position, place))
     rows = []
     for each in analysis.workflows:
         for node in each.nodes:

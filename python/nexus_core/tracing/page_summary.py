@@ -79,7 +79,7 @@ def _parallelism(achieved: float, possible: float) -> tuple[str, str, str]:
 def _waits(queued: float, lock: float) -> list[tuple[str, str, str]]:
     return [
         ("Queued", readable_time(queued), "ready, no thread free"),
-        ("Interpreter lock", readable_time(lock), "waited for before starts"),
+        ("Interpreter lock", readable_time(lock), "waited before starts"),
     ]
 
 

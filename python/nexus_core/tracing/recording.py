@@ -212,8 +212,6 @@ def _read(recorder: _TraceRecorder) -> Trace:
     traced = []
     for workflow, run_id, began, ended, status, _ in runs:
         name, nodes, edges, note = workflows[workflow]
-        traced.append(
-            RunTrace(name, run_id or "", began, now if ended is None else ended, status, nodes, edges, note)
-        )
+        traced.append(RunTrace(name, run_id or "", began, now if ended is None else ended, status, nodes, edges, note))
     events = EventColumns.from_columns(errors=errors, **columns)
     return Trace(recorder.threads(), traced, events, dropped=recorder.dropped, began=recorder.began)

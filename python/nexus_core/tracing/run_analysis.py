@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from itertools import accumulate
 from typing import NamedTuple
 
 from nexus_core._core import CompiledGraph, TaskGraph
@@ -15,7 +17,6 @@ from nexus_core.tracing.findings import Makespan, NodeAnalysis, RunAnalysis, Wha
 from nexus_core.tracing.model import RunTrace
 
 __all__ = ["Concurrency", "Questions", "RunAnalyst"]
-
 
 
 class Questions(NamedTuple):
@@ -35,16 +36,12 @@ class Concurrency:
                 changes[start] = changes.get(start, 0) + 1
                 changes[end] = changes.get(end, 0) - 1
         self._times = sorted(changes)
-        self._counts = []
-        self._full = [0.0]  # seconds at the most until each time
-        count = 0
-        for time in self._times:
-            count += changes[time]
-            self._counts.append(count)
+        self._counts = list(accumulate(map(changes.__getitem__, self._times)))
         self.most = max(self._counts, default=0)
-        for k in range(1, len(self._times)):
-            full = self._times[k] - self._times[k - 1] if self._counts[k - 1] == self.most else 0.0
-            self._full.append(self._full[-1] + full)
+        lengths = zip(self._times, self._times[1:], self._counts, strict=False)
+        full = (later - time if count == self.most else 0.0 for time, later, count in lengths)
+        # Seconds at the most until each time.
+        self._full = list(accumulate(full, initial=0.0))
 
     def at_the_most(self, start: float, end: float) -> float:
         """Seconds between two times in which as many ran as ever did."""
@@ -83,10 +80,16 @@ class RunAnalyst:
         # By the identity of a workflow's nodes and edges, and which of the nodes ran; None where there is a cycle.
         self._plans: dict[tuple[int, int, tuple[int, ...]], CompiledGraph | None] = {}
 
-    def analyze(
-        self, number: int, run: RunTrace, of_run: Sequence[int], questions: Questions | None = None
-    ) -> RunAnalysis:
-        """Analyses one run, and answers questions about it where there are any."""
+    def answer(self, analysed: RunAnalysis, run: RunTrace, questions: Questions) -> RunAnalysis:
+        """The same with answers to questions."""
+        if not analysed.nodes:
+            return analysed
+        graph = self._graph(run, [node.event for node in analysed.nodes])
+        simulated, what_if = _simulate(graph, analysed.nodes, max(analysed.at_once, 1), questions)
+        return replace(analysed, simulated=simulated, what_if=what_if)
+
+    def analyze(self, number: int, run: RunTrace, of_run: Sequence[int]) -> RunAnalysis:
+        """Analyses one run, without answers to questions."""
         events = self._events
         order = sorted(of_run, key=lambda i: (events.start[i], events.end[i], i))
         durations = [events.end[i] - events.start[i] for i in order]
@@ -114,9 +117,6 @@ class RunAnalyst:
             )
             for k, i in enumerate(order)
         )
-        simulated, what_if = 0.0, ()
-        if questions is not None and order:
-            simulated, what_if = _simulate(graph, nodes, max(concurrency.most, 1), questions)
         makespan = run.makespan
         return RunAnalysis(
             run=number,
@@ -135,8 +135,8 @@ class RunAnalyst:
             queued=math.fsum(node.queued for node in nodes),
             waiting_for_gil=math.fsum(node.waiting_for_gil for node in nodes),
             makespan_of=self._makespan(run, order, graph.edges, concurrency),
-            simulated=simulated,
-            what_if=what_if,
+            simulated=0.0,
+            what_if=(),
             nodes=nodes,
         )
 
@@ -166,9 +166,10 @@ class RunAnalyst:
         for i, j in edges:
             before[j].append(i)
         ends = [events.end[i] for i in order]
-        now: int | None = max(range(len(order)), key=ends.__getitem__)
+        last = max(range(len(order)), key=ends.__getitem__)
         # Nothing is counted twice where clocks disagree: what is above the horizon is accounted for.
-        horizon = min(max(run.ended, run.began), max(ends[now], run.began))
+        horizon = min(max(run.ended, run.began), max(ends[last], run.began))
+        now: int | None = last
         nodes = lock = workers = queueing = 0.0
         runtime = max(run.ended - horizon, 0.0)
         while now is not None:

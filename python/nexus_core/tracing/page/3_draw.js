@@ -324,20 +324,30 @@ function readableTick(seconds, step) {
   return (seconds / unit).toFixed(Math.max(0, Math.ceil(-Math.log10(step / unit) - 1e-9))) + " " + name;
 }
 
+// At each pixel of the overview the most that run at once; the same until the window changes.
+let drawn = { wide: -1, most: [] };
+function skyline(wide) {
+  if (drawn.wide === wide) return drawn.most;
+  const most = new Uint32Array(wide);
+  let k = 0, now = 0;
+  for (let x = 0; x < wide; x++) {
+    const until = whole.from + ((x + 1) / wide) * (whole.to - whole.from);
+    most[x] = now;
+    while (k < steps.times.length && steps.times[k] < until) { now = steps.counts[k++]; most[x] = Math.max(most[x], now); }
+  }
+  drawn = { wide, most };
+  return most;
+}
+
 function drawOverview() {
   const wide = overview.parentElement.clientWidth, high = 54, base = high - 4;
   const ink = paintOverview, pixels = (wide - gutter - 8) / (whole.to - whole.from);
   ink.clearRect(0, 0, wide, high);
   ink.fillStyle = colours.node;
-  // At each pixel the most that run at once.
-  let k = 0, now = 0;
-  for (let x = 0; x < wide - gutter - 8; x++) {
-    const until = whole.from + (x + 1) / pixels;
-    let most = now;
-    while (k < steps.times.length && steps.times[k] < until) { now = steps.counts[k++]; most = Math.max(most, now); }
-    const bar = steps.most ? (most / steps.most) * (high - 14) : 0;
+  skyline(Math.max(Math.floor(wide - gutter - 8), 0)).forEach((most, x) => {
+    const bar = (most / steps.most) * (high - 14);
     ink.fillRect(gutter + x, base - bar, 1, bar);
-  }
+  });
   ink.fillStyle = colours.muted;
   ink.font = "11px system-ui, sans-serif";
   ink.textBaseline = "middle";

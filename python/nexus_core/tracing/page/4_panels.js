@@ -65,6 +65,8 @@ function showDetail() {
 
 const PARTS = [["nodes", "nodes at work"], ["lock", "waiting for the interpreter lock"], ["workers", "waiting for a worker"], ["queueing", "queueing"], ["runtime", "outside of nodes"]];
 
+const percent = (share) => (share > 0 && share < 0.005 ? "< 1" : Math.round(share * 100)) + " %";
+
 function showSummary() {
   const shown = about.summaries[state.run >= 0 ? String(state.run) : "all"];
   const figures = $("figures");
@@ -85,7 +87,7 @@ function showSummary() {
     part.style.flexGrow = String(shown.parts[k] / total);
     share.append(part);
     const entry = element("span");
-    entry.append(element("i", undefined, "key of-" + key), document.createTextNode(`${words} ${readable(shown.parts[k])} (${Math.round((shown.parts[k] / total) * 100)} %)`));
+    entry.append(element("i", undefined, "key of-" + key), document.createTextNode(`${words} ${readable(shown.parts[k])} (${percent(shown.parts[k] / total)})`));
     legend.append(entry);
   });
   const path = $("path");
@@ -115,7 +117,7 @@ function showThreads() {
     const row = element("tr"), bar = element("span", undefined, "bar"), fill = element("i"), cell = element("td");
     fill.style.width = share * 100 + "%";
     bar.append(fill);
-    cell.append(bar, element("span", Math.round(share * 100) + " %", "amount"));
+    cell.append(bar, element("span", percent(share), "amount"));
     row.append(element("td", name), element("td", executions.toLocaleString("en")), element("td", readable(busy)), cell);
     $("threads").append(row);
   }
@@ -139,7 +141,7 @@ function showNodes() {
     name.append(button);
     row.append(name, element("td", cells[1], "text"), element("td", cells[2].toLocaleString("en")), element("td", cells[3].toLocaleString("en")));
     for (const k of [4, 5, 6, 7, 8]) row.append(element("td", cells[k] === 0 && k > 5 ? "–" : readable(cells[k])));
-    row.append(element("td", Math.round(cells[9] * 100) + " %"));
+    row.append(element("td", percent(cells[9])));
     body.append(row);
   }
   document.querySelectorAll("#nodes-head th").forEach((head, k) => {
