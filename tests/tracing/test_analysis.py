@@ -90,6 +90,13 @@ def test_rounds_of_a_cycle_follow_each_other() -> None:
     assert [answer.makespan for answer in found.what_if] == [4, 3]
 
 
+def test_rounds_follow_each_other_even_where_the_edge_back_is_not_known() -> None:
+    run = RunTrace("loop", "r", 0, 6, nodes=[("a", "T"), ("b", "T")], edges=[(0, 1)])
+    events = [NodeEvent(0, 0, 0, 0, 0, 1), NodeEvent(0, 1, 0, 1, 1, 3), NodeEvent(0, 0, 0, 3, 3, 4)]
+    events.append(NodeEvent(0, 1, 0, 4, 4, 6))
+    assert only(Trace(threads(1), [run], events)).critical_path == ("a", "b", "a", "b")
+
+
 def test_a_cycle_that_was_gone_through_once() -> None:
     run = RunTrace("loop", "r", 0, 2, nodes=[("a", "T"), ("b", "T")], edges=[(0, 1), (1, 0)])
     events = [NodeEvent(0, k, 0, k, k, k + 1) for k in range(2)]

@@ -15,6 +15,7 @@ from nexus import Nexus
 import nexus_core
 from nexus_core.runtime import AsyncLocalRuntime, LocalRuntime
 from nexus_core.tracing import Trace
+from runtime.test_cycles import counting
 
 from . import trace_event_format
 
@@ -123,3 +124,33 @@ def test_many_runs_share_their_workflow_in_the_file(tmp_path: Path) -> None:
     (found,) = recording.analyze().workflows
     assert (found.workflow, found.runs) == ("often", 3)
     assert {node.node_id: node.executions for node in found.nodes}["left"] == 3
+
+
+def test_rounds_of_a_cycle_follow_each_other() -> None:
+    with LocalRuntime(enable_monitoring=False) as runtime, runtime.trace() as recording:
+        runtime.execute(counting())
+    (run,) = recording.analyze().runs
+    assert len(run.nodes) > len(recording.trace.runs[0].nodes)
+    # Nothing ran at the same time: all is on the one path.
+    assert run.critical_path == tuple(node.node_id for node in run.nodes)
+    assert run.critical_path_length == pytest.approx(run.work)
+
+
+def test_nodes_of_an_event_loop_overlap_on_its_thread(tmp_path: Path) -> None:
+    builder = WorkflowBuilder()
+    for k in range(4):
+        code = f"import asyncio\nawait asyncio.sleep({NAP * (k + 1)})\nresult = 1"
+        builder.add_node("AsyncPythonCodeNode", f"n{k}", {"code": code})
+    workflow = builder.build(name="waiting")
+
+    async def run() -> Trace:
+        async with AsyncLocalRuntime() as runtime:
+            with runtime.trace() as recording:
+                await runtime.execute_workflow_async(workflow, {})
+        return recording.trace
+
+    trace = asyncio.run(run())
+    assert trace.analyze().runs[0].at_once == 4 and trace.analyze().runs[0].threads == 1
+    file = json.loads(trace.write(tmp_path / "run.json").read_text())
+    trace_event_format.check(file)
+    assert len({each["tid"] for each in file["traceEvents"] if each["ph"] == "X"}) == 4

@@ -29,6 +29,8 @@ __all__ = ["Analysis", "RunAnalysis", "WhatIf", "WorkflowAnalysis", "analyze"]
 _SIMULATED = 100
 # The nodes that are longest on critical paths, which are asked about when nobody names any.
 _LONGEST = 3
+# A node with a smaller share of its critical path is not worth a question.
+_WORTHWHILE = 0.01
 
 
 def analyze(trace: Trace, threads: Sequence[int] = (), faster: Mapping[str, float] | None = None) -> Analysis:
@@ -110,12 +112,14 @@ def _questions(runs: Sequence[RunAnalysis], threads: Sequence[int], faster: Mapp
     at_once = max(max(run.at_once for run in runs), 1)
     asked = threads or [each for each in (max(at_once // 2, 1), at_once * 2, at_once * 4) if each != at_once]
     if faster is None:
-        longest: Counter[str] = Counter()
+        longest: dict[str, float] = {}
         for run in runs:
             for node in run.nodes:
-                if node.is_critical and node.duration > 0.0:
-                    longest[node.node_id] += node.duration  # type: ignore[assignment]
-        faster = {node_id: 2.0 for node_id, _ in longest.most_common(_LONGEST)}
+                if node.is_critical:
+                    longest[node.node_id] = longest.get(node.node_id, 0.0) + node.duration
+        least = _WORTHWHILE * math.fsum(longest.values())
+        ordered = sorted(longest, key=lambda node_id: -longest[node_id])[:_LONGEST]
+        faster = {node_id: 2.0 for node_id in ordered if longest[node_id] > least}
     return Questions(tuple(dict.fromkeys(asked)), faster)
 
 
