@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from nexus_core.tracing import NodeEvent, RunTrace, Trace, TracedThread
 
-HOSTILE = "</script><script>window.hacked = 1</script><img src=x onerror='window.hacked = 2'>\u2028\"'`${1}--><!--"
+HOSTILE = "</script </script/ <!--<script </script><script>window.hacked = 1</script><img src=x onerror='window.hacked = 2'>\u2028\"'`${1}--><!--"
 
 names = st.one_of(st.just(HOSTILE), st.text(max_size=12))
 # Whole nanoseconds: what a clock gives, and what a file keeps.

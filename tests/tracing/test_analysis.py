@@ -56,6 +56,16 @@ def test_ready_nodes_that_nobody_takes_are_queueing() -> None:
     assert run.makespan_of.queueing == pytest.approx(0.5) == run.queued
 
 
+def test_a_wait_with_room_for_one_more_is_queueing() -> None:
+    """Two ran at once at first; then one did, while another was ready and did not run."""
+    nodes = [(name, "T") for name in "abcd"]
+    run = RunTrace("w", "r", 0, 3, nodes=nodes, edges=[(0, 2)])
+    events = [NodeEvent(0, 0, 0, 0, 0, 1), NodeEvent(0, 1, 1, 0, 0, 1)]
+    events += [NodeEvent(0, 3, 1, 0, 1, 2), NodeEvent(0, 2, 0, 1, 2, 3)]
+    parts = only(Trace(threads(2), [run], events)).makespan_of
+    assert (parts.nodes, parts.queueing, parts.workers) == (2, 1, 0)
+
+
 def test_nodes_that_wait_behind_other_runs_are_bounded_by_workers() -> None:
     """Both of two threads are busy with another run, so that its own first node waits for one."""
     first, events = scheduled([("x", "T"), ("y", "T")], [], [1.0, 1.0], 2)

@@ -96,8 +96,10 @@ def test_hostile_names_add_no_element(tmp_path: Path) -> None:
     hostile, plain = pages
     assert [tag for tag, _ in hostile.elements] == [tag for tag, _ in plain.elements]
     about = json.loads(hostile.script("about"))
+    # Browsers end a script, or change what ends it, at more than the parser above knows.
+    assert not set("<>&") & set(hostile.script("about"))
     assert about["workflows"][0]["nodes"][0] == [HOSTILE, HOSTILE]
-    assert HOSTILE.replace("\u2028", "\u2028") in hostile.texts["title"][0] + hostile.texts["h1"][0]
+    assert HOSTILE in hostile.texts["title"][0] + hostile.texts["h1"][0]
 
 
 @given(traces())
