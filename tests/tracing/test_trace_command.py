@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
-from nexus_core.commands import main
+from nexus_core.commands import main, waiting
 from nexus_core.tracing import Trace
 
 from .support import made, scheduled, threads
@@ -136,3 +138,34 @@ def test_a_terminal_without_these_characters(file: str) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert "critical path 700 ms" in done.stdout
+
+
+class _Terminal(io.StringIO):
+    def __init__(self) -> None:
+        super().__init__()
+        self.told = threading.Event()
+
+    def isatty(self) -> bool:
+        return True
+
+    def write(self, text: str) -> int:
+        if "reading" in text:
+            self.told.set()
+        return super().write(text)
+
+
+def test_in_a_terminal_it_says_what_takes_so_long_and_wipes_it_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = _Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setattr(waiting, "_PATIENCE", 0.0)
+    with waiting.waiting("reading run.json"):
+        assert terminal.told.wait(60)
+    assert terminal.getvalue().startswith("\r\x1b[2Kreading run.json … 0 s")
+    assert terminal.getvalue().endswith("\r\x1b[2K")
+
+
+def test_elsewhere_it_says_nothing(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(waiting, "_PATIENCE", 0.0)
+    with waiting.waiting("reading run.json"):
+        pass
+    assert capsys.readouterr().err == ""
