@@ -122,7 +122,9 @@ def _checked(entry: TraceEntry | tuple[str, str, float, float]) -> Span:
 
 def _rows_by_node(spans: Sequence[Span]) -> list[_Row]:
     return [
-        _Row(s.node_id, [s], f"{readable_time(s.end_seconds - s.start_seconds):>{_DURATION}}  {_tail(s.thread_name, 15)}")
+        _Row(
+            s.node_id, [s], f"{readable_time(s.end_seconds - s.start_seconds):>{_DURATION}}  {_tail(s.thread_name, 15)}"
+        )
         for s in spans
     ]
 

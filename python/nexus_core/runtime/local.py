@@ -53,7 +53,7 @@ from nexus_core.runtime.pruning import PRUNING_NOTE, PruningOnce, is_pruned, rea
 from nexus_core.runtime.traced_runs import observe_delegation
 from nexus_core.runtime.workflow_context import LazySignals
 from nexus_core.runtime.workflow_run import NativeRun
-from nexus_core.tracing.recording import MAX_EVENTS, Recording
+from nexus_core.tracing.recording import MAX_EVENTS, Recording, recorder_of_process
 from nexus_core.versions import warn_once
 
 __all__ = ["LocalRuntime"]
@@ -150,7 +150,7 @@ class LocalRuntime(PruningOnce):
         self._loop_in_use = threading.Lock()
         self._delegated_runs: Counter[str] = Counter()
         self._tracing = False
-        self._recorder: _TraceRecorder | None = None
+        self._recorder: _TraceRecorder | None = recorder_of_process()
         #: ``None`` counts nothing, which only a benchmark is to ask for.
         self._figures: _Figures | None = _Figures()
         self._counted_since = time.time()

@@ -27,6 +27,10 @@ __all__ = ["Analysis", "RunAnalysis", "WhatIf", "WorkflowAnalysis", "analyze"]
 
 # What-if questions are simulated for that many runs of a workflow, spread evenly.
 _SIMULATED = 100
+# The nodes that are longest on critical paths, which are asked about when nobody names any.
+_LONGEST = 3
+# A node with a smaller share of its critical path is not worth a question.
+_WORTHWHILE = 0.01
 
 
 def analyze(trace: Trace, threads: Sequence[int] = (), faster: Mapping[str, float] | None = None) -> Analysis:
@@ -35,7 +39,8 @@ def analyze(trace: Trace, threads: Sequence[int] = (), faster: Mapping[str, floa
     Args:
         trace: What was recorded.
         threads: Numbers of threads to answer for; by default half, twice and four times as many as ran at once.
-        faster: How many times as fast to take a node, by id; by default twice, for the longest on the critical path.
+        faster: How many times as fast to take a node, by id; by default twice, for those that were longest on
+            critical paths.
 
     Returns:
         The analysis.
@@ -55,46 +60,67 @@ def analyze(trace: Trace, threads: Sequence[int] = (), faster: Mapping[str, floa
         >>> print(found.what_if[0])
         with 2 threads 500 ms
     """
-    questions = Questions(tuple(threads), dict(faster or {}))
-    _check(trace, questions)
+    _check(trace, threads, faster or {})
     events = trace.events
     by_thread: list[list[tuple[float, float]]] = [[] for _ in trace.threads]
     lock = [0.0] * len(trace.threads)
     for thread, start, end, waited in zip(events.thread, events.start, events.end, events.waiting_for_gil, strict=True):
         by_thread[thread].append((start, end))
         lock[thread] += waited
-    analyst = RunAnalyst(events, questions, Concurrency(zip(events.start, events.end, strict=True)))
+    analyst = RunAnalyst(events, Concurrency(zip(events.start, events.end, strict=True)))
     counts = Counter(run.workflow for run in trace.runs)
+    sampled: dict[str, list[int]] = {}
     seen: Counter[str] = Counter()
     runs = []
     for number, of_run in events_by_run(trace):
         run = trace.runs[number]
-        simulates = _is_sampled(seen[run.workflow], counts[run.workflow])
+        runs.append(analyst.analyze(number, run, of_run))
+        if _is_sampled(seen[run.workflow], counts[run.workflow]):
+            sampled.setdefault(run.workflow, []).append(number)
         seen[run.workflow] += 1
-        runs.append(analyst.analyze(number, run, of_run, simulates=simulates))
+    by_workflow: dict[str, list[int]] = {}
+    for number, run in enumerate(trace.runs):
+        by_workflow.setdefault(run.workflow, []).append(number)
+    for workflow, chosen in sampled.items():
+        # The same of all runs of a workflow, so that an average means something.
+        questions = _questions([runs[number] for number in by_workflow[workflow]], threads, faster)
+        for number in chosen:
+            runs[number] = analyst.answer(runs[number], trace.runs[number], questions)
     began = min((run.began for run in trace.runs), default=0.0)
     span = max((run.ended for run in trace.runs), default=0.0) - began
-    by_workflow: dict[str, list[RunAnalysis]] = {}
-    for each in runs:
-        by_workflow.setdefault(each.workflow, []).append(each)
     found = []
     for name, spans, waited in zip((thread.name for thread in trace.threads), by_thread, lock, strict=True):
         busy = Concurrency(spans).busy()
         found.append(ThreadAnalysis(name, len(spans), busy, min(busy / span, 1.0) if span > 0 else 0.0, waited))
-    workflows = tuple(_summed_up(name, each) for name, each in by_workflow.items())
+    workflows = tuple(_summed_up(name, [runs[k] for k in numbers]) for name, numbers in by_workflow.items())
     return Analysis(tuple(runs), workflows, tuple(found), span, trace.dropped)
 
 
-def _check(trace: Trace, questions: Questions) -> None:
-    for threads in questions.threads:
-        if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
-            raise ValueError(f"threads must be whole numbers of at least 1, not {threads!r}")
+def _check(trace: Trace, threads: Sequence[int], faster: Mapping[str, float]) -> None:
+    for each in threads:
+        if isinstance(each, bool) or not isinstance(each, int) or each < 1:
+            raise ValueError(f"threads must be whole numbers of at least 1, not {each!r}")
     known = {node_id for nodes in {id(run.nodes): run.nodes for run in trace.runs}.values() for node_id, _ in nodes}
-    for node_id, factor in questions.faster.items():
+    for node_id, factor in faster.items():
         if not (math.isfinite(factor) and factor > 0):
             raise ValueError(f"node {node_id!r} cannot be {factor!r} times as fast: the factor must be above 0")
         if node_id not in known:
             raise ValueError(f"no run of the trace has a node {node_id!r}")
+
+
+def _questions(runs: Sequence[RunAnalysis], threads: Sequence[int], faster: Mapping[str, float] | None) -> Questions:
+    at_once = max(max(run.at_once for run in runs), 1)
+    asked = threads or [each for each in (max(at_once // 2, 1), at_once * 2, at_once * 4) if each != at_once]
+    if faster is None:
+        longest: dict[str, float] = {}
+        for run in runs:
+            for node in run.nodes:
+                if node.is_critical:
+                    longest[node.node_id] = longest.get(node.node_id, 0.0) + node.duration
+        least = _WORTHWHILE * math.fsum(longest.values())
+        ordered = sorted(longest, key=lambda node_id: -longest[node_id])[:_LONGEST]
+        faster = {node_id: 2.0 for node_id in ordered if longest[node_id] > least}
+    return Questions(tuple(dict.fromkeys(asked)), faster)
 
 
 def _is_sampled(position: int, count: int) -> bool:
@@ -166,18 +192,16 @@ def _nodes(runs: Sequence[RunAnalysis]) -> tuple[NodeSummary, ...]:
 
 
 def _what_if(runs: Sequence[RunAnalysis]) -> tuple[WhatIf, ...]:
-    """Only what was asked of every run: an average over others would compare different things."""
-    answers: dict[tuple[int, str | None, float], list[float]] = {}
-    for run in runs:
-        for answer in run.what_if:
-            # A node's change is simulated with the threads of its run, which may differ from run to run.
-            key = (0 if answer.node is not None else answer.threads, answer.node, answer.factor)
-            answers.setdefault(key, []).append(answer.makespan)
+    """The answers on average; all runs were asked the same."""
     at_once = max((run.at_once for run in runs), default=1)
     return tuple(
-        WhatIf(_mean(found), threads or at_once, node, factor)
-        for (threads, node, factor), found in answers.items()
-        if len(found) == len(runs)
+        WhatIf(
+            _mean([answer.makespan for answer in answers]),
+            answers[0].threads if answers[0].node is None else at_once,
+            answers[0].node,
+            answers[0].factor,
+        )
+        for answers in zip(*(run.what_if for run in runs), strict=True)
     )
 
 

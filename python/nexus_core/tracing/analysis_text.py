@@ -12,8 +12,8 @@ __all__ = ["as_text", "run_as_text", "sentence", "workflow_as_text"]
 _MOST_NODES = 8
 _MOST_RUNS = 3
 _REASONS: dict[Bound, str] = {
-    "critical path": "the critical path: more threads do not help, faster nodes on it do",
-    "workers": "workers: nodes were ready while all threads were busy; more threads help",
+    "critical path": "the critical path: faster nodes on it help most",
+    "workers": "workers: nodes were ready while all threads were busy; more threads help most",
     "interpreter lock": "the interpreter lock: nodes waited for one another's Python code",
     "queueing": "queueing: nodes were ready and there was room for them, but they did not start",
     "runtime": "the runtime: most of the time passed before the first node and after the last",
@@ -126,7 +126,10 @@ def workflow_as_text(workflow: WorkflowAnalysis) -> str:
     )
     facts = [
         ("bounded by", sentence(workflow.bound)),
-        ("parallelism", f"{workflow.parallelism:.1f} at once on average; {workflow.possible_parallelism:.1f} is possible"),
+        (
+            "parallelism",
+            f"{workflow.parallelism:.1f} at once on average; {workflow.possible_parallelism:.1f} is possible",
+        ),
         ("makespans", _parts(workflow.makespan_of)),
         *_what_if(workflow.what_if, workflow.simulated, f"on average over {workflow.simulated_runs:,} runs; "),
     ]
@@ -164,7 +167,10 @@ def _parts(makespan: Makespan) -> str:
 def _what_if(answers: Sequence[WhatIf], simulated: float, over: str = "") -> list[tuple[str, str]]:
     if not answers:
         return []
-    return [("what if", f"({over}simulated as it ran: {readable_time(simulated)})"), *(("", str(each)) for each in answers)]
+    return [
+        ("what if", f"({over}simulated as it ran: {readable_time(simulated)})"),
+        *(("", str(each)) for each in answers),
+    ]
 
 
 def _facts(facts: Iterable[tuple[str, str]]) -> list[str]:

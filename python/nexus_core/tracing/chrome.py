@@ -6,7 +6,7 @@ import json
 import math
 import os
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from nexus_core.tracing.execution_graph import events_by_run, execution_edges
 from nexus_core.tracing.files import replaced
 from nexus_core.tracing.lanes import lanes
 from nexus_core.tracing.model import Trace
+from nexus_core.tracing.shapes import shapes
 
 __all__ = ["FORMAT_VERSION", "write_chrome"]
 
@@ -57,24 +58,20 @@ def write_chrome(trace: Trace, path: str | os.PathLike[str]) -> Path:
 
 def _about(trace: Trace) -> dict[str, Any]:
     """What the format has no events for, and `Trace.read` needs."""
-    workflows: list[dict[str, Any]] = []
-    # Runs of one workflow share their nodes, and need to be told from each other by nothing else.
-    numbers: dict[tuple[str, int, int], int] = {}
-    runs = []
-    for run in trace.runs:
-        key = (run.workflow, id(run.nodes), id(run.edges))
-        if key not in numbers:
-            numbers[key] = len(workflows)
-            workflows.append({"name": run.workflow, "nodes": list(run.nodes), "edges": list(run.edges)})
-        runs.append([numbers[key], run.run_id, run.began, run.ended, run.status, run.note])
+    workflows, numbers = shapes(trace.runs)
     return {
         "version": FORMAT_VERSION,
         "process_id": trace.process_id,
         "began": trace.began,
         "dropped": trace.dropped,
         "threads": [list(thread) for thread in trace.threads],
-        "workflows": workflows,
-        "runs": runs,
+        "workflows": [
+            {"name": each.workflow, "nodes": list(each.nodes), "edges": list(each.edges)} for each in workflows
+        ],
+        "runs": [
+            [number, run.run_id, run.began, run.ended, run.status, run.note]
+            for number, run in zip(numbers, trace.runs, strict=True)
+        ],
     }
 
 
@@ -85,10 +82,11 @@ def _lines(trace: Trace) -> Iterator[str]:
     yield from _executions(trace, tracks)
     yield from _flows(trace, tracks)
     columns = trace.events
-    ran = [i for i in range(len(columns)) if columns.status[i] != _SKIPPED]
-    yield from _counter(trace, "running nodes", (columns.start[i] for i in ran), (columns.end[i] for i in ran))
-    waited = [i for i in ran if columns.ready[i] < columns.start[i]]
-    yield from _counter(trace, "queued nodes", (columns.ready[i] for i in waited), (columns.start[i] for i in waited))
+    ran = ((columns.start[i], columns.end[i]) for i in range(len(columns)) if columns.status[i] != _SKIPPED)
+    yield from _counter(trace, "running", ran)
+    times = zip(columns.ready, columns.start, columns.waiting_for_gil, columns.status, strict=True)
+    waited = ((ready, start - lock) for ready, start, lock, status in times if status != _SKIPPED)
+    yield from _counter(trace, "queued", ((ready, taken) for ready, taken in waited if ready < taken))
 
 
 class _Tracks:
@@ -97,7 +95,9 @@ class _Tracks:
     def __init__(self, trace: Trace) -> None:
         self._trace = trace
         self.lanes = lanes(trace.events)
-        used = sorted({*zip(trace.events.thread, self.lanes, strict=True), *((t, 0) for t in range(len(trace.threads)))})
+        used = sorted(
+            {*zip(trace.events.thread, self.lanes, strict=True), *((t, 0) for t in range(len(trace.threads)))}
+        )
         native = [thread.native_id for thread in trace.threads]
         # The operating system gives the number of a thread that has ended to another.
         trusted = all(native) and len(set(native)) == len(native)
@@ -114,7 +114,7 @@ class _Tracks:
         return self._ids[self._trace.events.thread[event], self.lanes[event]]
 
     def metadata(self) -> Iterator[str]:
-        yield self._named("process_name", 0, "name", f"nexus-core {self._trace.process_id}")
+        yield self._named("process_name", 0, "name", "nexus-core")
         for position, ((thread, lane), tid) in enumerate(self._ids.items()):
             name = self._trace.threads[thread].name
             yield self._named("thread_name", tid, "name", f"{name} ({lane + 1})" if lane else name)
@@ -162,9 +162,10 @@ def _executions(trace: Trace, tracks: _Tracks) -> Iterator[str]:
         # Rounded apart, so that what ends when the next begins does not reach into it.
         length = f"{round(end * 1e6, 3) - round(start * 1e6, 3):.3f}"
         yield f'{{"ph":"X","cat":"node","name":{node_id},{where},"dur":{length}{colour},"args":{{{args}}}}}'
-        if 0.0 < waited <= end - start:
-            lock = f'"dur":{_microseconds(waited)}'
-            yield f'{{"ph":"X","cat":"lock","name":"waits for the interpreter lock",{where},{lock}}}'
+        if waited > 0.0:
+            before = round(start * 1e6, 3) - round(waited * 1e6, 3)
+            where = f'"pid":{pid},"tid":{tid},"ts":{before:.3f},"dur":{_microseconds(waited)}'
+            yield f'{{"ph":"X","cat":"lock","name":"waits for the interpreter lock",{where}}}'
 
 
 def _flows(trace: Trace, tracks: _Tracks) -> Iterator[str]:
@@ -182,7 +183,11 @@ def _flows(trace: Trace, tracks: _Tracks) -> Iterator[str]:
             yield f'{{"ph":"f","bp":"e",{flow},"tid":{tracks.of(j)},"ts":{_microseconds(columns.start[j])}}}'
 
 
-def _counter(trace: Trace, name: str, ups: Iterator[float], downs: Iterator[float]) -> Iterator[str]:
+def _counter(trace: Trace, name: str, spans: Iterable[tuple[float, float]]) -> Iterator[str]:
+    ups, downs = array("d"), array("d")
+    for start, end in spans:
+        ups.append(start)
+        downs.append(end)
     for time, count in _samples(array("d", sorted(ups)), array("d", sorted(downs))):
         head = {"ph": "C", "name": name, "pid": trace.process_id, "tid": 0}
         yield _line({**head, "args": {"nodes": count}}, time)

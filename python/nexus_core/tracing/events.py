@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, SupportsIndex, get_args, overload
 
-__all__ = ["STATUSES", "EventColumns", "NodeEvent", "Status"]
+__all__ = ["STATUSES", "EventColumns", "NodeEvent", "Status", "queued"]
 
 Status = Literal["completed", "failed", "skipped", "cached", "cancelled"]
 
@@ -27,7 +27,8 @@ class NodeEvent:
         ready: When all that it depends on was done; ``nan`` where that is unknown.
         start: When it began to execute.
         end: When it had finished.
-        waiting_for_gil: Seconds that it waited for the interpreter lock; 0.0 where that is unknown.
+        waiting_for_gil: Seconds right before the start that its thread waited for the interpreter lock; 0.0 where that is
+            unknown. What a node waits for it while it executes is not seen.
         status: How it ended.
         error: The exception's type, of a node that failed.
     """
@@ -49,8 +50,22 @@ class NodeEvent:
 
     @property
     def queued(self) -> float:
-        """Seconds from ready to start; 0.0 where the first is unknown."""
-        return max(self.start - self.ready, 0.0) if self.ready == self.ready else 0.0
+        """Seconds that it was ready and no thread had taken it; 0.0 where that is unknown."""
+        return queued(self.ready, self.start, self.waiting_for_gil)
+
+
+def queued(ready: float, start: float, waiting_for_gil: float) -> float:
+    """How long a node was ready and no thread had taken it.
+
+    Args:
+        ready: When it was ready, in seconds; ``nan`` where that is unknown.
+        start: When it began.
+        waiting_for_gil: How long its thread waited for the interpreter lock before that.
+
+    Returns:
+        Seconds; 0.0 where it is unknown.
+    """
+    return max(start - waiting_for_gil - ready, 0.0) if math.isfinite(ready) else 0.0
 
 
 class EventColumns(Sequence[NodeEvent]):

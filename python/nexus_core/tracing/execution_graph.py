@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from array import array
+from bisect import bisect_right, insort
 from collections.abc import Iterator, Sequence
 
 from nexus_core.tracing.events import EventColumns
@@ -36,8 +37,9 @@ def events_by_run(trace: Trace) -> Iterator[tuple[int, array[int]]]:
 def execution_edges(run: RunTrace, events: EventColumns, of_run: Sequence[int]) -> list[tuple[int, int]]:
     """The edges between a run's executions.
 
-    A node of a cycle runs several times: each of its executions waited for the last one of its predecessor that had
-    started before, and for its own last one. Where no node runs twice the edges are the workflow's.
+    Where no node runs twice the edges are the workflow's. A node of a cycle runs several times: each of its executions
+    waited for the last one of its predecessor that had started before, and for its own last one. Rounds follow each
+    other, so what none of these explains is explained by whatever ended last before the execution was ready.
 
     Args:
         run: The run.
@@ -58,9 +60,16 @@ def execution_edges(run: RunTrace, events: EventColumns, of_run: Sequence[int]) 
     for i, j in run.edges:
         before[j].append(i)
     last: dict[int, int] = {}
+    ended: list[tuple[float, int]] = []
     edges = []
     for k in order:
-        node = events.node[of_run[k]]
-        edges += [(last[i], k) for i in dict.fromkeys((*before[node], node)) if i in last]
+        event = of_run[k]
+        node, ready = events.node[event], events.ready[event]
+        causes = [last[i] for i in dict.fromkeys((*before[node], node)) if i in last]
+        place = bisect_right(ended, (ready, len(of_run)))
+        if place and all(events.end[of_run[cause]] < ended[place - 1][0] for cause in causes):
+            causes.append(ended[place - 1][1])
+        edges += [(cause, k) for cause in causes]
         last[node] = k
+        insort(ended, (events.end[event], k))
     return edges

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from nexus_core.durations import Durations
+from nexus_core.gantt import printable, readable_time
 
 __all__ = [
     "Analysis",
@@ -28,7 +29,7 @@ class Makespan:
 
     Attributes:
         nodes: The chain's nodes executed.
-        interpreter_lock: They waited for the interpreter lock.
+        interpreter_lock: Their threads waited for the interpreter lock before they could begin.
         workers: They were ready, and as many others ran as ever did at once.
         queueing: They were ready, and there was room for them.
         runtime: Before the first was ready, and after the last had ended.
@@ -72,7 +73,7 @@ class Makespan:
 class WhatIf:
     """What the scheduler, simulated on the measured durations, says of a change.
 
-    Nodes are taken to run independently of each other, and a thread to cost nothing.
+    Nodes are taken to run independently of each other, whatever lock they hold, and a thread to cost nothing.
 
     Attributes:
         makespan: Seconds; of several runs, on average.
@@ -86,12 +87,15 @@ class WhatIf:
     node: str | None = None
     factor: float = 1.0
 
-    def __str__(self) -> str:
-        from nexus_core.tracing.analysis_text import readable_time
-
+    @property
+    def change(self) -> str:
+        """What would be different, in words."""
         if self.node is not None:
-            return f"with node `{self.node}` {_times(self.factor)} as fast {readable_time(self.makespan)}"
-        return f"with {self.threads} thread{'' if self.threads == 1 else 's'} {readable_time(self.makespan)}"
+            return f"with node `{printable(self.node)}` {_times(self.factor)} as fast"
+        return f"with {self.threads:,} thread{'' if self.threads == 1 else 's'}"
+
+    def __str__(self) -> str:
+        return f"{self.change} {readable_time(self.makespan)}"
 
 
 def _times(factor: float) -> str:
@@ -109,8 +113,8 @@ class NodeAnalysis:
         duration: From start to end.
         slack: How much longer it could have taken without making the critical path longer.
         is_critical: Whether it is on the critical path.
-        queued: From when it was ready to its start.
-        waiting_for_gil: How long it waited for the interpreter lock.
+        queued: How long it was ready and no thread had taken it.
+        waiting_for_gil: How long its thread waited for the interpreter lock then, before it could begin.
         status: How it ended.
         error: The exception's type, of a node that failed.
     """
@@ -145,7 +149,7 @@ class RunAnalysis:
         possible_parallelism: The most that the average can be: work over the critical path's length.
         at_once: The most nodes that ran at the same time.
         threads: Threads that executed its nodes.
-        queued: How long nodes were ready and did not run, all together.
+        queued: How long nodes were ready and no thread had taken them, all together.
         waiting_for_gil: How long nodes waited for the interpreter lock, all together.
         makespan_of: Where the makespan went.
         simulated: What the simulated scheduler says for the durations as measured and `at_once` threads.
@@ -204,7 +208,7 @@ class NodeSummary:
         total: All durations together.
         mean: The average duration.
         max: The longest.
-        queued: How long it was ready and did not run, all together.
+        queued: How long it was ready and no thread had taken it, all together.
         waiting_for_gil: How long it waited for the interpreter lock, all together.
         critical: How many of its executions were on the critical path.
         slack: The least slack of any execution.

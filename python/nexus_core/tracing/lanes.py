@@ -20,10 +20,12 @@ def lanes(events: EventColumns) -> array[int]:
         A number an execution, from 0, of type code ``I``; the lowest that is free when it starts.
     """
     found = array("I", bytes(4 * len(events)))
-    start, end, thread = events.start, events.end, events.thread
+    end, thread = events.end, events.thread
+    # A thread that waits for the interpreter lock is taken.
+    start = array("d", (time - waited for time, waited in zip(events.start, events.waiting_for_gil, strict=True)))
     busy: dict[int, list[tuple[float, int]]] = {}
     free: dict[int, list[int]] = {}
-    for i in sorted(range(len(events)), key=lambda i: (start[i], end[i])):
+    for i in sorted(range(len(events)), key=start.__getitem__):
         running, returned = busy.setdefault(thread[i], []), free.setdefault(thread[i], [])
         while running and running[0][0] <= start[i]:
             heapq.heappush(returned, heapq.heappop(running)[1])

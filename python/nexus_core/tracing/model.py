@@ -77,11 +77,11 @@ class Trace:
         >>> run = RunTrace("sums", "run-1", 0.0, 0.3, nodes=[("load", "Code"), ("sum", "Code")], edges=[(0, 1)])
         >>> events = [NodeEvent(0, 0, 0, 0.0, 0.0, 0.2), NodeEvent(0, 1, 0, 0.2, 0.2, 0.3)]
         >>> trace = Trace([TracedThread("MainThread")], [run], events)
-        >>> print(trace.gantt(width=50))
-        load │██████████████▌       │  200 ms  MainThread
-        sum  │              ▐███████│  100 ms  MainThread
-             └┴─────────────┴───────┘
-              0             200 ms
+        >>> print(trace.gantt(width=56))
+        load │███████████████████▌         │  200 ms  MainThread
+        sum  │                   ▐█████████│  100 ms  MainThread
+             └┴──────────────────┴─────────┘
+              0                  200 ms
         2 nodes on 1 thread in 300 ms, 1.0 at once on average
     """
 

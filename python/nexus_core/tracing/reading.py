@@ -37,10 +37,7 @@ def read_chrome(path: str | os.PathLike[str]) -> Trace:
     try:
         with path.open("rb") as raw:
             packed = raw.read(2) == _GZIP
-        opened = cast(
-            TextIO, gzip.open(path, "rt", encoding="utf-8") if packed else path.open(encoding="utf-8", newline="\n")
-        )
-        with opened as file:
+        with _opened(path, packed) as file:
             about, lines = _by_line(file)
             if about is not None:
                 return _trace(about, lines)
@@ -58,6 +55,12 @@ def read_chrome(path: str | os.PathLike[str]) -> Trace:
         return _trace(other.get("nexus_core") if isinstance(other, dict) else None, whole["traceEvents"])
     except _Unlike as unlike:
         raise ValueError(f"{path} is not a trace that nexus-core has written: {unlike}") from unlike
+
+
+def _opened(path: Path, packed: bool) -> TextIO:
+    if packed:
+        return cast(TextIO, gzip.open(path, "rt", encoding="utf-8"))
+    return path.open(encoding="utf-8", newline="\n")
 
 
 class _Unlike(Exception):

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from nexus_core.tracing.analysis import Analysis
     from nexus_core.tracing.model import Trace
 
-__all__ = ["MAX_EVENTS", "Recording"]
+__all__ = ["MAX_EVENTS", "ProcessRecording", "Recording", "recorder_of_process"]
 
 #: Events that a trace keeps if nothing else is asked for: about 50 MB.
 MAX_EVENTS = 1_000_000
@@ -23,6 +23,14 @@ MAX_EVENTS = 1_000_000
 _TYPE_CODES = {"run": "I", "node": "I", "thread": "I", "error": "I", "status": "B"}
 
 _one_at_a_time = threading.Lock()
+
+# What runtimes record to that are made while a whole process is traced.
+_of_process: _TraceRecorder | None = None
+
+
+def recorder_of_process() -> _TraceRecorder | None:
+    """What a runtime that is made now records to, unless its own `trace()` is called."""
+    return _of_process
 
 
 class Recording:
@@ -46,7 +54,8 @@ class Recording:
             raise ValueError(f"max_events is {max_events!r}, and must be a whole number")
         recorder = _TraceRecorder(max_events)
         with _one_at_a_time:
-            if runtime._recorder is not None:
+            self._before = runtime._recorder if runtime._recorder is _of_process else None
+            if runtime._recorder is not self._before:
                 raise RuntimeError("the runtime is being traced already; stop() that trace first")
             runtime._recorder = recorder
         self._recorder = recorder
@@ -64,7 +73,7 @@ class Recording:
             self._recorder.stop()
             with _one_at_a_time:
                 if runtime._recorder is self._recorder:
-                    runtime._recorder = None
+                    runtime._recorder = self._before
         if self._trace is None:
             self._trace = self._read()
         return self._trace
@@ -98,7 +107,7 @@ class Recording:
         if runtime is not None:
             self._recorder.stop()
             if runtime._recorder is self._recorder:
-                runtime._recorder = None
+                runtime._recorder = self._before
 
     def __repr__(self) -> str:
         state = "running" if self.is_running else "stopped"
@@ -151,23 +160,58 @@ class Recording:
         return self.trace.analyze(threads, faster)
 
     def _read(self) -> Trace:
-        from nexus_core.tracing.events import EventColumns
-        from nexus_core.tracing.model import RunTrace, Trace
+        return _read(self._recorder)
 
-        recorder = self._recorder
-        # Events first: runs and threads that come meanwhile are no harm.
-        columns: dict[str, array[Any]] = {}
-        for name, content in recorder.columns().items():
-            column = columns[name] = array(_TYPE_CODES.get(name, "d"))
-            column.frombytes(content)
-        errors = recorder.errors()
-        runs, workflows = recorder.runs()
-        now = recorder.elapsed
-        traced = []
-        for workflow, run_id, began, ended, status, _ in runs:
-            name, nodes, edges, note = workflows[workflow]
-            traced.append(
-                RunTrace(name, run_id or "", began, now if ended is None else ended, status, nodes, edges, note)
-            )
-        events = EventColumns.from_columns(errors=errors, **columns)
-        return Trace(recorder.threads(), traced, events, dropped=recorder.dropped, began=recorder.began)
+
+class ProcessRecording:
+    """Takes down the runs of every runtime that is made while it runs, unless its own `trace()` is called.
+
+    Args:
+        max_events: As of `Recording`.
+
+    Raises:
+        ValueError: If `max_events` is less than one.
+        RuntimeError: If the process is being traced already.
+    """
+
+    def __init__(self, max_events: int = MAX_EVENTS) -> None:
+        global _of_process
+        recorder = _TraceRecorder(max_events)
+        with _one_at_a_time:
+            if _of_process is not None:
+                raise RuntimeError("the process is being traced already; stop() that trace first")
+            _of_process = recorder
+        self._recorder = recorder
+
+    def stop(self) -> Trace:
+        """Stops taking down.
+
+        Returns:
+            The trace.
+        """
+        global _of_process
+        self._recorder.stop()
+        with _one_at_a_time:
+            if _of_process is self._recorder:
+                _of_process = None
+        return _read(self._recorder)
+
+
+def _read(recorder: _TraceRecorder) -> Trace:
+    from nexus_core.tracing.events import EventColumns
+    from nexus_core.tracing.model import RunTrace, Trace
+
+    # Events first: runs and threads that come meanwhile are no harm.
+    columns: dict[str, array[Any]] = {}
+    for name, content in recorder.columns().items():
+        column = columns[name] = array(_TYPE_CODES.get(name, "d"))
+        column.frombytes(content)
+    errors = recorder.errors()
+    runs, workflows = recorder.runs()
+    now = recorder.elapsed
+    traced = []
+    for workflow, run_id, began, ended, status, _ in runs:
+        name, nodes, edges, note = workflows[workflow]
+        traced.append(RunTrace(name, run_id or "", began, now if ended is None else ended, status, nodes, edges, note))
+    events = EventColumns.from_columns(errors=errors, **columns)
+    return Trace(recorder.threads(), traced, events, dropped=recorder.dropped, began=recorder.began)

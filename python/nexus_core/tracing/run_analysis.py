@@ -5,19 +5,18 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from itertools import accumulate
 from typing import NamedTuple
 
 from nexus_core._core import CompiledGraph, TaskGraph
 from nexus_core.errors import CycleError
-from nexus_core.tracing.events import STATUSES, EventColumns
+from nexus_core.tracing.events import STATUSES, EventColumns, queued
 from nexus_core.tracing.execution_graph import execution_edges
 from nexus_core.tracing.findings import Makespan, NodeAnalysis, RunAnalysis, WhatIf
 from nexus_core.tracing.model import RunTrace
 
 __all__ = ["Concurrency", "Questions", "RunAnalyst"]
-
-# The longest nodes of the critical path that are asked about when nobody names any.
-_LONGEST = 3
 
 
 class Questions(NamedTuple):
@@ -25,11 +24,6 @@ class Questions(NamedTuple):
 
     threads: Sequence[int]
     faster: Mapping[str, float]
-
-    def threads_for(self, at_once: int) -> list[int]:
-        """Numbers of threads, without the one that was measured."""
-        asked = self.threads or (max(at_once // 2, 1), at_once * 2, at_once * 4)
-        return [each for each in dict.fromkeys(asked) if self.threads or each != at_once]
 
 
 class Concurrency:
@@ -42,16 +36,12 @@ class Concurrency:
                 changes[start] = changes.get(start, 0) + 1
                 changes[end] = changes.get(end, 0) - 1
         self._times = sorted(changes)
-        self._counts = []
-        self._full = [0.0]  # seconds at the most until each time
-        count = 0
-        for time in self._times:
-            count += changes[time]
-            self._counts.append(count)
+        self._counts = list(accumulate(map(changes.__getitem__, self._times)))
         self.most = max(self._counts, default=0)
-        for k in range(1, len(self._times)):
-            full = self._times[k] - self._times[k - 1] if self._counts[k - 1] == self.most else 0.0
-            self._full.append(self._full[-1] + full)
+        lengths = zip(self._times, self._times[1:], self._counts, strict=False)
+        full = (later - time if count == self.most else 0.0 for time, later, count in lengths)
+        # Seconds at the most until each time.
+        self._full = list(accumulate(full, initial=0.0))
 
     def at_the_most(self, start: float, end: float) -> float:
         """Seconds between two times in which as many ran as ever did."""
@@ -84,15 +74,22 @@ class _Graph(NamedTuple):
 class RunAnalyst:
     """Analyses the runs of one trace; graphs that runs share are made once."""
 
-    def __init__(self, events: EventColumns, questions: Questions, everything: Concurrency) -> None:
+    def __init__(self, events: EventColumns, everything: Concurrency) -> None:
         self._events = events
-        self._questions = questions
         self._everything = everything
         # By the identity of a workflow's nodes and edges, and which of the nodes ran; None where there is a cycle.
         self._plans: dict[tuple[int, int, tuple[int, ...]], CompiledGraph | None] = {}
 
-    def analyze(self, number: int, run: RunTrace, of_run: Sequence[int], *, simulates: bool) -> RunAnalysis:
-        """Analyses one run; `simulates` says whether what-if questions are answered too."""
+    def answer(self, analysed: RunAnalysis, run: RunTrace, questions: Questions) -> RunAnalysis:
+        """The same with answers to questions."""
+        if not analysed.nodes:
+            return analysed
+        graph = self._graph(run, [node.event for node in analysed.nodes])
+        simulated, what_if = _simulate(graph, analysed.nodes, max(analysed.at_once, 1), questions)
+        return replace(analysed, simulated=simulated, what_if=what_if)
+
+    def analyze(self, number: int, run: RunTrace, of_run: Sequence[int]) -> RunAnalysis:
+        """Analyses one run, without answers to questions."""
         events = self._events
         order = sorted(of_run, key=lambda i: (events.start[i], events.end[i], i))
         durations = [events.end[i] - events.start[i] for i in order]
@@ -105,7 +102,6 @@ class RunAnalyst:
         critical = set(path)
         spans = [(events.start[i], events.end[i]) for i in order]
         concurrency = Concurrency(spans)
-        at_once = max(concurrency.most, 1)
         work = math.fsum(durations)
         nodes = tuple(
             NodeAnalysis(
@@ -114,16 +110,13 @@ class RunAnalyst:
                 duration=durations[k],
                 slack=slack[graph.names[k]],
                 is_critical=k in critical,
-                queued=_queued(events, i),
+                queued=queued(events.ready[i], events.start[i], events.waiting_for_gil[i]),
                 waiting_for_gil=events.waiting_for_gil[i],
                 status=STATUSES[events.status[i]],
                 error=events.errors[events.error[i]] or None,
             )
             for k, i in enumerate(order)
         )
-        simulated, what_if = 0.0, ()
-        if simulates and order:
-            simulated, what_if = self._simulate(graph, nodes, path, at_once)
         makespan = run.makespan
         return RunAnalysis(
             run=number,
@@ -142,8 +135,8 @@ class RunAnalyst:
             queued=math.fsum(node.queued for node in nodes),
             waiting_for_gil=math.fsum(node.waiting_for_gil for node in nodes),
             makespan_of=self._makespan(run, order, graph.edges, concurrency),
-            simulated=simulated,
-            what_if=what_if,
+            simulated=0.0,
+            what_if=(),
             nodes=nodes,
         )
 
@@ -162,30 +155,6 @@ class RunAnalyst:
         plan = _compiled(range(len(order)), edges)
         return _Graph(plan, [str(k) for k in range(len(order))], edges)
 
-    def _simulate(
-        self, graph: _Graph, nodes: Sequence[NodeAnalysis], path: Sequence[int], at_once: int
-    ) -> tuple[float, tuple[WhatIf, ...]]:
-        # What a node waits for the lock depends on who else runs, which is what is asked about.
-        work = [max(node.duration - node.waiting_for_gil, 0.0) for node in nodes]
-        named = graph.by_name(work)
-        found = [
-            WhatIf(graph.plan.predict_makespan(threads, named), threads)
-            for threads in self._questions.threads_for(at_once)
-        ]
-        faster = dict(self._questions.faster)
-        if not faster:
-            longest = sorted(path, key=lambda k: -work[k])
-            faster = {nodes[k].node_id: 2.0 for k in longest[:_LONGEST] if work[k] > 0.0}
-        for node_id, factor in faster.items():
-            changed = graph.by_name(
-                [
-                    seconds / factor if node.node_id == node_id else seconds
-                    for node, seconds in zip(nodes, work, strict=True)
-                ]
-            )
-            found.append(WhatIf(graph.plan.predict_makespan(at_once, changed), at_once, node_id, factor))
-        return graph.plan.predict_makespan(at_once, named), tuple(found)
-
     def _makespan(
         self, run: RunTrace, order: Sequence[int], edges: Sequence[tuple[int, int]], concurrency: Concurrency
     ) -> Makespan:
@@ -197,17 +166,16 @@ class RunAnalyst:
         for i, j in edges:
             before[j].append(i)
         ends = [events.end[i] for i in order]
-        now: int | None = max(range(len(order)), key=ends.__getitem__)
+        last = max(range(len(order)), key=ends.__getitem__)
         # Nothing is counted twice where clocks disagree: what is above the horizon is accounted for.
-        horizon = min(max(run.ended, run.began), max(ends[now], run.began))
+        horizon = min(max(run.ended, run.began), max(ends[last], run.began))
+        now: int | None = last
         nodes = lock = workers = queueing = 0.0
         runtime = max(run.ended - horizon, 0.0)
         while now is not None:
             event = order[now]
             start = min(max(events.start[event], run.began), horizon)
-            waited = min(max(events.waiting_for_gil[event], 0.0), horizon - start)
-            nodes += horizon - start - waited
-            lock += waited
+            nodes += horizon - start
             cause = max(before[now], key=ends.__getitem__, default=None)
             if cause is not None:
                 ready = ends[cause]
@@ -215,12 +183,28 @@ class RunAnalyst:
                 ready = events.ready[event]
                 ready = ready if math.isfinite(ready) else run.began
             ready = min(max(ready, run.began), start)
+            waited = min(max(events.waiting_for_gil[event], 0.0), start - ready)
+            lock += waited
+            start -= waited
             full = max(concurrency.at_the_most(ready, start), self._everything.at_the_most(ready, start))
             full = min(full, start - ready)
             workers += full
             queueing += start - ready - full
             horizon, now = ready, cause
         return Makespan(nodes, lock, workers, queueing, runtime + max(horizon - run.began, 0.0))
+
+
+def _simulate(
+    graph: _Graph, nodes: Sequence[NodeAnalysis], at_once: int, questions: Questions
+) -> tuple[float, tuple[WhatIf, ...]]:
+    work = [node.duration for node in nodes]
+    named = graph.by_name(work)
+    found = [WhatIf(graph.plan.predict_makespan(threads, named), threads) for threads in questions.threads]
+    for node_id, factor in questions.faster.items():
+        pairs = zip(nodes, work, strict=True)
+        changed = [seconds / factor if node.node_id == node_id else seconds for node, seconds in pairs]
+        found.append(WhatIf(graph.plan.predict_makespan(at_once, graph.by_name(changed)), at_once, node_id, factor))
+    return graph.plan.predict_makespan(at_once, named), tuple(found)
 
 
 def _acyclic(nodes: Iterable[int], edges: Iterable[tuple[int, int]]) -> CompiledGraph | None:
@@ -241,8 +225,3 @@ def _compiled(nodes: Iterable[int], edges: Iterable[tuple[int, int]]) -> Compile
 
 def _nothing() -> None:
     """Stands for a node: the graph is never run."""
-
-
-def _queued(events: EventColumns, i: int) -> float:
-    ready = events.ready[i]
-    return max(events.start[i] - ready, 0.0) if math.isfinite(ready) else 0.0
