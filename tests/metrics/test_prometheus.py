@@ -62,9 +62,7 @@ def test_runs_nodes_and_durations(shown: LocalRuntime) -> None:
     own = {"runtime": "r", "workflow": "good"}
     assert value("nexus_core_workflow_runs_total", **own, outcome="completed") == 30
     assert value("nexus_core_workflow_runs_total", runtime="r", workflow="bad", outcome="failed") == 1
-    assert (
-        value("nexus_core_workflow_failures_total", runtime="r", workflow="bad", error="ZeroDivisionError") == 1
-    )
+    assert value("nexus_core_workflow_failures_total", runtime="r", workflow="bad", error="ZeroDivisionError") == 1
     assert value("nexus_core_node_executions_total", **own, node="b", outcome="completed") == 30
     assert (
         value("nexus_core_node_failures_total", runtime="r", workflow="bad", node="a", error="ZeroDivisionError") == 1

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from nexus_core._core import _RecordedRun
 
-__all__ = ["begin_traced", "observe_delegation"]
+__all__ = ["begin_traced", "observe_call", "observe_delegation"]
 
 _T = TypeVar("_T")
 
@@ -40,23 +41,50 @@ async def observe_delegation(runtime: Any, workflow: Any, reasons: tuple[str, ..
     Returns:
         What it returns.
     """
+    with _observed(runtime, workflow, reasons) as ended:
+        return ended(await steps)
+
+
+def observe_call(runtime: Any, workflow: Any, reasons: tuple[str, ...], call: Callable[[], _T]) -> _T:
+    """The same for a run that is not awaited.
+
+    Args:
+        runtime: The runtime.
+        workflow: The workflow.
+        reasons: Why it is not native.
+        call: The run.
+
+    Returns:
+        What it returns.
+    """
+    with _observed(runtime, workflow, reasons) as ended:
+        return ended(call())
+
+
+@contextmanager
+def _observed(runtime: Any, workflow: Any, reasons: tuple[str, ...]) -> Iterator[Callable[[Any], Any]]:
     recorder, figures = runtime._recorder, runtime._figures
     traced = None
     if recorder is not None:
         traced = recorder.begin_run(_name(workflow), None, f"run by Kailash: {'; '.join(reasons)}")
     began = time.perf_counter()
     failure: BaseException | None = None
-    run_id: Any = None
-    try:
-        outcome = await steps
-        run_id = outcome[1] if isinstance(outcome, tuple) and len(outcome) == 2 else None
+    run_id: str | None = None
+
+    def ended(outcome: Any) -> Any:
+        nonlocal run_id
+        if isinstance(outcome, tuple) and len(outcome) == 2 and isinstance(outcome[1], str):
+            run_id = outcome[1]
         return outcome
+
+    try:
+        yield ended
     except BaseException as error:
         failure = error
         raise
     finally:
         if traced is not None:
-            traced.end(failure, run_id if isinstance(run_id, str) else None)
+            traced.end(failure, run_id)
         if figures is not None:
             figures.ran(None, workflow, time.perf_counter() - began, failure)
         del failure
