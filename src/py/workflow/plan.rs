@@ -352,7 +352,7 @@ impl WorkflowPlan {
 
     /// Runs everything on the calling thread, an event loop's, as `start` and
     /// `run_inline` would. `make_host` is called with `host` and the run, if something
-    /// is to be asked of a host at all.
+    /// is to be asked of a host at all. Returns how long it took since it `began`, too.
     #[allow(clippy::too_many_arguments)] // called in one place
     pub(super) fn run_short<'py>(
         &self,
@@ -364,29 +364,33 @@ impl WorkflowPlan {
         places: Bound<'py, Places>,
         figures: Option<RunFigures>,
         began: Instant,
-    ) -> PyResult<Short<'py>> {
-        let part = self.plan.whole_run()?;
-        let given = Given {
-            host: Host::later(make_host, host),
-            options,
-            parameters: (!variables.is_empty()).then(|| variables.clone().unbind()),
-            workflow_context: PyDict::new(py).unbind(),
-            service: Some((places, true)),
-            caching: None,
+    ) -> (PyResult<Short<'py>>, Duration) {
+        let prepared = self.plan.whole_run().and_then(|part| {
+            let given = Given {
+                host: Host::later(make_host, host),
+                options,
+                parameters: (!variables.is_empty()).then(|| variables.clone().unbind()),
+                workflow_context: PyDict::new(py).unbind(),
+                service: Some((places, true)),
+                caching: None,
+            };
+            prepare(py, Arc::clone(&self.plan), part, given)
+        });
+        let execution = match prepared {
+            Ok(execution) => execution,
+            Err(error) => return (Err(error), began.elapsed()),
         };
-        let execution = prepare(py, Arc::clone(&self.plan), part, given)?;
-        let Some(figures) = figures else {
-            return run_short(py, &execution);
-        };
-        execution.program.count(figures);
+        if let Some(figures) = figures {
+            execution.program.count(figures);
+        }
         let outcome = run_short(py, &execution);
+        let elapsed = began.elapsed();
         if !matches!(outcome, Ok(Short::Left(_)))
             && let Some(figures) = execution.program.figures.get()
         {
-            let error = outcome.as_ref().err();
-            ended(py, &figures.workflow, began.elapsed(), error);
+            ended(py, &figures.workflow, elapsed, outcome.as_ref().err());
         }
-        outcome
+        (outcome, elapsed)
     }
 }
 

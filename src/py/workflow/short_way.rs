@@ -160,10 +160,10 @@ impl ShortWay {
             RunFigures::new(plan.get().plan.figures(runtime, workflow))
         });
         let options = known.options;
-        let outcome = plan.get().run_short(
+        let (outcome, elapsed) = plan.get().run_short(
             py, make_host, host, &inputs, options, places, figures, began,
         );
-        let seconds = began.elapsed().as_secs_f64();
+        let seconds = elapsed.as_secs_f64();
         self.add(seconds);
         if let Ok(Short::Left(host)) = outcome {
             return (host, seconds).into_pyobject(py).map(Some);
