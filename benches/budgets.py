@@ -151,6 +151,11 @@ def serving(session: Session) -> Iterator[Check]:
             case = case_of(workflow, connections).name
             ratio = session.figures.ratio(Cell("http", case, "ours"), Cell("http", case, "stub"), "requests")
             yield judge("requests/s ÷ stub, over HTTP", case, f"≥ {least}×", ratio, at_least(least))
+    for workflow in ("one_node", "chain_20"):
+        for connections in (1, 16):
+            case = case_of(workflow, connections).name
+            ratio = session.figures.ratio(Cell("http", case, "cached"), Cell("http", case, "stub"), "requests")
+            yield judge("from the cache: requests/s ÷ stub", case, "≥ 0.9×", ratio, at_least(0.9))
     case = case_of("guide", 1).name
     p50 = session.figures.spread(Cell("http", case, "ours"), "p50", 0.1)
     yield judge("p50 ÷ 0.1 s, over HTTP", case, "≤ 1.1×", p50, at_most(1.1))

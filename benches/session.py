@@ -131,7 +131,7 @@ def measure(
         served = [group for group in groups if group in service.GROUPS]
         full = next((environment for environment in environments if environment.name == "full"), None)
         if served and full is not None and number < slow_passes:
-            variants = ("stock", "stub") if subject is None else ("stock", "ours", "stub")
+            variants = ("stock", "stub") if subject is None else ("stock", "ours", "cached", "stub")
             problems = service.run_pass(
                 session.figures, number, served, variants, python=full.python, subject=subject, quick=quick, say=say
             )

@@ -1,7 +1,7 @@
 """What a deployed Nexus app shows: requests a second, the event loop's lateness, the first call in a fresh process.
 
-The variants are `stock` (Kailash's runtime), `ours` (nexus_core's) and `stub`, a runtime that returns a constant: what the
-rest of the HTTP stack leaves to be had.
+The variants are `stock` (Kailash's runtime), `ours` (nexus_core's), `cached` (the same with a cache of
+results, which has them) and `stub`, a runtime that returns a constant: what the rest of the HTTP stack leaves to be had.
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ TITLES = {
     "stock": "stock Kailash",
     "ours": "nexus_core",
     "ours_32": f"nexus_core, {MANY_THREADS} threads",
+    "cached": "nexus_core, from the cache",
     "stub": "stub (constant result)",
 }
 HTTP_HEAD = (

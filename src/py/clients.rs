@@ -8,7 +8,7 @@ use pyo3::exceptions::{PyRuntimeError, PyStopIteration};
 use pyo3::ffi;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyAny, PyTuple};
+use pyo3::types::{PyAny, PyBytes, PyDict, PyList, PyString, PyTuple};
 
 use crate::core::locks::Mutex;
 use crate::py::engine::Ask;
@@ -16,6 +16,45 @@ use crate::py::engine::Ask;
 thread_local! {
     /// Whose request the thread takes a step of.
     static CURRENT: RefCell<Option<Py<Client>>> = const { RefCell::new(None) };
+}
+
+/// What a client asks of the cache of results by its request's headers.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    Nothing,
+    /// Results that are computed anew.
+    Refresh,
+    /// That the cache has no part in it.
+    NoCache,
+}
+
+/// A client whose reply tells how the cache has answered, for the first run of its request.
+pub(crate) struct Wishes(Py<Client>);
+
+impl Wishes {
+    /// Whether a result that is kept is not what is asked for.
+    pub(crate) fn asks_for_more(&self) -> bool {
+        self.0.get().asked != Asked::Nothing
+    }
+
+    /// The run was answered by a result of this age in seconds.
+    pub(crate) fn was_hit(&self, age: f64) {
+        let client = self.0.get();
+        client.is_taken.store(true, Ordering::Relaxed);
+        let line = format!("nexus-core; hit; age={}", age.trunc());
+        *client.told.lock() = Some(line);
+    }
+}
+
+/// The client that the calling thread handles a request of, if its reply is to tell and no
+/// other run of the request has begun.
+pub(crate) fn current_wishes(py: Python<'_>) -> Option<Wishes> {
+    CURRENT.with_borrow(|client| {
+        let client = client.as_ref()?;
+        let own = client.get();
+        let is_free = own.tells && !own.is_taken.load(Ordering::Relaxed);
+        is_free.then(|| Wishes(client.clone_ref(py)))
+    })
 }
 
 /// The client that waits for what is begun now; `None` if nobody does.
@@ -29,13 +68,17 @@ pub(crate) fn current_client(py: Python<'_>) -> Option<Py<Client>> {
 pub(crate) struct Noticing {
     #[pyo3(get)]
     inner: Py<PyAny>,
+    /// Whether replies tell how the cache of results has answered.
+    #[pyo3(get)]
+    tells: bool,
 }
 
 #[pymethods]
 impl Noticing {
     #[new]
-    fn new(inner: Py<PyAny>) -> Self {
-        Self { inner }
+    #[pyo3(signature = (inner, tells=false))]
+    fn new(inner: Py<PyAny>, tells: bool) -> Self {
+        Self { inner, tells }
     }
 
     /// Handles one request, once it is awaited.
@@ -53,6 +96,14 @@ impl Noticing {
                 send: send.clone().unbind(),
                 answered: AtomicBool::new(false),
                 steps: Mutex::new(None),
+                tells: self.tells,
+                asked: if self.tells {
+                    asked_in(scope)?
+                } else {
+                    Asked::Nothing
+                },
+                is_taken: AtomicBool::new(false),
+                told: Mutex::new(None),
             },
         )?;
         let mut steps = self.inner.bind(py).call1((scope, receive, &client))?;
@@ -80,6 +131,13 @@ pub(crate) struct Client {
     answered: AtomicBool,
     /// Of the inner app's coroutine, until it has ended.
     steps: Mutex<Option<Py<PyAny>>>,
+    /// Whether the reply tells how the cache of results has answered.
+    tells: bool,
+    asked: Asked,
+    /// The first run of the request has begun; what it runs is not the client's.
+    is_taken: AtomicBool,
+    /// The value of the reply's `Cache-Status`.
+    told: Mutex<Option<String>>,
 }
 
 #[pymethods]
@@ -93,7 +151,34 @@ impl Client {
     /// Sends a message of the reply.
     fn __call__<'py>(&self, message: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         self.answered.store(true, Ordering::Relaxed);
-        self.send.bind(message.py()).call1((message,))
+        let py = message.py();
+        let line = if self.tells {
+            self.told.lock().take()
+        } else {
+            None
+        };
+        match line {
+            Some(line) => self.send.bind(py).call1((with_header(message, &line)?,)),
+            None => self.send.bind(py).call1((message,)),
+        }
+    }
+
+    /// What the client asks of the cache, as `(refresh, cache)`, for the run that takes it
+    /// first; `None` for others, and if the reply tells nothing.
+    fn take_wish(&self) -> Option<(bool, Option<bool>)> {
+        if !self.tells || self.is_taken.swap(true, Ordering::Relaxed) {
+            return None;
+        }
+        Some(match self.asked {
+            Asked::Nothing => (false, None),
+            Asked::Refresh => (true, None),
+            Asked::NoCache => (false, Some(false)),
+        })
+    }
+
+    /// Says what the reply is to tell.
+    fn tell(&self, line: String) {
+        *self.told.lock() = Some(line);
     }
 
     fn __await__(slf: Bound<'_, Self>) -> Bound<'_, Self> {
@@ -188,6 +273,66 @@ impl Client {
         let ended = self.steps.lock().take();
         drop(ended);
     }
+}
+
+/// What the `Cache-Control` of a request asks for.
+fn asked_in(scope: &Bound<'_, PyAny>) -> PyResult<Asked> {
+    let py = scope.py();
+    let headers = scope.get_item(intern!(py, "headers"))?;
+    let mut asked = Asked::Nothing;
+    for header in headers.try_iter()? {
+        let header = header?;
+        let (Ok(name), Ok(value)) = (header.get_item(0), header.get_item(1)) else {
+            continue;
+        };
+        let (Ok(name), Ok(value)) = (name.cast::<PyBytes>(), value.cast::<PyBytes>()) else {
+            continue;
+        };
+        if name.as_bytes() != b"cache-control" {
+            continue;
+        }
+        for directive in value.as_bytes().split(|byte| *byte == b',') {
+            let directive = directive.trim_ascii();
+            if directive.eq_ignore_ascii_case(b"no-store") {
+                asked = Asked::NoCache;
+            } else if asked == Asked::Nothing
+                && (directive.eq_ignore_ascii_case(b"no-cache")
+                    || directive.eq_ignore_ascii_case(b"max-age=0"))
+            {
+                asked = Asked::Refresh;
+            }
+        }
+    }
+    Ok(asked)
+}
+
+/// The first message of a reply with a header more; others as they are.
+fn with_header<'py>(message: &Bound<'py, PyAny>, line: &str) -> PyResult<Bound<'py, PyAny>> {
+    let py = message.py();
+    let Ok(original) = message.cast::<PyDict>() else {
+        return Ok(message.clone());
+    };
+    let kind = original.get_item(intern!(py, "type"))?;
+    let is_first = kind.is_some_and(|kind| {
+        let kind = kind.cast::<PyString>();
+        kind.is_ok_and(|kind| kind == "http.response.start")
+    });
+    if !is_first {
+        return Ok(message.clone());
+    }
+    let headers = PyList::empty(py);
+    if let Some(own) = original.get_item(intern!(py, "headers"))? {
+        for header in own.try_iter()? {
+            headers.append(header?)?;
+        }
+    }
+    headers.append((
+        PyBytes::new(py, b"cache-status"),
+        PyBytes::new(py, line.as_bytes()),
+    ))?;
+    let copy = original.copy()?;
+    copy.set_item(intern!(py, "headers"), headers)?;
+    Ok(copy.into_any())
 }
 
 /// The thread takes a step of one client's request until this is dropped.

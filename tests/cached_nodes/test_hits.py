@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from kailash.nodes.code.python import PythonCodeNode
 from kailash.workflow.builder import WorkflowBuilder
 
 from nexus_core.cached_runs import CachePolicy, ResultCache
+from nexus_core.runtime import LocalRuntime
 
 from .support import TRACE, AsyncTraced, Kind, Traced, both, code_workflow, count, node_workflow, runs_on
 
@@ -197,3 +199,18 @@ def test_what_takes_too_little_time_or_too_much_memory_is_not_kept(kind: Kind, m
         assert count(trace) == 2
         assert sum(cache.node_runs.as_dict()["not_kept"].values()) == 2
         assert len(cache) == 0
+
+
+def test_what_a_call_asks_for_holds_where_kailash_runs_it_on_a_thread_of_its_own(tmp_path: Path) -> None:
+    cache, trace = ResultCache(nodes={"a": True}), tmp_path / "trace"
+    workflow, counts = node_workflow(Traced(trace=str(trace))), []
+
+    async def main(runtime: LocalRuntime) -> None:
+        asks: dict[str, bool]
+        for asks in ({}, {"cache": False}, {"refresh": True}, {}):
+            runtime.execute(workflow, **asks)
+            counts.append(count(trace))
+
+    with LocalRuntime(enable_monitoring=False, cache=cache) as runtime:
+        asyncio.run(main(runtime))
+    assert counts == [1, 2, 3, 3]

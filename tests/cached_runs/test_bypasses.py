@@ -103,7 +103,7 @@ def test_a_subclass_of_the_runtime_runs_as_it_does() -> None:
 
     runtime: Any = Own(enable_monitoring=False, cache=True).mark_externally_managed()
     try:
-        workflow, calls = counted(lambda data: {"result": 1})
+        workflow, _calls = counted(lambda data: {"result": 1})
         assert why(runtime, workflow) == "the runtime is of a subclass, which may run workflows in its own way"
     finally:
         runtime.close()
@@ -147,8 +147,9 @@ def test_subscribers_are_told_of_every_node() -> None:
 
 
 def test_a_stateful_node_is_never_answered_from_the_cache() -> None:
-    from differential.custom_nodes import CUSTOM
     from kailash.workflow.graph import Workflow
+
+    from differential.custom_nodes import CUSTOM
 
     runtime = local(True)
     workflow = Workflow("stateful", "stateful", metadata={"cacheable": True})
@@ -228,7 +229,9 @@ def test_a_runtime_with_a_cache_is_collected() -> None:
 
 def test_cycles_are_cached_by_the_local_runtime() -> None:
     builder = WorkflowBuilder()
-    builder.add_node("PythonCodeNode", "node", {"code": "try:\n    seen = n\nexcept NameError:\n    seen = 0\nresult = seen + 1"})
+    builder.add_node(
+        "PythonCodeNode", "node", {"code": "try:\n    seen = n\nexcept NameError:\n    seen = 0\nresult = seen + 1"}
+    )
     runtime = local(True)
     workflow = builder.build(cacheable=True)
     workflow.create_cycle("again").connect("node", "node", {"result": "n"}).max_iterations(3).build()

@@ -89,7 +89,7 @@ def test_one_list_in_two_places_is_not_two_equal_lists() -> None:
 def test_objects_that_refer_to_one_another_are_not_cached() -> None:
     runtime = local(True)
     workflow, calls = counted(lambda data: {"result": 1})
-    inner = dt.timezone.utc, [1]
+    inner = dt.UTC, [1]
     value = _Named([1]), inner
     for expected in ("miss", "hit"):
         assert status(runtime, workflow, {"node": {"data": value}}) == expected

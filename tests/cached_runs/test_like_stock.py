@@ -8,6 +8,8 @@ from collections import Counter
 from typing import Any
 
 import pytest
+from hypothesis import assume, given, note
+
 from differential.comparison import build_or_none
 from differential.description import Description
 from differential.observe import EndlessFallbackError, GuardedStock, quiet
@@ -16,8 +18,6 @@ from differential.strategies import descriptions, routed
 from differential_async.description import AsyncDescription
 from differential_async.strategies import descriptions as async_descriptions
 from differential_async.subject import StockAsyncRuntime
-from hypothesis import assume, given, note
-
 from nexus_core.runtime import AsyncLocalRuntime, LocalRuntime
 
 pytestmark = pytest.mark.timeout(1800)

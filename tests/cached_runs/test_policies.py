@@ -109,7 +109,9 @@ def test_limits_by_number_and_by_bytes_hold() -> None:
     def kept(cache: ResultCache, number: int, size: int) -> int:
         runtime = local(cache)
         for index in range(number):
-            runtime.execute(code("result = 'x' * size + str(x)", name=str(index)), parameters={"x": index, "size": size})
+            runtime.execute(
+                code("result = 'x' * size + str(x)", name=str(index)), parameters={"x": index, "size": size}
+            )
         return len(cache)
 
     assert kept(ResultCache(maxsize=3), 10, 10) == 3
@@ -164,9 +166,7 @@ def test_cache_for_a_single_call_is_a_truth_value() -> None:
         ({"always_seconds": True}, TypeError, "always_seconds must be a number of seconds or None, got True"),
     ],
 )
-def test_policies_that_make_no_sense_are_refused(
-    arguments: dict[str, Any], error: type[Exception], text: str
-) -> None:
+def test_policies_that_make_no_sense_are_refused(arguments: dict[str, Any], error: type[Exception], text: str) -> None:
     with pytest.raises(error, match=text):
         CachePolicy(**arguments)
 

@@ -11,10 +11,10 @@ import uuid
 from typing import Any
 
 import pytest
-from differential.snapshot import Snapshot as Picture
 from hypothesis import given
 from hypothesis import strategies as st
 
+from differential.snapshot import Snapshot as Picture
 from nexus_core.cached_runs.snapshots import NotPrivate, Snapshot, is_apart
 
 leaves = st.sampled_from(

@@ -19,7 +19,7 @@ import nexus_core
 from nexus_core import CachePolicy, ResultCache, TieredCache
 from nexus_core.cache_tiers import RedisTier, SQLiteTier, Tier
 from nexus_core.cache_tiers.encoding import decode, encode
-from nexus_core.cached_runs.result_cache import Kept
+from nexus_core.cached_runs.kept import Kept
 from nexus_core.cached_runs.snapshots import Snapshot
 from nexus_core.errors import NotSerializable
 from servers.redis import RedisServer
@@ -163,7 +163,7 @@ def test_a_result_that_refers_to_one_thing_twice_stays_local(make: Callable[...,
 
 
 def test_what_is_in_the_tier_is_authenticated(make: Callable[..., ResultCache]) -> None:
-    workflow, calls = counted(lambda data: {"result": 1})
+    workflow, _calls = counted(lambda data: {"result": 1})
     for secret, expected in ((b"a" * 16, "miss"), (b"a" * 16, "hit"), (b"b" * 16, "miss")):
         local(make(secret=secret)).execute(workflow)
         assert answer()[0] == expected
@@ -193,5 +193,3 @@ def test_a_kept_result_is_decoded_as_it_was() -> None:
     assert kept.snapshot.hand_out()["node"]["array"].tolist() == [0, 1, 2]
     with pytest.raises(NotSerializable):
         encode(Kept(Snapshot({"deep": [object()]}), 1.5, 100.0))
-
-

@@ -6,6 +6,8 @@ import contextlib
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from nexus_core._core import Answers
+from nexus_core.cached_runs.answers import answers
 from nexus_core.cached_runs.cached_workflows import CachedWorkflow, NotCached, WorkflowKeys
 from nexus_core.cached_runs.outcomes import note_outcome, noted_outcome
 from nexus_core.cached_runs.policies import CachePolicy
@@ -66,14 +68,25 @@ class CachedRuns:
         cache: Where results are kept.
     """
 
-    __slots__ = ("_known", "_options", "cache")
+    __slots__ = ("_answers", "_known", "_options", "cache")
 
     def __init__(self, cache: ResultCache) -> None:
         self.cache = cache
+        self._answers = answers(cache.runs.hits)
         self._known: dict[int, CachedWorkflow] = {}
         self._options: RuntimeOptions | None = None
 
     # --- looking ----------------------------------------------------------------------------
+
+    def attempt(self, runtime: Any, workflow: Any, inputs: Any) -> tuple[Any, Any] | None:
+        """Results and id of a run that is in the cache, in one native call; ``None`` if more has to be asked.
+
+        Args:
+            runtime: The runtime.
+            workflow: What is to run.
+            inputs: Its inputs.
+        """
+        return self._answers.attempt(runtime, vars(runtime), workflow, inputs, runtime._gives_ids)
 
     def find(self, runtime: Any, workflow: Any, inputs: Any) -> Handed | None:
         """The results of a run that is in the cache, quickly; ``None`` if more has to be asked.
@@ -103,6 +116,10 @@ class CachedRuns:
         found = self.cache.look(key)
         if found is not None:
             self.note(found, key)
+            if not self.cache.is_tiered:
+                seen = known.for_answers(options, runtime, self.cache.store)
+                if seen is not None:
+                    self._answers.know(workflow, seen)
         return found
 
     def ready(self, runtime: Any, workflow: Any, inputs: Any, reason: str | None = None) -> ReadyRun | None:
@@ -175,7 +192,7 @@ class CachedRuns:
             return known
         if not isinstance(getattr(workflow, "metadata", None), dict):
             raise NotCached("it is not a built workflow")
-        known = self._known[number] = CachedWorkflow(workflow, self.cache, forgetting(self._known))
+        known = self._known[number] = CachedWorkflow(workflow, self.cache, forgetting(self._known, self._answers))
         return known
 
     # --- running ----------------------------------------------------------------------------
@@ -264,10 +281,11 @@ class CachedRuns:
         return f"results are cached {kept}, in {self.cache.name!r}{slow}"
 
 
-def forgetting(known: dict[int, CachedWorkflow]) -> Callable[[int], None]:
+def forgetting(known: dict[int, CachedWorkflow], native: Answers) -> Callable[[int], None]:
     """Forgets workflows that are gone, without keeping anything else alive."""
 
     def forget(number: int) -> None:
+        native.forget(number)
         entry = known.get(number)
         # Another may have its address by now.
         if entry is not None and entry.is_gone:
@@ -297,8 +315,4 @@ def as_result_cache(given: Any) -> ResultCache:
         return inner
     if isinstance(given, Cache) or (hasattr(given, "aget_or_set") and hasattr(given, "invalidate_tag")):
         return ResultCache(store=given)
-    raise TypeError(
-        f"cache must be True, a ResultCache, an IntelligentCache, a Cache or a TieredCache, got {given!r}"
-    )
-
-
+    raise TypeError(f"cache must be True, a ResultCache, an IntelligentCache, a Cache or a TieredCache, got {given!r}")

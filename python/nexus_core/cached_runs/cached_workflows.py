@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Mapping
+from types import SimpleNamespace
 from typing import Any, cast
 
 from nexus_core._core import DigestWatch, _run_key
@@ -85,14 +86,14 @@ class CachedWorkflow:
         keys: What its runs' keys are made with, once it is known.
     """
 
-    __slots__ = ("_marks", "_names", "_workflow", "keys", "policy")
+    __slots__ = ("_marks", "_workflow", "keys", "policy")
 
     def __init__(self, workflow: Any, cache: ResultCache, gone: Callable[[int], None]) -> None:
         number = id(workflow)
         self._workflow = weakref.ref(workflow, lambda _: gone(number))
-        self._marks = DigestWatch([(vars(workflow), _MARKED), (workflow.metadata, ["cacheable"])], [], [], [], [], [])
-        self._names = names_of(workflow)
-        names = (*self._names, workflow.name, workflow.workflow_id)
+        marked: list[Any] = [(vars(workflow), _MARKED), (workflow.metadata, ["cacheable"]), (_names, [number])]
+        self._marks = DigestWatch(marked, [], [], [], [], [])
+        names = (*names_of(workflow), workflow.name, workflow.workflow_id)
         self.policy: CachePolicy | None = cache.policy_of_workflow(names, workflow.metadata.get("cacheable"))
         self.keys: WorkflowKeys | None = None
 
@@ -103,7 +104,30 @@ class CachedWorkflow:
 
     def is_of(self, workflow: Any) -> bool:
         """Whether this is about a workflow, whose policy nobody has changed since."""
-        return self._workflow() is workflow and self._marks.is_current() and names_of(workflow) == self._names
+        return self._workflow() is workflow and self._marks.is_current()
+
+    def for_answers(self, options: RuntimeOptions, runtime: Any, results: Any) -> Any:
+        """What a native look goes by; ``None`` if changes have to be looked for more closely.
+
+        Args:
+            options: The runtime's.
+            runtime: The runtime.
+            results: The cache of this process that has the results.
+        """
+        keys, methods = self.keys, runtime._method_watch()
+        if keys is None or keys.varies or keys.watch is None or methods is None:
+            return None
+        return SimpleNamespace(
+            workflow=self._workflow,
+            marks=self._marks,
+            digest=keys.watch,
+            options=options.watch,
+            methods=methods,
+            plan=keys.plan.plan,
+            prefix=keys.prefix,
+            hooks=runtime._hook_registry,
+            results=results,
+        )
 
 
 class WorkflowKeys:
@@ -142,6 +166,21 @@ class WorkflowKeys:
             options: The runtime's.
         """
         return self._options is options and self._digest.is_current() and self.plan.plan.is_current()
+
+    @property
+    def watch(self) -> DigestWatch | None:
+        """What notices changes of the workflow; ``None`` if nothing can."""
+        return self._digest.watch
+
+    @property
+    def prefix(self) -> bytes:
+        """What all keys depend on beside the inputs."""
+        return self._prefix
+
+    @property
+    def varies(self) -> bool:
+        """Whether a function has a say in the keys."""
+        return self._vary is not None
 
     @property
     def are_watched(self) -> bool:

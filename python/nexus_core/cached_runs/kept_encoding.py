@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from nexus_core.cache_tiers._encoding_types import DECODERS, ENCODERS
-from nexus_core.cached_runs.result_cache import Kept
+from nexus_core.cached_runs.kept import Kept
 from nexus_core.cached_runs.snapshots import Snapshot
 
 __all__ = ["teach"]

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["CachePolicy", "MIB", "as_policy"]
+__all__ = ["MIB", "CachePolicy", "as_policy"]
 
 MIB = 1024 * 1024
 
@@ -31,6 +31,7 @@ class CachePolicy:
         ValueError: If a time or a size is negative or not a number.
 
     Example:
+        >>> from nexus_core import CachePolicy
         >>> CachePolicy(ttl=60, tags=("prices",)).ttl
         60
         >>> CachePolicy(ttl=-1)
@@ -55,10 +56,8 @@ class CachePolicy:
                 raise TypeError(f"max_bytes must be an integer or None, got {size!r}")
             if size < 0:
                 raise ValueError(f"max_bytes must be at least 0, got {size!r}")
-        if isinstance(self.tags, str):
-            object.__setattr__(self, "tags", (self.tags,))
-        else:
-            object.__setattr__(self, "tags", tuple(self.tags))
+        given: object = self.tags
+        object.__setattr__(self, "tags", (given,) if isinstance(given, str) else tuple(self.tags))
         for tag in self.tags:
             if not isinstance(tag, str):
                 raise TypeError(f"tags must be strings, got {tag!r}")
@@ -70,6 +69,7 @@ class CachePolicy:
         """The performance guide's: over two seconds always, under 10 MiB otherwise.
 
         Example:
+            >>> from nexus_core import CachePolicy
             >>> CachePolicy.heuristic().always_seconds
             2.0
         """
@@ -83,6 +83,7 @@ class CachePolicy:
             size: Bytes that it takes in memory.
 
         Example:
+            >>> from nexus_core import CachePolicy
             >>> CachePolicy(min_seconds=1).why_not_kept(0.5, 100)
             'it took less than min_seconds'
         """

@@ -12,6 +12,7 @@ from weakref import WeakKeyDictionary
 from kailash.sdk_exceptions import HardTimeLimitExceeded, SoftTimeLimitExceeded, WorkflowCancelledError
 
 from nexus_core.cache import Cache
+from nexus_core.cached_runs.kept import Kept, own_store
 from nexus_core.cached_runs.outcomes import Status
 from nexus_core.cached_runs.policies import CachePolicy, as_policy
 from nexus_core.cached_runs.snapshots import NotPrivate, Snapshot
@@ -53,27 +54,6 @@ class Handed(NamedTuple):
     status: Status
     not_kept: str | None = None
     age: float | None = None
-
-
-class Kept:
-    """A result that is kept.
-
-    Args:
-        snapshot: What is kept of it.
-        seconds: What it took to compute.
-        made_at: When, in seconds since the epoch.
-    """
-
-    __slots__ = ("made_at", "seconds", "snapshot")
-
-    def __init__(self, snapshot: Snapshot, seconds: float, made_at: float) -> None:
-        self.snapshot = snapshot
-        self.seconds = seconds
-        self.made_at = made_at
-
-    def age(self) -> float:
-        """Seconds since it was computed."""
-        return max(time.time() - self.made_at, 0.0)
 
 
 class _Computed(NamedTuple):
@@ -121,6 +101,7 @@ class ResultCache:
         ValueError: If a size or a time is negative.
 
     Example:
+        >>> from nexus_core import CachePolicy, ResultCache
         >>> cache = ResultCache(workflows={"prices": CachePolicy(ttl=60)})
         >>> cache.policy_of_workflow(["prices"]).ttl
         60
@@ -145,7 +126,7 @@ class ResultCache:
         self._heuristics = heuristics
         self._owns_store = store is None
         if store is None:
-            store = _own_store(maxsize, max_bytes, ttl, name or f"results-{next(_numbers)}", tier, secret)
+            store = own_store(maxsize, max_bytes, ttl, name or f"results-{next(_numbers)}", tier, secret)
         #: By key; a ``Cache``, or a ``TieredCache`` with one in front of its tier.
         self._store: Any = store
         self._is_tiered = not isinstance(store, Cache)
@@ -175,6 +156,11 @@ class ResultCache:
         return ttl
 
     @property
+    def is_tiered(self) -> bool:
+        """Whether there is a tier behind the results of this process."""
+        return self._is_tiered
+
+    @property
     def store(self) -> Any:
         """What the results are kept in."""
         return self._store
@@ -189,6 +175,7 @@ class ResultCache:
             reason. With a tier its figures are there under ``"tier"``.
 
         Example:
+            >>> from nexus_core import ResultCache
             >>> ResultCache().statistics()["runs"]["hits"]
             0
         """
@@ -217,6 +204,11 @@ class ResultCache:
 
         Raises:
             TypeError: If what it says is no policy.
+
+        Example:
+            >>> from nexus_core import ResultCache
+            >>> ResultCache(heuristics=True).policy_of_workflow(['any']).always_seconds
+            2.0
         """
         for name in names:
             if name in self._workflows:
@@ -235,6 +227,11 @@ class ResultCache:
 
         Raises:
             TypeError: If what it says is no policy.
+
+        Example:
+            >>> from nexus_core import ResultCache
+            >>> ResultCache(nodes={'prices/load': True}).policy_of_node('load', 'prices') is None
+            False
         """
         for label in (f"{workflow}/{node_id}", node_id):
             if label in self._nodes:
@@ -248,6 +245,11 @@ class ResultCache:
 
         Args:
             key: 32 bytes.
+
+        Example:
+            >>> from nexus_core import ResultCache
+            >>> ResultCache().look(b'k' * 32) is None
+            True
         """
         kept = self._store.get_local(key) if self._is_tiered else self._store.get(key)
         return None if kept is None else self._found(key, "hit", kept)
@@ -275,6 +277,15 @@ class ResultCache:
 
         Returns:
             The caller's own copy, or what ``compute`` returned.
+
+        Example:
+            >>> from nexus_core import CachePolicy, ResultCache
+            >>> cache = ResultCache()
+            >>> for _ in range(2):
+            ...     handed = cache.get_or_compute(b'k' * 32, CachePolicy(), lambda: {'rows': [1]})
+            ...     print(handed.status, handed.value)
+            miss {'rows': [1]}
+            hit {'rows': [1]}
         """
         if not refresh and (found := self.look(key)) is not None:
             return found
@@ -328,6 +339,15 @@ class ResultCache:
             refresh: See there.
             alone: See there.
             why_not: See there.
+
+        Example:
+            >>> import asyncio
+            >>> from nexus_core import CachePolicy, ResultCache
+            >>> cache = ResultCache()
+            >>> async def compute():
+            ...     return {'rows': [1]}
+            >>> asyncio.run(cache.aget_or_compute(b'k' * 32, CachePolicy(), compute)).value
+            {'rows': [1]}
         """
         if not refresh and (found := self.look(key)) is not None:
             return found
@@ -437,16 +457,31 @@ class ResultCache:
 
         Returns:
             How many there were in this process.
+
+        Example:
+            >>> from nexus_core import ResultCache
+            >>> ResultCache().invalidate_tag('prices')
+            0
         """
         count: int = self._store.invalidate_tag(tag)
         return count
 
     def clear(self) -> None:
-        """Forgets all results, in the tier too."""
+        """Forgets all results, in the tier too.
+
+        Example:
+            >>> from nexus_core import ResultCache
+            >>> ResultCache().clear()
+        """
         self._store.clear()
 
     def close(self) -> None:
-        """Closes the tier that the cache was made with; results of this process stay."""
+        """Closes the tier that the cache was made with; results of this process stay.
+
+        Example:
+            >>> from nexus_core import ResultCache
+            >>> ResultCache().close()
+        """
         if self._owns_store and self._is_tiered:
             self._store.close()
 
@@ -463,37 +498,6 @@ class ResultCache:
 def _how(kept: Kept | None, began: float) -> Status:
     """How a result was found that a caller has not computed: it was there when that one came, or not yet."""
     return "hit" if kept is not None and kept.made_at < began else "waited"
-
-
-def _own_store(
-    maxsize: int | None,
-    max_bytes: int | None,
-    ttl: float | None,
-    name: str,
-    tier: Tier | None,
-    secret: bytes | Sequence[bytes] | None,
-) -> Any:
-    weigher: Callable[[Any, Kept], int] | None = None
-    if max_bytes is not None:
-        if isinstance(max_bytes, bool) or not isinstance(max_bytes, int):
-            raise TypeError(f"max_bytes must be an integer or None, got {max_bytes!r}")
-        if max_bytes < 0:
-            raise ValueError(f"max_bytes must be at least 0, got {max_bytes!r}")
-        # Checked as a limit of its own is, since it is none of the store's.
-        Cache(maxsize, name=name)
-        least = -(-max_bytes // maxsize) if maxsize else max_bytes + 1 if maxsize == 0 else 0
-        maxsize = max_bytes
-
-        def weigher(_key: Any, kept: Kept) -> int:
-            return max(kept.snapshot.size, least)
-
-    if tier is None:
-        if secret is not None:
-            raise ValueError("a secret is for what is in a tier, and no tier is given")
-        return Cache(maxsize, ttl, weigher=weigher, name=name)
-    from nexus_core.tiered_cache import TieredCache
-
-    return TieredCache(tier, maxsize=maxsize, ttl=ttl, weigher=weigher, secret=secret, name=name)
 
 
 def _policies(name: str, given: Mapping[str, CachePolicy | bool] | None) -> dict[str, CachePolicy | None]:

@@ -38,6 +38,13 @@ _DECISIVE = (
     "_tracing",
     "cyclic_executor",
     "resource_registry",
+    "enable_security",
+    "enable_audit",
+    "enable_resource_limits",
+    "enable_monitoring",
+    "_audit_generator",
+    "_trust_verification_mode",
+    "_trust_context",
 )
 
 _WATCHED = [*_IN_KEY, *_DECISIVE]
@@ -69,6 +76,11 @@ class RuntimeOptions:
             name="the runtime's options",
         )
         self.registry = mark_of(own.get("resource_registry"))
+
+    @property
+    def watch(self) -> DigestWatch:
+        """What notices changes of them."""
+        return self._watch
 
     def is_current(self) -> bool:
         """Whether none of them has been set since."""

@@ -6,6 +6,7 @@ import threading
 from collections import Counter
 from typing import Any
 
+from nexus_core._core import HitCount
 from nexus_core.cached_runs.outcomes import Status
 
 __all__ = ["Tally"]
@@ -16,11 +17,16 @@ _OTHER = "other reasons"
 
 
 class Tally:
-    """Counts of one kind of results; exact, from any thread."""
+    """Counts of one kind of results; exact, from any thread.
 
-    __slots__ = ("_bypassed", "_lock", "_not_kept", "_statuses")
+    Attributes:
+        hits: Those that are counted natively.
+    """
+
+    __slots__ = ("_bypassed", "_lock", "_not_kept", "_statuses", "hits")
 
     def __init__(self) -> None:
+        self.hits = HitCount()
         self._lock = threading.Lock()
         self._statuses: Counter[str] = Counter()
         self._bypassed: Counter[str] = Counter()
@@ -45,7 +51,7 @@ class Tally:
         with self._lock:
             counts = self._statuses
             return {
-                "hits": counts["hit"],
+                "hits": counts["hit"] + self.hits.count,
                 "misses": counts["miss"],
                 "waited": counts["waited"],
                 "refreshed": counts["refresh"],

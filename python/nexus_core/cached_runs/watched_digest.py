@@ -71,6 +71,11 @@ class WatchedDigest:
         return self._watch is not None and self._watch.is_current()
 
     @property
+    def watch(self) -> DigestWatch | None:
+        """What notices changes; ``None`` if nothing can."""
+        return self._watch
+
+    @property
     def is_watched(self) -> bool:
         """Whether changes are noticed; otherwise it has to be made anew for every run."""
         return self._watch is not None
@@ -95,9 +100,7 @@ class _Walk:
     def watch(self) -> DigestWatch | None:
         if not self._is_watchable:
             return None
-        return DigestWatch(
-            self._dicts, self._parts, self._lists, self._sets, self._classes, self._attributes_held
-        )
+        return DigestWatch(self._dicts, self._parts, self._lists, self._sets, self._classes, self._attributes_held)
 
     def workflow(self, workflow: Any) -> None:
         self._met[id(workflow)] = workflow
@@ -248,30 +251,32 @@ def _replaced_methods(workflow: Any) -> dict[str, Any]:
 
     A package's name and version stand for the code of its classes, and say nothing of those.
     """
-    found: dict[str, Any] = {}
-    for node in workflow._node_instances.values():
-        for cls in type(node).__mro__:
-            if root_version(cls.__module__.partition(".")[0]) is None:
-                # Its code is in the digest.
-                continue
-            for name, held in vars(cls).items():
-                function = getattr(held, "__func__", held)
-                if isinstance(function, types.FunctionType):
-                    if root_version((function.__module__ or "").partition(".")[0]) is not None:
-                        continue
-                elif not (callable(held) and name in _CALLED):
-                    continue
-                elif root_version(type(held).__module__.partition(".")[0]) is not None and not _is_mock(held):
-                    continue
-                found[f"{cls.__module__}:{cls.__qualname__}.{name}"] = held
-    return found
+    classes = {cls for node in workflow._node_instances.values() for cls in type(node).__mro__}
+    return {
+        f"{cls.__module__}:{cls.__qualname__}.{name}": held
+        for cls in classes
+        # The code of others is in the digest.
+        if _is_installed(cls.__module__)
+        for name, held in vars(cls).items()
+        if _is_put_there(name, held)
+    }
+
+
+def _is_put_there(name: str, held: Any) -> bool:
+    function = getattr(held, "__func__", held)
+    if isinstance(function, types.FunctionType):
+        return not _is_installed(function.__module__)
+    if name not in _CALLED or not callable(held):
+        return False
+    kind = type(held).__module__
+    return kind.startswith("unittest.") or not _is_installed(kind)
+
+
+def _is_installed(module: str | None) -> bool:
+    return root_version((module or "").partition(".")[0]) is not None
 
 
 #: What runtimes call of a node.
 _CALLED = frozenset(
     {"execute", "execute_async", "run", "async_run", "validate_inputs", "validate_outputs", "get_parameters"}
 )
-
-
-def _is_mock(held: Any) -> bool:
-    return type(held).__module__.startswith("unittest.")

@@ -9,17 +9,15 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import Any
 
+from nexus_core._core import Noticing
 from nexus_core.cached_runs.cached_workflows import call_workflow
-from nexus_core.cached_runs.outcomes import outcome_of
+from nexus_core.cached_runs.status_lines import status_line
 from nexus_core.runtime.cache_wishes import Wish, wishing
 
-__all__ = ["CacheStatus", "status_line", "stop_telling", "tell_of_gateway", "tell_of_workflow", "wish_of"]
+__all__ = ["CacheStatus", "stop_telling", "tell_of_gateway", "tell_of_workflow", "wish_of"]
 
 _WORKFLOW_PATHS = ("/execute", "/")
 _ENTERPRISE_PATH = "/enterprise/workflows/{workflow_id}/execute_async"
-
-_NAME = "nexus-core"
-_LONGEST_DETAIL = 200
 
 
 class CacheStatus:
@@ -69,36 +67,6 @@ def wish_of(headers: Iterable[tuple[bytes, bytes]]) -> Wish:
     return wish
 
 
-def status_line(noted: tuple[Any, ...]) -> str:
-    """The value of ``Cache-Status``.
-
-    Args:
-        noted: The arguments of a ``CacheOutcome``.
-
-    Example:
-        >>> status_line(("hit", None, 3.2, b""))
-        'nexus-core; hit; age=3'
-        >>> status_line(("bypass", "the runtime runs for a user", None, None))
-        'nexus-core; fwd=bypass; detail="the runtime runs for a user"'
-    """
-    outcome = outcome_of(noted)
-    if outcome.status == "hit":
-        return f"{_NAME}; hit; age={int(outcome.age or 0)}"
-    if outcome.status == "waited":
-        return f"{_NAME}; fwd=miss; collapsed"
-    forwarded = {"miss": "miss", "refresh": "request", "bypass": "bypass"}[outcome.status]
-    if outcome.reason is None:
-        return f"{_NAME}; fwd={forwarded}; stored"
-    return f'{_NAME}; fwd={forwarded}; detail="{_detail(outcome.reason)}"'
-
-
-def _detail(reason: str) -> str:
-    """The reason as a string of RFC 8941: printable ASCII, quotes and backslashes escaped."""
-    shown = reason if len(reason) <= _LONGEST_DETAIL else reason[:_LONGEST_DETAIL] + "..."
-    printable = "".join(letter if " " <= letter <= "~" else "?" for letter in shown)
-    return printable.replace("\\", "\\\\").replace('"', '\\"')
-
-
 def tell_of_workflow(api: Any, name: str) -> None:
     """Has replies of a workflow's routes tell, and policies found under its registered name.
 
@@ -134,8 +102,11 @@ def stop_telling(gateway: Any, apis: Iterable[Any]) -> None:
     """
     routes = [*_enterprise_routes(gateway), *(route for api in apis for route in api.app.router.routes)]
     for route in routes:
-        if isinstance(getattr(route, "app", None), CacheStatus):
-            route.app = route.app.inner
+        app = getattr(route, "app", None)
+        if isinstance(app, CacheStatus):
+            route.app = app.inner
+        elif isinstance(app, Noticing) and app.tells:
+            route.app = Noticing(app.inner)
 
 
 def _enterprise_routes(gateway: Any) -> Iterator[Any]:
@@ -147,5 +118,9 @@ def _enterprise_routes(gateway: Any) -> Iterator[Any]:
 
 def _wrap(routes: Iterable[Any]) -> None:
     for route in routes:
-        if hasattr(route, "app") and not isinstance(route.app, CacheStatus):
-            route.app = CacheStatus(route.app)
+        app = getattr(route, "app", None)
+        if isinstance(app, Noticing):
+            # It looks at every request already.
+            route.app = Noticing(app.inner, True)
+        elif app is not None and not isinstance(app, CacheStatus):
+            route.app = CacheStatus(app)

@@ -10,7 +10,7 @@ from nexus_core.runtime import stock
 from nexus_core.runtime.delegation import MethodGuard
 from nexus_core.runtime.known_sources import ASYNC_RUNTIME, reasons_not_known
 
-__all__ = ["LOST", "reasons_to_delegate"]
+__all__ = ["LOST", "reasons_to_delegate", "watch_of_methods"]
 
 _methods = MethodGuard(
     stock.StockAsyncLocalRuntime,
@@ -34,6 +34,8 @@ _methods = MethodGuard(
     ),
 )
 
+
+watch_of_methods = _methods.watch_of
 
 #: Why every run is left to a Kailash that the engine does not recognise.
 _NOT_KNOWN = reasons_not_known(ASYNC_RUNTIME)

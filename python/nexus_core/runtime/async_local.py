@@ -20,7 +20,7 @@ from nexus_core._core import Places, RunOptions, _collection
 from nexus_core.cached_runs.nodes import notes_on_cached_nodes
 from nexus_core.metrics.loops import LoopLag
 from nexus_core.runtime import stock
-from nexus_core.runtime.async_delegation import LOST, reasons_to_delegate
+from nexus_core.runtime.async_delegation import LOST, reasons_to_delegate, watch_of_methods
 from nexus_core.runtime.async_host import Follower, raised_by_stock
 from nexus_core.runtime.async_pruned_run import AsyncPrunedRun
 from nexus_core.runtime.async_run import AsyncRun
@@ -268,6 +268,15 @@ class AsyncLocalRuntime(stock.StockAsyncLocalRuntime, LocalRuntime):
             DelegationError: If the runtime is strict and Kailash would have to run this.
         """
         if self._cached_runs is not None and cache is not UNCACHED:
+            if context is None and idempotency_key is None and not refresh and cache is None:
+                _validate_limits(soft_time_limit, time_limit)
+                if self._short_way.on_loop >= LONGEST_ON_LOOP:
+                    inputs = await self._others_turn(inputs)
+                began = time.perf_counter()
+                found = self._cached_runs.attempt(self, workflow, inputs)
+                if found is not None:
+                    self._short_way.on_loop += time.perf_counter() - began
+                    return found
             return await self._execute_cached(
                 workflow, inputs, context, idempotency_key, force_resume_with_drift, soft_time_limit, time_limit,
                 refresh, cache,
@@ -275,11 +284,7 @@ class AsyncLocalRuntime(stock.StockAsyncLocalRuntime, LocalRuntime):
         if context is None and idempotency_key is None and soft_time_limit is None and time_limit is None:
             short = self._short_way
             if short.on_loop >= LONGEST_ON_LOOP:
-                # Short runs in a row have kept the loop for long. The caller may change what
-                # it gave as soon as anybody else has a turn.
-                short.on_loop = 0.0
-                inputs = dict(inputs) if type(inputs) is dict else inputs
-                await asyncio.sleep(0)
+                inputs = await self._others_turn(inputs)
             try:
                 outcome = short.attempt(self, self.__dict__, workflow, inputs)
             except Exception as error:
@@ -311,6 +316,18 @@ class AsyncLocalRuntime(stock.StockAsyncLocalRuntime, LocalRuntime):
             idempotency_key=idempotency_key,
             force_resume_with_drift=force_resume_with_drift,
         )
+
+    async def _others_turn(self, inputs: Any) -> Any:
+        """Lets others have the loop, which short runs in a row have kept for long.
+
+        Returns:
+            The inputs as they are now: the caller may change what it gave as soon as anybody
+            else has a turn.
+        """
+        self._short_way.on_loop = 0.0
+        inputs = dict(inputs) if type(inputs) is dict else inputs
+        await asyncio.sleep(0)
+        return inputs
 
     async def _execute_cached(
         self,
@@ -399,6 +416,11 @@ class AsyncLocalRuntime(stock.StockAsyncLocalRuntime, LocalRuntime):
 
     def _reasons_to_delegate(self, workflow: Any, inputs: Any) -> tuple[str, ...]:
         return reasons_to_delegate(self, workflow, inputs)
+
+    _gives_ids = True
+
+    def _method_watch(self) -> Any:
+        return watch_of_methods(self)
 
     def _plan_to_cache(self, workflow: Any, inputs: Any) -> CompiledWorkflow | tuple[str, ...]:
         return self._async_plan_for(workflow, inputs, None)

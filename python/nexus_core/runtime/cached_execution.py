@@ -173,7 +173,7 @@ async def aexecute_cached(
 
 def _told(call: Call, runs: CachedRuns, results: dict[str, Any], run_id: Any) -> Outcome:
     if call.wish is not None:
-        call.wish.outcome = runs.last_outcome()
+        call.wish.tell(runs.last_outcome())
     return results, run_id
 
 

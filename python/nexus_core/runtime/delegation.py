@@ -11,7 +11,14 @@ from nexus_core._core import MethodWatch
 from nexus_core.runtime import stock
 from nexus_core.runtime.known_sources import LOCAL_RUNTIME, reasons_not_known
 
-__all__ = ["MethodGuard", "metrics_are_read", "notes_on_delegation", "reasons_to_delegate", "stands_in"]
+__all__ = [
+    "MethodGuard",
+    "metrics_are_read",
+    "notes_on_delegation",
+    "reasons_to_delegate",
+    "stands_in",
+    "watch_of_methods",
+]
 
 
 #: Classes of runtimes that are remembered.
@@ -48,6 +55,14 @@ class MethodGuard:
         """
         self._originals[method.__name__] = method
         self._refresh()
+
+    def watch_of(self, runtime: Any) -> MethodWatch | None:
+        """What notices that methods of a runtime are replaced, once :meth:`replaced` has found none.
+
+        Args:
+            runtime: The runtime.
+        """
+        return self._watches.get(type(runtime))
 
     def replaced(self, runtime: Any) -> tuple[str, ...]:
         """The names of those that are not stock's on this runtime."""
@@ -87,6 +102,7 @@ _methods = MethodGuard(
 )
 stands_in = _methods.stands_in
 _replaced_methods = _methods.replaced
+watch_of_methods = _methods.watch_of
 
 
 #: Why every run is left to a Kailash that the engine does not recognise.

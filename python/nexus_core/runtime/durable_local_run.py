@@ -225,7 +225,9 @@ class LoopDriver:
         began = time.time()
 
         async def ran(output: Any) -> None:
-            self._durability.record(index, output)
+            # Without one nothing will ever be read from it: somebody is told of the node, no more.
+            if self._durability.tracker is not None:
+                self._durability.record(index, output)
             await self._confirmations.confirmed(index, output, began)
 
         output: Any = None

@@ -44,7 +44,13 @@ from nexus_core.runtime.cached_execution import (
 from nexus_core.runtime.compiler import Awaits, CompiledWorkflow, NotNative, compiled
 from nexus_core.runtime.cycle_host import cycle_logger
 from nexus_core.runtime.cycles import executor_is_stock
-from nexus_core.runtime.delegation import MethodGuard, notes_on_delegation, reasons_to_delegate, stands_in
+from nexus_core.runtime.delegation import (
+    MethodGuard,
+    notes_on_delegation,
+    reasons_to_delegate,
+    stands_in,
+    watch_of_methods,
+)
 from nexus_core.runtime.durability import how_it_is_durable
 from nexus_core.runtime.durable_local_run import resumption_for
 from nexus_core.runtime.explain import DelegationError, Explanation
@@ -349,6 +355,13 @@ class LocalRuntime(PruningOnce):
             if not (self._is_context_managed or self._cleanup_registered or self._externally_managed):
                 warnings.warn(_DEPRECATION, DeprecationWarning, stacklevel=2)
             if self._cached_runs is not None:
+                if not (refresh or self.enable_monitoring) and cache is None and cancellation_token is None:
+                    # What else is given that is not an input is found out by who looks more closely.
+                    known = (task_manager, search_attributes, idempotency_key)
+                    if known == (None, None, None):
+                        found = self._cached_runs.attempt(self, workflow, {} if parameters is None else parameters)
+                        if found is not None:
+                            return found
                 return execute_cached(
                     self,
                     workflow,
@@ -502,6 +515,12 @@ class LocalRuntime(PruningOnce):
 
     def _reasons_to_delegate(self, workflow: Any, inputs: Any) -> tuple[str, ...]:
         return reasons_to_delegate(self, workflow, inputs)
+
+    #: Whether every run has an id, also one that no history is written of.
+    _gives_ids = False
+
+    def _method_watch(self) -> Any:
+        return watch_of_methods(self)
 
     def _plan_to_cache(self, workflow: Any, inputs: Any) -> CompiledWorkflow | tuple[str, ...]:
         return self._plan_for(workflow, inputs)

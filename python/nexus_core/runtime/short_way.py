@@ -16,7 +16,7 @@ from nexus_core.runtime import stock
 from nexus_core.runtime.async_run import AsyncRun, inside
 from nexus_core.runtime.compiler import Awaits, plans
 
-__all__ = ["LONGEST_ON_LOOP", "short_way"]
+__all__ = ["LONGEST_ON_LOOP", "listeners", "short_way"]
 
 #: Seconds for which short runs may keep the loop before everybody else has a turn.
 LONGEST_ON_LOOP = 0.001
@@ -40,10 +40,15 @@ def short_way(account: Callable[[Any, float, bool], None]) -> ShortWay:
             make_host=AsyncRun.resumed,
             account=account,
         ),
-        SimpleNamespace(
-            loggers=_SILENT,
-            level=logging.INFO,
-            metrics=vars(metrics),
-            credentials=vars(credentials),
-        ),
+        listeners(),
+    )
+
+
+def listeners() -> SimpleNamespace:
+    """Who could learn something of a run beside its outcome."""
+    return SimpleNamespace(
+        loggers=_SILENT,
+        level=logging.INFO,
+        metrics=vars(metrics),
+        credentials=vars(credentials),
     )

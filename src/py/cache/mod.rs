@@ -15,6 +15,8 @@ mod weigh;
 
 use pyo3::prelude::*;
 
+pub(crate) use self::native::NativeCache;
+
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<native::NativeCache>()?;
     module.add_class::<call::CachedCall>()?;

@@ -184,6 +184,14 @@ impl NativeCache {
         })
     }
 
+    /// The value of a key, as `get()` finds it.
+    pub(crate) fn found<'py>(
+        &self,
+        key: &Bound<'py, PyAny>,
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
+        self.look_up(key, super::mapping::hash(key)?)
+    }
+
     /// Until when a new entry lives.
     pub(super) fn end(&self, now: Nanos, ttl: Option<Nanos>) -> Nanos {
         let Some(ttl) = ttl.or(self.ttl) else {

@@ -15,6 +15,7 @@ use super::context::RunContext;
 use super::lock_wait::{detached, uncounted_wait};
 use super::run_watch::RunWatch;
 use super::served::{Service, ServiceTerms};
+use super::sites::{Site, Step};
 use super::trace::Trace;
 use super::workers::{Crew, grow_workers, is_worker, prepare_workers, reserve_worker};
 
@@ -28,30 +29,6 @@ const MOST_THREADS: usize = 1024;
 /// Solo nodes between two looks for signals, for nodes that never enter the
 /// interpreter's own loop, which looks by itself.
 const SIGNAL_NODES: u32 = 1024;
-
-/// Whose thread executes a node.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Site {
-    /// An event loop's own, which others need meanwhile.
-    Loop,
-    /// That of a worker alone with a run that nobody's thread waits for.
-    Alone,
-    /// That of one of several workers of such a run.
-    Together,
-    /// One of a run that some thread waits for.
-    Driven,
-}
-
-/// How far a node has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Step {
-    Ended,
-    /// It is for [`Site::Together`]: said on [`Site::Loop`] and [`Site::Alone`] only.
-    Declined,
-    /// It waits without a thread, and is executed again after `Execution::unpark`,
-    /// which may have come already: said on [`Site::Together`] only.
-    Parked,
-}
 
 /// What a run executes: nodes by their position in topological order.
 pub(crate) trait Program: Send + Sync + 'static {

@@ -16,11 +16,12 @@ use crate::core::schedule::{Admission, Advance, Outcome, Outlook, Place, Take};
 use crate::core::threads::Stretch;
 
 use super::context::RunContext;
-use super::drive::{Execution, Program, Site, Step, StopReason, stuck_seconds};
+use super::drive::{Execution, Program, StopReason, stuck_seconds};
 use super::lock_wait::{detached, uncounted_wait};
 use super::loop_places::LoopPlaces;
 use super::mailbox::LoopMailbox;
 use super::recruiter::Recruiter;
+use super::sites::{Site, Step};
 
 /// How long a worker keeps its place while others wait for one.
 const QUANTUM: f32 = 0.001;
@@ -500,15 +501,6 @@ impl<P: Program> Execution<P> {
         } else {
             let outlook = self.run.finish_and_look(node, outcome, seconds);
             self.act_on(py, service, outlook, false, 1);
-        }
-    }
-
-    /// A node that was parked need not wait any longer: some worker executes it again.
-    /// Called on any thread, without locks.
-    pub(crate) fn unpark(&self, py: Python<'_>, node: u32) {
-        if !self.is_forked() {
-            self.run.put_back(node);
-            self.look_after(py, false);
         }
     }
 

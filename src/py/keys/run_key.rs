@@ -32,8 +32,8 @@ pub fn run_key<'py>(
             Sharing::At(places) => {
                 encoder.open(Tag::List, places.len());
                 for (place, first) in places {
-                    encoder.int(place as i64);
-                    encoder.int(first as i64);
+                    encoder.int(place.cast_signed() as i64);
+                    encoder.int(first.cast_signed() as i64);
                 }
             }
         }

@@ -7,6 +7,7 @@
 
 use std::collections::HashMap;
 
+use pyo3::Borrowed;
 use pyo3::exceptions::PyTypeError;
 use pyo3::ffi;
 use pyo3::prelude::*;
@@ -194,7 +195,7 @@ impl<'py, const MEASURED: bool> Copier<'py, MEASURED> {
                     let mut begun: Vec<_> = items
                         .iter_borrowed()
                         .take(index)
-                        .map(|earlier| earlier.to_owned())
+                        .map(Borrowed::to_owned)
                         .collect();
                     begun.push(copy);
                     copies = Some(begun);

@@ -101,6 +101,7 @@ impl DigestWatch {
     /// a dict and the keys that do not; `sets`: of strings and numbers only;
     /// `attributes`: objects with the name of an attribute and what it is.
     #[new]
+    #[allow(clippy::needless_pass_by_value)] // PyO3 extracts them
     fn new(
         dicts: Selected<'_>,
         parts: Parts<'_>,

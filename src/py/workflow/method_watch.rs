@@ -28,7 +28,7 @@ impl MethodWatch {
 
     /// Whether `instance`, of exactly this class, has the methods that the class
     /// had then; `variables` are those of the instance.
-    fn is_untouched(
+    pub(super) fn is_untouched(
         &self,
         instance: &Bound<'_, PyAny>,
         variables: &Bound<'_, PyDict>,

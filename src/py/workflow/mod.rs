@@ -4,6 +4,7 @@
 //! programs. What a program cannot decide natively it asks of the run's *host*,
 //! a Python object that calls Kailash's own functions.
 
+mod answers;
 mod async_inputs;
 mod cached_nodes;
 mod clock;
@@ -60,6 +61,8 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(run_ids::new_run_id, module)?)?;
     module.add_class::<method_watch::MethodWatch>()?;
     module.add_class::<digest_watch::DigestWatch>()?;
+    module.add_class::<answers::Answers>()?;
+    module.add_class::<answers::HitCount>()?;
     module.add_class::<options::RunOptions>()?;
     module.add_class::<memory_limit::MemoryLimit>()?;
     module.add_class::<figures::Figures>()?;

@@ -50,7 +50,14 @@ impl Keeper {
     fn traverse(&self, visit: &pyo3::PyVisit<'_>) -> Result<(), pyo3::PyTraverseError> {
         visit.call(&self.store)?;
         visit.call(&self.flights)?;
-        for held in [&self.count, &self.describe, &self.vary, &self.keep] {
+        let methods = [
+            &self.count,
+            &self.reason,
+            &self.describe,
+            &self.vary,
+            &self.keep,
+        ];
+        for held in methods {
             visit.call(held)?;
         }
         // The rest are modules' own.

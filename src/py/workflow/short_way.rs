@@ -273,6 +273,6 @@ impl ShortWay {
 }
 
 /// Whether a context variable is `None`, or has no value, in the calling context.
-fn is_unset(variable: &Bound<'_, PyAny>) -> PyResult<bool> {
+pub(super) fn is_unset(variable: &Bound<'_, PyAny>) -> PyResult<bool> {
     Ok(variable_value(variable)?.is_none_or(|value| value.is_none()))
 }
