@@ -121,7 +121,7 @@ docs: $(EXTENSION) docs-compatibility ## write the API reference into dist/docs/
 	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps --document-private-items
 	rm -rf dist/docs && mkdir -p dist/docs
 	cp -R $(TARGET)/doc dist/docs/rust
-	$(BIN)/pdoc --docformat google --output-directory dist/docs/python nexus_core nexus_core.runtime nexus_core.nexus_app
+	$(BIN)/pdoc --docformat google --output-directory dist/docs/python nexus_core nexus_core.runtime nexus_core.nexus_app nexus_core.tracing
 	@echo 'open dist/docs/python/index.html (Python) or dist/docs/rust/_core/index.html (the core)'
 
 docs-compatibility: $(DEPENDENCIES) ## write docs/compatibility.md from its table

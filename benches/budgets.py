@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from control_flow import ASYNC, LOCAL
+from measuring import CASES as MEASURED
 from ratios import Ratio
 from service.cases import DEFAULT_THREADS, MANY_THREADS, case_of, thread_bound
 from service.cold_start import RUNTIMES
@@ -38,6 +39,7 @@ def check(session: Session, groups: Sequence[str]) -> list[Check]:
         "compile": (compiling,),
         "pools": (checkouts, contention, tasks),
         "cache": (cache_hits, hit_ratio, cache_threads),
+        "measuring": (measuring_costs,),
         "http": (serving,),
         "heartbeat": (loop_under_work,),
         "cold_start": (cold_start,),
@@ -171,6 +173,16 @@ def cold_start(session: Session) -> Iterator[Check]:
     for runtime in RUNTIMES:
         first = session.figures.spread(Cell("cold_start", runtime, "ours"), "first", 1e-3)
         yield judge_time("first call in a fresh process", runtime, "< 30 ms", first, lambda value: value < 30)
+
+
+def measuring_costs(session: Session) -> Iterator[Check]:
+    for key, case in MEASURED.items():
+        cell = Cell("measuring", "short_nodes", key)
+        metrics = session.figures.spread(cell, "metrics_ratio")
+        yield judge("with metrics ÷ without", case.title, "≤ 1.02×", metrics, at_most(1.02))
+    cell = Cell("measuring", "short_nodes", "local_1000")
+    traced = session.figures.spread(cell, "traced_ratio")
+    yield judge("traced ÷ not traced", MEASURED["local_1000"].title, "≤ 2×", traced, at_most(2))
 
 
 def judge_microseconds(line: str, case: str, limit: float, session: Session, key: Key) -> Check:

@@ -34,6 +34,7 @@ SUBJECT_NEEDS = {
     "pools": "import nexus_core.sqlalchemy",
     "cache": "from nexus_core import Cache, cached",
     "digest": "from nexus_core.keys import digest",
+    "measuring": "from nexus_core.runtime import AsyncLocalRuntime, LocalRuntime",
     "http": "from nexus_core import attach, detach",
     "heartbeat": "from nexus_core.runtime import AsyncLocalRuntime",
     "cold_start": "from nexus_core.runtime import AsyncLocalRuntime, LocalRuntime",

@@ -117,12 +117,14 @@ def _checked(entry: TraceEntry | tuple[str, str, float, float]) -> Span:
         raise ValueError(
             f"node {node_id!r} is said to run from {start!r} to {end!r} s; times must be finite, not negative, and in order"
         )
-    return Span(_printable(node_id), _printable(thread_name), start, end)
+    return Span(printable(node_id), printable(thread_name), start, end)
 
 
 def _rows_by_node(spans: Sequence[Span]) -> list[_Row]:
     return [
-        _Row(s.node_id, [s], f"{_time(s.end_seconds - s.start_seconds):>{_DURATION}}  {_tail(s.thread_name, 15)}")
+        _Row(
+            s.node_id, [s], f"{readable_time(s.end_seconds - s.start_seconds):>{_DURATION}}  {_tail(s.thread_name, 15)}"
+        )
         for s in spans
     ]
 
@@ -132,7 +134,7 @@ def _rows_by_thread(spans: Sequence[Span]) -> list[_Row]:
     for span in spans:
         threads.setdefault(span.thread_name, []).append(span)
     return [
-        _Row(name, own, f"{_time(_busy(own)):>{_DURATION}}  {len(own):,} node{'s' if len(own) > 1 else ''}")
+        _Row(name, own, f"{readable_time(_busy(own)):>{_DURATION}}  {len(own):,} node{'s' if len(own) > 1 else ''}")
         for name, own in threads.items()
     ]
 
@@ -198,7 +200,7 @@ def _summary(spans: Sequence[Span], makespan: float) -> str:
     threads = len({span.thread_name for span in spans})
     text = (
         f"{len(spans):,} node{'s' if len(spans) > 1 else ''} on {threads:,} thread{'s' if threads > 1 else ''}"
-        f" in {_time(makespan)}"
+        f" in {readable_time(makespan)}"
     )
     return f"{text}, {_busy(spans) / makespan:.1f} at once on average" if makespan > 0 else text
 
@@ -207,12 +209,12 @@ def _unit(seconds: float) -> tuple[float, str]:
     return next((unit for unit in _UNITS if seconds >= unit[0]), _UNITS[-1])
 
 
-def _time(seconds: float) -> str:
+def readable_time(seconds: float) -> str:
     unit, name = _unit(seconds)
     return f"{seconds / unit:.3g} {name}" if seconds < 1000 else f"{seconds:,.0f} s"
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
     """Control characters and lone surrogates would break the line or the terminal."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 

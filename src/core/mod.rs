@@ -12,3 +12,4 @@ pub mod sync;
 #[cfg(test)]
 mod testing;
 pub mod threads;
+pub mod tracing;

@@ -6,9 +6,12 @@ mod connections;
 mod durations;
 mod engine;
 mod errors;
+mod failures;
 mod keys;
+mod process;
 mod task_graph;
 mod thread_pool;
+mod tracing;
 mod values;
 mod workflow;
 
@@ -30,6 +33,8 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(keys::run_key::is_apart, module)?)?;
     task_graph::register(module)?;
     thread_pool::register(module)?;
+    module.add_function(wrap_pyfunction!(process::read_process, module)?)?;
+    tracing::register(module)?;
     workflow::register(module)?;
     module.add_function(wrap_pyfunction!(values::copies::measured_copy, module)?)?;
     module.add_function(wrap_pyfunction!(values::copies::private_copy, module)?)?;

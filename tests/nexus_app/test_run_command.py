@@ -218,3 +218,48 @@ server.should_exit = True
 thread.join()
 app.close()
 """
+
+
+def test_a_script_s_runs_are_traced(home: Path) -> None:
+    from nexus_core.tracing import Trace
+
+    script = written(home, "app.py", SCRIPT)
+    done = run(home, "--trace", "run.json", script, "a", "--trace", "b", cwd=home)
+    assert (done.returncode, done.stdout.split(" {")[0]) == (0, "42 ['a', '--trace', 'b']"), done.stderr
+    assert "nexus-core: wrote <Trace of 1 run, 1 node event on 1 thread>" in done.stderr
+    trace = Trace.read(home / "run.json")
+    assert [trace.node_id(event) for event in trace.events] == ["node"]
+    assert [run.status for run in trace.runs] == ["completed"]
+
+
+@pytest.mark.parametrize("ending", ["sys.exit(3)", "raise ValueError('broken')", "raise KeyboardInterrupt"])
+def test_a_program_that_ends_early_leaves_its_trace_and_its_status(home: Path, ending: str) -> None:
+    from nexus_core.tracing import Trace
+
+    script = written(home, "app.py", SCRIPT + f"    {ending}\n")
+    traced, plain = run(home, "--trace", "run.json", script, cwd=home), run(home, script, cwd=home)
+    assert traced.returncode == plain.returncode != 0
+    assert len(Trace.read(home / "run.json")) == 1
+
+
+def test_a_runtime_s_own_trace_goes_before_that_of_the_program(home: Path) -> None:
+    from nexus_core.tracing import Trace
+
+    twice = SCRIPT.replace(
+        "        results, run_id = runtime.execute(builder.build())",
+        "        with runtime.trace() as own:\n            runtime.execute(builder.build())\n"
+        "        results, run_id = runtime.execute(builder.build())\n        print(len(own))",
+    )
+    done = run(home, "--trace", "run.json", written(home, "app.py", twice), cwd=home)
+    assert done.stdout.startswith("1\n42"), done.stderr
+    assert len(Trace.read(home / "run.json")) == 1
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [("run.txt", "--trace writes .json, .json.gz or .html, not 'run.txt'"), ("missing/run.json", "there is no folder")],
+)
+def test_a_trace_that_could_not_be_written_is_refused_at_once(home: Path, path: str, words: str) -> None:
+    done = run(home, "--trace", path, written(home, "app.py", "print('begun')"), cwd=home)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert words in done.stderr

@@ -102,6 +102,19 @@ print(graph.run({"n": 3}))
     assert _output(run(program)) == "{'double': 6, 'square': 36}"
 
 
+def test_a_trace_is_written_and_shown_without_kailash(run: Run) -> None:
+    program = """
+from nexus_core.commands import main
+from nexus_core.tracing import NodeEvent, RunTrace, Trace
+trace = Trace([("main", 1)], [RunTrace("w", "r", 0, 1, nodes=[("a", "T")])], [NodeEvent(0, 0, 0, 0, 0, 1)])
+trace.write("run.json")
+main(["trace", "run.json", "--html", "run.html"])
+print(open("run.html").read().count("<canvas"))
+main(["trace", "run.json", "--gantt", "--width", "40"])
+"""
+    assert _output(run(program)).splitlines()[:2] == ["2", "a │██████████████████████│     1 s  main"]
+
+
 def test_drop_in_without_kailash_names_the_extra_to_install(run: Run) -> None:
     program = """
 try:

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from nexus_core.metrics.prometheus import hide, show
 from nexus_core.nexus_app import channels, execution_hook
 from nexus_core.nexus_app.disconnects import forget_clients, notice_clients
 from nexus_core.nexus_app.places import (
@@ -49,6 +50,7 @@ class Attachment:
         self._attached: list[str] = []
         self._absent: list[ChannelProblem] = []
         self._failures: list[ChannelProblem] = []
+        self._watches_loop = False
 
     # --- what Nexus asks of a plugin --------------------------------------------------
 
@@ -79,6 +81,7 @@ class Attachment:
             raise
         self._swap.commit()
         self.active = True
+        self._measure()
         pools = app._plugins.get(POOLS)
         if pools is not None:
             pools.follow(self.runtime)
@@ -272,7 +275,17 @@ class Attachment:
         self._swap.let_go()
         self._release()
 
+    def _measure(self) -> None:
+        """Has what is measured of the runtime appear where the app's figures are, and the loop watched."""
+        self._watches_loop = self.runtime._loop_lag is None
+        if self._watches_loop:
+            self.runtime.watch_loop_lag()
+        show(self.runtime, str(getattr(self._app, "name", None) or "nexus"))
+
     def _release(self) -> None:
+        hide(self.runtime)
+        if self._watches_loop:
+            self.runtime.watch_loop_lag(False)
         if self.owned:
             self.runtime.release()
 

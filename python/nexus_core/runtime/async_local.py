@@ -18,6 +18,7 @@ from kailash.workflow.credentials import get_credential_store
 
 from nexus_core._core import Places, RunOptions, _collection
 from nexus_core.cached_runs.nodes import notes_on_cached_nodes
+from nexus_core.metrics.loops import LoopLag
 from nexus_core.runtime import stock
 from nexus_core.runtime.async_delegation import LOST, reasons_to_delegate, watch_of_methods
 from nexus_core.runtime.async_host import Follower, raised_by_stock
@@ -39,6 +40,7 @@ from nexus_core.runtime.run_ids import new_run_id
 from nexus_core.runtime.run_options import run_options
 from nexus_core.runtime.run_stream import EventBuffer
 from nexus_core.runtime.short_way import LONGEST_ON_LOOP, short_way
+from nexus_core.runtime.traced_runs import begin_traced, observe_delegation
 from nexus_core.versions import warn_once
 
 __all__ = ["AsyncLocalRuntime"]
@@ -181,6 +183,33 @@ class AsyncLocalRuntime(stock.StockAsyncLocalRuntime, LocalRuntime):
         statistics = super().engine_statistics()
         statistics["native_runs"] += self._short_way.runs
         return statistics
+
+    def watch_loop_lag(self, enabled: bool = True) -> None:
+        """Samples how late the event loops are on which runs begin from now on.
+
+        Five times a second a timer of the loop is looked at; `metrics()` has what was seen.
+        It keeps no loop running. An attached app's runtime does it by itself.
+
+        Args:
+            enabled: ``False`` stops it.
+
+        Example:
+            >>> import asyncio
+            >>> async def main():
+            ...     async with AsyncLocalRuntime() as runtime:
+            ...         runtime.watch_loop_lag()
+            ...         await asyncio.sleep(0.5)
+            ...         return runtime.metrics().loop_lag.count > 0
+            >>> asyncio.run(main())
+            True
+        """
+        before, self._loop_lag = self._loop_lag, None
+        if before is not None:
+            before.stop()
+        if enabled and self._figures is not None:
+            self._loop_lag = LoopLag(self._figures)
+            with contextlib.suppress(RuntimeError):  # on no loop now
+                self._loop_lag.watch(asyncio.get_running_loop())
 
     def close(self) -> None:
         """As Kailash's, without its wait of five seconds for a loop that is not running."""
@@ -437,7 +466,8 @@ class AsyncLocalRuntime(stock.StockAsyncLocalRuntime, LocalRuntime):
         if self._strict:
             raise DelegationError(reasons)
         self._delegated_runs.update(reasons)
-        outcome: tuple[dict[str, Any], str] = await super().execute_workflow_async(workflow, inputs, context, **options)
+        steps = super().execute_workflow_async(workflow, inputs, context, **options)
+        outcome: tuple[dict[str, Any], str] = await observe_delegation(self, workflow, reasons, steps)
         return outcome
 
     async def _finish_short(self, workflow: Any, run: AsyncRun, seconds: float) -> tuple[dict[str, Any], str]:
@@ -450,8 +480,12 @@ class AsyncLocalRuntime(stock.StockAsyncLocalRuntime, LocalRuntime):
         except Exception as error:
             raise self._as_raised(error)  # noqa: B904 - it has its cause
         finally:
+            plan = run.compiled.plan
             run.release()
-            _account_for(workflow, time.perf_counter() - began, succeeded)
+            seconds = time.perf_counter() - began
+            if self._figures is not None:
+                self._figures.ran(plan, workflow, seconds, None if succeeded else sys.exc_info()[1])
+            _account_for(workflow, seconds, succeeded)
         return results, new_run_id()
 
     def _as_raised(self, error: Exception) -> BaseException:
@@ -481,6 +515,8 @@ class AsyncLocalRuntime(stock.StockAsyncLocalRuntime, LocalRuntime):
     ) -> tuple[dict[str, Any], str]:
         began = time.perf_counter()
         self._counts.native_runs += 1
+        if self._loop_lag is not None:
+            self._loop_lag.watch(asyncio.get_running_loop())
         registry, metrics = self.resource_registry, None
         given = inputs
         durability: Durability | None = None
@@ -507,6 +543,10 @@ class AsyncLocalRuntime(stock.StockAsyncLocalRuntime, LocalRuntime):
             if durability is None
             else DurableAsyncRun(self, workflow, plan, inputs, options, metrics, follower, registry, durability)
         )
+        traced = begin_traced(self, workflow, plan)
+        if traced is not None:
+            run_id = run_id or new_run_id()
+            run.follow_with(traced)
         succeeded = False
         try:
             results = None
@@ -530,6 +570,12 @@ class AsyncLocalRuntime(stock.StockAsyncLocalRuntime, LocalRuntime):
                 self._last_trace = run.trace()
             run.release()
             seconds = time.perf_counter() - began
+            failure = None if succeeded else sys.exc_info()[1]
+            if traced is not None:
+                traced.end(failure, run_id)
+            if self._figures is not None:
+                self._figures.ran(plan.plan, workflow, seconds, failure)
+            del failure
             _account_for(workflow, seconds, succeeded)
             if context is not None:
                 await self._finish_context(context, seconds, succeeded, sys.exc_info()[1])
@@ -628,7 +674,7 @@ class AsyncLocalRuntime(stock.StockAsyncLocalRuntime, LocalRuntime):
 
     def _remember(self) -> None:
         """Notes that nothing about the runtime has to be delegated."""
-        quiet = self.run_short_on_loop and self.analyzer and not self._tracing
+        quiet = self.run_short_on_loop and self.analyzer and not self._tracing and self._recorder is None
         if self._cached_runs is not None and self._cached_runs.cache._nodes:
             quiet = False
         options = run_options(max_concurrency=self.max_concurrent_nodes, guards_stretch=True) if quiet else None

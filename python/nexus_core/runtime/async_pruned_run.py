@@ -16,7 +16,7 @@ from typing import Any
 
 from kailash.sdk_exceptions import HardTimeLimitExceeded, SoftTimeLimitExceeded
 
-from nexus_core._core import WorkflowRun
+from nexus_core._core import WorkflowRun, _RecordedRun
 from nexus_core.cached_runs.nodes import awaited, node_caching
 from nexus_core.runtime.async_run import GRACE_SECONDS
 from nexus_core.runtime.compiler import CompiledWorkflow
@@ -43,7 +43,7 @@ class AsyncPrunedRun:
         inputs: As given by the caller.
     """
 
-    __slots__ = ("_expiry", "_inputs", "_is_stopped", "_phase", "_plan", "_runtime", "_woken", "_workflow")
+    __slots__ = ("_expiry", "_inputs", "_is_stopped", "_phase", "_plan", "_runtime", "_traced", "_woken", "_workflow")
 
     def __init__(self, runtime: Any, workflow: Any, plan: CompiledWorkflow, inputs: dict[str, Any]) -> None:
         self._runtime = runtime
@@ -52,6 +52,7 @@ class AsyncPrunedRun:
         self._inputs = inputs
         self._is_stopped = False
         self._phase: WorkflowRun | None = None
+        self._traced: _RecordedRun | None = None
         #: Ends the wait for a thread.
         self._woken: asyncio.Future[None] | None = None
 
@@ -91,6 +92,7 @@ class AsyncPrunedRun:
             is_visible(_nodes_logger, logging.DEBUG),
             stock_inputs=not self._is_by_node(),
             is_awaited=True,
+            traced=self._traced,
         )
         try:
             if self._plan.needs_loop:
@@ -218,11 +220,20 @@ class AsyncPrunedRun:
 
     async def _begin_again(self) -> dict[str, Any]:
         run = NativeRun(self._runtime, self._workflow, self._plan, None, self._inputs, None, None, prunes=False)
+        run.traced = self._traced
         return (await run.execute_async())[0]
 
     def run_here(self) -> dict[str, Any] | None:
         """Nothing: the loop's own thread runs no phase."""
         return None
+
+    def follow_with(self, traced: _RecordedRun) -> None:
+        """Has the nodes taken down.
+
+        Args:
+            traced: The run in a trace.
+        """
+        self._traced = traced
 
     def trace(self) -> list[tuple[str, str, float, float]]:
         """When and where nodes ran, if the run was traced."""

@@ -12,7 +12,7 @@ from typing import Any
 
 from kailash.sdk_exceptions import HardTimeLimitExceeded, SoftTimeLimitExceeded, WorkflowCancelledError
 
-from nexus_core._core import Places, RunOptions, WorkflowRun
+from nexus_core._core import Places, RunOptions, WorkflowRun, _RecordedRun
 from nexus_core._mailboxes import mailbox_of
 from nexus_core.cached_runs.nodes import awaited, node_caching
 from nexus_core.runtime.async_host import AsyncHost, Follower
@@ -98,6 +98,8 @@ class AsyncRun(AsyncHost):
             (places, not plan.needs_loop),
             self.native_caching,
         )
+        if runtime._figures is not None:
+            runtime._figures.follow(self.run, workflow)
 
     @classmethod
     def resumed(
@@ -178,6 +180,14 @@ class AsyncRun(AsyncHost):
             # A message that is not delivered any more must not keep the loop alive.
             self._loop = self._done = None  # type: ignore[assignment]
             self._timers = []
+
+    def follow_with(self, traced: _RecordedRun) -> None:
+        """Has the nodes taken down.
+
+        Args:
+            traced: The run in a trace.
+        """
+        traced.follow(self.run)
 
     def trace(self) -> list[tuple[str, str, float, float]]:
         """When and where nodes ran, if the run was traced."""

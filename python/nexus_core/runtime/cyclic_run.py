@@ -17,7 +17,7 @@ from kailash.sdk_exceptions import RuntimeExecutionError, WorkflowExecutionError
 from kailash.workflow.cycle_state import CycleState
 from kailash.workflow.safety import CycleMonitor
 
-from nexus_core._core import MemoryLimit, Round, RunOptions
+from nexus_core._core import MemoryLimit, Round, RunOptions, _RecordedRun
 from nexus_core.runtime.compiler import CompiledWorkflow
 from nexus_core.runtime.convergence import has_converged, make_condition
 from nexus_core.runtime.cycle_host import CycleHost, cycle_logger
@@ -46,6 +46,7 @@ class CyclicRun:
         run_id: The run's id, or ``None`` for one made here.
         memory_limit: What its code nodes are under, or ``None``.
         tasks: Told of groups, iterations and nodes, or ``None``.
+        traced: The run in a trace, or ``None``.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class CyclicRun:
         run_id: str | None,
         memory_limit: MemoryLimit | None,
         tasks: CycleTasks | None,
+        traced: _RecordedRun | None = None,
     ) -> None:
         assert plan.cycles is not None
         self.run_id = run_id or str(uuid4())
@@ -71,6 +73,7 @@ class CyclicRun:
         self._options = options
         self._memory_limit = memory_limit
         self._tasks = tasks
+        self._traced = traced
         self._talks = is_visible(cycle_logger, logging.INFO)
         self._summaries: list[tuple[str, CycleState]] = []
         #: What is known of each node: ``WorkflowState.node_outputs``.
@@ -182,6 +185,10 @@ class CyclicRun:
         run = self.host.run = plan.plan.start_round(
             part, round_, self.host, self._options, self._parameters, self._memory_limit
         )
+        if self._traced is not None:
+            self._traced.follow(run)
+        if self._runtime._figures is not None:
+            self._runtime._figures.follow(run, self._workflow)
         failure: Exception | None = None
         try:
             run.drive()

@@ -27,7 +27,11 @@ from kailash.sdk_exceptions import (
 )
 from kailash.workflow.credentials import get_credential_store
 
+from nexus_core._core import _Figures, _TraceRecorder
 from nexus_core.cached_runs.nodes import notes_on_cached_nodes
+from nexus_core.metrics.loops import LoopLag
+from nexus_core.metrics.model import RuntimeMetrics
+from nexus_core.metrics.reading import read_metrics
 from nexus_core.runtime import history, stock, validation_counts
 from nexus_core.runtime.cached_execution import (
     UNCACHED,
@@ -52,8 +56,10 @@ from nexus_core.runtime.durable_local_run import resumption_for
 from nexus_core.runtime.explain import DelegationError, Explanation
 from nexus_core.runtime.log_visibility import is_visible
 from nexus_core.runtime.pruning import PRUNING_NOTE, PruningOnce, is_pruned, reasons_not_to_prune
+from nexus_core.runtime.traced_runs import observe_delegation
 from nexus_core.runtime.workflow_context import LazySignals
 from nexus_core.runtime.workflow_run import NativeRun
+from nexus_core.tracing.recording import MAX_EVENTS, Recording, recorder_of_process
 from nexus_core.versions import warn_once
 
 __all__ = ["LocalRuntime"]
@@ -150,6 +156,11 @@ class LocalRuntime(PruningOnce):
         self._loop_in_use = threading.Lock()
         self._delegated_runs: Counter[str] = Counter()
         self._tracing = False
+        self._recorder: _TraceRecorder | None = recorder_of_process()
+        #: ``None`` counts nothing, which only a benchmark is to ask for.
+        self._figures: _Figures | None = _Figures()
+        self._counted_since = time.time()
+        self._loop_lag: LoopLag | None = None
         self._last_trace: list[tuple[str, str, float, float]] = []
 
     # --- what users ask about --------------------------------------------------------
@@ -203,6 +214,51 @@ class LocalRuntime(PruningOnce):
         if self._cached_runs is not None:
             statistics["cache"] = self._cached_runs.cache.statistics()
         return statistics
+
+    def metrics(self) -> RuntimeMetrics:
+        """What the runtime's runs have come to, and what the process uses.
+
+        Returns:
+            The figures at this moment; they are always counted.
+
+        Example:
+            >>> from kailash.workflow.builder import WorkflowBuilder
+            >>> builder = WorkflowBuilder()
+            >>> _ = builder.add_node("PythonCodeNode", "one", {"code": "result = 1"})
+            >>> workflow = builder.build(name="sums")
+            >>> with LocalRuntime(enable_monitoring=False) as runtime:
+            ...     _ = runtime.execute(workflow)
+            ...     metrics = runtime.metrics()
+            >>> metrics.workflows["sums"].nodes["one"].executions
+            1
+        """
+        return read_metrics(self)
+
+    def trace(self, *, max_events: int = MAX_EVENTS) -> Recording:
+        """Takes down every node of the runs that begin from now on.
+
+        Args:
+            max_events: Executions of nodes to keep, some 50 bytes each; what comes later is
+                dropped and counted.
+
+        Returns:
+            The recording: ``stop()`` it, or use it in a ``with`` statement.
+
+        Raises:
+            ValueError: If `max_events` is less than one.
+            RuntimeError: If the runtime is being traced already.
+
+        Example:
+            >>> from kailash.workflow.builder import WorkflowBuilder
+            >>> builder = WorkflowBuilder()
+            >>> _ = builder.add_node("PythonCodeNode", "one", {"code": "result = 1"})
+            >>> with LocalRuntime(enable_monitoring=False) as runtime:
+            ...     with runtime.trace() as trace:
+            ...         _ = runtime.execute(builder.build())
+            >>> len(trace)
+            1
+        """
+        return Recording(self, max_events)
 
     def enable_trace(self, enabled: bool = True) -> None:
         """Keeps when and on which thread each node of the following runs ran.
@@ -346,6 +402,8 @@ class LocalRuntime(PruningOnce):
         if soft_time_limit is not None or time_limit is not None:
             cancellation_token = CancellationToken()
             limits = arm_time_limits(cancellation_token, soft_time_limit=soft_time_limit, time_limit=time_limit)
+        run: NativeRun | None = None
+        succeeded = False
         began = time.perf_counter()
         try:
             run = NativeRun(
@@ -373,11 +431,15 @@ class LocalRuntime(PruningOnce):
                 raise
             if limits is not None:
                 _raise_if_too_late(limits, cancellation_token)
+            succeeded = True
             return outcome
         finally:
+            seconds = time.perf_counter() - began
+            if run is not None and run.is_here and self._figures is not None:
+                self._figures.ran(plan.plan, workflow, seconds, None if succeeded else sys.exc_info()[1])
             get_metrics_bridge().record_workflow_execution(
                 getattr(workflow, "name", "") or "",
-                time.perf_counter() - began,
+                seconds,
                 success=sys.exc_info()[0] is None,
             )
             if limits is not None:
@@ -511,6 +573,7 @@ class LocalRuntime(PruningOnce):
 
     def _run_here(self, run: NativeRun) -> tuple[dict[str, Any], str | None]:
         self._counts.native_runs += 1
+        run.is_here = True
         try:
             if run.needs_loop:
                 with self._event_loop() as loop:
@@ -540,7 +603,7 @@ class LocalRuntime(PruningOnce):
             if self._strict:
                 raise DelegationError(plan)
             self._delegated_runs.update(plan)
-            return await super()._execute_async(workflow, **kwargs)
+            return await observe_delegation(self, workflow, plan, super()._execute_async(workflow, **kwargs))
         self._counts.native_runs += 1
         run = NativeRun(
             self,

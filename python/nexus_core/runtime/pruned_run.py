@@ -8,7 +8,7 @@ from typing import Any
 
 from kailash.runtime.progress import _current_progress_registry
 
-from nexus_core._core import RunOptions, WorkflowRun
+from nexus_core._core import RunOptions, WorkflowRun, _RecordedRun
 from nexus_core.runtime.branch_run import BranchHost, run_branches
 from nexus_core.runtime.compiler import CompiledWorkflow
 from nexus_core.runtime.log_visibility import is_visible
@@ -36,9 +36,10 @@ class PrunedRun:
         stock_inputs: Whether Kailash assembles all inputs.
         is_awaited: Whether it is a run of ``AsyncLocalRuntime``, which shows nodes no progress
             registry, and each phase a workflow context of its own.
+        traced: The run in a trace, or ``None``.
     """
 
-    __slots__ = ("_host", "_is_awaited", "_own_execute", "_stock_inputs")
+    __slots__ = ("_host", "_is_awaited", "_own_execute", "_stock_inputs", "_traced")
 
     def __init__(
         self,
@@ -50,10 +51,12 @@ class PrunedRun:
         own_execute: bool,
         stock_inputs: bool = False,
         is_awaited: bool = False,
+        traced: _RecordedRun | None = None,
     ) -> None:
         self._host = BranchHost(runtime, workflow, plan, parameters, context)
         self._own_execute = own_execute
         self._stock_inputs = stock_inputs
+        self._traced = traced
         self._is_awaited = self._host.has_own_contexts = is_awaited
 
     def is_refusal(self, error: Exception) -> bool:
@@ -79,7 +82,11 @@ class PrunedRun:
             ValueError: If the workflow is not pruned, and fails as any other; see :meth:`is_refusal`.
         """
         try:
-            return await self._prune(drive)
+            results = await self._prune(drive)
+            if self._traced is not None:
+                nodes = enumerate(self._host.compiled.node_ids)
+                self._traced.skip([place for place, node_id in nodes if node_id not in results])
+            return results
         except Exception as error:
             if not self.is_refusal(error):
                 raise
@@ -132,6 +139,10 @@ class PrunedRun:
             )
 
         async def drive_phase(run: WorkflowRun) -> None:
+            if self._traced is not None:
+                self._traced.follow(run)
+            if runtime._figures is not None:
+                runtime._figures.follow(run, host.workflow)
             if not self._is_awaited:
                 run.context().run(_current_progress_registry.set, runtime._progress_registry)
             if host.scope is not None:

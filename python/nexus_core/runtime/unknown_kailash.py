@@ -6,16 +6,25 @@ or not yet, what those import.
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections import Counter
 from collections.abc import AsyncGenerator
+from functools import partial
 from typing import Any
 
 from kailash.runtime.async_local import AsyncLocalRuntime as StockAsyncLocalRuntime
 from kailash.runtime.local import LocalRuntime as StockLocalRuntime
 
+from nexus_core._core import _Figures, _TraceRecorder
+from nexus_core.metrics.loops import LoopLag
+from nexus_core.metrics.model import RuntimeMetrics
+from nexus_core.metrics.reading import read_metrics
 from nexus_core.runtime.events import RunEvent, RunFailed, RunFinished, RunStarted
 from nexus_core.runtime.explain import DelegationError, Explanation
 from nexus_core.runtime.run_ids import new_run_id
+from nexus_core.runtime.traced_runs import observe_call, observe_delegation
+from nexus_core.tracing.recording import MAX_EVENTS, Recording, recorder_of_process
 from nexus_core.versions import warn_once
 
 __all__ = ["AsyncLocalRuntime", "LocalRuntime"]
@@ -38,6 +47,10 @@ class LocalRuntime(StockLocalRuntime):
         super().__init__(*args, **kwargs)
         self._strict = strict
         self._delegated_runs: Counter[str] = Counter()
+        self._recorder: _TraceRecorder | None = recorder_of_process()
+        self._figures: _Figures | None = _Figures()
+        self._counted_since = time.time()
+        self._loop_lag: LoopLag | None = None
 
     def explain(self, workflow: Any) -> Explanation:
         """Says that Kailash runs the workflow.
@@ -57,6 +70,37 @@ class LocalRuntime(StockLocalRuntime):
             ``{"native_runs": 0, "delegated_runs": {reason: int}}``.
         """
         return {"native_runs": 0, "delegated_runs": dict(self._delegated_runs)}
+
+    def metrics(self) -> RuntimeMetrics:
+        """What the runtime's runs have come to; of their nodes nothing is known.
+
+        Returns:
+            The figures at this moment.
+        """
+        return read_metrics(self)
+
+    def trace(self, *, max_events: int = MAX_EVENTS) -> Recording:
+        """Takes down the runs that begin from now on, without their nodes.
+
+        Args:
+            max_events: Runs to keep.
+
+        Returns:
+            The recording.
+        """
+        return Recording(self, max_events)
+
+    def watch_loop_lag(self, enabled: bool = True) -> None:
+        """Samples how late the event loops are on which runs begin from now on.
+
+        Args:
+            enabled: ``False`` stops it.
+        """
+        before, self._loop_lag = self._loop_lag, None
+        if before is not None:
+            before.stop()
+        if enabled and self._figures is not None:
+            self._loop_lag = LoopLag(self._figures)
 
     def enable_trace(self, enabled: bool = True) -> None:
         """Does nothing: only native runs are traced.
@@ -92,7 +136,7 @@ class LocalRuntime(StockLocalRuntime):
             Results by node id, and the id of the run.
         """
         self._delegate()
-        return super().execute(workflow, *args, **kwargs)
+        return observe_call(self, workflow, (REASON,), partial(super().execute, workflow, *args, **kwargs))
 
     def _delegate(self) -> None:
         if self._strict:
@@ -127,7 +171,10 @@ class AsyncLocalRuntime(StockAsyncLocalRuntime, LocalRuntime):
             Results by node id, and the id of the run.
         """
         self._delegate()
-        return await super().execute_workflow_async(workflow, *args, **kwargs)
+        if self._loop_lag is not None:
+            self._loop_lag.watch(asyncio.get_running_loop())
+        steps = super().execute_workflow_async(workflow, *args, **kwargs)
+        return await observe_delegation(self, workflow, (REASON,), steps)
 
     async def stream(
         self, workflow: Any, inputs: dict[str, Any] | None = None, *, buffer: int = 256

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import logging
+import sys
+import time
 from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
 from functools import partial
@@ -18,7 +20,7 @@ from kailash.sdk_exceptions import (
     WorkflowValidationError,
 )
 
-from nexus_core._core import Places, WorkflowRun
+from nexus_core._core import Places, WorkflowRun, _RecordedRun
 from nexus_core.cached_runs.nodes import awaited, node_caching
 from nexus_core.runtime.compiler import CompiledWorkflow
 from nexus_core.runtime.cycle_tasks import CycleTasks, HistoryTasks, ManagerTasks
@@ -36,6 +38,7 @@ from nexus_core.runtime.pruning_log import log_beginning
 from nexus_core.runtime.run_options import run_options
 from nexus_core.runtime.run_records import RecordedRun
 from nexus_core.runtime.spans import RunSpans, spans_are_recorded
+from nexus_core.runtime.traced_runs import begin_traced
 from nexus_core.runtime.workflow_context import LazySignals, LiveTracker
 
 __all__ = ["NativeRun"]
@@ -74,9 +77,11 @@ class NativeRun(RecordedRun):
         "_prunes",
         "_resumption",
         "_tracker",
+        "is_here",
         "needs_loop",
         "observer",
         "token",
+        "traced",
     )
 
     def __init__(
@@ -102,6 +107,10 @@ class NativeRun(RecordedRun):
         self._loop: asyncio.AbstractEventLoop | None = None
         self._durability: Durability | None = None
         self._resumption = resumption
+        #: It is driven by ``execute``, which counts it.
+        self.is_here = False
+        #: The run in a trace.
+        self.traced: _RecordedRun | None = None
         self.needs_loop = plan.needs_loop or (resumption is not None and resumption.needs_loop)
 
     def execute(self, loop: asyncio.AbstractEventLoop | None) -> Outcome:
@@ -120,11 +129,31 @@ class NativeRun(RecordedRun):
     async def _outside(self, call: Callable[[], Any]) -> Any:
         return await Request(call) if self._is_driven else call()
 
-    async def execute_async(self) -> Outcome:
+    def execute_async(self) -> Coroutine[Any, Any, Outcome]:
         """Runs to the end, awaiting nodes where they have to be."""
+        if self.runtime._recorder is None or self.traced is not None:
+            return self._execute()
+        return self._execute_traced()
+
+    async def _execute_traced(self) -> Outcome:
+        traced = self.traced = begin_traced(self.runtime, self.workflow, self.plan)
+        failure: BaseException | None = None
+        try:
+            return await self._execute()
+        except BaseException as error:
+            failure = error
+            raise
+        finally:
+            if traced is not None:
+                traced.end(failure, self.run_id)
+            del failure
+
+    async def _execute(self) -> Outcome:
         signal_key: str | None = None
         processed: dict[str, Any] | None = None
         began = datetime.now(UTC)
+        started = 0.0 if self.is_here else time.perf_counter()
+        succeeded = False
         if self._resumption is not None:
             self._durability = await self._resumption.load(self.runtime, self.workflow, self.plan, self._parameters)
         try:
@@ -141,6 +170,7 @@ class NativeRun(RecordedRun):
             results = await self._results(context, supplied, processed)
             await self._final_cleanup()
             self._end_tracking("completed", None, processed, began)
+            succeeded = True
             return results, self.run_id
         except WorkflowValidationError:
             self._end_tracking("failed", "Validation failed", processed, began)
@@ -163,6 +193,14 @@ class NativeRun(RecordedRun):
                 # All of these refer to one another.
                 self._host.run = None  # type: ignore[assignment]
             self._host = self._run = None
+            if not self.is_here:
+                self._count(time.perf_counter() - started, None if succeeded else sys.exc_info()[1])
+
+    def _count(self, seconds: float, failure: BaseException | None) -> None:
+        figures = self.runtime._figures
+        # Otherwise it is a part of a run that is counted.
+        if figures is not None and self._prunes:
+            figures.ran(self.plan.plan, self.workflow, seconds, failure)
 
     # --- before the first node ------------------------------------------------------
 
@@ -283,6 +321,10 @@ class NativeRun(RecordedRun):
             None if places is None else (places, True),
             host.native_caching,
         )
+        if self.traced is not None:
+            self.traced.follow(run)
+        if runtime._figures is not None:
+            runtime._figures.follow(run, self.workflow)
         if self._tracker is not None:
             self._tracker.follow(run)
         if plan.needs_loop or not plan.only_code_nodes:
@@ -336,7 +378,15 @@ class NativeRun(RecordedRun):
         if not (self._prunes and is_pruned(self.runtime, self.plan)):
             return await self._run_nodes(context, supplied, processed)
         log_beginning(self.runtime, self.plan.switch_count)
-        run = PrunedRun(self.runtime, self.workflow, self.plan, processed, context, self._needs_own_execute())
+        run = PrunedRun(
+            self.runtime,
+            self.workflow,
+            self.plan,
+            processed,
+            context,
+            self._needs_own_execute(),
+            traced=self.traced,
+        )
         try:
             return await run.execute(self._drive, partial(self._begin_again, processed))
         except ValueError as error:
@@ -349,6 +399,7 @@ class NativeRun(RecordedRun):
         run = NativeRun(
             self.runtime, self.workflow, self.plan, self.task_manager, processed or {}, None, None, prunes=False
         )
+        run.traced = self.traced
         return (await run.execute_async())[0]
 
     async def _drive(self, run: WorkflowRun) -> None:
@@ -381,7 +432,7 @@ class NativeRun(RecordedRun):
         )
         together = min(runtime.max_concurrency, len(plan.node_ids))
         memory_limit = plan.plan.memory_limit(together) if guarded else None
-        run = CyclicRun(runtime, self.workflow, plan, processed, options, self.run_id, memory_limit, tasks)
+        run = CyclicRun(runtime, self.workflow, plan, processed, options, self.run_id, memory_limit, tasks, self.traced)
         self.run_id = run.run_id
         # As a task of its own would: what nodes set is not the caller's.
         context = contextvars.copy_context()

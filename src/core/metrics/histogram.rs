@@ -5,11 +5,11 @@ use std::time::Duration;
 
 /// Each power of two is divided into so many buckets: what is read is at most
 /// 1/32, three per cent, above what was recorded.
-const PER_DOUBLING: usize = 1 << BITS;
+pub(super) const PER_DOUBLING: usize = 1 << BITS;
 const BITS: u32 = 5;
 /// Up to about 4.8 hours; longer ones count as that.
-const LONGEST: u64 = (1 << 44) - 1;
-const BUCKETS: usize = (44 - BITS as usize + 1) * PER_DOUBLING;
+pub(super) const LONGEST: u64 = (1 << 44) - 1;
+pub(super) const BUCKETS: usize = (44 - BITS as usize + 1) * PER_DOUBLING;
 
 /// How often which duration was seen.
 ///
@@ -32,7 +32,7 @@ impl Default for Histogram {
     }
 }
 
-fn bucket(nanos: u64) -> usize {
+pub(super) fn bucket(nanos: u64) -> usize {
     let doublings = u64::BITS - (nanos >> BITS).leading_zeros();
     if doublings == 0 {
         return nanos as usize;
@@ -88,7 +88,7 @@ impl Histogram {
 /// A histogram as it was at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Snapshot {
-    counts: Vec<u64>,
+    pub(super) counts: Vec<u64>,
     pub count: u64,
     /// All durations together.
     pub total: Duration,
@@ -112,6 +112,13 @@ impl Snapshot {
             }
         }
         self.longest
+    }
+
+    /// How many did not exceed a duration; those of its own bucket count, though they
+    /// may be up to three per cent longer.
+    pub fn at_most(&self, duration: Duration) -> u64 {
+        let nanos = u64::try_from(duration.as_nanos()).map_or(LONGEST, |nanos| nanos.min(LONGEST));
+        self.counts.iter().take(bucket(nanos) + 1).sum()
     }
 
     pub fn mean(&self) -> Duration {

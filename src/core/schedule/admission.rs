@@ -81,6 +81,7 @@ struct State {
     for_threads: Line,
     for_loop: Line,
     turns: u64,
+    fewest_free: usize,
 }
 
 impl State {
@@ -125,6 +126,7 @@ impl State {
 
     fn occupy(&mut self, place: Place) {
         self.places -= 1;
+        self.fewest_free = self.fewest_free.min(self.places);
         self.threads -= usize::from(place == Place::Thread);
     }
 
@@ -169,6 +171,7 @@ impl Admission {
                 for_threads: Line::new(),
                 for_loop: Line::new(),
                 turns: 0,
+                fewest_free: places,
             }),
             contended: AtomicBool::new(false),
             in_child: OnceLock::new(),
@@ -248,6 +251,13 @@ impl Admission {
     #[inline]
     pub fn is_contended(&self) -> bool {
         self.here().contended.load(Ordering::Relaxed)
+    }
+
+    /// The most nodes that ever ran at once.
+    pub fn most_taken(&self) -> usize {
+        let here = self.here();
+        let state = here.state.lock();
+        self.places - state.fewest_free
     }
 
     /// Nodes that run, and runs that stand in line.

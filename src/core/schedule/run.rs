@@ -1,9 +1,10 @@
 //! A run's two phases and the hand-over between them.
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
 use crate::core::graph::TaskDag;
+use crate::core::metrics::SparseHistogram;
 use crate::core::sync::{AtomicBool, AtomicU64, Condvar, Mutex, Ordering};
 
 use super::durations::LearnedDurations;
@@ -60,6 +61,8 @@ pub struct Run {
     stopped: AtomicBool,
     shared: Mutex<Shared>,
     changed: Condvar,
+    /// How long ready nodes wait until somebody takes them.
+    queue_wait: OnceLock<Arc<SparseHistogram>>,
 }
 
 impl Run {
@@ -82,6 +85,7 @@ impl Run {
             stopped: AtomicBool::new(false),
             shared: Mutex::new(Shared::new(node_count)),
             changed: Condvar::new(),
+            queue_wait: OnceLock::new(),
         }
     }
 
@@ -167,6 +171,9 @@ impl Run {
         }
         let cursor = stage as u32;
         let inside = caller_is_inside_node && (cursor as usize) < self.dag.node_count();
+        if self.queue_wait.get().is_some() {
+            shared.measure();
+        }
         shared.build(&self.dag, cursor, inside, &self.rank());
         if self.is_stopped() {
             shared.stop_from(0);
@@ -180,12 +187,40 @@ impl Run {
         if is_caller {
             shared.caller_is_at_rest(&self.rank());
         }
-        shared.take(is_caller, self.settings.limit)
+        let take = shared.take(is_caller, self.settings.limit);
+        if let (Take::Node(node), Some(waits)) = (take, self.queue_wait.get()) {
+            let since = shared.ready_since(node);
+            drop(shared);
+            note_wait(waits, since);
+        }
+        take
+    }
+
+    /// Has it measured from now on how long ready nodes wait once the run is handed
+    /// over. Only the first time, and before that.
+    pub fn measure_queue(&self, waits: Arc<SparseHistogram>) {
+        let _only_once = self.queue_wait.set(waits);
+    }
+
+    /// The first node has waited so long for somebody to come.
+    pub fn waited(&self, duration: Duration) {
+        if let Some(waits) = self.queue_wait.get() {
+            waits.record(duration, 1);
+        }
     }
 
     /// All pinned nodes that are ready, for a caller that runs them together.
     pub fn take_pinned(&self) -> Vec<u32> {
-        self.shared.lock().take_pinned(self.settings.limit)
+        let mut shared = self.shared.lock();
+        let nodes = shared.take_pinned(self.settings.limit);
+        if let Some(waits) = self.queue_wait.get() {
+            let since: Vec<_> = nodes.iter().map(|&node| shared.ready_since(node)).collect();
+            drop(shared);
+            for since in since {
+                note_wait(waits, since);
+            }
+        }
+        nodes
     }
 
     pub fn is_pinned(&self, node: u32) -> bool {
@@ -260,7 +295,14 @@ impl Run {
 
     /// One ready node of the caller's own.
     pub fn take_one_pinned(&self) -> Option<u32> {
-        self.shared.lock().take_one_pinned(self.settings.limit)
+        let mut shared = self.shared.lock();
+        let node = shared.take_one_pinned(self.settings.limit)?;
+        if let Some(waits) = self.queue_wait.get() {
+            let since = shared.ready_since(node);
+            drop(shared);
+            note_wait(waits, since);
+        }
+        Some(node)
     }
 
     /// Lets nothing start, or lets it go on. What runs is not held up.
@@ -313,5 +355,11 @@ impl Run {
 
     pub fn durations(&self) -> &LearnedDurations {
         &self.settings.durations
+    }
+}
+
+fn note_wait(waits: &SparseHistogram, since: Option<Instant>) {
+    if let Some(since) = since {
+        waits.record(since.elapsed(), 1);
     }
 }

@@ -2,6 +2,7 @@
 
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
+use std::time::Instant;
 
 use crate::core::graph::TaskDag;
 
@@ -80,6 +81,9 @@ pub(super) struct Shared {
     paused: bool,
     /// Grows with each node taken: a watcher sees from it whether a run moves.
     pub(super) takes: u64,
+    /// Since when nodes have been ready; empty unless somebody measures it.
+    ready_since: Vec<Option<Instant>>,
+    is_measured: bool,
 }
 
 impl Shared {
@@ -94,6 +98,8 @@ impl Shared {
             stop_from: node_count as u32,
             paused: false,
             takes: 0,
+            ready_since: Vec::new(),
+            is_measured: false,
         }
     }
 
@@ -108,6 +114,9 @@ impl Shared {
     ) {
         let node_count = dag.node_count() as u32;
         self.missing = vec![0; node_count as usize];
+        if self.is_measured {
+            self.ready_since = vec![None; node_count as usize];
+        }
         self.running.extend(cursor_running.then_some(cursor));
         self.found_in_caller = cursor_running.then_some(cursor);
         for node in cursor + u32::from(cursor_running)..node_count {
@@ -139,6 +148,9 @@ impl Shared {
             node,
             blocking,
         };
+        if let Some(since) = self.ready_since.get_mut(node as usize) {
+            *since = Some(Instant::now());
+        }
         if pinned {
             self.ready_pinned.push(entry);
         } else {
@@ -161,6 +173,16 @@ impl Shared {
     pub(super) fn put_back(&mut self, node: u32, rank: &impl Fn(u32) -> Rank) {
         self.is_no_longer_running(node);
         self.push(node, rank);
+    }
+
+    /// From the hand-over on it is taken down since when nodes are ready.
+    pub(super) fn measure(&mut self) {
+        self.is_measured = true;
+    }
+
+    /// Since when a node has been ready, if that is measured; asked once.
+    pub(super) fn ready_since(&mut self, node: u32) -> Option<Instant> {
+        self.ready_since.get_mut(node as usize)?.take()
     }
 
     fn is_no_longer_running(&mut self, node: u32) {

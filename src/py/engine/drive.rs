@@ -12,6 +12,7 @@ use crate::core::schedule::{Advance, Outcome, Run, Take, Taker};
 use crate::core::threads::{Job, Spent, Watching, fork_generation, pool, watch};
 
 use super::context::RunContext;
+use super::lock_wait::{detached, uncounted_wait};
 use super::run_watch::RunWatch;
 use super::served::{Service, ServiceTerms};
 use super::sites::{Site, Step};
@@ -44,6 +45,12 @@ pub(crate) trait Program: Send + Sync + 'static {
 
     /// Nodes ran one after the other: all of them, or until that took long.
     fn ran_alone(&self, _spent: Spent) {}
+
+    /// A thread has come for nodes, and has waited so long for the interpreter's lock.
+    fn came(&self, _waited: Duration) {}
+
+    /// The run is going to be shared by several threads.
+    fn is_shared(&self, _run: &Run) {}
 
     /// Whether `between_nodes` does anything.
     const WANTS_TICKS: bool = false;
@@ -387,7 +394,7 @@ impl<P: Program> Execution<P> {
                     let pause = deadline.map_or(SIGNAL_INTERVAL, |deadline| {
                         SIGNAL_INTERVAL.min(deadline.saturating_duration_since(Instant::now()))
                     });
-                    py.detach(|| self.run.wait(caller_runs, pause));
+                    detached(py, || self.run.wait(caller_runs, pause));
                     if let Err(signal) = py.check_signals() {
                         self.stop(StopReason::Failed);
                         return Err(signal);
@@ -400,6 +407,9 @@ impl<P: Program> Execution<P> {
 
     /// A worker's part: nodes until none is ready.
     fn help(&self, py: Python<'_>) {
+        if let Some(waited) = uncounted_wait() {
+            self.program.came(waited);
+        }
         if P::WANTS_TICKS {
             // Whatever holds for nodes that run together holds from here on.
             self.program.between_nodes(py);

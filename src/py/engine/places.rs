@@ -40,6 +40,11 @@ impl Places {
         prepare_served(self.admission.threads());
     }
 
+    /// The most nodes that ever ran at once.
+    fn most_taken(&self) -> usize {
+        self.admission.most_taken()
+    }
+
     /// Nodes that run now, and runs that stand in line for a place.
     fn occupancy(&self) -> (usize, usize) {
         self.admission.occupancy()

@@ -17,6 +17,7 @@ use crate::core::threads::Stretch;
 
 use super::context::RunContext;
 use super::drive::{Execution, Program, StopReason, stuck_seconds};
+use super::lock_wait::{detached, uncounted_wait};
 use super::loop_places::LoopPlaces;
 use super::mailbox::LoopMailbox;
 use super::recruiter::Recruiter;
@@ -42,6 +43,8 @@ pub(crate) struct Service<P: Program> {
     /// nodes wait for the loop. Unset in a run that no worker has to do with.
     listener: OnceLock<(Py<LoopMailbox>, Py<PyAny>)>,
     shares_context: bool,
+    /// When it was left to workers.
+    begun: OnceLock<Instant>,
     /// The loop has been told, and has not looked yet.
     is_told: AtomicBool,
 }
@@ -53,6 +56,7 @@ impl<P: Program> Service<P> {
             loop_places: LoopPlaces::new(Weak::clone(execution), terms.admission),
             listener: OnceLock::new(),
             shares_context: terms.shares_context,
+            begun: OnceLock::new(),
             is_told: AtomicBool::new(false),
         }
     }
@@ -112,6 +116,7 @@ impl<P: Program> Execution<P> {
         for node in 0..node_count {
             if elapsed > INLINE_LIMIT {
                 self.program.ran_alone(stretch.spent());
+                self.program.is_shared(&self.run);
                 self.run.hand_over_at_rest();
                 return Inline::Rest;
             }
@@ -119,6 +124,7 @@ impl<P: Program> Execution<P> {
             let ended = stretch.elapsed();
             if matches!(result, Ok(Step::Declined)) {
                 self.program.ran_alone(stretch.spent());
+                self.program.is_shared(&self.run);
                 self.run.hand_over_at_rest();
                 return Inline::Rest;
             }
@@ -147,7 +153,9 @@ impl<P: Program> Execution<P> {
     ) {
         if let Some(service) = &self.service {
             let _only_once = service.listener.set((mailbox, callback));
+            let _only_once = service.begun.set(Instant::now());
         }
+        self.program.is_shared(&self.run);
         let needs_loop = self.has_pinned || self.program.confirms();
         if needs_loop && self.run.solo_position().is_some() {
             self.run.hand_over_at_rest();
@@ -308,9 +316,15 @@ impl<P: Program> Execution<P> {
             return;
         };
         service.recruiter.arrived();
+        if let Some(waited) = uncounted_wait() {
+            self.program.came(waited);
+        }
         // Before the watcher looks: what it hands over from then on, it takes to be
         // inside a node of this worker's.
         let is_alone = self.run.solo_position().is_some();
+        if is_alone && let Some(begun) = service.begun.get() {
+            self.run.waited(begun.elapsed());
+        }
         let parallel = self.width() > 1;
         self.watching.lock().get_or_insert_with(|| {
             let recruiter = Arc::clone(&service.recruiter);
@@ -501,5 +515,5 @@ impl<P: Program> Execution<P> {
 /// Gives a thread that waits for the interpreter, the loop's for instance, the
 /// chance to have it now rather than when the interpreter's switch interval ends.
 fn let_others_in(py: Python<'_>) {
-    py.detach(std::thread::yield_now);
+    detached(py, std::thread::yield_now);
 }

@@ -10,6 +10,8 @@ use pyo3::prelude::*;
 use crate::core::locks::Mutex;
 use crate::core::threads::{ForkLocal, WorkerPool, fork_generation, pool};
 
+use super::lock_wait::detached;
+
 /// How long the interpreter's exit waits for workers that are idle.
 const CLOSE_GRACE: Duration = Duration::from_millis(500);
 
@@ -47,7 +49,7 @@ fn live(pool: &'static WorkerPool, number: usize) {
         // A node that forks, and whose child returns, ends the child's only
         // thread here as it would end any other thread's.
         while generation == fork_generation()
-            && let Some(job) = py.detach(|| pool.next_job())
+            && let Some(job) = detached(py, || pool.next_job())
         {
             job.work();
         }

@@ -82,6 +82,7 @@ impl WorkflowProgram {
             return Ok(false);
         };
         self.put_output(py, index, &output)?;
+        self.note_cached(index);
         Ok(true)
     }
 

@@ -89,6 +89,12 @@ impl WorkflowProgram {
         self.results.bind(py).set_item(id, record)
     }
 
+    /// Whether a node's output was taken from the cache.
+    pub(super) fn was_taken(&self, index: u32) -> bool {
+        let caching = self.caching.as_ref();
+        caching.is_some_and(|caching| caching.was_taken(index))
+    }
+
     /// Ends a node that has been given its inputs, whoever ran it.
     pub(super) fn end_node(
         &self,
@@ -131,6 +137,11 @@ impl WorkflowProgram {
             let seconds = started.map_or(0.0, |started| started.elapsed().as_secs_f64());
             host.ask(name, (index, inputs, output, error, seconds))?;
         }
+        match &kept {
+            Ok(None) => self.note_skipped(index),
+            Ok(Some(_)) if self.was_taken(index) => self.note_cached(index),
+            kept => self.note_ran(py, index, kept.as_ref().err()),
+        }
         match kept {
             Ok(_) => Ok(()),
             Err(error) if error.is_instance_of::<PyException>(py) => {
@@ -151,11 +162,7 @@ impl WorkflowProgram {
         started: Option<Instant>,
     ) {
         if let (Some(rows), Some(started)) = (&self.rows, started) {
-            let taken = self
-                .caching
-                .as_ref()
-                .is_some_and(|caching| caching.was_taken(index));
-            let status = if taken && status == RowStatus::Completed {
+            let status = if self.was_taken(index) && status == RowStatus::Completed {
                 RowStatus::Taken
             } else {
                 status

@@ -12,6 +12,7 @@ mod code;
 mod confirmations;
 mod digest_watch;
 mod endings;
+mod figures;
 mod function;
 mod generic;
 mod history;
@@ -30,8 +31,10 @@ mod pinned;
 mod plan;
 mod program;
 mod quiet;
+mod recording;
 mod round;
 mod run;
+mod run_figures;
 mod run_ids;
 mod short_way;
 mod skip;
@@ -43,6 +46,10 @@ mod variables;
 mod watch;
 
 use pyo3::prelude::*;
+
+pub(crate) use plan::WorkflowPlan;
+pub(crate) use recording::Recording;
+pub(crate) use run::WorkflowRun;
 
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<plan::WorkflowPlan>()?;
@@ -58,5 +65,6 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<answers::HitCount>()?;
     module.add_class::<options::RunOptions>()?;
     module.add_class::<memory_limit::MemoryLimit>()?;
+    module.add_class::<figures::Figures>()?;
     module.add_class::<run::WorkflowRun>()
 }

@@ -58,9 +58,13 @@ pub(super) fn run_short<'py>(
             return Ok(Short::Left(host.bind(py).clone()));
         }
         Ok(Inline::Finished) => {
+            execution.program.is_over(true);
             results(py, execution).map(|results| Short::Finished(results.into_any()))
         }
-        Ok(Inline::Failed) => Err(failure(execution)),
+        Ok(Inline::Failed) => {
+            execution.program.is_over(false);
+            Err(failure(execution))
+        }
         Err(error) => Err(error),
     };
     if let Some(host) = host.made() {

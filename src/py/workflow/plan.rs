@@ -1,7 +1,7 @@
 //! A workflow as it was when it was last compiled.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use pyo3::exceptions::PyValueError;
@@ -9,9 +9,11 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString, PyType};
 
 use crate::core::schedule::Brevity;
+use crate::core::tracing::Shape;
 use crate::py::engine::Places;
 use crate::py::errors::graph_error;
 
+use super::figures::ended;
 use super::host::Host;
 use super::memory_limit::{Book, MemoryLimit};
 use super::node::{Node, Shared};
@@ -20,6 +22,7 @@ use super::options::RunOptions;
 use super::outcome::{Short, run_short};
 use super::round::Round;
 use super::run::{Given, Part, Service, WorkflowRun, prepare};
+use super::run_figures::{PlanFigures, RunFigures};
 use super::stage::{PlanStage, Stage};
 use super::watch::{KeyLists, WatchedClass, WatchedDict};
 
@@ -36,6 +39,10 @@ pub(super) struct Plan {
     /// Where stock keeps book of memory limits, and the limit of code nodes in
     /// bytes; `None` without such nodes.
     pub(super) memory_limit: Option<(Arc<Book>, u64)>,
+    /// As traces show it, once one does.
+    shape: OnceLock<Arc<Shape>>,
+    /// Where runs are counted.
+    pub(super) figures: PlanFigures,
     /// Runs made with this plan.
     pub(super) runs: AtomicU64,
     dicts: Vec<WatchedDict>,
@@ -120,6 +127,8 @@ impl WorkflowPlan {
                 },
                 whole,
                 nodes,
+                shape: OnceLock::new(),
+                figures: PlanFigures::default(),
                 runs: AtomicU64::new(0),
                 dicts: letting_others_in(py, dicts, |pair| {
                     let (dict, keys): (Bound<'_, PyDict>, Option<Bound<'_, PyList>>) =
@@ -315,10 +324,36 @@ impl WorkflowPlan {
     }
 }
 
+impl Plan {
+    /// The nodes and edges, as traces and figures show them.
+    pub(super) fn shape(&self, py: Python<'_>) -> Arc<Shape> {
+        Arc::clone(self.shape.get_or_init(|| {
+            let nodes = &self.nodes;
+            let edges = (0..).zip(nodes).flat_map(|(target, node)| {
+                let forward = node.edges.iter().filter(|edge| !edge.is_feedback);
+                forward.map(move |edge| (edge.source, target))
+            });
+            let text = |text: &Py<PyString>| text.bind(py).to_string_lossy().into_owned();
+            let named = nodes
+                .iter()
+                .map(|node| (text(&node.id), text(&node.class_name)));
+            Arc::new(Shape {
+                nodes: named.collect(),
+                edges: edges.collect(),
+            })
+        }))
+    }
+}
+
 impl WorkflowPlan {
+    pub(crate) fn shape(&self, py: Python<'_>) -> Arc<Shape> {
+        self.plan.shape(py)
+    }
+
     /// Runs everything on the calling thread, an event loop's, as `start` and
     /// `run_inline` would. `make_host` is called with `host` and the run, if something
-    /// is to be asked of a host at all.
+    /// is to be asked of a host at all. Returns how long it took since it `began`, too.
+    #[allow(clippy::too_many_arguments)] // called in one place
     pub(super) fn run_short<'py>(
         &self,
         py: Python<'py>,
@@ -327,17 +362,35 @@ impl WorkflowPlan {
         variables: &Bound<'py, PyDict>,
         options: RunOptions,
         places: Bound<'py, Places>,
-    ) -> PyResult<Short<'py>> {
-        let part = self.plan.whole_run()?;
-        let given = Given {
-            host: Host::later(make_host, host),
-            options,
-            parameters: (!variables.is_empty()).then(|| variables.clone().unbind()),
-            workflow_context: PyDict::new(py).unbind(),
-            service: Some((places, true)),
-            caching: None,
+        figures: Option<RunFigures>,
+        began: Instant,
+    ) -> (PyResult<Short<'py>>, Duration) {
+        let prepared = self.plan.whole_run().and_then(|part| {
+            let given = Given {
+                host: Host::later(make_host, host),
+                options,
+                parameters: (!variables.is_empty()).then(|| variables.clone().unbind()),
+                workflow_context: PyDict::new(py).unbind(),
+                service: Some((places, true)),
+                caching: None,
+            };
+            prepare(py, Arc::clone(&self.plan), part, given)
+        });
+        let execution = match prepared {
+            Ok(execution) => execution,
+            Err(error) => return (Err(error), began.elapsed()),
         };
-        run_short(py, &prepare(py, Arc::clone(&self.plan), part, given)?)
+        if let Some(figures) = figures {
+            execution.program.count(figures);
+        }
+        let outcome = run_short(py, &execution);
+        let elapsed = began.elapsed();
+        if !matches!(outcome, Ok(Short::Left(_)))
+            && let Some(figures) = execution.program.figures.get()
+        {
+            ended(py, &figures.workflow, elapsed, outcome.as_ref().err());
+        }
+        (outcome, elapsed)
     }
 }
 

@@ -1,9 +1,9 @@
 //! A run of a workflow: runs nodes, keeps their outputs, asks the host where
 //! Kailash's own functions have to decide.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
-use std::time::Instant;
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
 use pyo3::exceptions::PyException;
 use pyo3::intern;
@@ -11,6 +11,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
 use crate::core::locks::Mutex;
+use crate::core::schedule::Run;
 use crate::core::threads::Spent;
 use crate::py::engine::{Ask, Program, Site, Slots, Step};
 use crate::py::errors::exception;
@@ -27,7 +28,9 @@ use super::node::{Body, Node};
 use super::options::RunOptions;
 use super::outputs::Kind;
 use super::plan::Plan;
+use super::recording::Recording;
 use super::round::Round;
+use super::run_figures::RunFigures;
 use super::stage::Stage;
 
 /// Whose rules a run follows.
@@ -61,10 +64,16 @@ pub(super) struct WorkflowProgram {
     pub(super) simple_parameters: bool,
     pub(super) rows: Option<Arc<Mutex<RunRows>>>,
     pub(super) clock: NodeClock,
-    context_functions: std::sync::OnceLock<(Py<PyAny>, Py<PyAny>)>,
+    context_functions: OnceLock<(Py<PyAny>, Py<PyAny>)>,
     pub(super) workflow_context: Py<PyDict>,
     /// Nodes that have run and wait to be confirmed, in a run that confirms.
     pub(super) confirmations: Option<Confirmations>,
+    /// Where the run is taken down, if it is traced.
+    pub(super) recording: OnceLock<Recording>,
+    /// Where the run is counted.
+    pub(super) figures: OnceLock<RunFigures>,
+    /// Nodes are taken down or timed one by one.
+    pub(super) is_watched: AtomicBool,
     /// In a run some of whose nodes are cached.
     pub(super) caching: Option<RunCaching>,
 }
@@ -116,9 +125,12 @@ impl WorkflowProgram {
             parameters,
             rows,
             clock: NodeClock,
-            context_functions: std::sync::OnceLock::new(),
+            context_functions: OnceLock::new(),
             workflow_context,
             confirmations: settings.confirms.then(Confirmations::default),
+            recording: OnceLock::new(),
+            figures: OnceLock::new(),
+            is_watched: AtomicBool::new(false),
             caching: None,
         };
         program.simple_parameters = program.dialect == Dialect::Async && program.are_simple(py);
@@ -384,12 +396,10 @@ impl WorkflowProgram {
             .nodes()
             .find(|&index| self.kind(index) == Kind::Pending)
     }
-}
 
-impl Program for WorkflowProgram {
-    const WANTS_TICKS: bool = true;
-
-    fn execute(&self, py: Python<'_>, position: u32, site: Site) -> PyResult<Step> {
+    /// Runs the node at a position.
+    #[inline]
+    pub(super) fn run_at(&self, py: Python<'_>, position: u32, site: Site) -> PyResult<Step> {
         let index = self.stage.node(position);
         if self.settings.tracks && self.replay(py, index)? {
             return Ok(Step::Ended);
@@ -400,6 +410,29 @@ impl Program for WorkflowProgram {
             return self.execute_cached(py, caching, index, site);
         }
         self.execute_uncached(py, index).map(|()| Step::Ended)
+    }
+}
+
+impl Program for WorkflowProgram {
+    const WANTS_TICKS: bool = true;
+
+    fn execute(&self, py: Python<'_>, position: u32, site: Site) -> PyResult<Step> {
+        if self.is_watched.load(Ordering::Relaxed) {
+            return self.run_watched(py, position, site);
+        }
+        self.run_at(py, position, site)
+    }
+
+    fn is_shared(&self, run: &Run) {
+        if let Some(figures) = self.figures.get() {
+            run.measure_queue(Arc::clone(&figures.workflow.queue_wait));
+        }
+    }
+
+    fn came(&self, waited: Duration) {
+        if let Some(figures) = self.figures.get() {
+            figures.workflow.lock_wait.record(waited, 1);
+        }
     }
 
     fn confirms(&self) -> bool {

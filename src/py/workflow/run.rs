@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use pyo3::exceptions::{PyRuntimeError, PySystemError};
@@ -9,7 +10,9 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
 use crate::core::locks::Mutex;
+use crate::core::metrics::RuntimeFigures;
 use crate::core::schedule::{Run, RunSettings};
+use crate::core::tracing::Status;
 use crate::py::engine::{
     Driven, Execution, Inline, Limits, LoopMailbox, Places, RunContext, ServiceTerms, StopReason,
     Trace,
@@ -24,7 +27,9 @@ use super::options::RunOptions;
 use super::outcome::{failure, results};
 use super::plan::Plan;
 use super::program::{Dialect, WorkflowProgram};
+use super::recording::Recording;
 use super::round::Round;
+use super::run_figures::RunFigures;
 use super::stage::Stage;
 
 /// `drive()` returns one of these with what belongs to it.
@@ -160,6 +165,13 @@ pub(super) fn prepare(
     Ok(execution)
 }
 
+/// Has a run counted, which has not begun.
+pub(super) fn count(execution: &Execution<WorkflowProgram>, figures: RunFigures) {
+    let waits = &figures.workflow.queue_wait;
+    execution.run.measure_queue(Arc::clone(waits));
+    execution.program.count(figures);
+}
+
 impl WorkflowRun {
     pub(super) fn new(
         py: Python<'_>,
@@ -208,9 +220,17 @@ impl WorkflowRun {
         };
         loop {
             match self.execution.drive(py, &limits)? {
-                Driven::Finished => return Ok((FINISHED, None)),
-                Driven::Stopped(StopReason::Cancelled) => return Ok((CANCELLED, None)),
-                Driven::Stopped(_) => return Err(self.failure()),
+                Driven::Finished => {
+                    self.execution.program.is_over(true);
+                    return Ok((FINISHED, None));
+                }
+                Driven::Stopped(reason) => {
+                    self.is_over_if_idle(false);
+                    return match reason {
+                        StopReason::Cancelled => Ok((CANCELLED, None)),
+                        _ => Err(self.failure()),
+                    };
+                }
                 Driven::Pinned(nodes) => {
                     let waiting = self.begin_pinned(py, &nodes)?;
                     if !waiting.is_empty() {
@@ -225,9 +245,15 @@ impl WorkflowRun {
     /// have run; if not, the rest is left to `begin`. Raises what a node left.
     fn run_inline(&self, py: Python<'_>) -> PyResult<bool> {
         match self.execution.run_inline(py)? {
-            Inline::Finished => Ok(true),
+            Inline::Finished => {
+                self.execution.program.is_over(true);
+                Ok(true)
+            }
             Inline::Rest => Ok(false),
-            Inline::Failed => Err(self.failure()),
+            Inline::Failed => {
+                self.execution.program.is_over(false);
+                Err(self.failure())
+            }
         }
     }
 
@@ -271,6 +297,9 @@ impl WorkflowRun {
         let program = &self.execution.program;
         let (seconds, ended) = program.end_confirmed(py, node, error)?;
         let position = program.stage.position(node).unwrap_or(node);
+        if let Some(recording) = program.recording.get() {
+            recording.ended(position, Instant::now());
+        }
         self.execution.confirm(py, position, seconds, ended.err());
         Ok(())
     }
@@ -307,7 +336,10 @@ impl WorkflowRun {
     /// Raises what the first failing node in topological order left, if any did.
     fn check(&self) -> PyResult<()> {
         match self.execution.take_failure() {
-            Some((_, error)) => Err(error),
+            Some((_, error)) => {
+                self.is_over_if_idle(false);
+                Err(error)
+            }
             None if self.execution.is_refused() => Err(PyRuntimeError::new_err(
                 "the interpreter is shutting down: no worker runs the rest of this workflow",
             )),
@@ -318,11 +350,13 @@ impl WorkflowRun {
     /// The run is over: it stands in no line any more.
     fn retire(&self) {
         self.execution.retire();
+        self.is_over_if_idle(matches!(self.execution.ended(), Driven::Finished));
     }
 
     /// Nothing starts from now on.
     fn abandon(&self) {
         self.execution.abandon_service(StopReason::Cancelled);
+        self.is_over_if_idle(false);
     }
 
     /// Whether no node is running.
@@ -362,7 +396,17 @@ impl WorkflowRun {
         let inputs = pinned.inputs.bind(py);
         let waited = pinned.ran.map_or(Duration::ZERO, |ran| ran.elapsed());
         let started = pinned.started + waited;
-        let ended = program.end_pinned(py, node, inputs, outcome, started);
+        let (ended, noted) =
+            Recording::noting(|| program.end_pinned(py, node, inputs, outcome, started));
+        let error = ended.as_ref().err();
+        self.take_down(
+            py,
+            pinned.position,
+            pinned.started,
+            pinned.ran,
+            error,
+            noted,
+        );
         let seconds = started.elapsed().as_secs_f32();
         self.execution
             .finish_pinned(py, pinned.position, seconds, ended.err());
@@ -481,7 +525,12 @@ impl WorkflowRun {
         for &position in positions {
             let started = Instant::now();
             let node = self.execution.program.stage.node(position);
-            match self.execution.program.begin_pinned(py, node) {
+            let (begun, noted) =
+                Recording::noting(|| self.execution.program.begin_pinned(py, node));
+            if !matches!(begun, Ok(Some(_))) {
+                self.take_down(py, position, started, None, begun.as_ref().err(), noted);
+            }
+            match begun {
                 Ok(Some(inputs)) => {
                     waiting.append((node, &inputs))?;
                     let pinned = Pinned {
@@ -501,5 +550,56 @@ impl WorkflowRun {
 
     fn failure(&self) -> PyErr {
         failure(&self.execution)
+    }
+
+    /// The run has ended. What still runs is counted when the last thread has left it.
+    fn is_over_if_idle(&self, is_whole: bool) {
+        if self.execution.is_idle() {
+            self.execution.program.is_over(is_whole);
+        }
+    }
+
+    /// Has the nodes taken down; only the first time, and before any has run.
+    pub(crate) fn record(&self, recording: Recording) {
+        let program = &self.execution.program;
+        if program.recording.set(recording).is_ok() {
+            program.is_watched.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Has the run counted, which has not begun.
+    pub(super) fn count(&self, runtime: &Arc<RuntimeFigures>, workflow: &Bound<'_, PyAny>) {
+        let figures = self.execution.program.plan.figures(runtime, workflow);
+        count(&self.execution, RunFigures::new(figures));
+    }
+
+    pub(crate) fn node_count(&self) -> usize {
+        self.execution.program.stage.len()
+    }
+
+    /// Takes down an awaited node that has ended, where the run is traced; when it `ran`
+    /// to its end, if something else came after that.
+    fn take_down(
+        &self,
+        py: Python<'_>,
+        position: u32,
+        started: Instant,
+        ran: Option<Instant>,
+        error: Option<&PyErr>,
+        noted: Option<(Status, u32)>,
+    ) {
+        let program = &self.execution.program;
+        if !program.is_watched.load(Ordering::Relaxed) {
+            return;
+        }
+        let now = Instant::now();
+        let times = (started, ran.unwrap_or(now));
+        program.took(position, times.1 - started, noted);
+        let Some(recording) = program.recording.get() else {
+            return;
+        };
+        let noted = error.map(|error| recording.ending(py, error)).or(noted);
+        recording.take_down(py, program, position, times, Duration::ZERO, noted);
+        recording.ended(position, now);
     }
 }

@@ -13,10 +13,12 @@ use pyo3::types::{PyDict, PyTuple, PyType, PyWeakrefReference};
 use crate::core::locks::Mutex;
 use crate::py::engine::{Ask, Places};
 
+use super::figures::Figures;
 use super::options::RunOptions;
 use super::outcome::Short;
 use super::plan::WorkflowPlan;
 use super::quiet::{Listeners, Quiet};
+use super::run_figures::RunFigures;
 use super::run_ids::new_run_id;
 use super::variables::variable_value;
 use super::watch::{tag, version};
@@ -49,6 +51,8 @@ struct Known {
     caches: bool,
     places: Py<Places>,
     hooks: Py<PyAny>,
+    /// What counts the runs, if anything does.
+    figures: Option<Py<Figures>>,
 }
 
 impl Known {
@@ -106,6 +110,7 @@ impl ShortWay {
                 caches,
                 places: runtime.getattr(intern!(py, "_places"))?.extract()?,
                 hooks: runtime.getattr(intern!(py, "_hook_registry"))?.unbind(),
+                figures: runtime.getattr(intern!(py, "_figures"))?.extract()?,
                 variables: version(variables),
                 class: tag(&runtime.get_type()),
             })),
@@ -150,10 +155,15 @@ impl ShortWay {
         let host = host.map(|part| part.clone().unbind());
         let make_host = self.around.make_host.clone_ref(py);
         let places = known.places.bind(py).clone();
-        let outcome = plan
-            .get()
-            .run_short(py, make_host, host, &inputs, known.options, places);
-        let seconds = began.elapsed().as_secs_f64();
+        let figures = known.figures.as_ref().map(|figures| {
+            let runtime = &figures.get().0;
+            RunFigures::new(plan.get().plan.figures(runtime, workflow))
+        });
+        let options = known.options;
+        let (outcome, elapsed) = plan.get().run_short(
+            py, make_host, host, &inputs, options, places, figures, began,
+        );
+        let seconds = elapsed.as_secs_f64();
         self.add(seconds);
         if let Ok(Short::Left(host)) = outcome {
             return (host, seconds).into_pyobject(py).map(Some);

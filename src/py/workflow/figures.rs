@@ -1,0 +1,194 @@
+//! What a runtime counts, as Python reads it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyList};
+
+use crate::core::metrics::{RunEnd, RuntimeFigures, SparseHistogram, WorkflowFigures};
+use crate::core::tracing::Shape;
+use crate::py::durations::durations;
+use crate::py::failures::type_name;
+
+use super::plan::WorkflowPlan;
+use super::run::WorkflowRun;
+use super::run_figures::name_of;
+
+/// What a runtime counts.
+#[pyclass(frozen, name = "_Figures", module = "nexus_core")]
+pub(crate) struct Figures(pub(super) Arc<RuntimeFigures>);
+
+#[pymethods]
+impl Figures {
+    #[new]
+    fn new() -> Self {
+        Self(Arc::default())
+    }
+
+    /// Has a run of `workflow` counted, which has not begun.
+    fn follow(&self, run: &Bound<'_, WorkflowRun>, workflow: &Bound<'_, PyAny>) {
+        run.get().count(&self.0, workflow);
+    }
+
+    /// A run has ended after so many seconds, with what it raised, if anything. `plan`:
+    /// what it has run, or `None` if it was Kailash's own.
+    #[pyo3(signature = (plan, workflow, seconds, error=None))]
+    fn ran(
+        &self,
+        plan: Option<&Bound<'_, WorkflowPlan>>,
+        workflow: &Bound<'_, PyAny>,
+        seconds: f64,
+        error: Option<Bound<'_, PyAny>>,
+    ) {
+        let figures = if let Some(plan) = plan {
+            plan.get().plan.figures(&self.0, workflow)
+        } else {
+            let nothing = Arc::new(Shape {
+                nodes: Vec::new(),
+                edges: Vec::new(),
+            });
+            let figures = self.0.of(&name_of(workflow), &nothing);
+            figures.was_delegated();
+            figures
+        };
+        let duration = Duration::try_from_secs_f64(seconds).unwrap_or_default();
+        let error = error.map(PyErr::from_value);
+        ended(workflow.py(), &figures, duration, error.as_ref());
+    }
+
+    /// The event loop came so many seconds later than it should have.
+    fn lagged(&self, seconds: f64) {
+        let lag = Duration::try_from_secs_f64(seconds).unwrap_or_default();
+        self.0.loop_lag.record(lag, 1);
+    }
+
+    /// Active runs and the most that were so at once; the loop's lag; and the workflows,
+    /// by name. Of durations, counts up to each of `bounds`, in seconds, are told, too.
+    fn read<'py>(&self, py: Python<'py>, bounds: Vec<f64>) -> PyResult<Bound<'py, PyDict>> {
+        let bounds: Vec<Duration> = bounds
+            .into_iter()
+            .map(|bound| Duration::try_from_secs_f64(bound).unwrap_or(Duration::MAX))
+            .collect();
+        let found = PyDict::new(py);
+        found.set_item("active", self.0.active.seen())?;
+        found.set_item("loop_lag", seen(py, &self.0.loop_lag, &bounds)?)?;
+        let workflows = PyDict::new(py);
+        for figures in by_name(self.0.workflows()) {
+            workflows.set_item(&figures.name, described(py, &figures, &bounds)?)?;
+        }
+        found.set_item("workflows", workflows)?;
+        let (queue_wait, lock_wait) = (SparseHistogram::default(), SparseHistogram::default());
+        for figures in self.0.workflows() {
+            queue_wait.fold(&figures.queue_wait);
+            lock_wait.fold(&figures.lock_wait);
+        }
+        found.set_item("queue_wait", seen(py, &queue_wait, &bounds)?)?;
+        found.set_item("lock_wait", seen(py, &lock_wait, &bounds)?)?;
+        Ok(found)
+    }
+}
+
+/// Counts a run that has ended, with what it raised.
+pub(super) fn ended(
+    py: Python<'_>,
+    figures: &WorkflowFigures,
+    duration: Duration,
+    error: Option<&PyErr>,
+) {
+    let Some(error) = error else {
+        return figures.ran(duration, RunEnd::Completed);
+    };
+    let name = type_name(py, error);
+    if matches!(name.as_str(), "CancelledError" | "WorkflowCancelledError") {
+        return figures.ran(duration, RunEnd::Cancelled);
+    }
+    figures.run_failures.count(0, &name, 1);
+    figures.ran(duration, RunEnd::Failed);
+}
+
+/// One for each name: those of several are added up.
+fn by_name(all: Vec<Arc<WorkflowFigures>>) -> Vec<Arc<WorkflowFigures>> {
+    let mut named: Vec<Arc<WorkflowFigures>> = Vec::new();
+    for figures in all {
+        let Some(place) = named.iter().position(|known| known.name == figures.name) else {
+            named.push(figures);
+            continue;
+        };
+        let known = &named[place];
+        let latest = if figures.known_nodes() > 0 {
+            &figures
+        } else {
+            known
+        };
+        let shape = Arc::clone(latest.shape());
+        let sum = WorkflowFigures::new(&figures.name, shape, usize::MAX, Arc::default());
+        sum.fold(known);
+        sum.fold(&figures);
+        named[place] = Arc::new(sum);
+    }
+    named
+}
+
+fn seen<'py>(
+    py: Python<'py>,
+    histogram: &SparseHistogram,
+    bounds: &[Duration],
+) -> PyResult<Bound<'py, PyDict>> {
+    let snapshot = histogram.snapshot();
+    let counts: Vec<u64> = bounds
+        .iter()
+        .map(|&bound| snapshot.at_most(bound))
+        .collect();
+    let found = PyDict::new(py);
+    found.set_item("durations", durations(py, &snapshot)?)?;
+    found.set_item("measured", histogram.measured())?;
+    found.set_item("at_most", counts)?;
+    Ok(found)
+}
+
+fn described<'py>(
+    py: Python<'py>,
+    figures: &WorkflowFigures,
+    bounds: &[Duration],
+) -> PyResult<Bound<'py, PyDict>> {
+    let [completed, failed, cancelled, delegated] = figures.runs();
+    let found = PyDict::new(py);
+    found.set_item("completed", completed)?;
+    found.set_item("failed", failed)?;
+    found.set_item("cancelled", cancelled)?;
+    found.set_item("delegated", delegated)?;
+    found.set_item("duration", seen(py, &figures.run_seconds, bounds)?)?;
+    found.set_item("queue_wait", seen(py, &figures.queue_wait, bounds)?)?;
+    found.set_item("lock_wait", seen(py, &figures.lock_wait, bounds)?)?;
+    let failures = PyDict::new(py);
+    for (_, name, count) in figures.run_failures.all() {
+        failures.set_item(name, count)?;
+    }
+    found.set_item("failures", failures)?;
+    let node_failures = figures.node_failures.all();
+    let nodes = PyList::empty(py);
+    let none = SparseHistogram::default();
+    for (slot, node) in figures.nodes().into_iter().enumerate() {
+        let is_rest = slot == figures.known_nodes();
+        if is_rest && node.executions + node.skipped + node.cached == 0 {
+            continue;
+        }
+        let failures = PyDict::new(py);
+        for (_, name, count) in node_failures.iter().filter(|(of, _, _)| *of == slot as u32) {
+            failures.set_item(name, count)?;
+        }
+        let seconds = figures.node_seconds(slot).unwrap_or(&none);
+        nodes.append((
+            node.id,
+            node.kind,
+            node.executions,
+            node.skipped,
+            node.cached,
+            failures,
+            seen(py, seconds, bounds)?,
+        ))?;
+    }
+    found.set_item("nodes", nodes)?;
+    Ok(found)
+}
