@@ -258,7 +258,9 @@ def test_removals_that_redis_missed_are_told_later(redis_server: RedisServer, pr
     assert other.get("removed") == "old", "nobody could tell it"
     proxy.forward()
     _back(cache)
-    eventually(lambda: [other.get(key) for key in ("removed", "tagged", "written", "kept")] == [None, None, None, "old"])
+    eventually(
+        lambda: [other.get(key) for key in ("removed", "tagged", "written", "kept")] == [None, None, None, "old"]
+    )
     assert [cache.get(key) for key in ("removed", "tagged", "kept")] == [None, None, "old"]
 
 

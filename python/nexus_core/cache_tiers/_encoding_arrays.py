@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
-
-import numpy
 
 if TYPE_CHECKING:
     from nexus_core.cache_tiers.encoding import Decoder, Encoder
 
 __all__ = ["NUMPY", "encoder_of_numpy", "restore_numpy"]
+
+# Its types are too exact for what is known only when the program runs.
+numpy: Any = importlib.import_module("numpy")
 
 #: The number of the extension.
 NUMPY = 20

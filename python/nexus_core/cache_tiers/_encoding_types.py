@@ -51,13 +51,13 @@ def _zoneinfo(value: zoneinfo.ZoneInfo, encoder: Encoder) -> Any:
 
 
 def _restore_datetime(value: Any, _: Decoder) -> datetime.datetime:
-    *parts, fold, zone = value
-    return datetime.datetime(*parts, fold=fold, tzinfo=zone)
+    year, month, day, hour, minute, second, microsecond, fold, zone = value
+    return datetime.datetime(year, month, day, hour, minute, second, microsecond, zone, fold=fold)
 
 
 def _restore_time(value: Any, _: Decoder) -> datetime.time:
-    *parts, fold, zone = value
-    return datetime.time(*parts, fold=fold, tzinfo=zone)
+    hour, minute, second, microsecond, fold, zone = value
+    return datetime.time(hour, minute, second, microsecond, zone, fold=fold)
 
 
 def _restore_numpy(value: Any, decoder: Decoder) -> Any:

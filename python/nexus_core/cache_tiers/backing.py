@@ -18,7 +18,7 @@ from nexus_core.cache_tiers.figures import Figures
 from nexus_core.cache_tiers.forks import after_fork
 from nexus_core.cache_tiers.guard import Guard
 from nexus_core.cache_tiers.renewal import Renewal
-from nexus_core.cache_tiers.steps import Read
+from nexus_core.cache_tiers.steps import Found, Read
 from nexus_core.cache_tiers.tier import Acquired, Event, Lease, Subscription, Tier, TierFailure
 from nexus_core.errors import NotSerializable, UnreadableEntry
 
@@ -99,12 +99,10 @@ class Backing:
         stored = self.tier.get(key)
         return None if stored is None else Read(version, stored)
 
-    def write(
-        self, key: bytes, data: bytes, *, ttl: float | None, tags: tuple[str, ...], lease: Lease | None, origin: bytes
-    ) -> bool:
-        """Writes to the tier."""
+    def write(self, key: bytes, data: bytes, found: Found, lease: Lease | None) -> bool:
+        """Writes an entry to the tier."""
         self.listen()
-        return self.tier.set(key, data, ttl=ttl, tags=tags, lease=lease, origin=origin)
+        return self.tier.set(key, data, ttl=found.ttl, tags=found.tags, lease=lease, origin=self.guard.origin)
 
     def acquire(self, key: bytes, token: str, tags: tuple[str, ...]) -> tuple[tuple[int, int], Acquired]:
         """Asks the tier for a lease; with the version of what was known before."""

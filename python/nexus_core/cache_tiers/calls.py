@@ -40,13 +40,16 @@ class _Call:
             with self._lock:
                 self._thread = 0
             raise
+        if self._end(result) and self._late is not None:
+            self._late(result)
+        return result
+
+    def _end(self, result: Any) -> bool:
+        """It ended; whether it had been given up."""
         with self._lock:
             self._thread = 0
             self._ended = (result,)
-            given_up = self._given_up
-        if given_up and self._late is not None:
-            self._late(result)
-        return result
+            return self._given_up
 
     def give_up(self, interrupt: Callable[[int], None]) -> Callable[[], object] | None:
         """Nobody waits for it any more; returns what remains to be done about its result."""

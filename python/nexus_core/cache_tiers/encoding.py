@@ -69,9 +69,7 @@ class Encoder:
         if self._nested == len(self._packers):
             size = 1024 if self._nested else 16 * 1024
             self._packers.append(
-                msgpack.Packer(
-                    default=self._default, strict_types=True, unicode_errors="surrogatepass", buf_size=size
-                )
+                msgpack.Packer(default=self._default, strict_types=True, unicode_errors="surrogatepass", buf_size=size)
             )
         packed: bytes = self._packers[self._nested].pack(value)
         return packed

@@ -31,7 +31,7 @@ _SAMPLE = 64 * 1024
 class Serializer(Protocol):
     """Turns values into bytes and back, such as the module `pickle`."""
 
-    def dumps(self, value: Any, /) -> bytes:
+    def dumps(self, value: Any, /) -> Any:
         """The bytes of a value."""
 
     def loads(self, data: bytes, /) -> Any:
@@ -70,8 +70,6 @@ class Envelope:
         max_bytes: int = 64 * 2**20,
         serializer: Serializer | None = None,
     ) -> None:
-        if isinstance(secrets, (bytes, str)):
-            secrets = [secrets]  # type: ignore[list-item]
         self._keys = [_key(secret) for secret in secrets]
         for name, size in (("compress_over", compress_over), ("max_bytes", max_bytes)):
             if size is None and name == "compress_over":
@@ -174,7 +172,9 @@ class Envelope:
             raise NotSerializable("value", type(value).__qualname__, f"{type(error).__name__}: {error}") from error
         if not isinstance(payload, (bytes, bytearray, memoryview)):
             kind = type(payload).__qualname__
-            raise NotSerializable("value", type(value).__qualname__, f"the serializer's dumps() gave a {kind}, no bytes")
+            raise NotSerializable(
+                "value", type(value).__qualname__, f"the serializer's dumps() gave a {kind}, no bytes"
+            )
         return bytes(payload)
 
     def _check(self, flags: int, seal: bytes, header: bytes, key: bytes, rest: memoryview) -> None:

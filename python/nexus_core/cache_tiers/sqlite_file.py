@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
+import importlib.util
 import os
 import sqlite3
 import threading
@@ -10,17 +12,15 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from nexus_core.cache_tiers.forks import after_fork
 from nexus_core.cache_tiers.tier import TierFailure
 
-try:
-    import fcntl
-except ModuleNotFoundError:  # Windows: there an open file cannot be replaced, and a damaged one stays a miss
-    fcntl = None  # type: ignore[assignment]
-
 __all__ = ["SQLiteFile"]
+
+# Windows has none: there an open file cannot be replaced, and a damaged one stays a miss.
+fcntl: Any = importlib.import_module("fcntl") if importlib.util.find_spec("fcntl") else None
 
 #: Kept in the file: another layout is another file to this program, and begins anew.
 _LAYOUT = 1

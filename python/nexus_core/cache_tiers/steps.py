@@ -100,8 +100,7 @@ def store(backing: Backing, found: Found, key: bytes) -> Steps:
     data = yield from _sealed(backing, key, found)
     kept = TierFailure("")
     if data is not None:
-        terms = {"ttl": found.ttl, "tags": found.tags, "lease": None, "origin": backing.guard.origin}
-        kept = yield _Ask(functools.partial(backing.write, key, data, **terms), writes=True)
+        kept = yield _Ask(functools.partial(backing.write, key, data, found, None), writes=True)
         if not isinstance(kept, TierFailure):
             _count_written(backing, data, kept)
             return
@@ -200,8 +199,7 @@ def _hand_in(backing: Backing, key: bytes, made: Found, lease: Lease) -> Steps:
     if data is None:
         return False
     backing.renewal.remove(lease)
-    terms = {"ttl": made.ttl, "tags": made.tags, "lease": lease, "origin": backing.guard.origin}
-    kept = yield _Ask(functools.partial(backing.write, key, data, **terms), writes=True)
+    kept = yield _Ask(functools.partial(backing.write, key, data, made, lease), writes=True)
     if isinstance(kept, TierFailure):
         return False
     _count_written(backing, data, kept)

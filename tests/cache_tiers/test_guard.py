@@ -1,0 +1,193 @@
+"""A tier of somebody else's may raise, hang and lie: callers are served, in bounded time."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from connection_pool.support import eventually
+from nexus_core import TieredCache
+from nexus_core.cache_tiers import Acquired, Event, Lease, Stored
+from nexus_core.cache_tiers.breaker import CircuitBreaker
+from nexus_core.cache_tiers.journal import Journal
+
+
+class _Nobody:
+    def wait_ready(self, timeout: float) -> bool:
+        return True
+
+    def close(self) -> None:
+        """Nothing to end."""
+
+
+class MemoryTier:
+    """A tier in memory as a user may write one, with a hook before each call."""
+
+    kind = "memory"
+    timeout = 0.2
+    max_connections = 4
+
+    def __init__(self) -> None:
+        self.entries: dict[bytes, bytes] = {}
+        self.before: Callable[[str], object] = lambda call: None
+        self.interrupted = threading.Event()
+        self.released: list[str] = []
+
+    def get(self, key: bytes) -> Stored | None:
+        self.before("get")
+        return Stored(self.entries[key]) if key in self.entries else None
+
+    def set(self, key: bytes, data: bytes, **terms: Any) -> bool:
+        self.before("set")
+        self.entries[key] = data
+        return True
+
+    def delete(self, key: bytes, *, origin: bytes) -> bool:
+        self.before("delete")
+        return self.entries.pop(key, None) is not None
+
+    def delete_tag(self, tag: str, *, origin: bytes) -> None:
+        self.clear(origin=origin)
+
+    def clear(self, *, origin: bytes) -> None:
+        self.before("clear")
+        self.entries.clear()
+
+    def acquire(self, key: bytes, token: str, seconds: float, tags: tuple[str, ...]) -> Acquired:
+        self.before("acquire")
+        return Acquired(Lease(key, token))
+
+    def renew(self, lease: Lease, seconds: float) -> bool:
+        return True
+
+    def release(self, lease: Lease, *, origin: bytes) -> bool:
+        self.released.append(lease.token)
+        return True
+
+    def subscribe(self, listener: Callable[[Event], None]) -> _Nobody:
+        return _Nobody()
+
+    def interrupt(self, thread: int) -> None:
+        self.interrupted.set()
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+
+@pytest.mark.parametrize("error", [RuntimeError("x"), OSError("x"), KeyError("x"), MemoryError()])
+def test_whatever_a_tier_raises_callers_are_served(error: Exception) -> None:
+    tier = MemoryTier()
+
+    def raises(call: str) -> None:
+        raise error
+
+    tier.before = raises
+    with TieredCache(tier, failures=1000) as cache:
+        cache.set("k", 1)
+        assert (cache.get("k"), cache.get("m"), cache.get_or_set("n", lambda: 2)) == (1, None, 2)
+        cache.clear()
+        assert cache.get("k") is None
+        assert cache.statistics().errors == {"unexpected": cache.statistics().errors["unexpected"]}
+
+
+def test_a_call_that_hangs_is_interrupted_and_given_up() -> None:
+    tier = MemoryTier()
+    tier.before = lambda call: tier.interrupted.wait(30)
+    with TieredCache(tier, failures=1) as cache:
+        began = time.monotonic()
+        assert cache.get("k") is None
+        assert asyncio.run(cache.aget("k")) is None
+        assert time.monotonic() - began < 10
+        assert tier.interrupted.is_set()
+        assert cache.statistics().errors["timeout"] == 1
+        assert cache.statistics().breaker == "open"
+
+
+def test_a_lease_that_comes_too_late_is_given_back() -> None:
+    tier = MemoryTier()
+    late = threading.Event()
+    tier.before = lambda call: late.wait(30) if call == "acquire" else None
+    with TieredCache(tier) as cache:
+        assert cache.get_or_set("k", lambda: 1) == 1
+        assert tier.released == []
+        late.set()
+        eventually(lambda: len(tier.released) == 1)
+
+
+def test_a_task_that_is_cancelled_while_it_asks_gives_its_lease_back() -> None:
+    tier = MemoryTier()
+    asked, late = threading.Event(), threading.Event()
+
+    def before(call: str) -> None:
+        if call == "acquire":
+            asked.set()
+            late.wait(30)
+
+    tier.before = before
+
+    async def main(cache: TieredCache[str, int]) -> None:
+        task = asyncio.create_task(cache.aget_or_set("k", lambda: 1))
+        while not asked.is_set():
+            await asyncio.sleep(0.001)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        late.set()
+
+    with TieredCache[str, int](tier) as cache:
+        asyncio.run(main(cache))
+        eventually(lambda: len(tier.released) == 1)
+
+
+def test_a_breaker_opens_after_failures_in_a_row_and_lets_one_try() -> None:
+    breaker = CircuitBreaker(failures=3, backoff=0.05, max_backoff=100)
+    for _ in range(2):
+        breaker.failed()
+    breaker.succeeded()
+    for _ in range(2):
+        breaker.failed()
+    assert (breaker.state, breaker.allow()) == ("closed", True)
+    breaker.failed()
+    assert (breaker.state, breaker.allow(), breaker.opened) == ("open", False, 1)
+    eventually(lambda: breaker.state == "half-open")
+    assert [breaker.allow() for _ in range(3)] == [True, False, False]
+    breaker.abandoned()
+    assert breaker.allow()
+    breaker.failed()
+    assert breaker.state == "open"
+    eventually(breaker.allow)
+    breaker.succeeded()
+    assert (breaker.state, breaker.allow(), breaker.opened) == ("closed", True, 1)
+
+
+def test_each_pause_of_a_breaker_is_longer_up_to_a_limit() -> None:
+    breaker = CircuitBreaker(failures=1, backoff=1e-4, max_backoff=2e-3)
+    breaker.failed()
+    pauses = [breaker._pause]
+    for _ in range(8):
+        eventually(breaker.allow)
+        breaker.failed()
+        pauses.append(breaker._pause)
+    assert pauses[:5] == [1e-4, 2e-4, 4e-4, 8e-4, 16e-4]
+    assert pauses[5:] == [2e-3] * 4
+
+
+def test_a_journal_of_too_many_removals_is_one_of_everything() -> None:
+    journal = Journal(limit=2)
+    journal.add(key=b"a")
+    journal.add(key=b"b")
+    assert (journal.covers(b"a"), journal.covers(b"c"), len(journal)) == (True, False, 2)
+    journal.add(key=b"c")
+    assert (journal.covers(b"x"), len(journal)) == (True, 1)
+    number, keys, tags = journal.pending()
+    assert (keys, tags) == ([], [])
+    journal.add()
+    journal.done(number)
+    assert journal.covers(b"x"), "it was noted anew meanwhile"
+    journal.done(journal.pending()[0])
+    assert not journal.covers(b"x")
