@@ -84,8 +84,10 @@ class TieredCacheForTasks(Generic[K, V]):
         name = digest(key, name="key")
         if not self._backing.has_begun:
             await steps.run_async(steps.prepare(self._backing), self._backing)
-        found = self._set_here(name, value, *terms)
-        await steps.run_async(steps.store(self._backing, found, name), self._backing)
+        found = Found(value, *terms)
+        data = await steps.run_async(steps.seal(self._backing, name, found), self._backing)
+        self._set_here(name, found)
+        await steps.run_async(steps.store(self._backing, found, name, data), self._backing)
 
     async def aget_or_set(
         self,
@@ -233,11 +235,10 @@ class TieredCacheForTasks(Generic[K, V]):
             return ttl, ()
         return ttl, tuple(dict.fromkeys(map(check_tag, (tags,) if isinstance(tags, str) else tags)))
 
-    def _set_here(self, name: bytes, value: V, ttl: float | None, labels: tuple[str, ...]) -> Found:
+    def _set_here(self, name: bytes, found: Found) -> None:
         # Here first: word of what another process writes after that then removes it.
         self._backing.changed(name)
-        self._local.set(name, value, ttl=shorter(ttl, self._local_ttl), tags=labels)
-        return Found(value, ttl, labels)
+        self._local.set(name, found.value, ttl=shorter(found.ttl, self._local_ttl), tags=found.tags)
 
     def _lands(self, name: bytes, load: _Load, labels: list[str]) -> Callable[[Found], object]:
         def landed(found: Found) -> None:

@@ -27,6 +27,7 @@ from nexus_core.cache_tiers import steps
 from nexus_core.cache_tiers.backing import Backing
 from nexus_core.cache_tiers.envelope import Envelope, Serializer
 from nexus_core.cache_tiers.figures import TieredCacheStatistics
+from nexus_core.cache_tiers.steps import Found
 from nexus_core.cache_tiers.terms import check_seconds, check_tag, drop, named, shorter
 from nexus_core.cache_tiers.tier import Tier
 from nexus_core.errors import RecursiveLoad
@@ -86,6 +87,7 @@ class TieredCache(TieredCacheForTasks[K, V]):
         name: The cache's name in statistics, errors and logs.
 
     Raises:
+        ImportError: msgpack is not installed.
         TypeError: If an argument is of the wrong kind.
         ValueError: If a size or a time makes no sense, or a secret is too short.
 
@@ -142,6 +144,7 @@ class TieredCache(TieredCacheForTasks[K, V]):
         self._local_ttl = local_ttl
         envelope = Envelope(
             secrets,
+            context=str(getattr(tier, "namespace", "")).encode(),
             compress_over=compress_over,
             max_bytes=max_value_bytes,
             serializer=serializer,
@@ -217,8 +220,10 @@ class TieredCache(TieredCacheForTasks[K, V]):
         name = digest(key, name="key")
         if not self._backing.has_begun:
             steps.run(steps.prepare(self._backing), self._backing)
-        found = self._set_here(name, value, *terms)
-        steps.run(steps.store(self._backing, found, name), self._backing)
+        found = Found(value, *terms)
+        data = steps.run(steps.seal(self._backing, name, found), self._backing)
+        self._set_here(name, found)
+        steps.run(steps.store(self._backing, found, name, data), self._backing)
 
     def get_or_set(
         self, key: K, factory: Callable[[], V], *, ttl: float | None = None, tags: str | Iterable[str] | None = None

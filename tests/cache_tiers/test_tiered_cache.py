@@ -387,3 +387,21 @@ def test_bad_arguments_change_nothing(make: Make) -> None:
     assert (cache.get("k"), make().get("k")) == (1, 1)
     with pytest.raises(TypeError, match="must have the methods"):
         TieredCache({})  # type: ignore[arg-type]
+
+
+def test_what_a_waiter_changes_does_not_reach_the_tier(make: Make) -> None:
+    one, other = make(), make()
+
+    def waiter() -> None:
+        one.get_or_set("k", _never).append("changed")
+
+    thread = threading.Thread(target=waiter)
+
+    def factory() -> list[Any]:
+        thread.start()
+        eventually(lambda: one.statistics().local.load_waits == 1)
+        return [1]
+
+    one.get_or_set("k", factory)
+    thread.join(60)
+    assert other.get("k") == [1]

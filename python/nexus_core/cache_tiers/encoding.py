@@ -22,12 +22,10 @@ from nexus_core.errors import NotSerializable, UnreadableEntry
 
 try:
     import msgpack
-except ModuleNotFoundError as missing:
-    raise ImportError(
-        "a cache's tiers need msgpack, which is not installed: pip install nexus-core-rs[cache]"
-    ) from missing
+except ModuleNotFoundError:  # told when it is needed: `from nexus_core import *` is to work without it
+    msgpack = None
 
-__all__ = ["Decoder", "Encoder", "decode", "encode"]
+__all__ = ["Decoder", "Encoder", "decode", "encode", "require_msgpack"]
 
 #: The first byte: MessagePack alone, or with buffers behind it.
 _PLAIN, _BUFFERS = b"\x01", b"\x02"
@@ -41,6 +39,11 @@ _MAX_ITEMS = 2**26
 _LEAVES: frozenset[type] = frozenset({int, float, bool, str, bytes, type(None)})
 _PLAIN_TYPES = _LEAVES | {list, dict}
 _BYTEARRAY = 13
+
+
+# Not in use by anybody; only those that came to a good end, and did not grow.
+_spare: list[Encoder] = []
+_MAX_SPARE = 2**16
 
 
 class _Refused(Exception):
@@ -64,7 +67,10 @@ class Encoder:
         """The MessagePack of a value, buffers aside."""
         if self._nested > _MAX_NESTED:
             raise _Refused(value, "it is nested too deeply, or holds itself")
-        if type(value) not in _LEAVES and _has_bytearrays(value):
+        kind = type(value)
+        if kind in _LEAVES or (kind is list and _LEAVES.issuperset(map(type, value))):
+            pass
+        elif _has_bytearrays(value):
             value = _with_bytearrays_marked(value)
         if self._nested == len(self._packers):
             size = 1024 if self._nested else 16 * 1024
@@ -129,6 +135,16 @@ class Decoder:
         return value
 
 
+def require_msgpack() -> None:
+    """Makes sure that values can be encoded.
+
+    Raises:
+        ImportError: msgpack is not installed.
+    """
+    if msgpack is None:
+        raise ImportError("a cache's tiers need msgpack, which is not installed: pip install nexus-core-rs[cache]")
+
+
 def encode(value: object) -> bytes:
     """The bytes of a value.
 
@@ -148,14 +164,22 @@ def encode(value: object) -> bytes:
         Traceback (most recent call last):
         nexus_core.errors.NotSerializable: value['rows'][1], of type object, cannot be serialized: it has no encoding; ...
     """
-    encoder = Encoder()
+    require_msgpack()
+    # Making one anew takes longer than most values do.
+    try:
+        encoder = _spare.pop()
+    except IndexError:
+        encoder = Encoder()
     try:
         packed = encoder.pack(value)
     except _Refused as refused:
         raise _located(value, refused) from None
-    except (ValueError, OverflowError, RecursionError, UnicodeError) as error:
+    except (ValueError, OverflowError, RuntimeError) as error:
+        # Also what was changed by another thread meanwhile.
         raise NotSerializable("value", _name(value), str(error)) from error
     if not encoder.buffers:
+        if len(packed) <= _MAX_SPARE:
+            _spare.append(encoder)
         return _PLAIN + packed
     buffers = encoder.buffers
     sizes = [memoryview(buffer).nbytes for buffer in buffers]
@@ -181,6 +205,7 @@ def decode(data: bytes | memoryview) -> Any:
         >>> decode(encode((1, {2: b"x"})))
         (1, {2: b'x'})
     """
+    require_msgpack()
     try:
         view = memoryview(data)
         kind = bytes(view[:1])

@@ -14,7 +14,7 @@ import zlib
 from collections.abc import Iterable
 from typing import Any, Protocol
 
-from nexus_core.cache_tiers.encoding import decode, encode
+from nexus_core.cache_tiers.encoding import decode, encode, require_msgpack
 from nexus_core.errors import NotSerializable, UnreadableEntry
 
 __all__ = ["Envelope", "Serializer"]
@@ -49,6 +49,7 @@ class Envelope:
         serializer: Used instead of the package's own encoding.
 
     Raises:
+        ImportError: msgpack is not installed.
         TypeError: If an argument is of the wrong kind.
         ValueError: If a secret is too short or a size is negative.
 
@@ -70,6 +71,7 @@ class Envelope:
         max_bytes: int = 64 * 2**20,
         serializer: Serializer | None = None,
     ) -> None:
+        require_msgpack()
         self._keys = [_key(secret) for secret in secrets]
         for name, size in (("compress_over", compress_over), ("max_bytes", max_bytes)):
             if size is None and name == "compress_over":

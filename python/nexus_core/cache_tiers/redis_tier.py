@@ -100,6 +100,7 @@ class RedisTier:
         self.timeout = float(timeout)
         self.max_connections = max_connections
         self._url = url
+        self.namespace = namespace
         self._base = f"{prefix}:{{{namespace}}}:"
         self._channel = self._base + "events"
         self._options: dict[str, Any] = {

@@ -21,7 +21,7 @@ from nexus_core.errors import NotSerializable, UnreadableEntry
 if TYPE_CHECKING:
     from nexus_core.cache_tiers.backing import Backing
 
-__all__ = ["Found", "Read", "Steps", "fetch", "obtain", "prepare", "run", "run_async", "store"]
+__all__ = ["Found", "Read", "Steps", "fetch", "obtain", "prepare", "run", "run_async", "seal", "store"]
 
 #: Bytes up to which an entry is opened in the event loop itself; more go to a thread.
 _AT_ONCE = 32 * 1024
@@ -95,9 +95,8 @@ def fetch(backing: Backing, key: bytes) -> Steps:
     return found
 
 
-def store(backing: Backing, found: Found, key: bytes) -> Steps:
-    """Writes a value to the tier, in place of whatever is there."""
-    data = yield from _sealed(backing, key, found)
+def store(backing: Backing, found: Found, key: bytes, data: bytes | None) -> Steps:
+    """Writes the entry of a value to the tier, in place of whatever is there; without one, removes that."""
     kept = TierFailure("")
     if data is not None:
         kept = yield _Ask(functools.partial(backing.write, key, data, found, None), writes=True)
@@ -140,8 +139,10 @@ def obtain(
             return None
         backing.figures.count("computed")
         made = Found(answer[0], ttl, tags)
+        # Before anybody else has the value, who may change it.
+        data = None if lease is None else (yield from seal(backing, key, made))
         landed(made)
-        if lease is not None and (yield from _hand_in(backing, key, made, lease)):
+        if lease is not None and data is not None and (yield from _hand_in(backing, key, made, data, lease)):
             lease = None
         return made.value
     finally:
@@ -166,7 +167,11 @@ def _wait_for_turn(backing: Backing, key: bytes, tags: tuple[str, ...]) -> Steps
             lease: Lease = acquired.lease
             found = None
             if acquired.found is not None and not backing.guard.journal.covers(key):
-                found = yield from _opened(backing, key, Read(version, acquired.found))
+                try:
+                    found = yield from _opened(backing, key, Read(version, acquired.found))
+                except BaseException:
+                    backing.give_back(lease)
+                    raise
             if found is None:
                 if waited:
                     backing.figures.count("taken_over")
@@ -193,11 +198,8 @@ def _wait_for_turn(backing: Backing, key: bytes, tags: tuple[str, ...]) -> Steps
                 return found
 
 
-def _hand_in(backing: Backing, key: bytes, made: Found, lease: Lease) -> Steps:
+def _hand_in(backing: Backing, key: bytes, made: Found, data: bytes, lease: Lease) -> Steps:
     """Writes what was computed under a lease; whether the lease has ended with it."""
-    data = yield from _sealed(backing, key, made)
-    if data is None:
-        return False
     backing.renewal.remove(lease)
     kept = yield _Ask(functools.partial(backing.write, key, data, made, lease), writes=True)
     if isinstance(kept, TierFailure):
@@ -215,7 +217,8 @@ def _count_written(backing: Backing, data: bytes, kept: bool) -> None:
         backing.figures.count("bytes_written", len(data))
 
 
-def _sealed(backing: Backing, key: bytes, found: Found) -> Steps:
+def seal(backing: Backing, key: bytes, found: Found) -> Steps:
+    """The entry of a value, or ``None`` if it cannot leave the process."""
     work = functools.partial(backing.envelope.seal, key, found.value, found.tags)
     try:
         return (yield _Work(work, is_short=False))
