@@ -410,7 +410,7 @@ def test_the_event_loop_goes_on_while_redis_hangs(redis_server: RedisServer, mak
 @pytest.mark.parametrize(
     ("arguments", "error", "says"),
     [
-        ({"url": "http://x"}, ValueError, "scheme"), ({"timeout": 0}, ValueError, "timeout"), ({"timeout": "1"}, TypeError, "timeout"),
+        ({"url": "http://x"}, ValueError, "scheme"), ({"decode_responses": True}, ValueError, "entries are bytes"), ({"timeout": 0}, ValueError, "timeout"), ({"timeout": "1"}, TypeError, "timeout"),
         ({"namespace": "a{b}"}, ValueError, "without braces"), ({"prefix": 5}, TypeError, "prefix"), ({"max_connections": 0}, ValueError, "max_connections"),
     ],
 )  # fmt: skip

@@ -34,7 +34,7 @@ def path(tmp_path: Path) -> Path:
 def make(path: Path) -> Iterator[Callable[..., TieredCache[Any, Any]]]:
     caches = []
 
-    def made(timeout: float = 0.5, max_bytes: int = 2**24, **options: Any) -> TieredCache[Any, Any]:
+    def made(timeout: float = 5.0, max_bytes: int = 2**24, **options: Any) -> TieredCache[Any, Any]:
         tier = SQLiteTier(path, poll=0.02, timeout=timeout, max_bytes=max_bytes)
         caches.append(TieredCache(tier, **({"backoff": 0.02, "max_backoff": 0.1} | options)))
         return caches[-1]

@@ -112,7 +112,9 @@ class RedisTier:
             "max_connections": 4,
         } | options
         # An URL or an option that makes no sense is told now.
-        redis.ConnectionPool.from_url(url, **self._options).disconnect()
+        pool = redis.ConnectionPool.from_url(url, **self._options)
+        if pool.connection_kwargs.get("decode_responses"):
+            raise ValueError("entries are bytes: RedisTier cannot do with decode_responses=True")
         self._begin()
         after_fork(self)
 

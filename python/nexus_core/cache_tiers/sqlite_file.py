@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
-from nexus_core.cache_tiers.forks import after_fork
+from nexus_core.cache_tiers.forks import ForkGate, after_fork
 from nexus_core.cache_tiers.tier import TierFailure
 
 __all__ = ["SQLiteFile"]
@@ -88,6 +88,8 @@ class SQLiteFile:
 
     def _begin(self) -> None:
         self._lock = threading.Lock()
+        # SQLite has locks of its own, which a child would find taken.
+        self._gate = ForkGate(2 * self.timeout)
         self._mine = threading.local()
         self._open: dict[int, sqlite3.Connection] = {}
         self._interrupted: set[int] = set()
@@ -223,7 +225,8 @@ class SQLiteFile:
     @contextmanager
     def _told(self) -> Iterator[None]:
         try:
-            yield
+            with self._gate:
+                yield
         except sqlite3.Error as error:
             code = getattr(error, "sqlite_errorcode", 0) & 0xFF
             if code in _DAMAGED or _is_ours(error):
