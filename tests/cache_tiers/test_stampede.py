@@ -130,5 +130,7 @@ def test_each_process_computes_once_where_redis_is_away(redis_server: RedisServe
         processes = [start(program, redis_server.url(), notes) for program in (_THREADS, _TASKS)]
         outputs = [process.communicate(timeout=120)[0] for process in processes]
     assert notes.read_text().split().count("computed") == 2, outputs
-    assert all(output.startswith("1000 {") for output in outputs)
-    assert outputs[0] != outputs[1]
+    # Before it there may be a warning that the tier is left alone.
+    results = [output.splitlines()[-1] for output in outputs]
+    assert all(result.startswith("1000 {") for result in results)
+    assert results[0] != results[1]

@@ -161,6 +161,9 @@ def _wait_for_turn(backing: Backing, key: bytes, tags: tuple[str, ...]) -> Steps
         ask = functools.partial(backing.acquire, key, token, tags)
         answer = yield _Ask(ask, writes=True, late=backing.give_back_late)
         if isinstance(answer, TierFailure):
+            if answer.kind != "open":
+                # It may have been granted, and the answer lost.
+                backing.give_back(Lease(key, token))
             return None
         version, acquired = answer
         if acquired.lease is not None:
