@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import nexus_core
 
-__all__ = ["BEGIN", "start"]
+__all__ = ["BEGIN", "finish", "start"]
 
 #: What such a process begins with: `make()` for a cache, and `note()` for a line that all of them write to.
 BEGIN = """
@@ -47,5 +48,21 @@ def start(program: str, where: str, notes: Path) -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        start_new_session=True,
         env=os.environ | {"PYTHONPATH": path},
     )
+
+
+def finish(process: subprocess.Popen[str]) -> str:
+    """What a process printed, once it has ended; one that hangs is ended with its children.
+
+    Args:
+        process: What `start()` returned.
+    """
+    try:
+        output, _ = process.communicate(timeout=180)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        output, _ = process.communicate()
+        raise AssertionError(f"it hangs: {output}") from None
+    return output
