@@ -14,6 +14,7 @@ from connection_pool.support import eventually
 from nexus_core import TieredCache
 from nexus_core.cache_tiers import Acquired, Event, Lease, Stored, TierFailure
 from nexus_core.cache_tiers.breaker import CircuitBreaker
+from nexus_core.cache_tiers.calls import Calls
 from nexus_core.cache_tiers.journal import Journal
 
 
@@ -29,10 +30,10 @@ class MemoryTier:
     """A tier in memory as a user may write one, with a hook before each call."""
 
     kind = "memory"
-    timeout = 0.2
     max_connections = 4
 
-    def __init__(self) -> None:
+    def __init__(self, timeout: float = 30.0) -> None:
+        self.timeout = timeout
         self.entries: dict[bytes, bytes] = {}
         self.before: Callable[[str], object] = lambda call: None
         self.interrupted = threading.Event()
@@ -96,7 +97,7 @@ def test_whatever_a_tier_raises_callers_are_served(error: Exception) -> None:
 
 
 def test_a_call_that_hangs_is_interrupted_and_given_up() -> None:
-    tier = MemoryTier()
+    tier = MemoryTier(timeout=0.2)
     tier.before = lambda call: tier.interrupted.wait(30)
     with TieredCache(tier, failures=1) as cache:
         began = time.monotonic()
@@ -109,7 +110,7 @@ def test_a_call_that_hangs_is_interrupted_and_given_up() -> None:
 
 
 def test_a_lease_that_comes_too_late_is_given_back() -> None:
-    tier = MemoryTier()
+    tier = MemoryTier(timeout=0.2)
     late = threading.Event()
     tier.before = lambda call: late.wait(30) if call == "acquire" else None
     with TieredCache(tier) as cache:
@@ -197,10 +198,138 @@ def test_a_journal_of_too_many_removals_is_one_of_everything() -> None:
     assert (journal.covers(b"a"), journal.covers(b"c"), len(journal)) == (True, False, 2)
     journal.add(key=b"c")
     assert (journal.covers(b"x"), len(journal)) == (True, 1)
-    number, keys, tags = journal.pending()
-    assert (keys, tags) == ([], [])
+    (everything,) = journal.take()
+    assert everything[1:] == (None, None)
     journal.add()
-    journal.done(number)
+    journal.done(everything)
     assert journal.covers(b"x"), "it was noted anew meanwhile"
-    journal.done(journal.pending()[0])
+    for removal in journal.take():
+        journal.done(removal)
     assert not journal.covers(b"x")
+
+
+def test_a_removal_is_told_by_one_thread() -> None:
+    journal = Journal()
+    own = journal.add(key=b"a", takes=True)
+    noted = journal.add(tag="t")
+    assert journal.take() == [noted]
+    assert journal.take() == []
+    journal.give_back([noted])
+    assert journal.take() == [noted]
+    # Noted anew it is another one.
+    anew = journal.add(key=b"a")
+    journal.done(own)
+    assert journal.covers(b"a")
+    assert journal.take() == [anew]
+    assert (journal.covers(b"x"), journal.covers(b"x", ("u",)), journal.covers(b"x", ("u", "t"))) == (False, False, True)
+
+
+def test_many_removals_are_told_little_by_little() -> None:
+    tier = MemoryTier(timeout=2.0)
+    # All of them would take longer than a call may.
+    tier.before = lambda call: time.sleep(0.2) if call == "delete" else None
+    with TieredCache(tier) as cache:
+        guard = cache._backing.guard
+        for number in range(20):
+            guard.journal.add(key=bytes([number]) * 32)
+        while cache.statistics().unsent:
+            before = cache.statistics().unsent
+            guard.call(lambda: None)
+            assert cache.statistics().unsent < before
+        assert cache.statistics().errors == {}
+
+
+def test_a_removal_does_not_take_what_another_thread_writes_after_it() -> None:
+    tier = MemoryTier()
+    with TieredCache(tier) as cache:
+        telling, may_tell = threading.Event(), threading.Event()
+
+        def before(call: str) -> None:
+            if call == "delete":
+                telling.set()
+                may_tell.wait(60)
+
+        cache.set("k", 1)
+        tier.before = before
+        thread = threading.Thread(target=cache.invalidate, args=("k",))
+        thread.start()
+        telling.wait(60)
+        # It goes on beside the removal, and does not repeat it.
+        cache.set("m", 2)
+        assert len(tier.entries) == 2
+        may_tell.set()
+        thread.join(60)
+        assert cache.get("k") is None
+        assert len(tier.entries) == 1
+
+
+def test_calls_that_wait_while_it_closes_fail_and_are_not_cancelled() -> None:
+    may_end = threading.Event()
+    calls = Calls("closing", 1, lambda thread: None)
+
+    async def main() -> None:
+        first = asyncio.create_task(calls.arun(lambda: may_end.wait(60), 60))
+        second = asyncio.create_task(calls.arun(lambda: 2, 60))
+        third = asyncio.create_task(asyncio.to_thread(calls.run, lambda: 3, 60))
+        executor = calls._executor
+        while executor is None or executor._work_queue.qsize() < 2:
+            await asyncio.sleep(0.001)
+            executor = calls._executor
+        calls.close(0)
+        for waiting in (second, third):
+            with pytest.raises(TierFailure, match="closed"):
+                await waiting
+        may_end.set()
+        assert await first is True
+
+    asyncio.run(main())
+
+
+def test_what_was_given_up_while_removals_were_told_is_not_begun() -> None:
+    tier = MemoryTier(timeout=0.2)
+    told = threading.Event()
+    tier.before = lambda call: told.wait(60) if call == "delete" else None
+    with TieredCache(tier, failures=1000) as cache:
+        guard = cache._backing.guard
+        guard.journal.add(key=b"k" * 32)
+        began = []
+        with pytest.raises(TierFailure, match="no answer within"):
+            guard.call(lambda: began.append(1))
+        told.set()
+        # On each of its threads another call comes after it.
+        eventually(lambda: not len(guard.journal))
+        for _ in range(tier.max_connections):
+            guard.call(lambda: None)
+    assert not began
+
+
+@pytest.mark.parametrize("concerns", ["all", "key"])
+def test_a_trial_write_that_fails_otherwise_leaves_the_trial_to_another(concerns: Any) -> None:
+    tier = MemoryTier()
+
+    def before(call: str) -> None:
+        if call == "set":
+            raise TierFailure("connection", concerns=concerns)
+
+    with TieredCache(tier, failures=1000, backoff=1e-9, max_backoff=1000) as cache:
+        breaker = cache._backing.guard.write_breaker
+        breaker.failed()
+        eventually(lambda: breaker.state == "half-open")
+        tier.before = before
+        cache.set("k", 1)
+        assert breaker.allow()
+
+
+@pytest.mark.parametrize("tried", ["breaker", "write_breaker"])
+def test_a_trial_that_the_other_breaker_forbids_is_left_to_another(tried: str) -> None:
+    with TieredCache(MemoryTier(), failures=1) as cache:
+        guard = cache._backing.guard
+        for name in ("breaker", "write_breaker"):
+            backoff = 1e-9 if name == tried else 1000
+            setattr(guard, name, CircuitBreaker(1, backoff, 1000))
+            getattr(guard, name).failed()
+        breaker = getattr(guard, tried)
+        eventually(lambda: breaker.state == "half-open")
+        with pytest.raises(TierFailure, match="open"):
+            guard.call(lambda: None, writes=True)
+        assert breaker.allow()

@@ -104,10 +104,14 @@ def store(backing: Backing, found: Found, key: bytes, data: bytes | None) -> Ste
             _count_written(backing, data, kept)
             return
     # What was there before must not be taken for the value.
-    backing.guard.journal.add(key=key)
-    if data is None or kept.concerns != "all":
-        # Also of a tier that takes no writes: one that is full can remove.
-        yield _Ask(functools.partial(backing.guard.tell, key), tells=False)
+    is_told = data is None or kept.concerns != "all"
+    removal = backing.guard.journal.add(key=key, takes=is_told)
+    if is_told:
+        try:
+            # Also of a tier that takes no writes: one that is full can remove.
+            yield _Ask(functools.partial(backing.guard.tell, removal), tells=False)
+        finally:
+            backing.guard.journal.give_back([removal])
 
 
 def obtain(
@@ -169,7 +173,7 @@ def _wait_for_turn(backing: Backing, key: bytes, tags: tuple[str, ...]) -> Steps
         if acquired.lease is not None:
             lease: Lease = acquired.lease
             found = None
-            if acquired.found is not None and not backing.guard.journal.covers(key):
+            if acquired.found is not None:
                 try:
                     found = yield from _opened(backing, key, Read(version, acquired.found))
                 except BaseException:
@@ -239,6 +243,8 @@ def _opened(backing: Backing, key: bytes, read: Read) -> Steps:
         value, tags = yield _Work(work, is_short=len(stored.data) <= _AT_ONCE)
     except UnreadableEntry as error:
         backing.rejected(key, error)
+        return None
+    if backing.guard.journal.covers(key, tags):
         return None
     ttl = stored.ttl
     if ttl is not None:
