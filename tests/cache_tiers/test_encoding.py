@@ -271,3 +271,46 @@ for hostile in (
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr + done.stdout
+
+
+def _extension(code: int, value: Any) -> bytes:
+    import msgpack
+
+    packed: bytes = msgpack.packb(msgpack.ExtType(code, value if isinstance(value, bytes) else msgpack.packb(value)))
+    return packed
+
+
+def test_a_fraction_of_text_does_not_take_what_the_text_says() -> None:
+    # As many digits as this would take hours.
+    with pytest.raises(UnreadableEntry, match="integers"):
+        decode(b"\x01" + _extension(15, ["1e9999999999", 1]))
+
+
+@pytest.mark.parametrize("value", [b"", b"\x92\x01", b"\x81\x01", b"\x92\x91\x01", b"\x93\x01\x02"])
+@pytest.mark.parametrize("kind", [b"\x01", b"\x03"])
+def test_a_tuples_mark_is_only_where_a_tuple_begins(value: bytes, kind: bytes) -> None:
+    with pytest.raises(UnreadableEntry):
+        decode(kind + value + _extension(1, b""))
+    assert decode(b"\x03\x91" + _extension(1, b"")) == ()
+    with pytest.raises(UnreadableEntry):
+        decode(b"\x01\x91" + _extension(1, b""))
+
+
+def test_objects_whose_repr_raises_are_named_without_it() -> None:
+    class Hostile:
+        def __repr__(self) -> str:
+            raise ZeroDivisionError
+
+    for value in ({Hostile(): 1}, {(Hostile(),): 1}, {Hostile()}, {"x" * 10_000: Hostile()}):
+        with pytest.raises(NotSerializable) as raised:
+            encode(value)
+        assert len(str(raised.value)) < 500
+
+
+def test_whatever_refuses_to_be_taken_apart_is_not_serializable() -> None:
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame({"a": [1]})
+    # What pandas itself stumbles over.
+    object.__setattr__(frame, "_flags", None)
+    with pytest.raises(NotSerializable):
+        encode([frame])

@@ -14,7 +14,7 @@ import pytest
 
 from connection_pool.support import eventually
 from nexus_core import TieredCache
-from nexus_core.cache_tiers import Tier
+from nexus_core.cache_tiers import Lease, Tier
 from nexus_core.errors import NotKeyable, RecursiveLoad
 from nexus_core.keys import digest
 
@@ -91,7 +91,9 @@ def test_entries_expire_in_the_tier_and_in_what_was_read_from_it(make: Make) -> 
     one, other = make(), make(ttl=100)
     one.set("short", 1, ttl=0.3)
     one.set("long", 1, ttl=100)
-    assert (other.get("short"), other.get("long")) == (1, 1)
+    # On a slow machine it is over by now.
+    assert other.get("short") in (1, None)
+    assert other.get("long") == 1
     eventually(lambda: other.get("short") is None)
     assert one.get("short") is None
     assert other.get("long") == 1
@@ -180,26 +182,30 @@ def test_threads_and_tasks_of_two_processes_wait_for_one(make: Make) -> None:
 
 
 def test_a_lease_is_renewed_while_its_owner_computes(make: Make) -> None:
-    one, other = make(lease=0.3), make(lease=0.3)
+    one, other = make(lease=60.0), make(lease=60.0)
+    # Often, and long before the lease ends: how long the machine takes does not matter.
+    one._backing.renewal._interval = 0.01
+    renew = one.tier.renew
+    renewed: list[bool] = []
     calls = []
-    begun, may_end = threading.Event(), threading.Event()
+
+    def counted(lease: Lease, seconds: float) -> bool:
+        renewed.append(renew(lease, 1000.0 if len(renewed) else seconds))
+        return renewed[-1]
+
+    one.tier.renew = counted  # type: ignore[method-assign]
 
     def slow() -> int:
         calls.append(1)
-        begun.set()
-        may_end.wait(60)
+        eventually(lambda: len(renewed) >= 3)
+        left = other.tier.acquire(digest("k"), "another", 1.0, ()).seconds_left
+        assert left > 100
         return 1
 
-    with ThreadPoolExecutor(2) as pool:
-        first = pool.submit(one.get_or_set, "k", slow)
-        begun.wait(60)
-        second = pool.submit(other.get_or_set, "k", slow)
-        # Longer than the lease lasts.
-        time.sleep(1.0)
-        may_end.set()
-        assert (first.result(60), second.result(60)) == (1, 1)
+    assert one.get_or_set("k", slow) == 1
+    assert all(renewed[:3])
+    assert other.get_or_set("k", slow) == 1
     assert len(calls) == 1
-    assert other.statistics().waited == 1
 
 
 def test_nobody_waits_for_another_process_for_ever(make: Make) -> None:

@@ -127,9 +127,9 @@ class SQLiteTier:
                     return False
             else:
                 connection.execute("delete from leases where key = ?", (key,))
-            replaced = connection.execute("delete from entries where key = ?", (key,)).rowcount
-            if replaced and lease is None:
+                # Also where there was nothing in here: others may still have what there was once.
                 _tell(connection, now, "key", origin, key)
+            connection.execute("delete from entries where key = ?", (key,))
             if not keeps:
                 return False
             self._make_room(connection, size, now)
