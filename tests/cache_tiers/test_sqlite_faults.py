@@ -19,7 +19,6 @@ from connection_pool.support import eventually
 from nexus_core import TieredCache
 from nexus_core.cache_tiers import SQLiteTier, TierFailure
 from nexus_core.cache_tiers.sqlite_file import SQLiteFile
-from nexus_core.keys import digest
 
 from .support import start
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import threading
-import time
 import weakref
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -357,12 +356,13 @@ def test_a_cache_that_nobody_has_is_collected(make_tier: Any) -> None:
     tier = make_tier()
     cache: TieredCache[str, int] = TieredCache(tier)
     cache.get_or_set("k", lambda: 1)
-    listener = cache._backing._subscription
+    listener, renewal = cache._backing._subscription, cache._backing.renewal
     gone = weakref.ref(cache)
     del cache
     gc.collect()
     assert gone() is None
     eventually(lambda: not listener._thread.is_alive())  # type: ignore[union-attr]
+    eventually(lambda: not renewal._thread.is_alive())  # type: ignore[union-attr]
     tier.close()
 
 

@@ -67,6 +67,8 @@ class Backing:
         self.arrivals = Arrivals()
         this = weakref.ref(self)
         self.renewal = Renewal(functools.partial(_renew, this), self.lease_seconds / 3)
+        self._endings: list[weakref.finalize[..., Backing]] = []
+        self._at_the_end(self.renewal.close)
         # What was read from the tier before the latest change is not kept.
         self._changes = itertools.count(1)
         self._changed_all = 0
@@ -76,8 +78,16 @@ class Backing:
         self._listens_since = 0.0
         self._has_begun = False
 
+    def _at_the_end(self, work: Callable[..., object], *arguments: object) -> None:
+        """Has something done once nobody has this any more."""
+        ending = weakref.finalize(self, work, *arguments)
+        ending.atexit = False
+        self._endings.append(ending)
+
     def _after_fork(self) -> None:
-        # Who listened was a thread of the parent.
+        # Who listened, and who renewed, was a thread of the parent, which may have held its locks.
+        for ending in self._endings:
+            ending.detach()
         self._begin()
         self.figures.after_fork()
         self.guard.after_fork(secrets.token_bytes(16))
@@ -116,7 +126,7 @@ class Backing:
                 if self._subscription is None and not self._closed:
                     self._subscription = self.tier.subscribe(functools.partial(_hear, weakref.ref(self)))
                     self._listens_since = time.monotonic()
-                    weakref.finalize(self, _end, self._subscription).atexit = False
+                    self._at_the_end(_end, self._subscription)
         if self._has_begun:
             return
         subscription = self._subscription

@@ -159,7 +159,9 @@ class SQLiteFile:
             # Whoever had one opens another.
             self._mine = threading.local()
             self._open = {}
-        return all([_close(connection) for connection in connections])
+        # Each of them, also after one that could not be closed.
+        closed = [_close(connection) for connection in connections]
+        return all(closed)
 
     def _close_mine(self) -> None:
         with self._lock:

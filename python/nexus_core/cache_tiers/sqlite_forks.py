@@ -89,7 +89,8 @@ def _before() -> None:
     are_out = INSIDE.shut(2 * max((file.timeout for file in files), default=0.0))
     # Another fork may be about to close them, and is waited for.
     with _closing:
-        _all_closed = are_out and all([file._before_fork() for file in files])
+        closed = [file._before_fork() for file in files] if are_out else []
+        _all_closed = are_out and all(closed)
 
 
 def _in_parent() -> None:
