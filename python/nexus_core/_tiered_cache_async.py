@@ -86,8 +86,9 @@ class TieredCacheForTasks(Generic[K, V]):
             await steps.run_async(steps.prepare(self._backing), self._backing)
         found = Found(value, *terms)
         data = await steps.run_async(steps.seal(self._backing, name, found), self._backing)
-        self._set_here(name, found)
-        await steps.run_async(steps.store(self._backing, found, name, data), self._backing)
+        moment = self._set_here(name, found)
+        if await steps.run_async(steps.store(self._backing, found, name, data), self._backing):
+            self._settle(name, moment)
 
     async def aget_or_set(
         self,
@@ -235,13 +236,25 @@ class TieredCacheForTasks(Generic[K, V]):
             return ttl, ()
         return ttl, tuple(dict.fromkeys(map(check_tag, (tags,) if isinstance(tags, str) else tags)))
 
-    def _set_here(self, name: bytes, found: Found) -> None:
+    def _set_here(self, name: bytes, found: Found) -> tuple[int, int, int]:
         # Here first: word of what another process writes after that then removes it.
         self._backing.changed(name)
+        moment = self._backing.moment(name)
         self._local.set(name, found.value, ttl=shorter(found.ttl, self._local_ttl), tags=found.tags)
+        return moment
+
+    def _settle(self, name: bytes, moment: tuple[int, int, int]) -> None:
+        """Drops what is here if others changed it meanwhile: which of them the tier heard last is not known."""
+        was_alone = self._backing.moment(name) == moment
+        # From here on nobody keeps what the tier had before.
+        self._backing.changed(name)
+        everything, _, kept = self._backing.moment(name)
+        if not was_alone or (everything, kept) != (moment[0], moment[2]):
+            self._local.invalidate(name)
 
     def _lands(self, name: bytes, load: _Load, labels: list[str]) -> Callable[[Found], object]:
         def landed(found: Found) -> None:
+            self._backing.keeps(name)
             load.finish(found.value, shorter(found.ttl, self._local_ttl), list({*labels, *found.tags}))
             self._check(name, found)
 
@@ -249,6 +262,7 @@ class TieredCacheForTasks(Generic[K, V]):
 
     def _kept(self, name: bytes, found: Found) -> V:
         value: V = found.value
+        self._backing.keeps(name)
         self._local.set(name, value, ttl=shorter(found.ttl, self._local_ttl), tags=found.tags)
         self._check(name, found)
         return value

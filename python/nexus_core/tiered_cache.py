@@ -222,8 +222,9 @@ class TieredCache(TieredCacheForTasks[K, V]):
             steps.run(steps.prepare(self._backing), self._backing)
         found = Found(value, *terms)
         data = steps.run(steps.seal(self._backing, name, found), self._backing)
-        self._set_here(name, found)
-        steps.run(steps.store(self._backing, found, name, data), self._backing)
+        moment = self._set_here(name, found)
+        if steps.run(steps.store(self._backing, found, name, data), self._backing):
+            self._settle(name, moment)
 
     def get_or_set(
         self, key: K, factory: Callable[[], V], *, ttl: float | None = None, tags: str | Iterable[str] | None = None

@@ -333,3 +333,32 @@ def test_a_trial_that_the_other_breaker_forbids_is_left_to_another(tried: str) -
         with pytest.raises(TierFailure, match="open"):
             guard.call(lambda: None, writes=True)
         assert breaker.allow()
+
+
+@pytest.mark.parametrize("meanwhile", ["set", "invalidate", "invalidate_tag", "clear"])
+def test_what_is_here_is_what_the_tier_has_after_two_threads_changed_it(meanwhile: str) -> None:
+    tier = MemoryTier()
+    begun, may_go_on = threading.Event(), threading.Event()
+
+    def before(call: str) -> None:
+        if call == "set" and not begun.is_set():
+            begun.set()
+            may_go_on.wait(60)
+
+    changes: dict[str, Callable[[TieredCache[str, int]], object]] = {
+        "set": lambda cache: cache.set("k", 2),
+        "invalidate": lambda cache: cache.invalidate("k"),
+        "invalidate_tag": lambda cache: cache.invalidate_tag("t"),
+        "clear": lambda cache: cache.clear(),
+    }
+    tier.before = before
+    with TieredCache[str, int](tier) as cache:
+        thread = threading.Thread(target=cache.set, args=("k", 1), kwargs={"tags": "t"})
+        thread.start()
+        begun.wait(60)
+        changes[meanwhile](cache)
+        may_go_on.set()
+        thread.join(60)
+        here = cache.get("k")
+        cache.clear_local()
+        assert here == cache.get("k") == 1

@@ -73,6 +73,7 @@ class Backing:
         self._changes = itertools.count(1)
         self._changed_all = 0
         self._changed = [0] * 256
+        self._kept = [0] * 256
         self._lock = threading.Lock()
         self._subscription: Subscription | None = None
         self._listens_since = 0.0
@@ -162,6 +163,14 @@ class Backing:
             self._changed_all = next(self._changes)
         else:
             self._changed[key[0]] = next(self._changes)
+
+    def keeps(self, key: bytes) -> None:
+        """What the tier had is about to be kept locally."""
+        self._kept[key[0]] = next(self._changes)
+
+    def moment(self, key: bytes) -> tuple[int, int, int]:
+        """Another one after each change, and after each time that what the tier had was kept locally."""
+        return self._changed_all, self._changed[key[0]], self._kept[key[0]]
 
     def version(self, key: bytes) -> tuple[int, int]:
         """Another one after each change."""

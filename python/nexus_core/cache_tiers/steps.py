@@ -96,13 +96,16 @@ def fetch(backing: Backing, key: bytes) -> Steps:
 
 
 def store(backing: Backing, found: Found, key: bytes, data: bytes | None) -> Steps:
-    """Writes the entry of a value to the tier, in place of whatever is there; without one, removes that."""
+    """Writes the entry of a value to the tier, in place of whatever is there; without one, removes that.
+
+    Comes to whether the tier has it now.
+    """
     kept = TierFailure("")
     if data is not None:
         kept = yield _Ask(functools.partial(backing.write, key, data, found, None), writes=True)
         if not isinstance(kept, TierFailure):
             _count_written(backing, data, kept)
-            return
+            return kept
     # What was there before must not be taken for the value.
     is_told = data is None or kept.concerns != "all"
     removal = backing.guard.journal.add(key=key, takes=is_told)
@@ -112,6 +115,7 @@ def store(backing: Backing, found: Found, key: bytes, data: bytes | None) -> Ste
             yield _Ask(functools.partial(backing.guard.tell, removal), tells=False)
         finally:
             backing.guard.journal.give_back([removal])
+    return False
 
 
 def obtain(
