@@ -20,7 +20,7 @@ from nexus_core import TieredCache
 from nexus_core.cache_tiers import SQLiteTier, TierFailure
 from nexus_core.cache_tiers.sqlite_file import SQLiteFile
 
-from .support import start
+from .support import start, wait
 
 _TERMS: dict[str, Any] = {"ttl": None, "tags": (), "lease": None, "origin": b""}
 
@@ -273,7 +273,7 @@ def test_processes_that_are_killed_in_the_middle_of_writes(make: Any, path: Path
     for round_ in range(3):
         notes = tmp_path / f"notes-{round_}"
         writers = [start(_WRITES, str(path), notes) for _ in range(2)]
-        eventually(lambda notes=notes: notes.exists() and notes.read_text().count("wrote") > 100)
+        wait(writers[0], lambda notes=notes: notes.exists() and notes.read_text().count("wrote") > 100)
         for writer in writers:
             os.kill(writer.pid, signal.SIGKILL)
             writer.communicate()
