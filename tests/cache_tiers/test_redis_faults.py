@@ -89,10 +89,12 @@ def _back(cache: TieredCache[Any, Any]) -> None:
         key = ("back", next(number))
         cache.set(key, 1)
         cache.clear_local()
-        return cache.get(key) == 1 and cache.statistics().unsent == 0
+        is_there = cache.get(key) == 1
+        figures = cache.statistics()
+        # Together: leases that are given back late may fail after the first call that succeeds.
+        return is_there and figures.unsent == 0 and figures.breaker == "closed"
 
     eventually(works)
-    assert cache.statistics().breaker == "closed"
 
 
 def test_a_redis_that_is_not_there(redis_server: RedisServer, make: Any) -> None:
