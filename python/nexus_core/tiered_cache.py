@@ -17,22 +17,21 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
-from nexus_core.cache import Cache, _wait
+from nexus_core._tiered_cache_async import MISSING, TieredCacheForTasks
+from nexus_core.cache import Cache
 from nexus_core.cache_tiers import steps
 from nexus_core.cache_tiers.backing import Backing
 from nexus_core.cache_tiers.envelope import Envelope, Serializer
 from nexus_core.cache_tiers.figures import TieredCacheStatistics
 from nexus_core.cache_tiers.steps import Found
+from nexus_core.cache_tiers.terms import check_seconds, check_tag, drop, named, shorter
 from nexus_core.cache_tiers.tier import Tier
 from nexus_core.errors import RecursiveLoad
 from nexus_core.keys import digest
-
-if TYPE_CHECKING:
-    from nexus_core._core import _Load
 
 __all__ = ["TieredCache", "TieredCacheStatistics"]
 
@@ -40,7 +39,6 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 _numbers = itertools.count(1)
-_MISSING: Any = object()
 
 
 class _Again(BaseException):
@@ -51,7 +49,7 @@ def _again() -> Any:
     raise _Again
 
 
-class TieredCache(Generic[K, V]):
+class TieredCache(TieredCacheForTasks[K, V]):
     """A `Cache` whose entries are shared by processes, or outlive them.
 
     What is not in the local cache is looked for in the tier; what is in neither is computed
@@ -89,6 +87,7 @@ class TieredCache(Generic[K, V]):
         name: The cache's name in statistics, errors and logs.
 
     Raises:
+        ImportError: msgpack is not installed.
         TypeError: If an argument is of the wrong kind.
         ValueError: If a size or a time makes no sense, or a secret is too short.
 
@@ -129,31 +128,29 @@ class TieredCache(Generic[K, V]):
         if name is None:
             name = f"tiered-cache-{next(_numbers)}"
         for what, seconds in (("lease", lease), ("max_wait", max_wait), ("backoff", backoff), ("max_backoff", max_backoff)):  # fmt: skip
-            _seconds(name, what, seconds)
+            check_seconds(name, what, seconds)
         if isinstance(failures, bool) or not isinstance(failures, int):
             raise TypeError(f"cache {name!r}: failures must be an integer, got {failures!r}")
         if failures < 1:
             raise ValueError(f"cache {name!r}: failures must be at least 1, got {failures}")
         if ttl is not None:
-            _seconds(name, "ttl", ttl, least=0.0)
+            check_seconds(name, "ttl", ttl, least=0.0)
         secrets = () if secret is None else (secret,) if isinstance(secret, (bytes, str)) else tuple(secret)
         # Its own checks are the cache's: of the sizes, the policy, the weigher and the name.
-        self._local: Cache[bytes, V] = Cache(maxsize, _shorter(ttl, local_ttl), policy=policy, weigher=weigher, name=name)
+        self._local: Cache[bytes, V] = Cache(
+            maxsize, shorter(ttl, local_ttl), policy=policy, weigher=weigher, name=name
+        )
         self._ttl = ttl
         self._local_ttl = local_ttl
         envelope = Envelope(
-            secrets,  # type: ignore[arg-type]
+            secrets,
+            context=str(getattr(tier, "namespace", "")).encode(),
             compress_over=compress_over,
             max_bytes=max_value_bytes,
             serializer=serializer,
         )
-        drop = functools.partial(_drop, self._local)
-        self._backing = Backing(tier, name, envelope, lease, max_wait, (failures, backoff, max_backoff), drop)
-
-    @property
-    def name(self) -> str:
-        """The cache's name."""
-        return self._local.name
+        drops = functools.partial(drop, self._local)
+        self._backing = Backing(tier, name, envelope, lease, max_wait, (failures, backoff, max_backoff), drops)
 
     @property
     def tier(self) -> Tier:
@@ -184,10 +181,19 @@ class TieredCache(Generic[K, V]):
 
         Raises:
             NotKeyable: The key has no digest.
+
+        Example:
+            >>> import tempfile
+            >>> from nexus_core import TieredCache
+            >>> from nexus_core.cache_tiers import SQLiteTier
+            >>> with tempfile.TemporaryDirectory() as folder, TieredCache(SQLiteTier(f"{folder}/c.db")) as cache:
+            ...     cache.set("a", 1)
+            ...     cache.get("a"), cache.get("b", "none")
+            (1, 'none')
         """
         name = digest(key, name="key")
-        value = self._local.get(name, _MISSING)
-        if value is not _MISSING:
+        value = self._local.get(name, MISSING)
+        if value is not MISSING:
             return value
         found = steps.run(steps.fetch(self._backing, name), self._backing)
         return default if found is None else self._kept(name, found)
@@ -213,15 +219,6 @@ class TieredCache(Generic[K, V]):
         """
         return self._local.get(digest(key, name="key"), default)
 
-    async def aget(self, key: K, default: Any = None) -> Any:
-        """As `get()`, for tasks."""
-        name = digest(key, name="key")
-        value = self._local.get(name, _MISSING)
-        if value is not _MISSING:
-            return value
-        found = await steps.run_async(steps.fetch(self._backing, name), self._backing)
-        return default if found is None else self._kept(name, found)
-
     def set(self, key: K, value: V, *, ttl: float | None = None, tags: str | Iterable[str] | None = None) -> None:
         """Keeps a value, here and in the tier.
 
@@ -235,24 +232,25 @@ class TieredCache(Generic[K, V]):
             NotKeyable: The key has no digest.
             TypeError: If an argument is of the wrong kind.
             ValueError: If the time is negative.
+
+        Example:
+            >>> import tempfile
+            >>> from nexus_core import TieredCache
+            >>> from nexus_core.cache_tiers import SQLiteTier
+            >>> with tempfile.TemporaryDirectory() as folder, TieredCache(SQLiteTier(f"{folder}/c.db")) as cache:
+            ...     cache.set(("report", 7), [1, 2], ttl=60, tags="reports")
+            ...     cache.get(("report", 7))
+            [1, 2]
         """
         terms = self._terms(ttl, tags)
         name = digest(key, name="key")
         if not self._backing.has_begun:
             steps.run(steps.prepare(self._backing), self._backing)
-        found = self._set_here(name, value, *terms)
-        steps.run(steps.store(self._backing, found, name), self._backing)
-
-    async def aset(
-        self, key: K, value: V, *, ttl: float | None = None, tags: str | Iterable[str] | None = None
-    ) -> None:
-        """As `set()`, for tasks."""
-        terms = self._terms(ttl, tags)
-        name = digest(key, name="key")
-        if not self._backing.has_begun:
-            await steps.run_async(steps.prepare(self._backing), self._backing)
-        found = self._set_here(name, value, *terms)
-        await steps.run_async(steps.store(self._backing, found, name), self._backing)
+        found = Found(value, *terms)
+        data = steps.run(steps.seal(self._backing, name, found), self._backing)
+        moment = self._set_here(name, found)
+        if steps.run(steps.store(self._backing, found, name, data), self._backing):
+            self._settle(name, moment)
 
     def get_or_set(
         self, key: K, factory: Callable[[], V], *, ttl: float | None = None, tags: str | Iterable[str] | None = None
@@ -276,10 +274,18 @@ class TieredCache(Generic[K, V]):
             NotKeyable: The key has no digest.
             RecursiveLoad: If the thread would wait for itself.
             Exception: What the factory raised.
+
+        Example:
+            >>> import tempfile
+            >>> from nexus_core import TieredCache
+            >>> from nexus_core.cache_tiers import SQLiteTier
+            >>> with tempfile.TemporaryDirectory() as folder, TieredCache(SQLiteTier(f"{folder}/c.db")) as cache:
+            ...     cache.get_or_set("a", lambda: 6 * 7)
+            42
         """
         name = digest(key, name="key")
-        value = self._local.get(name, _MISSING)
-        if value is not _MISSING:
+        value = self._local.get(name, MISSING)
+        if value is not MISSING:
             return value  # type: ignore[no-any-return]
         ttl, labels = self._terms(ttl, tags)
         if not self._backing.has_begun:
@@ -302,45 +308,7 @@ class TieredCache(Generic[K, V]):
             except _Again:
                 continue
             except RecursiveLoad as error:
-                raise _named(error, name, key) from None
-
-    async def aget_or_set(
-        self,
-        key: K,
-        factory: Callable[[], Awaitable[V] | V],
-        *,
-        ttl: float | None = None,
-        tags: str | Iterable[str] | None = None,
-    ) -> V:
-        """As `get_or_set()`, for tasks: the factory may give something to await."""
-        import asyncio
-
-        name = digest(key, name="key")
-        value = self._local.get(name, _MISSING)
-        if value is not _MISSING:
-            return value  # type: ignore[no-any-return]
-        ttl, labels = self._terms(ttl, tags)
-        if not self._backing.has_begun:
-            await steps.run_async(steps.prepare(self._backing), self._backing)
-        task = id(asyncio.current_task())
-        while True:
-            load, listed = self._local._load(name, task, None, labels)
-            if load.is_mine:
-                found = load.found()
-                if found is not None:
-                    return found[0]  # type: ignore[no-any-return]
-                path = steps.obtain(self._backing, name, ttl, labels, self._lands(name, load, listed))
-                try:
-                    return await steps.run_async(path, self._backing, factory)  # type: ignore[no-any-return]
-                except BaseException as error:
-                    load.fail(error)
-                    raise
-            try:
-                ended = load.outcome() or await _wait(load)
-            except RecursiveLoad as error:
-                raise _named(error, name, key) from None
-            if ended is not None:
-                return ended[0]  # type: ignore[no-any-return]
+                raise named(error, name, key) from None
 
     def pop(self, key: K, default: Any = None) -> Any:
         """The value of a key, which is removed. Another process may have it at the same time.
@@ -351,15 +319,18 @@ class TieredCache(Generic[K, V]):
 
         Returns:
             The value, or the default.
+
+        Example:
+            >>> import tempfile
+            >>> from nexus_core import TieredCache
+            >>> from nexus_core.cache_tiers import SQLiteTier
+            >>> with tempfile.TemporaryDirectory() as folder, TieredCache(SQLiteTier(f"{folder}/c.db")) as cache:
+            ...     cache.set("a", 1)
+            ...     cache.pop("a"), cache.pop("a")
+            (1, None)
         """
         value = self.get(key, default)
         self.invalidate(key)
-        return value
-
-    async def apop(self, key: K, default: Any = None) -> Any:
-        """As `pop()`, for tasks."""
-        value = await self.aget(key, default)
-        await self.ainvalidate(key)
         return value
 
     # --- removing ---------------------------------------------------------------------
@@ -372,14 +343,19 @@ class TieredCache(Generic[K, V]):
 
         Returns:
             Whether it was there, as far as that is known.
+
+        Example:
+            >>> import tempfile
+            >>> from nexus_core import TieredCache
+            >>> from nexus_core.cache_tiers import SQLiteTier
+            >>> with tempfile.TemporaryDirectory() as folder, TieredCache(SQLiteTier(f"{folder}/c.db")) as cache:
+            ...     cache.set("a", 1)
+            ...     cache.invalidate("a"), cache.get("a")
+            (True, None)
         """
         name = digest(key, name="key")
-        return self._removed_here(key=name) | self._backing.guard.removal(key=name)
-
-    async def ainvalidate(self, key: K) -> bool:
-        """As `invalidate()`, for tasks."""
-        name = digest(key, name="key")
-        return self._removed_here(key=name) | await self._backing.guard.aremoval(key=name)
+        was_here = bool(self._removed_here(key=name))
+        return self._backing.guard.removal(key=name) or was_here
 
     def invalidate_tag(self, tag: str) -> int:
         """Removes everywhere what has a tag.
@@ -392,29 +368,49 @@ class TieredCache(Generic[K, V]):
 
         Raises:
             TypeError: The tag is no string.
+
+        Example:
+            >>> import tempfile
+            >>> from nexus_core import TieredCache
+            >>> from nexus_core.cache_tiers import SQLiteTier
+            >>> with tempfile.TemporaryDirectory() as folder, TieredCache(SQLiteTier(f"{folder}/c.db")) as cache:
+            ...     cache.set("a", 1, tags=["small", "odd"])
+            ...     cache.invalidate_tag("odd"), cache.get("a")
+            (1, None)
         """
-        count = self._removed_here(tag=_tag(tag))
+        count = self._removed_here(tag=check_tag(tag))
         self._backing.guard.removal(tag=tag)
         return count
 
-    async def ainvalidate_tag(self, tag: str) -> int:
-        """As `invalidate_tag()`, for tasks."""
-        count = self._removed_here(tag=_tag(tag))
-        await self._backing.guard.aremoval(tag=tag)
-        return count
-
     def clear(self) -> None:
-        """Removes everything, here and in the tier, for all processes."""
+        """Removes everything, here and in the tier, for all processes.
+
+        Example:
+            >>> import tempfile
+            >>> from nexus_core import TieredCache
+            >>> from nexus_core.cache_tiers import SQLiteTier
+            >>> with tempfile.TemporaryDirectory() as folder, TieredCache(SQLiteTier(f"{folder}/c.db")) as cache:
+            ...     cache.set("a", 1)
+            ...     cache.clear()
+            ...     cache.get("a", "none")
+            'none'
+        """
         self._removed_here()
         self._backing.guard.removal()
 
-    async def aclear(self) -> None:
-        """As `clear()`, for tasks."""
-        self._removed_here()
-        await self._backing.guard.aremoval()
-
     def clear_local(self) -> None:
-        """Removes everything from this process's local cache; the tier has it still."""
+        """Removes everything from this process's local cache; the tier has it still.
+
+        Example:
+            >>> import tempfile
+            >>> from nexus_core import TieredCache
+            >>> from nexus_core.cache_tiers import SQLiteTier
+            >>> with tempfile.TemporaryDirectory() as folder, TieredCache(SQLiteTier(f"{folder}/c.db")) as cache:
+            ...     cache.set("a", (1, 2))
+            ...     cache.clear_local()
+            ...     cache.get("a")
+            (1, 2)
+        """
         self._removed_here()
 
     # --- the rest ---------------------------------------------------------------------
@@ -424,6 +420,16 @@ class TieredCache(Generic[K, V]):
 
         Returns:
             The figures at this moment.
+
+        Example:
+            >>> import tempfile
+            >>> from nexus_core import TieredCache
+            >>> from nexus_core.cache_tiers import SQLiteTier
+            >>> with tempfile.TemporaryDirectory() as folder, TieredCache(SQLiteTier(f"{folder}/c.db")) as cache:
+            ...     cache.get("a", "none")
+            ...     cache.statistics().misses
+            'none'
+            1
         """
         backing = self._backing
         figures = backing.figures.now()
@@ -443,14 +449,18 @@ class TieredCache(Generic[K, V]):
         )
 
     def close(self) -> None:
-        """Closes the tier. Local entries stay, and from now on the cache is local."""
+        """Closes the tier. Local entries stay, and from now on the cache is local.
+
+        Example:
+            >>> import tempfile
+            >>> from nexus_core import TieredCache
+            >>> from nexus_core.cache_tiers import SQLiteTier
+            >>> with tempfile.TemporaryDirectory() as folder, TieredCache(SQLiteTier(f"{folder}/c.db")) as cache:
+            ...     cache.close()
+            ...     cache.get_or_set("a", lambda: "local")
+            'local'
+        """
         self._backing.close()
-
-    async def aclose(self) -> None:
-        """As `close()`, for tasks."""
-        import asyncio
-
-        await asyncio.to_thread(self._backing.close)
 
     def __enter__(self) -> TieredCache[K, V]:
         return self
@@ -473,73 +483,3 @@ class TieredCache(Generic[K, V]):
 
     def __repr__(self) -> str:
         return f"<TieredCache {self.name!r}: {self._local.currsize} local, {self.tier!r}>"
-
-    # --- how --------------------------------------------------------------------------
-
-    def _terms(self, ttl: float | None, tags: str | Iterable[str] | None) -> tuple[float | None, tuple[str, ...]]:
-        if ttl is None:
-            ttl = self._ttl
-        else:
-            _seconds(self.name, "ttl", ttl, least=0.0)
-        if tags is None:
-            return ttl, ()
-        return ttl, tuple(dict.fromkeys(map(_tag, (tags,) if isinstance(tags, str) else tags)))
-
-    def _set_here(self, name: bytes, value: V, ttl: float | None, labels: tuple[str, ...]) -> Found:
-        # Here first: word of what another process writes after that then removes it.
-        self._backing.changed(name)
-        self._local.set(name, value, ttl=_shorter(ttl, self._local_ttl), tags=labels)
-        return Found(value, ttl, labels)
-
-    def _lands(self, name: bytes, load: _Load, labels: list[str]) -> Callable[[Found], object]:
-        def landed(found: Found) -> None:
-            load.finish(found.value, _shorter(found.ttl, self._local_ttl), list({*labels, *found.tags}))
-            self._check(name, found)
-
-        return landed
-
-    def _kept(self, name: bytes, found: Found) -> V:
-        value: V = found.value
-        self._local.set(name, value, ttl=_shorter(found.ttl, self._local_ttl), tags=found.tags)
-        self._check(name, found)
-        return value
-
-    def _check(self, name: bytes, found: Found) -> None:
-        if found.version is not None and self._backing.version(name) != found.version:
-            # It was changed since it was read.
-            self._local.invalidate(name)
-
-    def _removed_here(self, *, key: bytes | None = None, tag: str | None = None) -> int:
-        self._backing.changed(key)
-        return _drop(self._local, key, tag)
-
-
-def _drop(local: Cache[bytes, Any], key: bytes | None, tag: str | None) -> int:
-    if key is not None:
-        return local.invalidate(key)
-    if tag is not None:
-        return local.invalidate_tag(tag)
-    count = len(local)
-    local.clear()
-    return count
-
-
-def _named(error: RecursiveLoad, name: bytes, key: object) -> RecursiveLoad:
-    return RecursiveLoad(key) if error.key == name else error
-
-
-def _shorter(ttl: float | None, other: float | None) -> float | None:
-    return other if ttl is None else ttl if other is None else min(ttl, other)
-
-
-def _seconds(name: str, what: str, given: object, least: float | None = None) -> None:
-    if isinstance(given, bool) or not isinstance(given, (int, float)):
-        raise TypeError(f"cache {name!r}: {what} must be a number of seconds, got {given!r}")
-    if not given < float("inf") or given < 0 or (least is None and given == 0):
-        raise ValueError(f"cache {name!r}: {what} must be a positive number of seconds, got {given!r}")
-
-
-def _tag(tag: object) -> str:
-    if not isinstance(tag, str):
-        raise TypeError(f"a tag must be a string, got {tag!r}")
-    return tag

@@ -12,7 +12,15 @@ from nexus_core import TieredCache
 from nexus_core.cache_tiers import RedisTier, SQLiteTier, Tier
 from servers.redis import RedisServer
 
+from .support import end_all
+
 Make = Callable[..., TieredCache[Any, Any]]
+
+
+@pytest.fixture(autouse=True)
+def _processes() -> Iterator[None]:
+    yield
+    end_all()
 
 
 @pytest.fixture(params=["redis", "sqlite"])

@@ -54,7 +54,7 @@ _zones = st.one_of(
     st.integers(-1439, 1439).map(lambda minutes: datetime.timezone(datetime.timedelta(minutes=minutes))),
     st.just(datetime.timezone(datetime.timedelta(hours=2), "summer")),
 )
-_keys = st.deferred(lambda: st.one_of(
+_KEYS = st.one_of(
     st.none(),
     st.booleans(),
     st.integers(),
@@ -71,22 +71,46 @@ _keys = st.deferred(lambda: st.one_of(
     st.timedeltas(),
     _zones,
     st.complex_numbers(allow_nan=False),
-))
-_hashable = st.deferred(
-    lambda: st.recursive(
-        _keys, lambda inner: st.one_of(st.tuples(inner, inner), st.lists(inner).map(tuple), st.frozensets(inner)), max_leaves=8
-    )
 )
-_values = st.recursive(
-    st.one_of(_hashable, st.floats(), st.binary().map(bytearray), st.sets(_hashable), st.complex_numbers(), st.decimals()),
+
+
+# Drawn inside of functions, whose names are printed: strategies of this length are not.
+@st.composite
+def _key(draw: Any) -> Any:
+    return draw(_KEYS)
+
+
+@st.composite
+def _hashable(draw: Any) -> Any:
+    return draw(
+        st.recursive(
+            _key(),
+            lambda inner: st.one_of(st.tuples(inner, inner), st.lists(inner).map(tuple), st.frozensets(inner)),
+            max_leaves=8,
+        )
+    )
+
+
+_LEAVES = st.one_of(
+    _hashable(), st.floats(), st.binary().map(bytearray), st.sets(_hashable()), st.complex_numbers(), st.decimals()
+)
+
+
+@st.composite
+def _leaf(draw: Any) -> Any:
+    return draw(_LEAVES)
+
+
+_VALUES = st.recursive(
+    _leaf(),
     lambda inner: st.one_of(
-        st.lists(inner), st.lists(inner).map(tuple), st.dictionaries(_hashable, inner), st.tuples(inner, inner)
+        st.lists(inner), st.lists(inner).map(tuple), st.dictionaries(_hashable(), inner), st.tuples(inner, inner)
     ),
     max_leaves=30,
 )
 
 
-@given(_values)
+@given(_VALUES)
 def test_any_value_comes_back(value: Any) -> None:
     assert same(decode(encode(value)), value)
 
@@ -182,7 +206,10 @@ def test_any_bytes_are_a_value_or_the_one_error(data: bytes, begin: bytes) -> No
 
 def _samples() -> list[bytes]:
     values: list[Any] = [
-        {"a": [1, 2.5, (3, {4}, "x" * 50, datetime.datetime(2024, 1, 1, tzinfo=zoneinfo.ZoneInfo("UTC")))], 2**70: b"x"},
+        {
+            "a": [1, 2.5, (3, {4}, "x" * 50, datetime.datetime(2024, 1, 1, tzinfo=zoneinfo.ZoneInfo("UTC")))],
+            2**70: b"x",
+        },
         [decimal.Decimal("1.5"), uuid.UUID(int=1), fractions.Fraction(1, 3), bytearray(b"x"), datetime.timedelta(1)],
     ]
     try:
@@ -244,3 +271,46 @@ for hostile in (
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr + done.stdout
+
+
+def _extension(code: int, value: Any) -> bytes:
+    import msgpack
+
+    packed: bytes = msgpack.packb(msgpack.ExtType(code, value if isinstance(value, bytes) else msgpack.packb(value)))
+    return packed
+
+
+def test_a_fraction_of_text_does_not_take_what_the_text_says() -> None:
+    # As many digits as this would take hours.
+    with pytest.raises(UnreadableEntry, match="integers"):
+        decode(b"\x01" + _extension(15, ["1e9999999999", 1]))
+
+
+@pytest.mark.parametrize("value", [b"", b"\x92\x01", b"\x81\x01", b"\x92\x91\x01", b"\x93\x01\x02"])
+@pytest.mark.parametrize("kind", [b"\x01", b"\x03"])
+def test_a_tuples_mark_is_only_where_a_tuple_begins(value: bytes, kind: bytes) -> None:
+    with pytest.raises(UnreadableEntry):
+        decode(kind + value + _extension(1, b""))
+    assert decode(b"\x03\x91" + _extension(1, b"")) == ()
+    with pytest.raises(UnreadableEntry):
+        decode(b"\x01\x91" + _extension(1, b""))
+
+
+def test_objects_whose_repr_raises_are_named_without_it() -> None:
+    class Hostile:
+        def __repr__(self) -> str:
+            raise ZeroDivisionError
+
+    for value in ({Hostile(): 1}, {(Hostile(),): 1}, {Hostile()}, {"x" * 10_000: Hostile()}):
+        with pytest.raises(NotSerializable) as raised:
+            encode(value)
+        assert len(str(raised.value)) < 500
+
+
+def test_whatever_refuses_to_be_taken_apart_is_not_serializable() -> None:
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame({"a": [1]})
+    # What pandas itself stumbles over.
+    object.__setattr__(frame, "_flags", None)
+    with pytest.raises(NotSerializable):
+        encode([frame])

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from nexus_core.cache_tiers.encoding import decode, encode
-from nexus_core.errors import NotSerializable
+from nexus_core.errors import NotSerializable, UnreadableEntry
 
 numpy: Any = pytest.importorskip("numpy")
 pandas: Any = pytest.importorskip("pandas")
@@ -145,3 +145,17 @@ def test_a_scalar_of_pandas_comes_back(value: Any) -> None:
 def test_what_holds_objects_is_refused(value: Any) -> None:
     with pytest.raises(NotSerializable, match=r"value\['data'\]|it holds what cannot be"):
         encode({"data": value})
+
+
+@pytest.mark.parametrize(
+    "described", ["O", "|O", "f8,i4", "(2,3)f8", "T", "float", "<f8 ", "|S0", "{'names': 1}", "<U0", ""]
+)
+def test_a_dtype_that_is_not_plain_is_refused_when_it_is_read(described: str) -> None:
+    data = encode(["dtype", "|u1"])
+    plain = encode(numpy.dtype("u1"))
+    assert plain.endswith(data[1:])
+    import msgpack
+
+    inner = msgpack.packb(["dtype", described])
+    with pytest.raises(UnreadableEntry, match="malformed"):
+        decode(b"\x01" + msgpack.packb(msgpack.ExtType(20, inner)))

@@ -21,6 +21,8 @@ from servers.redis import RedisServer
 
 #: Far more than any operation may take with the time-out below, far less than for ever.
 PATIENCE = 20.0
+#: For caches whose tier is to run into it.
+SHORT = 0.3
 
 
 @pytest.fixture
@@ -33,7 +35,8 @@ def proxy(redis_server: RedisServer) -> Iterator[Proxy]:
 def make(redis_server: RedisServer) -> Iterator[Callable[..., TieredCache[Any, Any]]]:
     caches = []
 
-    def made(port: int = 0, timeout: float = 0.3, **options: Any) -> TieredCache[Any, Any]:
+    # Where nothing hangs the time-out is not to strike, however slow the machine is.
+    def made(port: int = 0, timeout: float = 10.0, **options: Any) -> TieredCache[Any, Any]:
         tier = RedisTier(redis_server.url(port or None), timeout=timeout, connect_timeout=timeout)
         options = {"backoff": 0.02, "max_backoff": 0.1} | options
         caches.append(TieredCache(tier, **options))
@@ -86,14 +89,16 @@ def _back(cache: TieredCache[Any, Any]) -> None:
         key = ("back", next(number))
         cache.set(key, 1)
         cache.clear_local()
-        return cache.get(key) == 1 and cache.statistics().unsent == 0
+        is_there = cache.get(key) == 1
+        figures = cache.statistics()
+        # Together: leases that are given back late may fail after the first call that succeeds.
+        return is_there and figures.unsent == 0 and figures.breaker == "closed"
 
     eventually(works)
-    assert cache.statistics().breaker == "closed"
 
 
 def test_a_redis_that_is_not_there(redis_server: RedisServer, make: Any) -> None:
-    cache = make()
+    cache = make(timeout=SHORT)
     with redis_server.away():
         _use(cache)
         errors = cache.statistics().errors
@@ -116,7 +121,7 @@ def test_a_redis_that_goes_away_and_comes_back_empty(redis_server: RedisServer, 
 
 
 def test_a_redis_that_is_paused(redis_server: RedisServer, make: Any) -> None:
-    cache = make()
+    cache = make(timeout=SHORT)
     _use(cache, "before")
     with redis_server.paused():
         _use(cache)
@@ -125,7 +130,7 @@ def test_a_redis_that_is_paused(redis_server: RedisServer, make: Any) -> None:
 
 
 def test_a_redis_that_is_killed_in_the_middle_of_requests(redis_server: RedisServer, make: Any) -> None:
-    cache = make()
+    cache = make(timeout=SHORT)
     stop = threading.Event()
     wrong = []
 
@@ -145,11 +150,13 @@ def test_a_redis_that_is_killed_in_the_middle_of_requests(redis_server: RedisSer
 
     with ThreadPoolExecutor(8) as pool:
         workers = [pool.submit(work, number) for number in range(8)]
-        for _ in range(5):
-            time.sleep(0.2)
-            with redis_server.away():
-                time.sleep(0.1)
-        stop.set()
+        try:
+            for _ in range(5):
+                time.sleep(0.2)
+                with redis_server.away():
+                    time.sleep(0.1)
+        finally:
+            stop.set()
         assert all(worker.result(60) for worker in workers)
     assert not wrong
     _back(cache)
@@ -157,7 +164,7 @@ def test_a_redis_that_is_killed_in_the_middle_of_requests(redis_server: RedisSer
 
 @pytest.mark.parametrize("how", ["hang", "cut", "refuse"])
 def test_a_network_that_fails(proxy: Proxy, make: Any, how: str) -> None:
-    cache = make(proxy.port)
+    cache = make(proxy.port, timeout=SHORT)
     _use(cache, "before")
     getattr(proxy, how)()
     if how == "refuse":
@@ -192,7 +199,7 @@ def test_a_server_that_answers_byte_by_byte(redis_server: RedisServer, make: Any
 
         thread = threading.Thread(target=dribble)
         thread.start()
-        cache = make(listener.getsockname()[1])
+        cache = make(listener.getsockname()[1], timeout=SHORT)
         _use(cache)
         assert cache.statistics().errors["timeout"] >= 1
         cache.close()
@@ -258,7 +265,9 @@ def test_removals_that_redis_missed_are_told_later(redis_server: RedisServer, pr
     assert other.get("removed") == "old", "nobody could tell it"
     proxy.forward()
     _back(cache)
-    eventually(lambda: [other.get(key) for key in ("removed", "tagged", "written", "kept")] == [None, None, None, "old"])
+    eventually(
+        lambda: [other.get(key) for key in ("removed", "tagged", "written", "kept")] == [None, None, None, "old"]
+    )
     assert [cache.get(key) for key in ("removed", "tagged", "kept")] == [None, None, "old"]
 
 
@@ -276,7 +285,7 @@ def test_clearing_is_told_later_too(redis_server: RedisServer, proxy: Proxy, mak
 
 def test_a_write_that_arrives_after_a_later_one_is_not_carried_out(redis_server: RedisServer, make: Any) -> None:
     for number in range(10):
-        cache, other = make(failures=1000), make()
+        cache, other = make(timeout=SHORT, failures=1000), make()
         key = ("late", number)
         with redis_server.paused():
             # It lies in the server's ear and is given up.
@@ -345,7 +354,7 @@ def test_a_subscription_that_was_lost_costs_the_local_entries(redis_server: Redi
 
 
 def test_a_subscription_that_hangs_is_noticed(redis_server: RedisServer, proxy: Proxy, make: Any) -> None:
-    cache, other = make(), make(proxy.port)
+    cache, other = make(), make(proxy.port, timeout=3.0)
     cache.set("k", 1)
     assert other.get("k") == 1
     before = other.statistics().gaps
@@ -370,14 +379,14 @@ def test_messages_of_others_on_our_channel_harm_nobody(redis_server: RedisServer
 
 
 def test_a_wrong_password_makes_the_cache_local(redis_server: RedisServer) -> None:
-    tier = RedisTier(redis_server.url(), password="wrong", timeout=0.5)
+    tier = RedisTier(redis_server.url(), password="wrong", timeout=10.0)
     with TieredCache(tier) as cache:
         _use(cache)
         assert cache.statistics().errors["denied"] >= 1
 
 
 def test_namespaces_do_not_see_each_other(redis_server: RedisServer) -> None:
-    tiers = [RedisTier(redis_server.url(), namespace=name) for name in ("a*", "ab")]
+    tiers = [RedisTier(redis_server.url(), namespace=name, timeout=10.0) for name in ("a*", "ab")]
     with TieredCache(tiers[0]) as one, TieredCache(tiers[1]) as other:
         one.set("k", 1)
         assert other.get("k") is None
@@ -388,27 +397,26 @@ def test_namespaces_do_not_see_each_other(redis_server: RedisServer) -> None:
 
 
 def test_the_event_loop_goes_on_while_redis_hangs(redis_server: RedisServer, make: Any) -> None:
-    cache = make(timeout=0.5)
+    cache = make(timeout=60.0)
     cache.set("warm", 1)
 
-    async def main() -> int:
-        beats = 0
-        done = asyncio.gather(*(cache.aget(("none", each)) for each in range(20)), cache.aset("k", 1))
-        while not done.done():
-            await asyncio.sleep(0)
-            beats += 1
-        await done
-        return beats
+    async def main() -> None:
+        with redis_server.paused():
+            asked = asyncio.gather(*(cache.aget(("none", each)) for each in range(20)), cache.aset("k", 1))
+            for _ in range(1000):
+                await asyncio.sleep(0)
+            assert not asked.done()
+        await asked
 
-    with redis_server.paused(), bounded():
-        # A loop that is blocked once for the time-out turns a few times only.
-        assert asyncio.run(main()) > 1000
+    # Redis goes on when the loop has turned: a loop that is blocked waits for the time-out.
+    with bounded():
+        asyncio.run(main())
 
 
 @pytest.mark.parametrize(
     ("arguments", "error", "says"),
     [
-        ({"url": "http://x"}, ValueError, "scheme"), ({"timeout": 0}, ValueError, "timeout"), ({"timeout": "1"}, TypeError, "timeout"),
+        ({"url": "http://x"}, ValueError, "scheme"), ({"decode_responses": True}, ValueError, "entries are bytes"), ({"timeout": 0}, ValueError, "timeout"), ({"timeout": "1"}, TypeError, "timeout"),
         ({"namespace": "a{b}"}, ValueError, "without braces"), ({"prefix": 5}, TypeError, "prefix"), ({"max_connections": 0}, ValueError, "max_connections"),
     ],
 )  # fmt: skip
@@ -418,10 +426,8 @@ def test_bad_arguments_are_named(arguments: dict[str, Any], error: type[Exceptio
 
 
 def test_the_tier_itself_says_what_failed(redis_server: RedisServer) -> None:
-    tier = RedisTier(redis_server.url(), timeout=0.3)
-    tier.get(b"k" * 32)
+    tier = RedisTier(redis_server.url(), timeout=SHORT)
     with redis_server.paused(), pytest.raises(TierFailure, match="timeout") as raised:
         tier.get(b"k" * 32)
     assert raised.value.concerns == "all"
-    assert tier.get(b"k" * 32) is None
     tier.close()

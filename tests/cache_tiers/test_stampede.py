@@ -10,13 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from connection_pool.support import eventually
 from servers.redis import RedisServer
 
-from .support import start
+from .support import finish, start, wait
 
 _THREADS = """
-cache = make()
+cache = make(lease=100.0, max_wait=1000.0)
 def factory():
     note("computed")
     until(lambda: cache.statistics().local.load_waits >= 900)
@@ -32,7 +31,7 @@ cache.close()
 """
 
 _TASKS = """
-cache = make()
+cache = make(lease=100.0, max_wait=1000.0)
 async def factory():
     note("computed")
     while cache.statistics().local.load_waits < 999:
@@ -61,14 +60,15 @@ def where(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
 def test_two_processes_of_a_thousand_compute_once(where: str, tmp_path: Path, one: str, other: str) -> None:
     notes = tmp_path / "notes"
     processes = [start(program, where, notes) for program in (one, other)]
-    outputs = [process.communicate(timeout=120)[0] for process in processes]
+    outputs = [finish(process) for process in processes]
     assert notes.read_text().split().count("computed") == 1, outputs
     assert outputs[0] == outputs[1]
     assert outputs[0].startswith("1000 {")
 
 
+# A lease that is long enough for a slow machine; that of the leader is to run out.
 _WAITS = """
-cache = make(lease=1.0)
+cache = make(lease=100.0)
 def factory():
     note("computed")
     time.sleep(0.2)
@@ -93,7 +93,7 @@ print(cache.get_or_set("k", factory), cache.statistics().fenced, cache.get("k"))
 cache.close()
 """
     process = start(program, where, notes)
-    eventually(lambda: notes.exists() and "leads" in notes.read_text())
+    wait(process, lambda: notes.exists() and "leads" in notes.read_text())
     return process
 
 
@@ -103,7 +103,7 @@ def test_exactly_one_takes_over_from_a_process_that_is_killed(where: str, tmp_pa
     others = [start(_WAITS, where, notes) for _ in range(2)]
     leader.kill()
     leader.communicate()
-    outputs = [process.communicate(timeout=100)[0] for process in others]
+    outputs = [finish(process) for process in others]
     assert outputs == ["20 taken over\n"] * 2
     assert notes.read_text().split() == ["leads", "computed"]
 
@@ -113,13 +113,13 @@ def test_a_process_that_was_stopped_too_long_does_not_overwrite(where: str, tmp_
     leader = _leader(where, notes, "until(lambda: 'go' in noted())")
     os.kill(leader.pid, signal.SIGSTOP)
     try:
-        output, _ = start(_WAITS, where, notes).communicate(timeout=100)
+        output = finish(start(_WAITS, where, notes))
         assert output == "20 taken over\n"
     finally:
         os.kill(leader.pid, signal.SIGCONT)
     with notes.open("a") as file:
         file.write("go\n")
-    output, _ = leader.communicate(timeout=100)
+    output = finish(leader)
     # Its own caller gets what it computed; the key's value is the other one's.
     assert output == "late 1 taken over\n"
 
@@ -128,7 +128,9 @@ def test_each_process_computes_once_where_redis_is_away(redis_server: RedisServe
     notes = tmp_path / "notes"
     with redis_server.away():
         processes = [start(program, redis_server.url(), notes) for program in (_THREADS, _TASKS)]
-        outputs = [process.communicate(timeout=120)[0] for process in processes]
+        outputs = [finish(process) for process in processes]
     assert notes.read_text().split().count("computed") == 2, outputs
-    assert all(output.startswith("1000 {") for output in outputs)
-    assert outputs[0] != outputs[1]
+    # Around it there may be warnings that the tier is left alone.
+    results = [[line for line in output.splitlines() if line.startswith("1000 {")] for output in outputs]
+    assert [len(each) for each in results] == [1, 1], outputs
+    assert results[0] != results[1]

@@ -28,6 +28,8 @@ if read -r signal; then kill -s CONT "$server" 2>/dev/null; kill -s "$signal" "$
 else kill -s KILL "$server" 2>/dev/null; wait "$server"; rm -rf "$folder"; fi
 """
 
+_TAKEN = "Address already in use"
+
 
 class RedisServer:
     """A server of its own, on a port of 127.0.0.1, that keeps nothing on disk.
@@ -51,9 +53,9 @@ class RedisServer:
                 try:
                     self.start()
                     return
-                except RuntimeError:
+                except RuntimeError as error:
                     # Somebody else was faster to take the port.
-                    if "Address already in use" not in self.log():
+                    if _TAKEN not in str(error):
                         raise
             raise RuntimeError("no port was free")
         except BaseException:
@@ -80,6 +82,7 @@ class RedisServer:
         command = [self._binary]
         for name, value in (settings | self._settings).items():
             command += [f"--{name}", str(value)]
+        said = len(self.log())
         self._process = subprocess.Popen(
             ["sh", "-c", _SUPERVISOR, "sh", str(self._folder), *command],
             stdin=subprocess.PIPE,
@@ -97,9 +100,9 @@ class RedisServer:
                     client.ping()
                 return
             except redis.RedisError as error:
-                if time.monotonic() > end or not _is_alive(self.pid) or "Address already in use" in self.log():
+                if time.monotonic() > end or not _is_alive(self.pid) or _TAKEN in self.log()[said:]:
                     self.kill()
-                    raise RuntimeError(f"Redis did not start: {error}\n{self.log()}") from error
+                    raise RuntimeError(f"Redis did not start: {error}\n{self.log()[said:]}") from error
                 time.sleep(0.02)
 
     def kill(self) -> None:

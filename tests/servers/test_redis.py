@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import random
+import socket
 import subprocess
 import sys
 import time
@@ -60,3 +62,15 @@ def test_it_ends_with_a_process_that_is_killed() -> None:
     assert not Path(folder).exists()
     with pytest.raises(redis.ConnectionError):
         redis.Redis(port=int(port)).ping()
+
+
+def test_a_port_that_is_taken_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as taken, socket.socket() as free:
+        # Bound only: who connects is refused.
+        taken.bind(("127.0.0.1", 0))
+        free.bind(("127.0.0.1", 0))
+        ports = iter((taken.getsockname()[1], free.getsockname()[1]))
+        free.close()
+        monkeypatch.setattr(random, "randrange", lambda *_: next(ports))
+        server = RedisServer()
+    server.remove()

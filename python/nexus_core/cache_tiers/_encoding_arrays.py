@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import importlib
+import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
-
-import numpy
 
 if TYPE_CHECKING:
     from nexus_core.cache_tiers.encoding import Decoder, Encoder
 
 __all__ = ["NUMPY", "encoder_of_numpy", "restore_numpy"]
 
+# Its types are too exact for what is known only when the program runs.
+numpy: Any = importlib.import_module("numpy")
+
 #: The number of the extension.
 NUMPY = 20
 
 #: Kinds whose memory is their content.
 _BY_MEMORY = frozenset("biufcmMSUV")
+_PLAIN_DTYPE = re.compile(r"[<>|][biufcmMSUV]\d{1,10}(\[\d{0,9}[a-zA-Z]{1,2}\])?", re.ASCII)
 
 
 def encoder_of_numpy(value: Any) -> tuple[int, Callable[[Any, Encoder], Any]] | None:
@@ -98,6 +102,9 @@ def _dtype(dtype: Any, value: Any, encoder: Encoder) -> Any:
 
 def _restored_dtype(described: Any) -> Any:
     if type(described) is str:
+        # numpy understands far more in a text, such as lists of fields, and evaluates some of it.
+        if _PLAIN_DTYPE.fullmatch(described) is None:
+            raise ValueError("no dtype of such a kind")
         dtype = numpy.dtype(described)
         if dtype.kind not in _BY_MEMORY or not dtype.itemsize or dtype.str != described:
             raise ValueError("no dtype of such a kind")

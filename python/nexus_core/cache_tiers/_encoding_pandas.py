@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -14,14 +15,17 @@ __all__ = ["PANDAS", "encoder_of_pandas", "restore_pandas"]
 PANDAS = 21
 
 
+def _pandas() -> Any:
+    return importlib.import_module("pandas")
+
+
 def encoder_of_pandas(value: Any) -> tuple[int, Callable[[Any, Encoder], Any]] | None:
     """How an object of pandas is taken apart; ``None`` if it cannot be."""
     return PANDAS, _reduce
 
 
 def _reduce(value: Any, encoder: Encoder) -> Any:
-    import pandas
-
+    pandas = _pandas()
     cls = type(value)
     if value is pandas.NA:
         return ["NA"]
@@ -69,8 +73,7 @@ def _index(pandas: Any, value: Any, encoder: Encoder) -> Any:
     if cls is pandas.RangeIndex:
         return ["range", value.start, value.stop, value.step, value.name]
     if cls is pandas.MultiIndex:
-        codes = [each for each in value.codes]
-        return ["multi", list(value.levels), [_numbers(each) for each in codes], list(value.names)]
+        return ["multi", list(value.levels), [_numbers(each) for each in value.codes], list(value.names)]
     if cls is not getattr(pandas, cls.__name__, None):
         raise encoder.refuse(value, "its class is not pandas' own")
     return ["index", cls.__name__, _column(value.array, value, encoder), value.name, getattr(value, "freqstr", None)]
@@ -84,8 +87,7 @@ def _numbers(codes: Any) -> Any:
 
 def _column(array: Any, owner: Any, encoder: Encoder) -> Any:
     """An array of pandas in terms of arrays of numpy; `owner` is what an error is about."""
-    import pandas
-
+    pandas = _pandas()
     arrays: Any = pandas.arrays
     cls = type(array)
     if cls is arrays.NumpyExtensionArray:
@@ -116,8 +118,7 @@ def _column(array: Any, owner: Any, encoder: Encoder) -> Any:
 
 def restore_pandas(value: Any, decoder: Decoder) -> Any:
     """An object of pandas out of its parts."""
-    import pandas
-
+    pandas = _pandas()
     what, *parts = value
     restore = _RESTORE.get(what)
     return restore(pandas, *parts) if restore is not None else _restored_column(pandas, value)

@@ -51,13 +51,21 @@ def _zoneinfo(value: zoneinfo.ZoneInfo, encoder: Encoder) -> Any:
 
 
 def _restore_datetime(value: Any, _: Decoder) -> datetime.datetime:
-    *parts, fold, zone = value
-    return datetime.datetime(*parts, fold=fold, tzinfo=zone)
+    year, month, day, hour, minute, second, microsecond, fold, zone = value
+    return datetime.datetime(year, month, day, hour, minute, second, microsecond, zone, fold=fold)
 
 
 def _restore_time(value: Any, _: Decoder) -> datetime.time:
-    *parts, fold, zone = value
-    return datetime.time(*parts, fold=fold, tzinfo=zone)
+    hour, minute, second, microsecond, fold, zone = value
+    return datetime.time(hour, minute, second, microsecond, zone, fold=fold)
+
+
+def _restore_fraction(value: Any, _: Decoder) -> Fraction:
+    numerator, denominator = value
+    # A text would do too, and "1e999999999" takes that many digits.
+    if type(numerator) is not int or type(denominator) is not int:
+        raise ValueError("a fraction is of integers")
+    return Fraction(numerator, denominator)
 
 
 def _restore_numpy(value: Any, decoder: Decoder) -> Any:
@@ -80,7 +88,6 @@ def _text(value: Any) -> str:
 
 #: By type: the number of its extension, negative where what follows it is bytes by itself; and how it is taken apart.
 ENCODERS: dict[type, tuple[int, Callable[[Any, Any], Any]]] = {
-    tuple: (1, lambda value, _: list(value)),
     set: (2, lambda value, _: list(value)),
     frozenset: (3, lambda value, _: list(value)),
     int: (-4, _int),
@@ -99,7 +106,6 @@ ENCODERS: dict[type, tuple[int, Callable[[Any, Any], Any]]] = {
 
 #: By the number: whether it takes the bytes as they are, and how it is put together.
 DECODERS: dict[int, tuple[bool, Callable[[Any, Any], Any]]] = {
-    1: (False, lambda value, _: tuple(value)),
     2: (False, lambda value, _: set(value)),
     3: (False, lambda value, _: frozenset(value)),
     4: (True, lambda value, _: int.from_bytes(value, "big", signed=True)),
@@ -113,7 +119,7 @@ DECODERS: dict[int, tuple[bool, Callable[[Any, Any], Any]]] = {
     12: (False, lambda value, _: zoneinfo.ZoneInfo(_text(value))),
     13: (True, lambda value, _: bytearray(value)),
     14: (True, lambda value, _: uuid.UUID(bytes=value)),
-    15: (False, lambda value, _: Fraction(*value)),
+    15: (False, _restore_fraction),
     20: (False, _restore_numpy),
     21: (False, _restore_pandas),
 }

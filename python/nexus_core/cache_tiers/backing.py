@@ -18,7 +18,7 @@ from nexus_core.cache_tiers.figures import Figures
 from nexus_core.cache_tiers.forks import after_fork
 from nexus_core.cache_tiers.guard import Guard
 from nexus_core.cache_tiers.renewal import Renewal
-from nexus_core.cache_tiers.steps import Read
+from nexus_core.cache_tiers.steps import Found, Read
 from nexus_core.cache_tiers.tier import Acquired, Event, Lease, Subscription, Tier, TierFailure
 from nexus_core.errors import NotSerializable, UnreadableEntry
 
@@ -67,17 +67,28 @@ class Backing:
         self.arrivals = Arrivals()
         this = weakref.ref(self)
         self.renewal = Renewal(functools.partial(_renew, this), self.lease_seconds / 3)
+        self._endings: list[weakref.finalize[..., Backing]] = []
+        self._at_the_end(self.renewal.close)
         # What was read from the tier before the latest change is not kept.
         self._changes = itertools.count(1)
         self._changed_all = 0
         self._changed = [0] * 256
+        self._kept = [0] * 256
         self._lock = threading.Lock()
         self._subscription: Subscription | None = None
         self._listens_since = 0.0
         self._has_begun = False
 
+    def _at_the_end(self, work: Callable[..., object], *arguments: object) -> None:
+        """Has something done once nobody has this any more."""
+        ending = weakref.finalize(self, work, *arguments)
+        ending.atexit = False
+        self._endings.append(ending)
+
     def _after_fork(self) -> None:
-        # Who listened was a thread of the parent.
+        # Who listened, and who renewed, was a thread of the parent, which may have held its locks.
+        for ending in self._endings:
+            ending.detach()
         self._begin()
         self.figures.after_fork()
         self.guard.after_fork(secrets.token_bytes(16))
@@ -99,12 +110,10 @@ class Backing:
         stored = self.tier.get(key)
         return None if stored is None else Read(version, stored)
 
-    def write(
-        self, key: bytes, data: bytes, *, ttl: float | None, tags: tuple[str, ...], lease: Lease | None, origin: bytes
-    ) -> bool:
-        """Writes to the tier."""
+    def write(self, key: bytes, data: bytes, found: Found, lease: Lease | None) -> bool:
+        """Writes an entry to the tier."""
         self.listen()
-        return self.tier.set(key, data, ttl=ttl, tags=tags, lease=lease, origin=origin)
+        return self.tier.set(key, data, ttl=found.ttl, tags=found.tags, lease=lease, origin=self.guard.origin)
 
     def acquire(self, key: bytes, token: str, tags: tuple[str, ...]) -> tuple[tuple[int, int], Acquired]:
         """Asks the tier for a lease; with the version of what was known before."""
@@ -118,7 +127,7 @@ class Backing:
                 if self._subscription is None and not self._closed:
                     self._subscription = self.tier.subscribe(functools.partial(_hear, weakref.ref(self)))
                     self._listens_since = time.monotonic()
-                    weakref.finalize(self, _end, self._subscription).atexit = False
+                    self._at_the_end(_end, self._subscription)
         if self._has_begun:
             return
         subscription = self._subscription
@@ -154,6 +163,14 @@ class Backing:
             self._changed_all = next(self._changes)
         else:
             self._changed[key[0]] = next(self._changes)
+
+    def keeps(self, key: bytes) -> None:
+        """What the tier had is about to be kept locally."""
+        self._kept[key[0]] = next(self._changes)
+
+    def moment(self, key: bytes) -> tuple[int, int, int]:
+        """Another one after each change, and after each time that what the tier had was kept locally."""
+        return self._changed_all, self._changed[key[0]], self._kept[key[0]]
 
     def version(self, key: bytes) -> tuple[int, int]:
         """Another one after each change."""

@@ -16,6 +16,9 @@ __all__ = ["Calls"]
 T = TypeVar("T")
 
 
+_current = threading.local()
+
+
 class _Call:
     """One call: it ends, or is given up, whichever is first."""
 
@@ -34,19 +37,30 @@ class _Call:
             if self._given_up:
                 raise TierFailure("timeout", "it was given up before it began")
             self._thread = threading.get_ident()
+        _current.call = self
         try:
             result = self._work()
         except BaseException:
             with self._lock:
                 self._thread = 0
             raise
+        finally:
+            _current.call = None
+        if self._end(result) and self._late is not None:
+            self._late(result)
+        return result
+
+    def _end(self, result: Any) -> bool:
+        """It ended; whether it had been given up."""
         with self._lock:
             self._thread = 0
             self._ended = (result,)
-            given_up = self._given_up
-        if given_up and self._late is not None:
-            self._late(result)
-        return result
+            return self._given_up
+
+    def check(self) -> None:
+        """Raises if it was given up."""
+        if self._given_up:
+            raise TierFailure("timeout", "it was given up")
 
     def give_up(self, interrupt: Callable[[int], None]) -> Callable[[], object] | None:
         """Nobody waits for it any more; returns what remains to be done about its result."""
@@ -96,6 +110,8 @@ class Calls:
         except concurrent.futures.TimeoutError:
             self._give_up(call)
             raise TierFailure("timeout", f"no answer within {timeout:g} s") from None
+        except concurrent.futures.CancelledError:
+            raise TierFailure("closed") from None
         except TierFailure:
             raise
         except BaseException:
@@ -117,7 +133,16 @@ class Calls:
             self._give_up(call)
             waiter.add_done_callback(_looked_at)
             raise TierFailure("timeout", f"no answer within {timeout:g} s")
+        if waiter.cancelled():
+            # By `close()`: this task was not.
+            raise TierFailure("closed")
         return waiter.result()
+
+    def check(self) -> None:
+        """Raises `TierFailure` if the call that this thread is in was given up."""
+        call = getattr(_current, "call", None)
+        if call is not None:
+            call.check()
 
     def post(self, work: Callable[[], object]) -> None:
         """Has something done for which nobody waits."""

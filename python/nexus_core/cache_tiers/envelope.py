@@ -14,7 +14,7 @@ import zlib
 from collections.abc import Iterable
 from typing import Any, Protocol
 
-from nexus_core.cache_tiers.encoding import decode, encode
+from nexus_core.cache_tiers.encoding import decode, encode, require_msgpack
 from nexus_core.errors import NotSerializable, UnreadableEntry
 
 __all__ = ["Envelope", "Serializer"]
@@ -31,7 +31,7 @@ _SAMPLE = 64 * 1024
 class Serializer(Protocol):
     """Turns values into bytes and back, such as the module `pickle`."""
 
-    def dumps(self, value: Any, /) -> bytes:
+    def dumps(self, value: Any, /) -> Any:
         """The bytes of a value."""
 
     def loads(self, data: bytes, /) -> Any:
@@ -49,6 +49,7 @@ class Envelope:
         serializer: Used instead of the package's own encoding.
 
     Raises:
+        ImportError: msgpack is not installed.
         TypeError: If an argument is of the wrong kind.
         ValueError: If a secret is too short or a size is negative.
 
@@ -70,8 +71,7 @@ class Envelope:
         max_bytes: int = 64 * 2**20,
         serializer: Serializer | None = None,
     ) -> None:
-        if isinstance(secrets, (bytes, str)):
-            secrets = [secrets]  # type: ignore[list-item]
+        require_msgpack()
         self._keys = [_key(secret) for secret in secrets]
         for name, size in (("compress_over", compress_over), ("max_bytes", max_bytes)):
             if size is None and name == "compress_over":
@@ -174,7 +174,9 @@ class Envelope:
             raise NotSerializable("value", type(value).__qualname__, f"{type(error).__name__}: {error}") from error
         if not isinstance(payload, (bytes, bytearray, memoryview)):
             kind = type(payload).__qualname__
-            raise NotSerializable("value", type(value).__qualname__, f"the serializer's dumps() gave a {kind}, no bytes")
+            raise NotSerializable(
+                "value", type(value).__qualname__, f"the serializer's dumps() gave a {kind}, no bytes"
+            )
         return bytes(payload)
 
     def _check(self, flags: int, seal: bytes, header: bytes, key: bytes, rest: memoryview) -> None:

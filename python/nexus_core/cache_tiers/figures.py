@@ -129,8 +129,8 @@ class Figures:
 
     def _durations(self) -> Durations:
         count = self._steps.total()
-        quantiles = []
-        for share in (0.5, 0.9, 0.99):
+        quantiles = {}
+        for name, share in (("p50", 0.5), ("p90", 0.9), ("p99", 0.99)):
             left = share * count
             found = 0.0
             for step in sorted(self._steps):
@@ -138,5 +138,6 @@ class Figures:
                 if left <= 0:
                     found = min(_SHORTEST * 2 ** (step / _STEPS), self._longest)
                     break
-            quantiles.append(found)
-        return Durations(count, self._total, self._total / max(count, 1), *quantiles, self._longest)
+            quantiles[name] = found
+        mean = self._total / max(count, 1)
+        return Durations(count=count, total=self._total, mean=mean, max=self._longest, **quantiles)

@@ -11,7 +11,7 @@ from typing import TypeVar
 from nexus_core.cache_tiers.breaker import CircuitBreaker
 from nexus_core.cache_tiers.calls import Calls
 from nexus_core.cache_tiers.figures import Figures
-from nexus_core.cache_tiers.journal import Journal
+from nexus_core.cache_tiers.journal import Journal, Removal
 from nexus_core.cache_tiers.tier import Tier, TierFailure
 
 __all__ = ["Guard"]
@@ -20,8 +20,6 @@ T = TypeVar("T")
 
 _log = logging.getLogger("nexus_core.cache_tiers")
 
-#: How many removals are told before the call that they delay.
-_AT_ONCE = 1000
 #: Seconds after which a tier that refused to remove is told again, unless there is more to remove.
 _TELL_AGAIN = 0.5
 
@@ -119,19 +117,23 @@ class Guard:
         Returns:
             Whether a key was there, as far as that is known.
         """
-        self.journal.add(key=key, tag=tag)
+        removal = self.journal.add(key=key, tag=tag, takes=True)
         try:
-            return self.call(functools.partial(self.tell, key), tells=False)
+            return self.call(functools.partial(self.tell, removal), tells=False)
         except TierFailure:
             return False
+        finally:
+            self.journal.give_back([removal])
 
     async def aremoval(self, *, key: bytes | None = None, tag: str | None = None) -> bool:
         """As `removal()`, for a task."""
-        self.journal.add(key=key, tag=tag)
+        removal = self.journal.add(key=key, tag=tag, takes=True)
         try:
-            return await self.acall(functools.partial(self.tell, key), tells=False)
+            return await self.acall(functools.partial(self.tell, removal), tells=False)
         except TierFailure:
             return False
+        finally:
+            self.journal.give_back([removal])
 
     def post(self, work: Callable[[], object]) -> None:
         """Has the tier called without waiting for it, if it is there."""
@@ -154,40 +156,62 @@ class Guard:
     def _work(self, work: Callable[[], T], tells: bool) -> T:
         if tells and len(self.journal) and time.monotonic() >= self._tell_after:
             self.tell(None)
+            # What nobody waits for any more is not to be begun.
+            self.calls.check()
         return work()
 
-    def tell(self, wanted: bytes | None) -> bool:
-        """Tells the tier of the removals, on one of its threads; whether the key that is wanted was there."""
-        everything, keys, tags = self.journal.pending()
+    def tell(self, mine: Removal | None) -> bool:
+        """Tells the tier of the removals, on one of its threads.
+
+        Args:
+            mine: The caller's own, which is told first. Of many others some are told by each call, which has its
+                own to do.
+
+        Returns:
+            Whether the key of the caller's own was there.
+        """
+        removals = self.journal.take()
+        end = time.monotonic() + self.tier.timeout / 2
         was_there = False
         try:
-            if everything:
-                self.tier.clear(origin=self.origin)
-                self.journal.done(everything)
-            for tag, number in tags:
-                self.tier.delete_tag(tag, origin=self.origin)
-                self.journal.done(number, tag=tag)
-            for key, number in keys[-_AT_ONCE:]:
-                found = self.tier.delete(key, origin=self.origin)
-                was_there = was_there or (found and key == wanted)
-                self.journal.done(number, key=key)
+            if mine is not None:
+                was_there = self._tell(mine)
+            for removal in removals:
+                if time.monotonic() > end:
+                    break
+                self._tell(removal)
         except TierFailure as failure:
             if failure.concerns == "all":
                 raise
             # What is not told stays noted, and is not read; the rest goes on.
             self._count(failure)
             self._tell_after = time.monotonic() + _TELL_AGAIN
+        finally:
+            self.journal.give_back(removals)
+        return was_there
+
+    def _tell(self, removal: Removal) -> bool:
+        was_there = False
+        if removal.key is not None:
+            was_there = self.tier.delete(removal.key, origin=self.origin)
+        elif removal.tag is not None:
+            self.tier.delete_tag(removal.tag, origin=self.origin)
+        else:
+            self.tier.clear(origin=self.origin)
+        self.journal.done(removal)
         return was_there
 
     # --- how it went ------------------------------------------------------------------
 
     def _admit(self, writes: bool) -> float:
-        if writes and not self.write_breaker.allow():
-            self._figures.error("open")
-            raise TierFailure("open", "it does not take writes", "writes")
         if not self.breaker.allow():
             self._figures.error("open")
             raise TierFailure("open", "it failed a moment ago")
+        if writes and not self.write_breaker.allow():
+            # If it was the one to try, another one may.
+            self.breaker.abandoned()
+            self._figures.error("open")
+            raise TierFailure("open", "it does not take writes", "writes")
         return time.perf_counter()
 
     def _ended(self, began: float, writes: bool) -> None:
@@ -215,6 +239,9 @@ class Guard:
         self._figures.error(failure.kind)
         if failure.kind == "closed":
             return
+        if failure.concerns != "writes":
+            # Whether it takes writes is not known by that.
+            self.write_breaker.abandoned()
         if failure.concerns == "all":
             before = self.breaker.state
             self.breaker.failed()

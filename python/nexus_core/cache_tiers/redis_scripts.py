@@ -27,7 +27,7 @@ end
 -- A command that its sender gave up may arrive after later ones of the same sender.
 local function outdated(key, mine)
   mine = tonumber(mine)
-  local known = tonumber(text(key) or '0')
+  local known = tonumber(text(key) or '0') or 0
   if known > mine then return true end
   if known < mine then redis.pcall('SET', key, ARGV[1], 'PX', 86400000) end
   return false
@@ -58,12 +58,13 @@ return answer
 """
 )
 
+#: Answers -1 where it is outdated.
 #: KEYS: epoch, entry, lease, generation, tags.
 #: ARGV: epoch, bytes, milliseconds or 0, lease or '', fresh, channel, message, tags, their tokens and the generation.
 SET = (
     _COMMON
     + f"""
-if outdated(KEYS[1], ARGV[1]) then return 0 end
+if outdated(KEYS[1], ARGV[1]) then return -1 end
 local tags = #KEYS - 4
 local leased = ARGV[4] ~= ''
 if leased then

@@ -100,6 +100,7 @@ class RedisTier:
         self.timeout = float(timeout)
         self.max_connections = max_connections
         self._url = url
+        self.namespace = namespace
         self._base = f"{prefix}:{{{namespace}}}:"
         self._channel = self._base + "events"
         self._options: dict[str, Any] = {
@@ -111,7 +112,9 @@ class RedisTier:
             "max_connections": 4,
         } | options
         # An URL or an option that makes no sense is told now.
-        redis.ConnectionPool.from_url(url, **self._options).disconnect()
+        pool = redis.ConnectionPool.from_url(url, **self._options)
+        if pool.connection_kwargs.get("decode_responses"):
+            raise ValueError("entries are bytes: RedisTier cannot do with decode_responses=True")
         self._begin()
         after_fork(self)
 
@@ -120,7 +123,10 @@ class RedisTier:
         self._mine = threading.local()
         self._clients: dict[int, Any] = {}
         self._identity = secrets.token_hex(8)
+        # Each change carries its epoch, and a new one begins when a change is given up: should that arrive
+        # after one of a later epoch, it is not carried out.
         self._epoch = 0
+        self._changing: set[int] = set()
 
     def _after_fork(self) -> None:
         # The sockets are the parent's too: they are closed here without a word, when nobody refers to them.
@@ -131,11 +137,9 @@ class RedisTier:
     def get(self, key: bytes) -> Stored | None:
         """What is kept under a key."""
         with self._client() as client:
-            reading = client.pipeline(transaction=False)
-            reading.hmget(self._entry(key), "v", "g", "t")
-            reading.get(self._generation)
-            reading.pttl(self._entry(key))
-            (data, generation, tags), current, lasts = _answers(reading.execute(raise_on_error=False))
+            entry = self._entry(key)
+            commands = ("HMGET", entry, "v", "g", "t"), ("GET", self._generation), ("PTTL", entry)
+            (data, generation, tags), current, lasts = _answers(client.connection, commands)
             return self._stored(client, data, generation, tags, current, lasts)
 
     def _stored(self, client: Any, data: Any, generation: Any, tags: Any, current: Any, lasts: int) -> Stored | None:
@@ -173,28 +177,35 @@ class RedisTier:
                 self.release(lease, origin=origin)
                 return False
             terms = [lease.token, "", self._channel, word, *names, *state[1:], state[0]]
-        with self._client(mutates=True) as client:
-            milliseconds = 0 if ttl is None else int(ttl * 1000)
-            return bool(self._script(client, scripts.SET, keys, [self._epoch, data, milliseconds, *terms]))
+        milliseconds = 0 if ttl is None else int(ttl * 1000)
+        with self._client(changes=True) as client:
+            tried = -1
+            while (epoch := self._current_epoch()) != tried:
+                kept = self._script(client, scripts.SET, keys, [epoch, data, milliseconds, *terms])
+                if kept >= 0:
+                    return bool(kept)
+                # Another change was given up meanwhile, and this one was not: it goes on in the next epoch.
+                tried = epoch
+        raise TierFailure("refused", "somebody else changed the number of this sender's latest change")
 
     def delete(self, key: bytes, *, origin: bytes) -> bool:
         """Removes a key and ends its lease."""
         keys = [self._epoch_key, self._entry(key), self._lease(key)]
-        with self._client(mutates=True) as client:
-            terms = [self._epoch, self._channel, message("key", origin, key)]
+        with self._client(changes=True) as client:
+            terms = [self._current_epoch(), self._channel, message("key", origin, key)]
             return bool(self._script(client, scripts.DELETE, keys, terms))
 
     def delete_tag(self, tag: str, *, origin: bytes) -> None:
         """Removes what has a tag."""
         name = _tag_bytes(tag)
-        with self._client(mutates=True) as client:
-            terms = [self._epoch, self._channel, message("tag", origin, name)]
+        with self._client(changes=True) as client:
+            terms = [self._current_epoch(), self._channel, message("tag", origin, name)]
             self._script(client, scripts.DELETE_TAG, [self._epoch_key, self._tag(name)], terms)
 
     def clear(self, *, origin: bytes) -> None:
         """Removes everything: it is not found any more at once, and its memory is freed as far as time allows."""
-        with self._client(mutates=True) as client:
-            terms = [self._epoch, self._channel, message("clear", origin)]
+        with self._client(changes=True) as client:
+            terms = [self._current_epoch(), self._channel, message("clear", origin)]
             self._script(client, scripts.CLEAR, [self._epoch_key, self._generation], terms)
             cursor = 0
             for _ in range(50):
@@ -241,6 +252,7 @@ class RedisTier:
         """Has what a thread is doing in here fail."""
         with self._lock:
             client = self._clients.get(thread)
+            self._give_up_change(thread)
         connection = getattr(client, "connection", None)
         connected = getattr(connection, "_sock", None)
         if connected is not None:
@@ -256,44 +268,67 @@ class RedisTier:
         for client in clients:
             _close(client)
 
-    def _connect(self, **options: Any) -> Any:
-        return redis.Redis.from_url(self._url, **(self._options | options))
+    def _connect(self) -> Any:
+        return redis.Redis.from_url(self._url, **self._options)
 
     @contextmanager
-    def _client(self, mutates: bool = False) -> Iterator[Any]:
+    def _client(self, changes: bool = False) -> Iterator[Any]:
         """This thread's client, inside a block whose failures are told as a tier's."""
+        thread = threading.get_ident()
+        if changes:
+            with self._lock:
+                self._changing.add(thread)
         try:
             yield self._connected()
         except redis.ResponseError as error:
             # The connection is in order.
             raise _refused(error) from error
         except (redis.RedisError, OSError) as error:
-            self._drop(mutates)
+            self._drop()
             late = isinstance(error, (redis.TimeoutError, TimeoutError))
             if isinstance(error, redis.AuthenticationError):
                 raise TierFailure("denied", str(error)) from error
             raise TierFailure("timeout" if late else "connection", str(error)) from error
         except BaseException:
-            self._drop(mutates)
+            self._drop()
             raise
+        finally:
+            if changes:
+                with self._lock:
+                    self._changing.discard(thread)
+
+    def _give_up_change(self, thread: int) -> None:
+        if thread in self._changing:
+            self._changing.discard(thread)
+            self._epoch += 1
+
+    def _current_epoch(self) -> int:
+        with self._lock:
+            if threading.get_ident() not in self._changing:
+                raise TierFailure("timeout", "it was given up")
+            return self._epoch
 
     def _connected(self) -> Any:
         client = getattr(self._mine, "client", None)
         if client is not None and not _is_closed(client.connection):
             return client
-        self._drop(False)
-        client = self._connect(single_connection_client=True)
-        client.connection.connect()
+        self._disconnect()
+        client = self._connect()
+        # Known before it is connected: a server that hangs, or answers without end, may do so from the beginning.
+        connection = client.connection = client.connection_pool.make_connection()
         self._mine.client = client
         with self._lock:
             self._clients[threading.get_ident()] = client
+        connection.connect()
         return client
 
-    def _drop(self, mutates: bool) -> None:
+    def _drop(self) -> None:
         """Closes this thread's connection. What was sent on it may still be carried out."""
-        if mutates:
-            with self._lock:
-                self._epoch += 1
+        with self._lock:
+            self._give_up_change(threading.get_ident())
+        self._disconnect()
+
+    def _disconnect(self) -> None:
         with self._lock:
             self._clients.pop(threading.get_ident(), None)
         client, self._mine.client = getattr(self._mine, "client", None), None
@@ -368,10 +403,18 @@ def _unpacked_tags(packed: bytes) -> tuple[list[bytes] | None, list[bytes]]:
     return words[::2], words[1::2]
 
 
-def _answers(answers: list[Any]) -> list[Any]:
-    for answer in answers:
-        if isinstance(answer, redis.ResponseError):
-            raise answer
+def _answers(connection: Any, commands: tuple[tuple[str, ...], ...]) -> list[Any]:
+    """What is answered to commands that are sent at once, on this connection: a pipeline would take one more."""
+    connection.send_packed_command(connection.pack_commands(commands))
+    answers: list[Any] = []
+    refused = None
+    for _ in commands:
+        try:
+            answers.append(connection.read_response())
+        except redis.ResponseError as error:
+            refused = refused or error
+    if refused is not None:
+        raise refused
     return answers
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
+import importlib.util
 import os
 import sqlite3
 import threading
@@ -10,17 +12,16 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
+from nexus_core.cache_tiers import sqlite_forks
 from nexus_core.cache_tiers.forks import after_fork
 from nexus_core.cache_tiers.tier import TierFailure
 
-try:
-    import fcntl
-except ModuleNotFoundError:  # Windows: there an open file cannot be replaced, and a damaged one stays a miss
-    fcntl = None  # type: ignore[assignment]
-
 __all__ = ["SQLiteFile"]
+
+# Windows has none: there an open file cannot be replaced, and a damaged one stays a miss.
+fcntl: Any = importlib.import_module("fcntl") if importlib.util.find_spec("fcntl") else None
 
 #: Kept in the file: another layout is another file to this program, and begins anew.
 _LAYOUT = 1
@@ -81,9 +82,10 @@ class SQLiteFile:
         self.path = path
         self.timeout = timeout
         self._max_pages = max_pages
-        # A connection must not be used in a forked child, not even closed.
+        # What could not be closed before a fork must not be used in the child, not even closed.
         self._of_parents: list[sqlite3.Connection] = []
         self._begin()
+        sqlite_forks.closed_at_forks(self)
         after_fork(self)
 
     def _begin(self) -> None:
@@ -91,6 +93,9 @@ class SQLiteFile:
         self._mine = threading.local()
         self._open: dict[int, sqlite3.Connection] = {}
         self._interrupted: set[int] = set()
+
+    def _before_fork(self) -> bool:
+        return self._close_all()
 
     def _after_fork(self) -> None:
         self._of_parents += self._open.values()
@@ -123,9 +128,10 @@ class SQLiteFile:
     def interrupt(self, thread: int) -> None:
         """Has what a thread is doing fail."""
         with self._lock:
+            # Also while it opens the file.
+            self._interrupted.add(thread)
             connection = self._open.get(thread)
             if connection is not None:
-                self._interrupted.add(thread)
                 connection.interrupt()
 
     def version(self) -> tuple[int, int, int]:
@@ -137,33 +143,43 @@ class SQLiteFile:
 
     def close(self) -> None:
         """Closes all connections."""
-        with self._lock:
-            connections = list(self._open.values())
-            self._mine = threading.local()
-            self._open = {}
-        for connection in connections:
-            with contextlib.suppress(sqlite3.Error):
-                connection.close()
+        with sqlite_forks.INSIDE:
+            self._close_all()
 
     def close_mine(self) -> None:
         """Closes this thread's connection."""
+        with sqlite_forks.INSIDE:
+            self._close_mine()
+
+    # --- connections ------------------------------------------------------------------
+
+    def _close_all(self) -> bool:
+        with self._lock:
+            connections = list(self._open.values())
+            # Whoever had one opens another.
+            self._mine = threading.local()
+            self._open = {}
+        # Each of them, also after one that could not be closed.
+        closed = [_close(connection) for connection in connections]
+        return all(closed)
+
+    def _close_mine(self) -> None:
         with self._lock:
             self._open.pop(threading.get_ident(), None)
         connection, self._mine.connection = getattr(self._mine, "connection", None), None
         if connection is not None:
-            with contextlib.suppress(sqlite3.Error):
-                connection.close()
-
-    # --- connections ------------------------------------------------------------------
+            _close(connection)
 
     def _connection(self) -> sqlite3.Connection:
+        if not sqlite_forks.is_usable():
+            raise TierFailure("forked", "this process was forked while SQLite was busy, and cannot use it")
         self._interrupted.discard(threading.get_ident())
         connection: sqlite3.Connection | None = getattr(self._mine, "connection", None)
         if connection is not None:
             if self._mine.file == _identity(self.path):
                 return connection
             # Somebody began the file anew.
-            self.close_mine()
+            self._close_mine()
         with self._exclusively():
             # Also of one that turns out to be damaged, so that it is known if somebody begins it anew first.
             self._mine.file = _identity(self.path)
@@ -218,28 +234,31 @@ class SQLiteFile:
                     time.sleep(0.002)
             yield
         finally:
+            # Not only closed: a child that was forked meanwhile has it open too.
+            fcntl.flock(lock, fcntl.LOCK_UN)
             os.close(lock)
 
     @contextmanager
     def _told(self) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.Error as error:
-            code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-            if code in _DAMAGED or _is_ours(error):
-                self._begin_anew()
-                raise TierFailure("damaged", f"{error}; {self.path} was begun anew", "key") from error
-            self.close_mine()
-            kind, concerns = _KINDS.get(code, ("refused", "all"))
-            raise TierFailure(kind, str(error), concerns) from error
-        except OSError as error:
-            self.close_mine()
-            raise TierFailure("cannot_open", str(error)) from error
+        with sqlite_forks.INSIDE:
+            try:
+                yield
+            except sqlite3.Error as error:
+                code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+                if code in _DAMAGED or _is_ours(error):
+                    self._begin_anew()
+                    raise TierFailure("damaged", f"{error}; {self.path} was begun anew", "key") from error
+                self._close_mine()
+                kind, concerns = _KINDS.get(code, ("refused", "all"))
+                raise TierFailure(kind, str(error), concerns) from error
+            except OSError as error:
+                self._close_mine()
+                raise TierFailure("cannot_open", str(error)) from error
 
     def _begin_anew(self) -> None:
         """Puts a damaged file aside, unless somebody else has."""
         file = getattr(self._mine, "file", None)
-        self.close_mine()
+        self._close_mine()
         with contextlib.suppress(OSError), self._exclusively():
             if file is not None and file != _identity(self.path):
                 return
@@ -247,6 +266,14 @@ class SQLiteFile:
             for suffix in ("", "-wal", "-shm"):
                 with contextlib.suppress(FileNotFoundError):
                     os.replace(f"{self.path}{suffix}", f"{self.path}.damaged{suffix}")
+
+
+def _close(connection: sqlite3.Connection) -> bool:
+    try:
+        connection.close()
+    except sqlite3.Error:
+        return False
+    return True
 
 
 def _identity(path: Path) -> tuple[int, int]:

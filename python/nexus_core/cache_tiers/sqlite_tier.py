@@ -127,9 +127,9 @@ class SQLiteTier:
                     return False
             else:
                 connection.execute("delete from leases where key = ?", (key,))
-            replaced = connection.execute("delete from entries where key = ?", (key,)).rowcount
-            if replaced and lease is None:
+                # Also where there was nothing in here: others may still have what there was once.
                 _tell(connection, now, "key", origin, key)
+            connection.execute("delete from entries where key = ?", (key,))
             if not keeps:
                 return False
             self._make_room(connection, size, now)
@@ -189,7 +189,7 @@ class SQLiteTier:
             now = time.time()
             holder = connection.execute("select token, expires from leases where key = ?", (key,)).fetchone()
             # A clock that was set back does not make a lease last longer.
-            if holder is not None and holder[0] != token and now < holder[1] <= now + 3600:
+            if holder is not None and holder[0] != token and now < holder[1] <= now + 3600 + 10 * seconds:
                 return Acquired(seconds_left=holder[1] - now)
             connection.execute("insert or replace into leases values (?, ?, ?)", (key, token, now + seconds))
             (latest,) = connection.execute("select coalesce(max(number), 0) from events").fetchone()

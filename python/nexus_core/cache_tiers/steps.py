@@ -21,7 +21,7 @@ from nexus_core.errors import NotSerializable, UnreadableEntry
 if TYPE_CHECKING:
     from nexus_core.cache_tiers.backing import Backing
 
-__all__ = ["Found", "Read", "Steps", "fetch", "obtain", "prepare", "run", "run_async", "store"]
+__all__ = ["Found", "Read", "Steps", "fetch", "obtain", "prepare", "run", "run_async", "seal", "store"]
 
 #: Bytes up to which an entry is opened in the event loop itself; more go to a thread.
 _AT_ONCE = 32 * 1024
@@ -95,21 +95,27 @@ def fetch(backing: Backing, key: bytes) -> Steps:
     return found
 
 
-def store(backing: Backing, found: Found, key: bytes) -> Steps:
-    """Writes a value to the tier, in place of whatever is there."""
-    data = yield from _sealed(backing, key, found)
+def store(backing: Backing, found: Found, key: bytes, data: bytes | None) -> Steps:
+    """Writes the entry of a value to the tier, in place of whatever is there; without one, removes that.
+
+    Comes to whether the tier has it now.
+    """
     kept = TierFailure("")
     if data is not None:
-        terms = {"ttl": found.ttl, "tags": found.tags, "lease": None, "origin": backing.guard.origin}
-        kept = yield _Ask(functools.partial(backing.write, key, data, **terms), writes=True)
+        kept = yield _Ask(functools.partial(backing.write, key, data, found, None), writes=True)
         if not isinstance(kept, TierFailure):
             _count_written(backing, data, kept)
-            return
+            return kept
     # What was there before must not be taken for the value.
-    backing.guard.journal.add(key=key)
-    if data is None or kept.concerns != "all":
-        # Also of a tier that takes no writes: one that is full can remove.
-        yield _Ask(functools.partial(backing.guard.tell, key), tells=False)
+    is_told = data is None or kept.concerns != "all"
+    removal = backing.guard.journal.add(key=key, takes=is_told)
+    if is_told:
+        try:
+            # Also of a tier that takes no writes: one that is full can remove.
+            yield _Ask(functools.partial(backing.guard.tell, removal), tells=False)
+        finally:
+            backing.guard.journal.give_back([removal])
+    return False
 
 
 def obtain(
@@ -141,8 +147,10 @@ def obtain(
             return None
         backing.figures.count("computed")
         made = Found(answer[0], ttl, tags)
+        # Before anybody else has the value, who may change it.
+        data = None if lease is None else (yield from seal(backing, key, made))
         landed(made)
-        if lease is not None and (yield from _hand_in(backing, key, made, lease)):
+        if lease is not None and data is not None and (yield from _hand_in(backing, key, made, data, lease)):
             lease = None
         return made.value
     finally:
@@ -161,13 +169,20 @@ def _wait_for_turn(backing: Backing, key: bytes, tags: tuple[str, ...]) -> Steps
         ask = functools.partial(backing.acquire, key, token, tags)
         answer = yield _Ask(ask, writes=True, late=backing.give_back_late)
         if isinstance(answer, TierFailure):
+            if answer.kind != "open":
+                # It may have been granted, and the answer lost.
+                backing.give_back(Lease(key, token))
             return None
         version, acquired = answer
         if acquired.lease is not None:
             lease: Lease = acquired.lease
             found = None
-            if acquired.found is not None and not backing.guard.journal.covers(key):
-                found = yield from _opened(backing, key, Read(version, acquired.found))
+            if acquired.found is not None:
+                try:
+                    found = yield from _opened(backing, key, Read(version, acquired.found))
+                except BaseException:
+                    backing.give_back(lease)
+                    raise
             if found is None:
                 if waited:
                     backing.figures.count("taken_over")
@@ -194,14 +209,10 @@ def _wait_for_turn(backing: Backing, key: bytes, tags: tuple[str, ...]) -> Steps
                 return found
 
 
-def _hand_in(backing: Backing, key: bytes, made: Found, lease: Lease) -> Steps:
+def _hand_in(backing: Backing, key: bytes, made: Found, data: bytes, lease: Lease) -> Steps:
     """Writes what was computed under a lease; whether the lease has ended with it."""
-    data = yield from _sealed(backing, key, made)
-    if data is None:
-        return False
     backing.renewal.remove(lease)
-    terms = {"ttl": made.ttl, "tags": made.tags, "lease": lease, "origin": backing.guard.origin}
-    kept = yield _Ask(functools.partial(backing.write, key, data, **terms), writes=True)
+    kept = yield _Ask(functools.partial(backing.write, key, data, made, lease), writes=True)
     if isinstance(kept, TierFailure):
         return False
     _count_written(backing, data, kept)
@@ -217,7 +228,8 @@ def _count_written(backing: Backing, data: bytes, kept: bool) -> None:
         backing.figures.count("bytes_written", len(data))
 
 
-def _sealed(backing: Backing, key: bytes, found: Found) -> Steps:
+def seal(backing: Backing, key: bytes, found: Found) -> Steps:
+    """The entry of a value, or ``None`` if it cannot leave the process."""
     work = functools.partial(backing.envelope.seal, key, found.value, found.tags)
     try:
         return (yield _Work(work, is_short=False))
@@ -235,6 +247,8 @@ def _opened(backing: Backing, key: bytes, read: Read) -> Steps:
         value, tags = yield _Work(work, is_short=len(stored.data) <= _AT_ONCE)
     except UnreadableEntry as error:
         backing.rejected(key, error)
+        return None
+    if backing.guard.journal.covers(key, tags):
         return None
     ttl = stored.ttl
     if ttl is not None:
