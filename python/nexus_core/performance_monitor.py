@@ -530,14 +530,23 @@ class PerformanceMonitor:
         """On the monitor's thread: the next sample is not to miss for what this one has met."""
         if self.app.runtime is None:
             self.close()
-        elif not self._closed:
-            self._problems.guard("a sample", self.sample)
+        else:
+            self._problems.guard("a sample", self._sample_while_open)
+
+    def _sample_while_open(self) -> None:
+        try:
+            self.sample()
+        except NexusCoreError:
+            if not self._closed:
+                raise
 
     def _sample(self) -> dict[str, Any]:
         self._check_open()
         # Code of others runs without our lock.
         own = self._collectors.take()
         with self._lock:
+            # It may have been closed while a collector took its time.
+            self._check_open()
             timestamp, moment = self._now(), self._moment()
             readings: dict[str, Reading | None] = {**self._measurements.take(moment), **own}
             for name, reading in readings.items():

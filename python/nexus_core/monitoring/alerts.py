@@ -153,6 +153,8 @@ class AlertBook:
 
     def _resolve(self, alert: dict[str, Any], timestamp: float, why: str) -> dict[str, Any]:
         alert.update(status="resolved", updated_at=timestamp, resolved_at=timestamp, resolution=why)
+        # What the last value says is that it is over.
+        alert["severity"] = alert["highest_severity"]
         return {**alert, "event": "resolved"}
 
     def _free_id(self, wanted: str) -> str:

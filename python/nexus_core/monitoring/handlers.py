@@ -6,7 +6,7 @@ import inspect
 import logging
 import sys
 from collections.abc import Callable, Mapping
-from types import MethodType
+from types import BuiltinMethodType, MethodType
 from typing import Any, Protocol
 
 __all__ = ["Handler", "is_for", "made_handler"]
@@ -89,6 +89,7 @@ def made_handler(given: Any, app_name: str) -> Handler:
 
 def is_for(handler: Handler, given: Any) -> bool:
     """Whether a handler was made of this; a method is made anew whenever it is looked up."""
-    if isinstance(given, MethodType) and isinstance(handler.given, MethodType):
-        return given.__self__ is handler.given.__self__ and given.__func__ is handler.given.__func__
+    methods = (MethodType, BuiltinMethodType)
+    if isinstance(given, methods) and isinstance(handler.given, methods):
+        return given.__self__ is handler.given.__self__ and given.__name__ == handler.given.__name__
     return handler.given is given

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from typing import Any
 
@@ -26,6 +27,7 @@ class ManagerHandler:
         self.given = manager
         self.name = "Kailash's AlertManager"
         self._app = app_name
+        self._names: dict[str, str] = {}
 
     def observe(self, values: Mapping[str, float]) -> None:
         """Writes the values as gauges of a collector of the manager's registry, for rules of its own."""
@@ -63,8 +65,8 @@ class ManagerHandler:
         from kailash.monitoring.alerts import Alert, AlertRule, AlertSeverity
 
         manager, metric = self.given, alert["metric"]
-        name = f"{_COLLECTOR} {self._app} {metric}"
-        severity = AlertSeverity(alert["severity"] if alert["event"] != "resolved" else alert["highest_severity"])
+        name = self._name(metric)
+        severity = AlertSeverity(alert["severity"])
         if name not in manager.rules:
             manager.add_rule(
                 AlertRule(
@@ -84,3 +86,11 @@ class ManagerHandler:
         theirs.severity, theirs.description = severity, alert["message"]
         theirs.labels.update(app=self._app, metric=metric, collector=_COLLECTOR, alert_id=alert["alert_id"])
         return theirs
+
+    def _name(self, metric: str) -> str:
+        """A name that no other app's alert has, whatever the app is called."""
+        if metric not in self._names:
+            wanted = f"{_COLLECTOR} {self._app} {metric}"
+            names = itertools.chain([wanted], (f"{wanted} {number}" for number in itertools.count(2)))
+            self._names[metric] = next(name for name in names if name not in self.given.rules)
+        return self._names[metric]

@@ -6,7 +6,7 @@ import os
 import time
 import weakref
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -62,16 +62,18 @@ class WorkflowTotals:
         runs: Runs that have ended.
         failures: Failed ones by type of error.
         seconds: How long all of them took together.
+        own_name: What the workflow calls itself, and is called in the runtime's figures.
     """
 
     runs: int = 0
     failures: Mapping[str, int] = field(default_factory=dict)
     seconds: float = 0.0
+    own_name: str = ""
 
     @classmethod
-    def of(cls, workflow: WorkflowMetrics) -> WorkflowTotals:
+    def of(cls, workflow: WorkflowMetrics, own_name: str) -> WorkflowTotals:
         """From a runtime's figures."""
-        return cls(workflow.runs, dict(workflow.failures), workflow.duration.total)
+        return cls(workflow.runs, dict(workflow.failures), workflow.duration.total, own_name)
 
     def since(self, before: WorkflowTotals) -> WorkflowTotals:
         """What was added."""
@@ -81,6 +83,7 @@ class WorkflowTotals:
             max(0, self.runs - before.runs),
             {error: count for error, count in failures.items() if count > 0},
             max(0.0, self.seconds - before.seconds),
+            self.own_name,
         )
 
     @property
@@ -148,7 +151,7 @@ class Measurements:
         found.update(self._of_process())
         runtime = attached_runtime(self._app)
         if runtime is None:
-            self._runtime = None
+            self._runtime, self._moment = None, moment
             found.update(dict.fromkeys(OF_RUNS))
         else:
             found.update(self._of_runs(runtime, moment))
@@ -156,15 +159,21 @@ class Measurements:
         return found
 
     def workflows(self) -> dict[str, WorkflowTotals]:
-        """What the workflows came to on the attached runtime since the first look at it."""
+        """What the workflows came to on the attached runtime since the first look at it.
+
+        Returns:
+            By the names under which they are registered; those of others by their own.
+        """
         runtime = attached_runtime(self._app)
         if runtime is None:
             return {}
         known = self._runtime is not None and self._runtime() is runtime
         before = self._first if known else {}
+        found = runtime.metrics().workflows
+        registered = _registered_names(self._app, found)
         return {
-            name: WorkflowTotals.of(workflow).since(before.get(name, WorkflowTotals()))
-            for name, workflow in runtime.metrics().workflows.items()
+            registered.get(name, name): WorkflowTotals.of(workflow, name).since(before.get(name, WorkflowTotals()))
+            for name, workflow in found.items()
         }
 
     def _begin(self, runtime: Any, seen: RuntimeMetrics) -> None:
@@ -172,7 +181,7 @@ class Measurements:
         # One that was made since the last look was attached since: all that it has counted is new.
         if seen.since < self._looked_at:
             self._totals = _Totals.of(seen)
-            self._first = {name: WorkflowTotals.of(workflow) for name, workflow in seen.workflows.items()}
+            self._first = {name: WorkflowTotals.of(workflow, name) for name, workflow in seen.workflows.items()}
         else:
             self._totals, self._first = _Totals(), {}
 
@@ -220,6 +229,14 @@ class Measurements:
             found["cpu_usage_percent"] = Reading(100 * share)
             self._cpu, self._cpu_at = seen.cpu_seconds, now
         return found
+
+
+def _registered_names(app: Any, taken: Container[str]) -> dict[str, str]:
+    """By what workflows call themselves the name that one is registered under, where that is unambiguous."""
+    names: dict[str, list[str]] = {}
+    for name, workflow in list(app._workflows.items()):
+        names.setdefault(workflow.name, []).append(name)
+    return {own: name for own, (name, *others) in names.items() if not others and name not in taken}
 
 
 def memory_limit(seen: ProcessMetrics) -> int | None:

@@ -171,8 +171,9 @@ def _slowest(seen: Seen) -> str:
     name = max(ran, key=lambda each: ran[each].seconds)
     totals = ran[name]
     text = f", most of it in {name} ({totals.runs} runs, {1000 * totals.seconds / totals.runs:.4g} ms each"
-    nodes = seen.runtime.workflows[name].nodes if seen.runtime is not None and name in seen.runtime.workflows else {}
-    if nodes:
+    figures = seen.runtime.workflows.get(totals.own_name) if seen.runtime is not None else None
+    if figures is not None and figures.nodes:
+        nodes = figures.nodes
         slowest = max(nodes, key=lambda each: nodes[each].duration.total)
         text += f"; its node {slowest} takes {1000 * nodes[slowest].duration.mean:.4g} ms"
     return text + ")"

@@ -42,6 +42,6 @@ def average(points: Sequence[tuple[float, float]]) -> float:
     """
     runs: list[int | None] = [getattr(point, "runs", None) for point in points]
     weights = [count for count in runs if count is not None]
-    if len(weights) == len(points) and sum(weights):
+    if len(weights) == len(points) and sum(weights) > 0:
         return sum(count * value for count, (_, value) in zip(weights, points, strict=True)) / sum(weights)
     return sum(value for _, value in points) / len(points)
