@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import threading
 import time
+import weakref
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
@@ -39,6 +41,8 @@ _THRESHOLDS = {
     "error_rate_percent": 5,
     "queue_size": 100,
 }
+_open: weakref.WeakSet[PerformanceMonitor] = weakref.WeakSet()
+
 # A call of somebody else's may hold the thread up; who stops it does not wait for that for ever.
 _STOP_SECONDS = 5.0
 
@@ -132,6 +136,7 @@ class PerformanceMonitor:
         self._plugin = join(self.app, self)
         prometheus.show(self, self.app_name)
         after_fork(self)
+        _open.add(self)
 
     # --- what the guide has -----------------------------------------------------------
 
@@ -513,6 +518,7 @@ class PerformanceMonitor:
             self._closed = True
             if self._sampler is not None:
                 self._sampler.stop()
+        _open.discard(self)
         self._plugin.leave(self.app)
         prometheus.hide(self)
 
@@ -573,3 +579,10 @@ class PerformanceMonitor:
         prometheus.begin_anew()
         # The child has no thread of it.
         self._sampler = None
+
+
+@atexit.register
+def _close_all() -> None:
+    """No thread is to be inside of native code that comes back to an interpreter which is going down."""
+    for monitor in list(_open):
+        monitor.close()

@@ -100,7 +100,7 @@ def test_thresholds_as_a_mapping(monitor: PerformanceMonitor) -> None:
     assert monitor.thresholds["active_workflows"] == 3
     assert monitor.thresholds.rule("active_workflows").for_seconds == 5
     assert "'queue_size': 7" in repr(monitor.thresholds)
-    monitor.thresholds = {"queue_size": 1}  # type: ignore[assignment]
+    monitor.thresholds = {"queue_size": 1}
     assert monitor.thresholds == {"queue_size": 1}
     assert len(monitor.thresholds) == 1
 

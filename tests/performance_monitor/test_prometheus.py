@@ -43,7 +43,7 @@ def test_active_alerts_are_ones(app: Any) -> None:
     monitor = PerformanceMonitor(app)
     level = 0.0
     monitor.collect("level", lambda: level)
-    monitor.thresholds = {"level": 10, "queue_size": 5}  # type: ignore[assignment]
+    monitor.thresholds = {"level": 10, "queue_size": 5}
     name = monitor.app_name
     nothing = {
         (name, metric, severity): 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -41,31 +42,36 @@ def test_failures_are_named(app: Any, monitor: PerformanceMonitor, clock: Clock)
     assert recommended(monitor, "Address critical alerts immediately", "error_rate_percent exceeded threshold: 30 > 5")
 
 
-def test_what_is_slow_is_named(app: Any, monitor: PerformanceMonitor, clock: Clock) -> None:
+def test_what_is_slow_is_named(app: Any, clock: Clock) -> None:
     app.register("slow", code_workflow("import time\ntime.sleep(0.03)\nresult = 1"))
     app.register("quick", code_workflow())
+    run(app, "quick", 2)  # what takes long only once in a process
+    monitor = PerformanceMonitor(app, clock=clock, thresholds={"cpu_usage_percent": 1e9, "memory_usage_percent": 1e9})
     run(app, "quick", 2)
     run(app, "slow", 3)
     clock.pass_(5)
     monitor.sample()
     assert monitor.generate_performance_report()["recommendations"] == []
     monitor.thresholds["response_time_ms"] = 25
-    text = recommended(monitor, "Runs took", "most of it in slow (3 runs, ", "its node node takes 3")
+    text = recommended(monitor, "Runs took", "most of it in slow (3 runs, ")
+    node = re.search(r"its node node takes ([\d.]+) ms\)", text)
+    assert node is not None and float(node[1]) >= 30
     average = monitor.get_performance_summary()["response_time_ms"]["avg"]
     assert f"Runs took {average:.0f} ms on average" in text
 
 
 def test_a_rise_is_told_with_its_figures(app: Any, monitor: PerformanceMonitor, clock: Clock) -> None:
     app.register("rising", code_workflow("import time\ntime.sleep(seconds)\nresult = 1"))
-    for step in range(6):
-        run(app, "rising", seconds=0.02 * (step + 1))
+    seconds = 0.01
+    for _ in range(6):
+        run(app, "rising", seconds=seconds)
         clock.pass_(60)
-        monitor.sample()
+        seconds = monitor.sample()["response_time_ms"] / 1000 + 0.01  # longer than the one before in any case
     found = monitor.get_performance_summary()["response_time_ms"]
     assert found["trend"] == "increasing"
     assert found["confidence"] == pytest.approx(1 - 2 / 720)
-    assert found["slope_per_minute"] == pytest.approx(20, rel=0.5)
-    recommended(monitor, "Response times rise by", "a minute (confidence 100%)")
+    assert found["slope_per_minute"] >= 10
+    recommended(monitor, f"Response times rise by {found['slope_per_minute']:.3g} ms a minute (confidence 100%)")
 
 
 def test_memory_and_processor_are_told_with_what_there_is(app: Any, clock: Clock) -> None:

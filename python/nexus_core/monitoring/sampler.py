@@ -9,10 +9,22 @@ from collections.abc import Callable
 from queue import Empty, SimpleQueue
 from typing import Any
 
-__all__ = ["Sampler"]
+__all__ = ["Sampler", "next_due"]
 
 # The most that a system's clocks are asked to wait at once.
 _LONGEST_WAIT = 3600.0
+
+
+def next_due(due: float, interval: float, now: float) -> float:
+    """When the next call is due: a whole number of intervals after the last one, and not in the past.
+
+    Args:
+        due: When the last one was.
+        interval: Seconds.
+        now: The time.
+    """
+    missed = max(0.0, (now - due) // interval)
+    return due + (missed + 1) * interval
 
 
 class Sampler:
@@ -71,10 +83,7 @@ class Sampler:
                 return
             call(owner)
             del owner
-            due += self.interval
-            late = time.monotonic() - due
-            if late > 0:
-                due += (late // self.interval) * self.interval + self.interval
+            due = next_due(due, self.interval, time.monotonic())
             if self._waits_until(due):
                 return
 
