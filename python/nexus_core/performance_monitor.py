@@ -577,6 +577,7 @@ class PerformanceMonitor:
         self._lock = threading.RLock()
         self._busy = threading.local()
         prometheus.begin_anew()
+        self._measurements.begin_anew()
         # The child has no thread of it.
         self._sampler = None
 

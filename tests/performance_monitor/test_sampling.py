@@ -218,7 +218,7 @@ def test_a_forked_child_has_none_and_may_start_one(tmp_path: Path) -> None:
         app = Nexus(enable_durability=False)
         monitor = PerformanceMonitor(app)
         monitor.start_monitoring(0.001)
-        while len(monitor.metrics["memory_usage_percent"]) < 20:
+        while len(monitor.metrics["cpu_usage_percent"]) < 2:
             time.sleep(0.005)
         reading, writing = os.pipe()
         child = os.fork()
@@ -230,6 +230,10 @@ def test_a_forked_child_has_none_and_may_start_one(tmp_path: Path) -> None:
             while monitor.metrics["memory_usage_percent"][-1][0] <= before:
                 time.sleep(0.005)
             seen["again"] = monitor.monitoring_active
+            known = len(monitor.metrics["cpu_usage_percent"])
+            while len(monitor.metrics["cpu_usage_percent"]) == known < 100:
+                time.sleep(0.005)
+            seen["share"] = monitor.metrics["cpu_usage_percent"][-1][1] >= 0
             monitor.close()
             os.write(writing, json.dumps(seen).encode())
             os._exit(0)
@@ -241,4 +245,4 @@ def test_a_forked_child_has_none_and_may_start_one(tmp_path: Path) -> None:
         """,
         tmp_path,
     )
-    assert found == {"active": False, "thread": True, "again": True, "parent": True}
+    assert found == {"active": False, "thread": True, "again": True, "share": True, "parent": True}

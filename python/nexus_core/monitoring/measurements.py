@@ -158,6 +158,10 @@ class Measurements:
         self._looked_at = time.time()
         return found
 
+    def begin_anew(self) -> None:
+        """For a forked child: it has used no processor time yet."""
+        self._cpu, self._cpu_at = process_metrics().cpu_seconds, time.monotonic()
+
     def workflows(self) -> dict[str, WorkflowTotals]:
         """What the workflows came to on the attached runtime since the first look at it.
 
