@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 import time
 from collections import deque
 from typing import Any
@@ -94,6 +96,18 @@ def test_a_series_may_be_read_while_it_grows(app: Any, clock: Any) -> None:
         monitor.collect(f"after {name}", lambda: 1)
         monitor.sample()
     assert len(monitor.metrics["queue_size"]) == 3
+
+
+def test_series_can_be_copied_and_pickled(app: Any, clock: Any) -> None:
+    monitor = PerformanceMonitor(app, clock=clock)
+    for _ in range(3):
+        clock.pass_(1)
+        monitor.sample()
+    for copied in (copy.deepcopy(monitor.metrics), pickle.loads(pickle.dumps(monitor.metrics))):
+        assert dict(copied) == dict(monitor.metrics)
+        (when, value) = point = copied["error_rate_percent"][-1]
+        assert (when, value, point.runs) == (clock.now, 0, 0)
+        assert copied["error_rate_percent"].maxlen == 100
 
 
 def test_the_checklist_sees_it(app: Any) -> None:

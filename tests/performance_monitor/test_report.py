@@ -71,7 +71,7 @@ def test_a_rise_is_told_with_its_figures(app: Any, monitor: PerformanceMonitor, 
     assert found["trend"] == "increasing"
     assert found["confidence"] == pytest.approx(1 - 2 / 720)
     assert found["slope_per_minute"] >= 10
-    recommended(monitor, f"Response times rise by {found['slope_per_minute']:.3g} ms a minute (confidence 100%)")
+    recommended(monitor, f"Response times rise by {found['slope_per_minute']:.3g} ms a minute (confidence 99.7 %)")
 
 
 def test_memory_and_processor_are_told_with_what_there_is(app: Any, clock: Clock) -> None:

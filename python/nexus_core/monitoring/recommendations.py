@@ -8,6 +8,7 @@ from typing import Any
 
 from nexus_core.metrics.model import ProcessMetrics, RuntimeMetrics
 from nexus_core.monitoring.measurements import WorkflowTotals, memory_limit, processors
+from nexus_core.monitoring.trends import shown_confidence
 
 __all__ = ["Seen", "recommend"]
 
@@ -104,7 +105,7 @@ def _of_response_times(seen: Seen) -> Iterator[str]:
         )
     if found is not None and found["trend"] == "increasing":
         yield (
-            f"Response times rise by {found['slope_per_minute']:.3g} ms a minute (confidence {found['confidence']:.0%}), "
+            f"Response times rise by {found['slope_per_minute']:.3g} ms a minute (confidence {shown_confidence(found['confidence'])}), "
             f"to {found['current']:.4g} ms now{_slowest(seen) if took is None else ''}. See what grows with them"
         )
 
@@ -143,7 +144,7 @@ def _of_memory(seen: Seen) -> Iterator[str]:
         if minutes <= _SOON_MINUTES:
             yield (
                 f"Memory grows by {found['slope_per_minute']:.2g} % of the limit a minute (confidence "
-                f"{found['confidence']:.0%}), and is full in {minutes:.0f} minutes at this rate ({used} now). Find what keeps it"
+                f"{shown_confidence(found['confidence'])}), and is full in {minutes:.0f} minutes at this rate ({used} now). Find what keeps it"
             )
 
 

@@ -9,6 +9,8 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+from nexus_core.monitoring.trends import shown_confidence
+
 __all__ = ["MonitoringReport"]
 
 _STYLE = """
@@ -21,7 +23,7 @@ th:first-child, td:first-child { text-align: left; }
 .plots svg { width: 29rem; max-width: 100%; }
 """
 
-_SUMMARY = ("metric", "now", "average", "least", "most", "points", "trend", "a minute", "confidence")
+_SUMMARY = ("metric", "now", "average", "least", "most", "points", "trend", "per minute", "confidence")
 _ALERTS = ("alert", "severity", "status", "message")
 _WORKFLOWS = ("workflow", "runs", "failed", "ms each")
 
@@ -40,10 +42,12 @@ class MonitoringReport(dict[str, Any]):
     def to_markdown(self) -> str:
         """The report as Markdown."""
         lines = ["# Performance of " + _plain(self["app"]), "", _plain(self._head()), ""]
+        for title, texts in self._lists("recommendations"):
+            lines += [f"## {title}", "", *(f"- {_plain(text)}" for text in texts), ""]
         for title, columns, rows in self._tables():
             lines += [f"## {title}", "", _row(columns), "|---|" + "---:|" * (len(columns) - 1)]
             lines += [*map(_row, rows), ""]
-        for title, texts in self._lists():
+        for title, texts in self._lists("not_visible", "problems"):
             lines += [f"## {title}", "", *(f"- {_plain(text)}" for text in texts), ""]
         return "\n".join(lines).rstrip() + "\n"
 
@@ -53,18 +57,18 @@ class MonitoringReport(dict[str, Any]):
 
         name = escape(str(self["app"]))
         parts = [f"<h1>Performance of {name}</h1><p>{escape(self._head())}</p>"]
+        parts += [_html_list(title, texts) for title, texts in self._lists("recommendations")]
         for title, columns, rows in self._tables():
             cells = "".join(f"<th>{escape(column)}</th>" for column in columns)
             body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
             parts.append(f"<h2>{title}</h2><table><tr>{cells}</tr>{body}</table>")
-        for title, texts in self._lists():
-            parts.append(f"<h2>{title}</h2><ul>" + "".join(f"<li>{escape(text)}</li>" for text in texts) + "</ul>")
         plots = [
             line_chart(metric, "", [(metric, [(when - points[0][0], value) for when, value in points])])
             for metric, points in self.series.items()
             if len(points) > 1
         ]
         parts.append(f'<div class="plots">{"".join(plots)}</div>')
+        parts += [_html_list(title, texts) for title, texts in self._lists("not_visible", "problems")]
         return (
             f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>Performance of {name}</title>'
             '<meta name="viewport" content="width=device-width, initial-scale=1">'
@@ -102,7 +106,7 @@ class MonitoringReport(dict[str, Any]):
         alerts = self["alert_summary"]
         return (
             f"{when}, the last {self['window_minutes']:g} minutes; monitoring is {self['monitoring_status']}; "
-            f"{alerts['total_alerts']} active alerts, {alerts['critical_alerts']} of them critical."
+            f"active alerts: {alerts['total_alerts']}, critical ones: {alerts['critical_alerts']}."
         )
 
     def _tables(self) -> list[tuple[str, Sequence[str], list[list[str]]]]:
@@ -113,7 +117,7 @@ class MonitoringReport(dict[str, Any]):
                 str(found["data_points"]),
                 found["trend"].replace("_", " "),
                 "" if found["slope_per_minute"] is None else f"{found['slope_per_minute']:+.3g}",
-                "" if found["confidence"] is None else f"{found['confidence']:.0%}",
+                "" if found["confidence"] is None else shown_confidence(found["confidence"]),
             ]
             for name, found in self["performance_summary"].items()
         ]
@@ -128,13 +132,19 @@ class MonitoringReport(dict[str, Any]):
         tables = (("Figures", _SUMMARY, summary), ("Alerts", _ALERTS, alerts), ("Workflows", _WORKFLOWS, workflows))
         return [(title, columns, rows) for title, columns, rows in tables if rows]
 
-    def _lists(self) -> list[tuple[str, list[str]]]:
-        unseen = [f"{name}: {why}" for name, why in self["not_visible"].items()]
-        problems = [
-            f"{name}: {found['last_error']} ({found['count']} times)" for name, found in self["problems"].items()
-        ]
-        lists = (("Recommendations", self["recommendations"]), ("Not visible", unseen), ("Problems", problems))
-        return [(title, texts) for title, texts in lists if texts]
+    def _lists(self, *keys: str) -> list[tuple[str, list[str]]]:
+        texts = {
+            "recommendations": self["recommendations"],
+            "not_visible": [f"{name}: {why}" for name, why in self["not_visible"].items()],
+            "problems": [
+                f"{name}: {found['last_error']} ({found['count']} times)" for name, found in self["problems"].items()
+            ],
+        }
+        return [(key.replace("_", " ").capitalize(), texts[key]) for key in keys if texts[key]]
+
+
+def _html_list(title: str, texts: list[str]) -> str:
+    return f"<h2>{title}</h2><ul>" + "".join(f"<li>{escape(text)}</li>" for text in texts) + "</ul>"
 
 
 def _row(cells: Sequence[str]) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from statistics import median
 
-__all__ = ["CONFIDENCE", "LEAST_CHANGE", "LEAST_POINTS", "Trend", "trend_of"]
+__all__ = ["CONFIDENCE", "LEAST_CHANGE", "LEAST_POINTS", "Trend", "shown_confidence", "trend_of"]
 
 #: What a trend has to be sure to at least.
 CONFIDENCE = 0.95
@@ -79,6 +79,11 @@ def trend_of(points: Sequence[tuple[float, float]]) -> Trend:
     if confidence < CONFIDENCE or change == 0 or abs(change) < LEAST_CHANGE * usual:
         return Trend("stable", slope, confidence)
     return Trend("increasing" if change > 0 else "decreasing", slope, confidence)
+
+
+def shown_confidence(confidence: float) -> str:
+    """For people, and rounded down: nothing that was measured is entirely sure."""
+    return f"{min(999, int(confidence * 1000)) / 10:g} %"
 
 
 def _picked(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
