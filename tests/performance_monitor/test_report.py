@@ -51,7 +51,7 @@ def test_what_is_slow_is_named(app: Any, clock: Clock) -> None:
     run(app, "slow", 3)
     clock.pass_(5)
     monitor.sample()
-    assert monitor.generate_performance_report()["recommendations"] == []
+    assert not any("Runs took" in text for text in monitor.generate_performance_report()["recommendations"])
     monitor.thresholds["response_time_ms"] = 25
     text = recommended(monitor, "Runs took", "most of it in slow (3 runs, ")
     node = re.search(r"its node node takes ([\d.]+) ms\)", text)
