@@ -45,15 +45,18 @@ def test_failures_are_named(app: Any, monitor: PerformanceMonitor, clock: Clock)
 def test_what_is_slow_is_named(app: Any, clock: Clock) -> None:
     app.register("slow", code_workflow("import time\ntime.sleep(0.03)\nresult = 1"))
     app.register("quick", code_workflow())
-    run(app, "quick", 2)  # what takes long only once in a process
     monitor = PerformanceMonitor(app, clock=clock, thresholds={"cpu_usage_percent": 1e9, "memory_usage_percent": 1e9})
-    run(app, "quick", 2)
-    run(app, "slow", 3)
+    run(app, "quick", 2)  # which may take long for the first time in a process
+    runs = 0
+    while runs < 2 or next(iter(monitor.generate_performance_report()["workflows"])) != "slow":
+        run(app, "slow")
+        runs += 1
     clock.pass_(5)
     monitor.sample()
+    monitor.thresholds["response_time_ms"] = 1e6
     assert not any("Runs took" in text for text in monitor.generate_performance_report()["recommendations"])
-    monitor.thresholds["response_time_ms"] = 25
-    text = recommended(monitor, "Runs took", "most of it in slow (3 runs, ")
+    monitor.thresholds["response_time_ms"] = 1
+    text = recommended(monitor, "Runs took", f"most of it in slow ({runs} runs, ")
     node = re.search(r"its node node takes ([\d.]+) ms\)", text)
     assert node is not None and float(node[1]) >= 30
     average = monitor.get_performance_summary()["response_time_ms"]["avg"]
