@@ -196,10 +196,18 @@ def timeouts(facts: AppFacts) -> Finding:
 
 
 def utilization(facts: AppFacts) -> Finding:
-    monitors = facts.parts("monitor")
-    if monitors:
-        return Finding("holds", f"{_listed(monitors)} is bound to the app")
-    return _scraped(facts, "process and pool figures")
+    return _monitored(facts) or _scraped(facts, "process and pool figures")
+
+
+def _monitored(facts: AppFacts, does: str = "is bound to the app") -> Finding | None:
+    found = facts.parts("monitor")
+    if not found:
+        return None
+    # Others than our own do not say whether they were started.
+    idle = [name for name in found if getattr(facts.app._plugins[name], "monitoring_active", None) is False]
+    if len(idle) == len(found):
+        return Finding("does_not_hold", f"{_listed(found)} is bound to the app, and not started", "start_monitoring()")
+    return Finding("holds", f"{_listed(name for name in found if name not in idle)} {does}")
 
 
 def _scraped(facts: AppFacts, what: str) -> Finding:
@@ -277,17 +285,14 @@ def workload(facts: AppFacts) -> Finding:
 
 
 def monitoring(facts: AppFacts) -> Finding:
-    found = facts.parts("monitor")
-    if found:
-        return Finding("holds", f"{_listed(found)} is bound to the app")
-    return _scraped(facts, "figures of runs")
+    return _monitored(facts) or _scraped(facts, "figures of runs")
 
 
 def alerts(facts: AppFacts) -> Finding:
-    found = [*facts.parts("alert"), *facts.parts("monitor")]
+    found = facts.parts("alert")
     if found:
         return Finding("holds", f"{_listed(found)} has thresholds")
-    return Finding(
+    return _monitored(facts, "has thresholds") or Finding(
         "does_not_hold",
         "nothing that alerts is bound to the app",
         "PerformanceMonitor(app) has thresholds; a scraper's own rules cannot be seen from here",

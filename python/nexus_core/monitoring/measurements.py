@@ -1,0 +1,278 @@
+"""What can be measured of an app: from its attached runtime's counters, and of its process."""
+
+from __future__ import annotations
+
+import os
+import time
+import weakref
+from collections import Counter
+from collections.abc import Container, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from nexus_core._app_workflows import attached_runtime
+from nexus_core.metrics.model import ProcessMetrics, RuntimeMetrics, WorkflowMetrics
+from nexus_core.metrics.process import process_metrics
+
+__all__ = [
+    "OF_PROCESS",
+    "OF_RUNS",
+    "Measurements",
+    "Reading",
+    "WorkflowTotals",
+    "memory_limit",
+    "processors",
+    "unseen_of",
+]
+
+#: What only an attached runtime tells.
+OF_RUNS = (
+    "response_time_ms",
+    "error_rate_percent",
+    "active_workflows",
+    "queue_size",
+    "throughput_per_second",
+    "event_loop_lag_ms",
+)
+#: What is seen of any app.
+OF_PROCESS = ("memory_usage_percent", "container_memory_percent", "cpu_usage_percent", "registered_workflows")
+
+# The system counts processor time by steps: over a shorter time the share says nothing.
+_LEAST_CPU_SECONDS = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A measured value.
+
+    Attributes:
+        value: The value.
+        runs: Of how many runs; ``None`` for what is not about runs.
+    """
+
+    value: float
+    runs: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WorkflowTotals:
+    """What the runs of one workflow come to.
+
+    Attributes:
+        runs: Runs that have ended.
+        failures: Failed ones by type of error.
+        seconds: How long all of them took together.
+        own_name: What the workflow calls itself, and is called in the runtime's figures.
+    """
+
+    runs: int = 0
+    failures: Mapping[str, int] = field(default_factory=dict)
+    seconds: float = 0.0
+    own_name: str = ""
+
+    @classmethod
+    def of(cls, workflow: WorkflowMetrics, own_name: str) -> WorkflowTotals:
+        """From a runtime's figures."""
+        return cls(workflow.runs, dict(workflow.failures), workflow.duration.total, own_name)
+
+    def since(self, before: WorkflowTotals) -> WorkflowTotals:
+        """What was added."""
+        failures = Counter(self.failures)
+        failures.subtract(before.failures)
+        return WorkflowTotals(
+            max(0, self.runs - before.runs),
+            {error: count for error, count in failures.items() if count > 0},
+            max(0.0, self.seconds - before.seconds),
+            self.own_name,
+        )
+
+    @property
+    def failed(self) -> int:
+        """Runs that failed."""
+        return sum(self.failures.values())
+
+
+@dataclass(frozen=True, slots=True)
+class _Totals:
+    """Sums over all workflows, which only grow: a figure of an interval is a difference of two."""
+
+    runs: int = 0
+    failed: int = 0
+    measured: int = 0
+    seconds: float = 0.0
+    lag_samples: int = 0
+    lag_seconds: float = 0.0
+
+    @classmethod
+    def of(cls, seen: RuntimeMetrics) -> _Totals:
+        workflows = seen.workflows.values()
+        return cls(
+            seen.runs,
+            seen.failed,
+            sum(workflow.duration.count for workflow in workflows),
+            sum(workflow.duration.total for workflow in workflows),
+            seen.loop_lag.count,
+            seen.loop_lag.total,
+        )
+
+
+class Measurements:
+    """Measures an app from one sample to the next; not for several threads at a time.
+
+    Args:
+        app: The app.
+        moment: Now, by the clock of the samples.
+    """
+
+    def __init__(self, app: Any, moment: float) -> None:
+        self._app = app
+        self._moment = moment
+        self._runtime: weakref.ref[Any] | None = None
+        self._totals = _Totals()
+        self._first: dict[str, WorkflowTotals] = {}
+        self._looked_at = time.time()
+        self._cpu = process_metrics().cpu_seconds
+        self._cpu_at = time.monotonic()
+        runtime = attached_runtime(app)
+        if runtime is not None:
+            self._begin(runtime, runtime.metrics())
+
+    def take(self, moment: float) -> dict[str, Reading | None]:
+        """Measures now.
+
+        Args:
+            moment: Now, by the clock of the samples.
+
+        Returns:
+            By metric; ``None`` where there was nothing to measure. What cannot be told, as a rate
+            while no time has passed, is not there.
+        """
+        found: dict[str, Reading | None] = {"registered_workflows": Reading(len(self._app._workflows))}
+        found.update(self._of_process())
+        runtime = attached_runtime(self._app)
+        if runtime is None:
+            self._runtime, self._moment = None, moment
+            found.update(dict.fromkeys(OF_RUNS))
+        else:
+            found.update(self._of_runs(runtime, moment))
+        self._looked_at = time.time()
+        return found
+
+    def begin_anew(self) -> None:
+        """For a forked child: it has used no processor time yet."""
+        self._cpu, self._cpu_at = process_metrics().cpu_seconds, time.monotonic()
+
+    def workflows(self) -> dict[str, WorkflowTotals]:
+        """What the workflows came to on the attached runtime since the first look at it.
+
+        Returns:
+            By the names under which they are registered; those of others by their own.
+        """
+        runtime = attached_runtime(self._app)
+        if runtime is None:
+            return {}
+        known = self._runtime is not None and self._runtime() is runtime
+        before = self._first if known else {}
+        found = runtime.metrics().workflows
+        registered = _registered_names(self._app, found)
+        return {
+            registered.get(name, name): WorkflowTotals.of(workflow, name).since(before.get(name, WorkflowTotals()))
+            for name, workflow in found.items()
+        }
+
+    def _begin(self, runtime: Any, seen: RuntimeMetrics) -> None:
+        self._runtime = weakref.ref(runtime)
+        # One that was made since the last look was attached since: all that it has counted is new.
+        if seen.since < self._looked_at:
+            self._totals = _Totals.of(seen)
+            self._first = {name: WorkflowTotals.of(workflow, name) for name, workflow in seen.workflows.items()}
+        else:
+            self._totals, self._first = _Totals(), {}
+
+    def _of_runs(self, runtime: Any, moment: float) -> dict[str, Reading | None]:
+        seen: RuntimeMetrics = runtime.metrics()
+        if self._runtime is None or self._runtime() is not runtime:
+            self._begin(runtime, seen)
+        found: dict[str, Reading | None] = {
+            "active_workflows": Reading(seen.active),
+            "queue_size": None if seen.places is None else Reading(seen.places.waiting),
+        }
+        elapsed = moment - self._moment
+        if elapsed <= 0:
+            return found
+        now, before = _Totals.of(seen), self._totals
+        self._totals, self._moment = now, moment
+        runs, measured = max(0, now.runs - before.runs), now.measured - before.measured
+        failed = min(runs, max(0, now.failed - before.failed))
+        samples = now.lag_samples - before.lag_samples
+        found["throughput_per_second"] = Reading(runs / elapsed)
+        found["error_rate_percent"] = Reading(100 * failed / runs if runs else 0.0, runs)
+        found["response_time_ms"] = (
+            Reading(1000 * (now.seconds - before.seconds) / measured, measured) if measured > 0 else None
+        )
+        found["event_loop_lag_ms"] = (
+            Reading(1000 * (now.lag_seconds - before.lag_seconds) / samples) if samples > 0 else None
+        )
+        return found
+
+    def _of_process(self) -> dict[str, Reading | None]:
+        seen, now = process_metrics(), time.monotonic()
+        limit = memory_limit(seen)
+        resident, used = seen.resident_bytes, seen.limited_memory_used_bytes
+        found: dict[str, Reading | None] = {
+            "memory_usage_percent": None if resident is None or not limit else Reading(100 * resident / limit),
+            "container_memory_percent": (
+                None if used is None or not seen.memory_limit_bytes else Reading(100 * used / seen.memory_limit_bytes)
+            ),
+        }
+        available = processors(seen)
+        if seen.cpu_seconds is None or self._cpu is None or not available:
+            found["cpu_usage_percent"] = None
+        elif now - self._cpu_at >= _LEAST_CPU_SECONDS:
+            share = (seen.cpu_seconds - self._cpu) / (now - self._cpu_at) / available
+            found["cpu_usage_percent"] = Reading(100 * share)
+            self._cpu, self._cpu_at = seen.cpu_seconds, now
+        return found
+
+
+def _registered_names(app: Any, taken: Container[str]) -> dict[str, str]:
+    """By what workflows call themselves the name that one is registered under, where that is unambiguous."""
+    names: dict[str, list[str]] = {}
+    for name, workflow in list(app._workflows.items()):
+        names.setdefault(workflow.name, []).append(name)
+    return {own: name for own, (name, *others) in names.items() if not others and name not in taken}
+
+
+def memory_limit(seen: ProcessMetrics) -> int | None:
+    """The bytes that the process may use: its container's, or all that the machine has."""
+    try:
+        machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):
+        machine = 0
+    limits = [limit for limit in (seen.memory_limit_bytes, machine) if limit]
+    return min(limits) if limits else None
+
+
+def processors(seen: ProcessMetrics) -> float | None:
+    """The processors whose time the process may use: its container's, or all that it may run on."""
+    limits = [float(limit) for limit in (seen.cpu_limit, seen.cpus) if limit]
+    return min(limits) if limits else None
+
+
+def unseen_of(app: Any) -> dict[str, str]:
+    """By metric why it cannot be seen, and what to do.
+
+    Args:
+        app: The app.
+    """
+    found = {}
+    if attached_runtime(app) is None:
+        found.update(dict.fromkeys(OF_RUNS, "the app is not attached: nexus_core.attach(app)"))
+    seen = process_metrics()
+    if seen.resident_bytes is None:
+        found["memory_usage_percent"] = "this system does not tell how much memory the process uses"
+    if seen.cpu_seconds is None:
+        found["cpu_usage_percent"] = "this system does not tell how much processor time the process uses"
+    if not seen.memory_limit_bytes:
+        found["container_memory_percent"] = "no container limits the memory"
+    return found

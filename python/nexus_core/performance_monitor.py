@@ -1,0 +1,589 @@
+"""``PerformanceMonitor``: what an app does over time, and alerts when it does not do well."""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import threading
+import time
+import weakref
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+from nexus_core._app_workflows import attached_runtime, checked_app
+from nexus_core._checks import checked_seconds, checked_whole
+from nexus_core.cache_tiers.forks import after_fork
+from nexus_core.errors import NexusCoreError
+from nexus_core.monitoring import prometheus
+from nexus_core.monitoring.alerts import SEVERITIES, AlertBook
+from nexus_core.monitoring.app_plugin import join
+from nexus_core.monitoring.collectors import Collectors
+from nexus_core.monitoring.handlers import Handler, is_for, made_handler
+from nexus_core.monitoring.measurements import OF_PROCESS, OF_RUNS, Measurements, Reading, unseen_of
+from nexus_core.monitoring.problems import Problems
+from nexus_core.monitoring.report import MonitoringReport
+from nexus_core.monitoring.report_contents import MINUTES, made_report
+from nexus_core.monitoring.sampler import Sampler
+from nexus_core.monitoring.series import Point, SeriesByName
+from nexus_core.monitoring.summary import summary_of
+from nexus_core.monitoring.thresholds import Threshold, Thresholds
+
+__all__ = ["PerformanceMonitor"]
+
+_log = logging.getLogger("nexus_core.monitor")
+
+#: The guide's.
+_THRESHOLDS = {
+    "response_time_ms": 5000,
+    "memory_usage_percent": 80,
+    "cpu_usage_percent": 85,
+    "error_rate_percent": 5,
+    "queue_size": 100,
+}
+_open: weakref.WeakSet[PerformanceMonitor] = weakref.WeakSet()
+
+# A call of somebody else's may hold the thread up; who stops it does not wait for that for ever.
+_STOP_SECONDS = 5.0
+
+
+class PerformanceMonitor:
+    """Measures an app at intervals, keeps what it measured, and tells of what is beyond a threshold.
+
+    Each sample is about the time since the sample before, or since the monitor was made:
+
+    - ``response_time_ms``: the mean duration of the runs that ended; nothing where none did.
+    - ``error_rate_percent``: the share of them that failed; 0 where none ended.
+    - ``throughput_per_second``: runs that ended, a second.
+    - ``active_workflows``: runs that are under way now. What the guide counts under this name, the
+      workflows that are registered, is ``registered_workflows``.
+    - ``queue_size``: runs that stand in line for a place on the runtime now.
+    - ``event_loop_lag_ms``: by how much the event loop was late on average; nothing where none runs.
+    - ``cpu_usage_percent``: processor time of the process, of what its container or the machine gives it.
+    - ``memory_usage_percent``: its resident memory, of what its container or the machine gives it.
+    - ``container_memory_percent``: what its whole container uses of its limit; nothing without a limit.
+
+    Of an app that is not attached (``nexus_core.attach``, before or after), only the process and
+    ``registered_workflows`` can be seen. The monitor ends with the app.
+
+    Args:
+        nexus_app: An open ``nexus.Nexus``.
+        max_points: Points that are kept of each metric.
+        thresholds: By metric, numbers or ``nexus_core.monitoring.Threshold``; they replace or extend the guide's.
+        clock: Tells the time in seconds instead of the system's clocks; for tests.
+
+    Attributes:
+        app: The app.
+        metrics: By metric the last points, a deque of pairs of time and value.
+        thresholds: By metric; assign a number or a ``Threshold``, ``del`` one to have no such alert.
+
+    Raises:
+        TypeError: If ``nexus_app`` is no Nexus app, or a threshold no number.
+        ValueError: If a number is out of range or a metric unknown.
+        NexusCoreError: If the app is closed.
+
+    Example:
+        >>> from kailash.workflow.builder import WorkflowBuilder
+        >>> from nexus import Nexus
+        >>> import asyncio, nexus_core
+        >>> from nexus_core import PerformanceMonitor
+        >>> builder = WorkflowBuilder()
+        >>> _ = builder.add_node("PythonCodeNode", "half", {"code": "result = 1 / x"})
+        >>> app = Nexus(enable_durability=False)
+        >>> app.register("half", builder)
+        >>> runtime = nexus_core.attach(app).runtime
+        >>> monitor = PerformanceMonitor(app)
+        >>> for x in (1, 2, 0):
+        ...     try:
+        ...         _ = asyncio.run(runtime.execute_workflow_async(app._workflows["half"], {"x": x}))
+        ...     except Exception:
+        ...         pass
+        >>> _ = monitor.sample()
+        >>> round(monitor.get_performance_summary()["error_rate_percent"]["current"], 1)
+        33.3
+        >>> [(alert["metric"], alert["severity"]) for alert in monitor.get_active_alerts()]
+        [('error_rate_percent', 'critical')]
+        >>> app.close()
+    """
+
+    def __init__(
+        self,
+        nexus_app: Any,
+        *,
+        max_points: int = 100,
+        thresholds: Mapping[str, float | Threshold] | None = None,
+        clock: Callable[[], float] | None = None,
+    ) -> None:
+        self.app = checked_app(nexus_app, "PerformanceMonitor")
+        kept = checked_whole("max_points", max_points, 1)
+        if thresholds is not None and not isinstance(thresholds, Mapping):
+            raise TypeError(f"thresholds must be a mapping of metrics to numbers, got {thresholds!r}")
+        if clock is not None and not callable(clock):
+            raise TypeError(f"clock must be a function, got {clock!r}")
+        self._problems = Problems()
+        self._collectors = Collectors(self._problems)
+        self._thresholds = Thresholds(self._known_metrics, {**_THRESHOLDS, **(thresholds or {})})
+        self._now, self._moment = (time.time, time.monotonic) if clock is None else (clock, clock)
+        self.metrics = SeriesByName(kept)
+        self._alerts = AlertBook()
+        self._handlers: list[Handler] = []
+        self._sampler: Sampler | None = None
+        self._closed = False
+        # Reentrant: what is collected as garbage while it is held may ask, too.
+        self._lock = threading.RLock()
+        self._busy = threading.local()
+        self._measurements = Measurements(self.app, self._moment())
+        self._plugin = join(self.app, self)
+        prometheus.show(self, self.app_name)
+        after_fork(self)
+        _open.add(self)
+
+    # --- what the guide has -----------------------------------------------------------
+
+    @property
+    def thresholds(self) -> Thresholds:
+        """By metric, from where on a value is worth an alert."""
+        return self._thresholds
+
+    @thresholds.setter
+    def thresholds(self, given: Mapping[str, float | Threshold]) -> None:
+        if not isinstance(given, Mapping):
+            raise TypeError(f"thresholds must be a mapping of metrics to numbers, got {given!r}")
+        rules = given.rules() if isinstance(given, Thresholds) else given
+        self._thresholds = Thresholds(self._known_metrics, rules)
+
+    @property
+    def alerts(self) -> list[dict[str, Any]]:
+        """The last 50 alerts, active and resolved ones, the oldest first."""
+        with self._lock:
+            return self._alerts.all()
+
+    @property
+    def monitoring_active(self) -> bool:
+        """Whether samples are taken at intervals."""
+        sampler = self._sampler
+        return sampler is not None and sampler.is_running
+
+    @property
+    def monitor_thread(self) -> threading.Thread | None:
+        """The thread that takes them, or took them last; ``None`` before the first."""
+        sampler = self._sampler
+        return None if sampler is None else sampler.thread
+
+    def start_monitoring(self, interval_seconds: float = 10) -> dict[str, Any]:
+        """Takes samples at intervals from now on, on a thread that keeps nothing alive.
+
+        Started again with the same interval, it goes on as it does.
+
+        Args:
+            interval_seconds: From one sample to the next; the first is taken at once.
+
+        Returns:
+            ``monitoring_started`` (``True``), ``interval``, ``already_running``, ``attached``, and
+            ``not_visible``: by metric why it cannot be seen of this app.
+
+        Raises:
+            TypeError: If the interval is no number.
+            ValueError: If it is not more than 0.
+            NexusCoreError: If it runs with another interval, the app is closed, or there is no thread to be had.
+
+        Example:
+            >>> from nexus import Nexus
+            >>> from nexus_core import PerformanceMonitor
+            >>> with Nexus(enable_durability=False) as app:
+            ...     monitor = PerformanceMonitor(app)
+            ...     started = monitor.start_monitoring(5)
+            ...     active = monitor.monitoring_active
+            ...     stopped = monitor.stop_monitoring()
+            >>> started["monitoring_started"], started["interval"], active, monitor.monitoring_active
+            (True, 5, True, False)
+        """
+        interval = checked_seconds("interval_seconds", interval_seconds)
+        with self._lock:
+            self._check_open()
+            running = self._sampler if self.monitoring_active else None
+            if running is None:
+                try:
+                    self._sampler = Sampler(self, PerformanceMonitor._sample_aside, interval)
+                except RuntimeError as error:
+                    raise NexusCoreError(f"monitoring was not started: {error}; try again") from error
+            elif running.interval != interval:
+                raise NexusCoreError(
+                    f"monitoring runs already, every {running.interval:g} s; stop_monitoring() before "
+                    f"starting it with {interval_seconds!r}"
+                )
+        return {
+            "monitoring_started": True,
+            "interval": interval_seconds,
+            "already_running": running is not None,
+            "attached": attached_runtime(self.app) is not None,
+            "not_visible": self.not_visible(),
+        }
+
+    def stop_monitoring(self) -> dict[str, Any]:
+        """Takes no more samples; what was measured, and the alerts, stay. Not started, it does nothing.
+
+        A sample that is being taken is waited for, for 5 s at most.
+
+        Returns:
+            ``monitoring_stopped`` (``True``), ``was_running``, and ``sample_pending``: whether a collector or
+            handler still holds up the last sample.
+
+        Example:
+            >>> from nexus import Nexus
+            >>> from nexus_core import PerformanceMonitor
+            >>> with Nexus(enable_durability=False) as app:
+            ...     PerformanceMonitor(app).stop_monitoring()
+            {'monitoring_stopped': True, 'was_running': False, 'sample_pending': False}
+        """
+        with self._lock:
+            sampler, was_running = self._sampler, self.monitoring_active
+            if sampler is not None:
+                sampler.stop()
+        pending = sampler is not None and not sampler.join(_STOP_SECONDS)
+        if pending:
+            _log.warning("a collector or handler of the monitor has not returned in %g s", _STOP_SECONDS)
+        return {"monitoring_stopped": True, "was_running": was_running, "sample_pending": pending}
+
+    def get_performance_summary(self, time_window_minutes: float = 10) -> dict[str, dict[str, Any]]:
+        """What was measured in the last minutes.
+
+        Args:
+            time_window_minutes: How many.
+
+        Returns:
+            By metric ``avg`` (of response times and error rates, over all runs, however many each interval
+            had), ``min``, ``max``, ``current``, ``data_points`` and ``trend``: ``"increasing"``,
+            ``"decreasing"``, ``"stable"`` or ``"insufficient_data"``, as ``nexus_core.monitoring.trend_of``
+            finds; its ``slope_per_minute`` and ``confidence``; and ``measured_at``, when ``current`` was. A
+            metric without a point in that time is not there.
+
+        Raises:
+            TypeError: If the window is no number.
+            ValueError: If it is not more than 0.
+
+        Example:
+            >>> from nexus import Nexus
+            >>> from nexus_core import PerformanceMonitor
+            >>> with Nexus(enable_durability=False) as app:
+            ...     monitor = PerformanceMonitor(app)
+            ...     _ = monitor.sample()
+            ...     memory = monitor.get_performance_summary(5)["memory_usage_percent"]
+            >>> memory["data_points"], 0 < memory["current"] < 100, memory["trend"]
+            (1, True, 'insufficient_data')
+        """
+        points = self._points_of(
+            checked_seconds("time_window_minutes", time_window_minutes, what="a number of minutes")
+        )
+        return summary_of(points)
+
+    def get_active_alerts(self, severity_filter: str | None = None) -> list[dict[str, Any]]:
+        """Alerts that have not been resolved, the oldest first; one at most for each metric.
+
+        Args:
+            severity_filter: ``"info"``, ``"warning"`` or ``"critical"``: only those that are so severe now.
+
+        Returns:
+            For each ``alert_id``, ``metric``, ``current_value``, ``threshold``, ``severity``, ``timestamp`` (when
+            it began) and ``message``; ``status``, ``direction``, ``highest_severity``, ``worst_value``,
+            ``began_at`` (when the first value was beyond the threshold), ``updated_at``, ``resolved_at`` and
+            ``resolution``.
+
+        Raises:
+            ValueError: If there is no such severity.
+
+        Example:
+            >>> from nexus import Nexus
+            >>> from nexus_core import PerformanceMonitor
+            >>> with Nexus(enable_durability=False) as app:
+            ...     monitor = PerformanceMonitor(app, thresholds={"memory_usage_percent": 0})
+            ...     for _ in range(3):
+            ...         _ = monitor.sample()
+            ...     [alert["metric"] for alert in monitor.get_active_alerts("critical")]
+            ['memory_usage_percent']
+        """
+        if severity_filter is not None and severity_filter not in SEVERITIES:
+            raise ValueError(f"a severity is one of {', '.join(SEVERITIES)}, got {severity_filter!r}")
+        with self._lock:
+            active = self._alerts.active()
+        return [alert for alert in active if severity_filter in (None, alert["severity"])]
+
+    def generate_performance_report(self) -> MonitoringReport:
+        """What was measured in the last 30 minutes, the alerts, and what to do.
+
+        Returns:
+            A dict with ``report_timestamp``, ``monitoring_status`` (``"active"`` or ``"inactive"``),
+            ``performance_summary``, ``alert_summary`` (``total_alerts`` and ``critical_alerts``: active ones,
+            ``resolved_alerts``, and ``recent_alerts``: the last five of either) and ``recommendations``; and
+            ``app``, ``window_minutes``, ``attached``, ``not_visible``, ``problems``, and ``workflows``: what each has
+            come to since the monitor was made. ``to_markdown()``, ``to_html()`` and ``save(path)`` show it.
+
+        Example:
+            >>> from nexus import Nexus
+            >>> from nexus_core import PerformanceMonitor
+            >>> with Nexus(enable_durability=False) as app:
+            ...     PerformanceMonitor(app).generate_performance_report()["recommendations"][1]
+            'Runs cannot be seen, as the app is not attached: nexus_core.attach(app)'
+        """
+        with self._lock:
+            workflows = self._measurements.workflows()
+        return made_report(self, self._now(), self._points_of(MINUTES), workflows)
+
+    # --- beyond the guide -------------------------------------------------------------
+
+    @property
+    def problems(self) -> dict[str, dict[str, object]]:
+        """Collectors and handlers that have raised: how often, and the last error."""
+        return self._problems.as_dict()
+
+    @property
+    def app_name(self) -> str:
+        """What the app calls itself; a label in its metrics."""
+        return str(getattr(self.app, "name", None) or "nexus")
+
+    @property
+    def closed(self) -> bool:
+        """Whether the monitor was closed, or the app."""
+        return self._closed
+
+    def sample(self) -> dict[str, Any]:
+        """Takes a sample now, beside those at intervals: measures, looks at the thresholds, tells the handlers.
+
+        Returns:
+            ``timestamp``, and by metric what was measured; ``None`` where there was nothing to measure or it
+            cannot be seen. A rate is not there if no time has passed since the sample before, nor the
+            processor's share if it was less than 20 ms.
+
+        Raises:
+            NexusCoreError: If the app is closed, or a collector or handler calls it.
+
+        Example:
+            >>> from nexus import Nexus
+            >>> from nexus_core import PerformanceMonitor
+            >>> with Nexus(enable_durability=False) as app:
+            ...     seen = PerformanceMonitor(app).sample()
+            >>> seen["registered_workflows"], seen["response_time_ms"]
+            (0, None)
+        """
+        if getattr(self._busy, "sampling", False):
+            raise NexusCoreError("a collector or handler of a monitor must not call sample(): it would not end")
+        self._busy.sampling = True
+        try:
+            return self._sample()
+        finally:
+            self._busy.sampling = False
+
+    def collect(self, name: str, function: Callable[[], float | None]) -> None:
+        """Has a metric of one's own in each sample.
+
+        Args:
+            name: The metric's name.
+            function: Returns its value, or ``None`` if there is none now. It is called on the monitor's thread. If it
+                raises, the sample has no value, alerts stay as they are, and it is logged once.
+
+        Raises:
+            TypeError: If the name is no string, or the function cannot be called or would have to be awaited.
+            ValueError: If there is such a metric already.
+
+        Example:
+            >>> from nexus import Nexus
+            >>> from nexus_core import PerformanceMonitor
+            >>> orders = [1, 2, 3]
+            >>> with Nexus(enable_durability=False) as app:
+            ...     monitor = PerformanceMonitor(app)
+            ...     monitor.collect("open_orders", lambda: len(orders))
+            ...     monitor.thresholds["open_orders"] = 2
+            ...     _ = monitor.sample()
+            ...     monitor.get_active_alerts()[0]["message"]
+            'open_orders exceeded threshold: 3 > 2'
+        """
+        with self._lock:
+            self._collectors.add(name, function, (*OF_RUNS, *OF_PROCESS))
+
+    def stop_collecting(self, name: str) -> None:
+        """Undoes `collect`; the threshold of the metric goes, too, its points stay.
+
+        Args:
+            name: The metric's name.
+
+        Raises:
+            KeyError: If nothing of that name is collected.
+
+        Example:
+            >>> from nexus import Nexus
+            >>> from nexus_core import PerformanceMonitor
+            >>> with Nexus(enable_durability=False) as app:
+            ...     monitor = PerformanceMonitor(app)
+            ...     monitor.collect("one", lambda: 1)
+            ...     monitor.stop_collecting("one")
+        """
+        with self._lock:
+            self._collectors.remove(name)
+            self._thresholds.pop(name, None)
+
+    def add_handler(self, handler: Any) -> None:
+        """Tells somebody of alerts: when one begins, grows more severe, and ends.
+
+        Args:
+            handler: A function of an alert, which has that under ``event`` (``"fired"``, ``"escalated"``,
+                ``"resolved"``); a ``logging.Logger``; or a ``kailash.monitoring.alerts.AlertManager``, whose channels are
+                notified. It is called on the monitor's thread. If it raises, the others are told all the
+                same, and it is logged once.
+
+        Raises:
+            TypeError: If it is none of these.
+            ValueError: If it is told already.
+
+        Example:
+            >>> from nexus import Nexus
+            >>> from nexus_core import PerformanceMonitor
+            >>> with Nexus(enable_durability=False) as app:
+            ...     monitor = PerformanceMonitor(app, thresholds={"memory_usage_percent": 0})
+            ...     monitor.add_handler(lambda alert: print(alert["event"], alert["metric"]))
+            ...     _ = monitor.sample()
+            fired memory_usage_percent
+        """
+        made = made_handler(handler, self.app_name)
+        with self._lock:
+            if any(is_for(known, handler) for known in self._handlers):
+                raise ValueError(f"{handler!r} is told of alerts already")
+            taken = {known.name for known in self._handlers}
+            if made.name in taken:
+                # Two of one name would pass for each other in what is known of their problems.
+                made.name += f" at {id(handler):#x}"
+            self._handlers.append(made)
+
+    def remove_handler(self, handler: Any) -> None:
+        """Undoes `add_handler`.
+
+        Args:
+            handler: What was given to it.
+
+        Raises:
+            ValueError: If it was not.
+
+        Example:
+            >>> import logging
+            >>> from nexus import Nexus
+            >>> from nexus_core import PerformanceMonitor
+            >>> with Nexus(enable_durability=False) as app:
+            ...     monitor = PerformanceMonitor(app)
+            ...     monitor.add_handler(logging.getLogger("alerts"))
+            ...     monitor.remove_handler(logging.getLogger("alerts"))
+        """
+        with self._lock:
+            found = next((known for known in self._handlers if is_for(known, handler)), None)
+            if found is None:
+                raise ValueError(f"{handler!r} is not told of alerts")
+            self._handlers.remove(found)
+        self._problems.forget(found.name)
+
+    def not_visible(self) -> dict[str, str]:
+        """What cannot be seen of this app now.
+
+        Returns:
+            By metric, why, and what to do.
+
+        Example:
+            >>> from nexus import Nexus
+            >>> import nexus_core
+            >>> from nexus_core import PerformanceMonitor
+            >>> with Nexus(enable_durability=False) as app:
+            ...     monitor = PerformanceMonitor(app)
+            ...     before = monitor.not_visible()["response_time_ms"]
+            ...     report = nexus_core.attach(app)
+            ...     after = "response_time_ms" in monitor.not_visible()
+            >>> before, after
+            ('the app is not attached: nexus_core.attach(app)', False)
+        """
+        return unseen_of(self.app)
+
+    def close(self) -> None:
+        """Stops, and leaves the app and its ``/metrics``; the app does it when it closes. Waits for nothing.
+
+        What was measured can still be read. A second call does nothing.
+
+        Example:
+            >>> from nexus import Nexus
+            >>> from nexus_core import PerformanceMonitor
+            >>> with Nexus(enable_durability=False) as app:
+            ...     monitor = PerformanceMonitor(app)
+            ...     monitor.close()
+            ...     monitor.closed
+            True
+        """
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            if self._sampler is not None:
+                self._sampler.stop()
+        _open.discard(self)
+        self._plugin.leave(self.app)
+        prometheus.hide(self)
+
+    # --- inside -----------------------------------------------------------------------
+
+    def _known_metrics(self) -> list[str]:
+        return [*OF_RUNS, *OF_PROCESS, *self._collectors.names()]
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise NexusCoreError("the monitor is closed, as its app may be; make a new one")
+        checked_app(self.app, "PerformanceMonitor")
+
+    def _sample_aside(self) -> None:
+        """On the monitor's thread: the next sample is not to miss for what this one has met."""
+        if self.app.runtime is None:
+            self.close()
+        else:
+            self._problems.guard("a sample", self._sample_while_open)
+
+    def _sample_while_open(self) -> None:
+        try:
+            self.sample()
+        except NexusCoreError:
+            if not self._closed:
+                raise
+
+    def _sample(self) -> dict[str, Any]:
+        self._check_open()
+        # Code of others runs without our lock.
+        own = self._collectors.take()
+        with self._lock:
+            # It may have been closed while a collector took its time.
+            self._check_open()
+            timestamp, moment = self._now(), self._moment()
+            readings: dict[str, Reading | None] = {**self._measurements.take(moment), **own}
+            for name, reading in readings.items():
+                if reading is not None:
+                    self.metrics.add(name, Point(timestamp, reading.value, reading.runs))
+            values = {name: None if reading is None else reading.value for name, reading in readings.items()}
+            events = self._alerts.check(self._thresholds.rules(), values, timestamp, moment)
+            handlers = list(self._handlers)
+        measured = {name: value for name, value in values.items() if value is not None}
+        for handler in handlers:
+            self._problems.guard(handler.name, partial(handler.observe, measured.copy()))
+            for event in events:
+                self._problems.guard(handler.name, partial(handler.alert, dict(event)))
+        return {"timestamp": timestamp, **values}
+
+    def _points_of(self, minutes: float) -> dict[str, list[tuple[float, float]]]:
+        earliest = self._now() - 60 * minutes
+        found = {name: [point for point in series if point[0] >= earliest] for name, series in self.metrics.items()}
+        return {name: points for name, points in found.items() if points}
+
+    def _after_fork(self) -> None:
+        self._lock = threading.RLock()
+        self._busy = threading.local()
+        prometheus.begin_anew()
+        self._measurements.begin_anew()
+        # The child has no thread of it.
+        self._sampler = None
+
+
+@atexit.register
+def _close_all() -> None:
+    """No thread is to be inside of native code that comes back to an interpreter which is going down."""
+    for monitor in list(_open):
+        monitor.close()

@@ -1,0 +1,1 @@
+"""`PerformanceMonitor` on real apps."""
