@@ -324,6 +324,8 @@ class AsyncLocalRuntime(stock.StockAsyncLocalRuntime, LocalRuntime):
             (
                 ("an execution context is given", context is not None),
                 ("an idempotency key is given", idempotency_key is not None),
+                # Kailash's runtime has no word for none of them, as LocalRuntime has.
+                ("the inputs are not a dict", type(inputs) is not dict),
             ),
             wish,
         )
@@ -413,7 +415,7 @@ class AsyncLocalRuntime(stock.StockAsyncLocalRuntime, LocalRuntime):
         """
         given = (workflow, task_manager, parameters, cancellation_token, execution_tracker, search_attributes)
         outcome: tuple[dict[str, Any], str | None]
-        if not refresh and cache is None:
+        if self._cached_runs is None or (not refresh and cache is None):
             outcome = await super().execute_async(*given, **kwargs)
             return outcome
         with wishing(Wish(refresh, cache)):
