@@ -257,7 +257,7 @@ class AsyncLocalRuntime(stock.StockAsyncLocalRuntime, LocalRuntime):
             if short.on_loop >= LONGEST_ON_LOOP:
                 inputs = await self._others_turn(inputs)
             try:
-                outcome = short.attempt(self, self.__dict__, workflow, inputs)
+                outcome = short.attempt(self, workflow, inputs)
             except Exception as error:
                 raise self._as_raised(error)  # noqa: B904 - it has its cause
             if outcome is not None:
