@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import decimal
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from hypothesis import given
@@ -192,8 +192,8 @@ RATES: dict[str, list[int]] = {"rates": [1]}
 class Rated(Node):
     """Its results are of what its class and its module hold."""
 
-    table = {"x": 1}
-    kinds: set[object] = {1}
+    table: ClassVar[dict[str, int]] = {"x": 1}
+    kinds: ClassVar[set[object]] = {1}
 
     def get_parameters(self) -> dict[str, NodeParameter]:
         """Takes nothing."""

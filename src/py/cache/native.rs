@@ -246,12 +246,16 @@ impl NativeCache {
     ) -> PyResult<Option<Bound<'py, PyAny>>> {
         let py = key.py();
         let about = self.about_now(py)?;
-        self.at(key, super::mapping::hash(key)?, |store, hash, place, left| {
-            let now = self.sharpened(about, store, place);
-            let place = place.filter(|place| !store.has_expired(*place, now))?;
-            let value = store.get(hash, Some(place), now, left)?;
-            Some(value.bind(py).clone())
-        })
+        self.at(
+            key,
+            super::mapping::hash(key)?,
+            |store, hash, place, left| {
+                let now = self.sharpened(about, store, place);
+                let place = place.filter(|place| !store.has_expired(*place, now))?;
+                let value = store.get(hash, Some(place), now, left)?;
+                Some(value.bind(py).clone())
+            },
+        )
     }
 
     /// Until when a new entry lives.

@@ -207,7 +207,9 @@ impl DigestWatch {
         }
         for (set, elements) in &self.sets {
             visit.call(set)?;
-            elements.iter().try_for_each(|element| visit.call(element))?;
+            elements
+                .iter()
+                .try_for_each(|element| visit.call(element))?;
         }
         for attribute in &self.attributes {
             visit.call(&attribute.0)?;
