@@ -62,7 +62,9 @@ def _section(name: str, title: str) -> str:
 
 
 def _parameters(name: str) -> set[str]:
-    return set(inspect.signature(_PUBLIC[name]).parameters) - {"self"}
+    member = _PUBLIC[name]
+    function = member.__func__ if isinstance(member, (classmethod, staticmethod)) else member
+    return set(inspect.signature(function).parameters) - {"self", "cls"}
 
 
 def _constructible(cls: type) -> bool:

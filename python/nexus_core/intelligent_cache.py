@@ -69,13 +69,6 @@ class CacheKey(str):
         return str(self), self.digest
 
 
-class _RunStore(Cache[bytes, Any]):
-    """Counts a miss once: who looks and finds nothing computes by ``get_or_set``, which looks again."""
-
-    def get(self, key: bytes, /, default: Any = None) -> Any:
-        return super().get(key, default) if key in self else default
-
-
 class _Entry:
     """A result that is kept."""
 
@@ -399,7 +392,7 @@ class IntelligentCache:
         with self._lock:
             if self._results is None:
                 name = f"runs of {getattr(self.app, 'name', 'nexus')}"
-                store = _RunStore(self._kept.maxsize, self._kept.ttl, what_if=1.0, name=name)
+                store: Cache[bytes, Any] = Cache(self._kept.maxsize, self._kept.ttl, what_if=1.0, name=name)
                 self._results = ResultCache(heuristics=True, store=store)
             return self._results
 

@@ -48,6 +48,19 @@ def test_what_a_call_gives_beside_the_inputs(tmp_path: Path) -> None:
     assert answer()[0] == "hit"
 
 
+def test_inputs_that_are_none_are_refused_as_without_a_cache() -> None:
+    workflow = code("result = 1")
+
+    async def run(runtime: AsyncLocalRuntime) -> None:
+        for _ in range(3):
+            await runtime.execute_workflow_async(workflow, {})
+        with pytest.raises(TypeError, match="'NoneType' object is not iterable"):
+            await runtime.execute_workflow_async(workflow, None)  # type: ignore[arg-type]
+
+    asyncio.run(run(on_loop(None)))
+    asyncio.run(run(on_loop(True)))
+
+
 def test_credentials_for_the_run() -> None:
     runtime = local(True)
     workflow, calls = counted(lambda data: {"result": 1})

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import decimal
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from kailash.nodes.base import Node, NodeParameter
 from kailash.nodes.code.python import PythonCodeNode
 from kailash.workflow.builder import WorkflowBuilder
 from kailash.workflow.graph import Workflow
@@ -183,6 +184,51 @@ def test_globals_and_closures_of_functions_are_in_the_key(monkeypatch: pytest.Mo
     assert [answers(), answers()] == [(12, "miss"), (12, "hit")]
     times.__code__ = (lambda x: {"y": -x}).__code__.replace(co_freevars=("step",))
     assert answers()[1] == "miss"
+
+
+RATES: dict[str, list[int]] = {"rates": [1]}
+
+
+class Rated(Node):
+    """Its results are of what its class and its module hold."""
+
+    table: ClassVar[dict[str, int]] = {"x": 1}
+    kinds: ClassVar[set[object]] = {1}
+
+    def get_parameters(self) -> dict[str, NodeParameter]:
+        """Takes nothing."""
+        return {}
+
+    def run(self, **inputs: Any) -> dict[str, Any]:
+        """Shows what it reads."""
+        return {"shown": f"{RATES} {self.table} {self.kinds} {self.config.get('kinds')}"}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda config: RATES["rates"].append(2),
+        lambda config: RATES.update(more=[]),
+        lambda config: globals().update(RATES={"rates": [3]}),
+        lambda config: Rated.table.update(y=2),
+        lambda config: setattr(Rated, "table", {"z": 3}),
+        lambda config: (Rated.kinds.clear(), Rated.kinds.add(True)),
+        lambda config: (config["kinds"].clear(), config["kinds"].add(1.0)),
+    ],
+)
+def test_what_a_nodes_class_uses_is_another_key_when_it_changes(change: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(globals(), "RATES", {"rates": [1]})
+    monkeypatch.setattr(Rated, "table", {"x": 1})
+    monkeypatch.setattr(Rated, "kinds", {1})
+    runtime, plain = local(True), local(None)
+    workflow = Workflow("rated", "rated", metadata={"cacheable": True})
+    workflow.add_node("node", Rated())
+    config = workflow._node_instances["node"].config
+    config["kinds"] = {1}
+    assert [status(runtime, workflow) for _ in range(4)] == ["miss", "hit", "hit", "hit"]
+    change(config)
+    assert runtime.execute(workflow)[0] == plain.execute(workflow)[0]
+    assert status(runtime, workflow) == "hit"
 
 
 def test_a_method_that_is_replaced_is_another_key(monkeypatch: pytest.MonkeyPatch) -> None:

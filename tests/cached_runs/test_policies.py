@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import Any
 
@@ -135,6 +136,28 @@ def test_results_go_to_the_cache_that_is_given() -> None:
 
     assert statuses(on_loop(Intelligent()), code("result = 1")) == ["miss", "hit"]
     assert len(Intelligent.results) == 1
+
+
+def test_the_cache_that_is_given_counts_every_run_once() -> None:
+    store: Cache[Any, Any] = Cache(100)
+    runtime = local(store)
+    workflow, calls = counted()
+    for data in (1, 1, 1, 2, 2, 3, 1):
+        runtime.execute(workflow, parameters={"node": {"data": data}})
+    assert calls.count == 3
+    runtime.execute(workflow, parameters={"node": {"data": 4}}, time_limit=60)
+    runtime.execute(workflow, parameters={"node": {"data": 4}}, time_limit=60)
+    figures = store.statistics()
+    assert (figures.hits, figures.misses) == (5, 4)
+
+    async def tasks() -> None:
+        on = on_loop(store)
+        for data in (1, 1, 1, 2):
+            await on.execute_workflow_async(workflow, {"node": {"data": data}})
+
+    asyncio.run(tasks())
+    figures = store.statistics()
+    assert (figures.hits, figures.misses) == (7, 6)
 
 
 @pytest.mark.parametrize("given", ["redis://", 1, 0, {}, object()])

@@ -63,7 +63,7 @@ def test_fields_of_an_event() -> None:
     event = events.NodeFinished("run_1", 0.5, "node", "worker", 0.25, {"result": "a\nb"})
     assert decoded(event) == {
         "run_id": "run_1", "time": 0.5, "node_id": "node", "thread": "worker", "duration": 0.25,
-        "output": {"result": "a\nb"},
+        "output": {"result": "a\nb"}, "cached": False,
     }  # fmt: skip
 
 

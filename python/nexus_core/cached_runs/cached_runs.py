@@ -86,7 +86,7 @@ class CachedRuns:
             workflow: What is to run.
             inputs: Its inputs.
         """
-        return self._answers.attempt(runtime, vars(runtime), workflow, inputs, runtime._gives_ids)
+        return self._answers.attempt(runtime, workflow, inputs, runtime._gives_ids)
 
     def find(self, runtime: Any, workflow: Any, inputs: Any) -> Handed | None:
         """The results of a run that is in the cache, quickly; ``None`` if more has to be asked.

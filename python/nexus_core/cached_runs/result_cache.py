@@ -243,6 +243,8 @@ class ResultCache:
     def look(self, key: bytes) -> Handed | None:
         """The result under a key, if it is there in this process; never waits for a tier.
 
+        The cache that it is kept in counts no miss: who finds nothing computes it, and asks there again.
+
         Args:
             key: 32 bytes.
 
@@ -251,8 +253,7 @@ class ResultCache:
             >>> ResultCache().look(b'k' * 32) is None
             True
         """
-        kept = self._store.get_local(key) if self._is_tiered else self._store.get(key)
-        return None if kept is None else self._found(key, "hit", kept)
+        return self._found(key, "hit", self._local._found(digest(key) if self._is_tiered else key))
 
     def get_or_compute(
         self,
@@ -292,7 +293,7 @@ class ResultCache:
         if refresh:
             return self._put(key, policy, self._computed(policy, compute, why_not), refresh)
         if alone:
-            found = self._found(key, "hit", self._store.get(key)) if self._is_tiered else None
+            found = self._found(key, "hit", self._store.get(key))
             return found or self._put(key, policy, self._computed(policy, compute, why_not), refresh)
         began = time.time()
         mine: _Computed | None = None
@@ -354,7 +355,8 @@ class ResultCache:
         if refresh:
             return await self._aput(key, policy, await self._acomputed(policy, compute, why_not), refresh)
         if alone:
-            found = self._found(key, "hit", await self._store.aget(key)) if self._is_tiered else None
+            kept_now = await self._store.aget(key) if self._is_tiered else self._store.get(key)
+            found = self._found(key, "hit", kept_now)
             return found or await self._aput(key, policy, await self._acomputed(policy, compute, why_not), refresh)
         began = time.time()
         mine: _Computed | None = None

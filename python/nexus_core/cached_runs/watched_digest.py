@@ -175,6 +175,8 @@ class _Walk:
             self._parts.append((vars(value), _NODES_OWN))
             self._classes.extend(base for base in type(value).__mro__ if base is not object)
             self._dicts.append((vars(value._node_metadata), ["version"]))
+            # A class keeps its tag when what its methods use is changed, or what it holds.
+            self._value(type(value))
             attributes = {key: held for key, held in vars(value).items() if key not in _NOT_IN_NODES}
         elif not self._attributes_are_all(value):
             self._is_watchable = False

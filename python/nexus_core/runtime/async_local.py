@@ -286,7 +286,7 @@ class AsyncLocalRuntime(stock.StockAsyncLocalRuntime, LocalRuntime):
             if short.on_loop >= LONGEST_ON_LOOP:
                 inputs = await self._others_turn(inputs)
             try:
-                outcome = short.attempt(self, self.__dict__, workflow, inputs)
+                outcome = short.attempt(self, workflow, inputs)
             except Exception as error:
                 raise self._as_raised(error)  # noqa: B904 - it has its cause
             if outcome is not None:
@@ -353,6 +353,8 @@ class AsyncLocalRuntime(stock.StockAsyncLocalRuntime, LocalRuntime):
             (
                 ("an execution context is given", context is not None),
                 ("an idempotency key is given", idempotency_key is not None),
+                # Kailash's runtime has no word for none of them, as LocalRuntime has.
+                ("the inputs are not a dict", type(inputs) is not dict),
             ),
             wish,
         )
@@ -442,7 +444,7 @@ class AsyncLocalRuntime(stock.StockAsyncLocalRuntime, LocalRuntime):
         """
         given = (workflow, task_manager, parameters, cancellation_token, execution_tracker, search_attributes)
         outcome: tuple[dict[str, Any], str | None]
-        if not refresh and cache is None:
+        if self._cached_runs is None or (not refresh and cache is None):
             outcome = await super().execute_async(*given, **kwargs)
             return outcome
         with wishing(Wish(refresh, cache)):

@@ -213,6 +213,11 @@ impl NativeCache {
         self.load(key, hash, || factory.call0(), ttl, &tags)
     }
 
+    /// The value of a key if it is there; counts hits, but no misses.
+    fn _found<'py>(&self, key: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        self.found(key)
+    }
+
     /// A seat at a missing value, for a task of an event loop.
     #[pyo3(signature = (key, task, ttl=None, tags=None))]
     fn _load(

@@ -238,12 +238,24 @@ impl NativeCache {
         })
     }
 
-    /// The value of a key, as `get()` finds it.
+    /// The value of a key, if it is there, as `get()` finds it. That it is not is left to
+    /// be counted by `get_or_set()`, which comes next.
     pub(crate) fn found<'py>(
         &self,
         key: &Bound<'py, PyAny>,
     ) -> PyResult<Option<Bound<'py, PyAny>>> {
-        self.look_up(key, super::mapping::hash(key)?)
+        let py = key.py();
+        let about = self.about_now(py)?;
+        self.at(
+            key,
+            super::mapping::hash(key)?,
+            |store, hash, place, left| {
+                let now = self.sharpened(about, store, place);
+                let place = place.filter(|place| !store.has_expired(*place, now))?;
+                let value = store.get(hash, Some(place), now, left)?;
+                Some(value.bind(py).clone())
+            },
+        )
     }
 
     /// Until when a new entry lives.

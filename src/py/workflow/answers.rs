@@ -22,7 +22,7 @@ use super::method_watch::MethodWatch;
 use super::plan::WorkflowPlan;
 use super::quiet::{Listeners, Quiet};
 use super::run_ids::new_run_id;
-use super::short_way::is_unset;
+use super::short_way::{attributes_of, is_unset};
 
 /// What is asked of Python, or told to it.
 #[derive(FromPyObject)]
@@ -109,7 +109,6 @@ impl Answers {
     fn attempt<'py>(
         &self,
         runtime: &Bound<'py, PyAny>,
-        variables: &Bound<'py, PyDict>,
         workflow: &Bound<'py, PyAny>,
         inputs: &Bound<'py, PyAny>,
         gives_id: bool,
@@ -127,7 +126,7 @@ impl Answers {
         };
         let wishes = current_wishes(py);
         if wishes.as_ref().is_some_and(Wishes::asks_for_more)
-            || !self.still_holds(&known, runtime, variables, workflow)?
+            || !self.still_holds(&known, runtime, workflow)?
             || inputs.contains(intern!(py, "workflow_context"))?
         {
             return Ok(None);
@@ -193,7 +192,6 @@ impl Answers {
         &self,
         known: &Known,
         runtime: &Bound<'_, PyAny>,
-        variables: &Bound<'_, PyDict>,
         workflow: &Bound<'_, PyAny>,
     ) -> PyResult<bool> {
         let py = runtime.py();
@@ -214,7 +212,7 @@ impl Answers {
             && known.marks.get().is_current(py)?
             && known.digest.get().is_current(py)?
             && known.plan.get().is_current(py)?
-            && known.methods.get().is_untouched(runtime, variables)?
+            && known.methods.get().is_untouched(runtime, &attributes_of(runtime)?)?
             && is_unset(self.around.trust.bind(py))?
             && is_unset(self.around.wish.bind(py))?
             && !has_subscribers()?

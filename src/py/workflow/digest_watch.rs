@@ -72,7 +72,7 @@ pub(crate) struct DigestWatch {
     dicts: Vec<WatchedDict>,
     parts: Vec<PartOfDict>,
     lists: Vec<(Py<PyList>, Py<PyTuple>)>,
-    sets: Vec<(Py<PySet>, Py<PyFrozenSet>)>,
+    sets: Vec<(Py<PySet>, Vec<Py<PyAny>>)>,
     classes: Vec<(Py<PyType>, u64)>,
     attributes: Vec<Attribute>,
 }
@@ -130,10 +130,10 @@ impl DigestWatch {
             sets: sets
                 .into_iter()
                 .map(|set| {
-                    let elements = set.py().get_type::<PyFrozenSet>().call1((&set,))?;
-                    Ok((set.unbind(), elements.cast_into::<PyFrozenSet>()?.unbind()))
+                    let elements = set.iter().map(Bound::unbind).collect();
+                    (set.unbind(), elements)
                 })
-                .collect::<PyResult<_>>()?,
+                .collect(),
             classes: classes
                 .into_iter()
                 .map(|class| {
@@ -181,8 +181,9 @@ impl DigestWatch {
             }
         }
         for (set, seen) in &self.sets {
-            let (set, seen) = (set.bind(py), seen.bind(py));
-            if set.len() != seen.len() || !set.as_any().eq(seen)? {
+            let set = set.bind(py);
+            // Equal ones need not be the same: `1`, `1.0` and `True` are.
+            if set.len() != seen.len() || !set.iter().zip(seen).all(|(now, then)| now.is(then)) {
                 return Ok(false);
             }
         }
@@ -206,7 +207,9 @@ impl DigestWatch {
         }
         for (set, elements) in &self.sets {
             visit.call(set)?;
-            visit.call(elements)?;
+            elements
+                .iter()
+                .try_for_each(|element| visit.call(element))?;
         }
         for attribute in &self.attributes {
             visit.call(&attribute.0)?;

@@ -2,10 +2,12 @@
 //! changed since somebody has looked closely is asked here, and a run that needs
 //! nothing of Python beside its nodes is one call.
 
+use std::ptr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
+use pyo3::ffi;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple, PyType, PyWeakrefReference};
@@ -127,12 +129,11 @@ impl ShortWay {
     fn attempt<'py>(
         &self,
         runtime: &Bound<'py, PyAny>,
-        variables: &Bound<'py, PyDict>,
         workflow: &Bound<'py, PyAny>,
         inputs: &Bound<'py, PyAny>,
     ) -> PyResult<Option<Bound<'py, PyTuple>>> {
         let py = runtime.py();
-        let Some(known) = self.still_known(runtime, variables)? else {
+        let Some(known) = self.still_known(runtime, &attributes_of(runtime)?)? else {
             return Ok(None);
         };
         let Ok(inputs) = inputs.cast_exact::<PyDict>() else {
@@ -270,6 +271,17 @@ impl ShortWay {
         let total = self.on_loop() + seconds;
         self.on_loop.store(total.to_bits(), Ordering::Relaxed);
     }
+}
+
+/// The attributes that an object has itself. Its class, which may have many bases, is not
+/// searched for a `__dict__`.
+pub(super) fn attributes_of<'py>(object: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyDict>> {
+    // SAFETY: attached; the call returns a new reference, or null with an error set.
+    let attributes = unsafe {
+        let attributes = ffi::PyObject_GenericGetDict(object.as_ptr(), ptr::null_mut());
+        Bound::from_owned_ptr_or_err(object.py(), attributes)?
+    };
+    Ok(attributes.cast_into()?)
 }
 
 /// Whether a context variable is `None`, or has no value, in the calling context.
