@@ -166,9 +166,10 @@ class Limited(Traced):
     def run(self, **inputs: Any) -> dict[str, Any]:
         import importlib
 
-        module = importlib.import_module("cached_nodes.test_changes")
-        if module.SOURCE.read() == 1:
-            raise module.SoftTimeLimitExceeded("its own limit")
+        from kailash.sdk_exceptions import SoftTimeLimitExceeded
+
+        if importlib.import_module("cached_nodes.test_changes").SOURCE.read() == 1:
+            raise SoftTimeLimitExceeded("its own limit")
         return super().run(**inputs)
 
 

@@ -23,7 +23,7 @@ from nexus_core.cached_runs.nodes_asked import Asked, now_asked
 from nexus_core.cached_runs.policies import CachePolicy
 from nexus_core.cached_runs.result_cache import ResultCache
 from nexus_core.cached_runs.run_options import mark_of
-from nexus_core.cached_runs.snapshots import is_apart
+from nexus_core.cached_runs.snapshots import is_apart, shares
 from nexus_core.errors import NotKeyable
 
 __all__ = ["CachedNodes", "awaited", "cached_nodes", "node_caching", "notes_on_cached_nodes", "what_nodes_say"]
@@ -41,6 +41,7 @@ _DYNAMIC = ("workflow_context", "globals", "builtins")
 _CONTEXT_NAMES = frozenset({"get_workflow_context", "set_workflow_context", "_workflow_context"})
 _KAILASH_BASES = frozenset({Node, AsyncNode, object})
 
+_RETURNS_INPUTS = "it returns objects that it was given"
 _READS_CONTEXT = "it may read the workflow context of its run"
 _IN_CYCLES = "a node in a cycle is told of its iteration"
 
@@ -211,7 +212,15 @@ class CachedNodes:
         return self._cache._begin(key, self.policies[place], refreshes)
 
     def keep(
-        self, refreshes: bool, place: int, key: bytes, output: Any, seconds: float, why_not: str | None, seat: _Load
+        self,
+        refreshes: bool,
+        place: int,
+        key: bytes,
+        inputs: dict[str, Any],
+        output: Any,
+        seconds: float,
+        why_not: str | None,
+        seat: _Load,
     ) -> result_cache.Kept | None:
         """Keeps what a node has returned, as its policy says.
 
@@ -219,6 +228,7 @@ class CachedNodes:
             refreshes: Whether it ran although it may have been kept.
             place: The node's place in the plan.
             key: Its key.
+            inputs: What it was given.
             output: What it has returned.
             seconds: For how long it ran.
             why_not: Why it must not be kept; ``None`` if it may.
@@ -227,6 +237,8 @@ class CachedNodes:
         Returns:
             What others who wait are handed copies of; ``None`` if there can be none.
         """
+        if why_not is None and shares(output, inputs):
+            why_not = _RETURNS_INPUTS
         policy = self.policies[place]
         judged = self._cache._judged(policy, output, seconds, lambda _: why_not)
         not_kept = self._cache._put_since(seat, key, policy, judged, refreshes).not_kept
@@ -273,7 +285,7 @@ class CachedNodes:
                 return "it reports a failure"
             if not native.is_unchanged(place, told, key, also):
                 return "it changes what it is given, or itself"
-            return None
+            return _RETURNS_INPUTS if shares(output, told) else None
 
         handed = await self._cache.aget_or_compute(
             key,

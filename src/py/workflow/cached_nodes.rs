@@ -330,7 +330,8 @@ impl WorkflowProgram {
                 } else {
                     None
                 };
-                let kept = nodes.keep(py, index, key, &output, seconds, why_not, &seat)?;
+                let given = (key, inputs, seconds);
+                let kept = nodes.keep(py, index, given, &output, why_not, &seat)?;
                 pilot.land(py, Ending::Value(kept));
                 Ok(output)
             }

@@ -45,8 +45,8 @@ pub(super) struct Keeper {
     vary: Py<PyAny>,
     /// `begin(index, key)`: a seat at the key in the store, before a node runs.
     begin: Py<PyAny>,
-    /// `keep(index, key, output, seconds, why_not, seat)`: what is handed out to others, or
-    /// `None`.
+    /// `keep(index, key, inputs, output, seconds, why_not, seat)`: what is handed out to
+    /// others, or `None`.
     keep: Py<PyAny>,
     /// Exceptions that concern the caller alone whose node they have ended.
     own_ends: Py<PyAny>,
@@ -248,20 +248,18 @@ impl NodeCaching {
         }
     }
 
-    /// Keeps what a node has returned; returns what others are handed copies of, or `None`.
-    #[allow(clippy::too_many_arguments)] // as they are given to Python
+    /// Keeps what a node has returned, given its key, its inputs and how long it ran; returns what others are handed copies of, or `None`.
     pub(super) fn keep(
         &self,
         py: Python<'_>,
         index: u32,
-        key: &Bound<'_, PyBytes>,
+        (key, inputs, seconds): (&Bound<'_, PyBytes>, &Bound<'_, PyDict>, f64),
         output: &Bound<'_, PyAny>,
-        seconds: f64,
         why_not: Option<&str>,
         seat: &Py<Load>,
     ) -> PyResult<Py<PyAny>> {
         let keep = self.keeper.keep.bind(py);
-        keep.invoke((index, key, output, seconds, why_not, seat))
+        keep.invoke((index, key, inputs, output, seconds, why_not, seat))
             .map(Bound::unbind)
     }
 
