@@ -31,18 +31,23 @@ def leave_trace(path: str) -> None:
     os.close(handle)
 
 
+def is_open(gate: str | None) -> bool:
+    """Whether there is a file, or none is named."""
+    return gate is None or os.path.exists(gate)
+
+
 def count(path: Path) -> int:
     """How often a node has left a trace."""
     return path.stat().st_size if path.exists() else 0
 
 
 class Traced(Node):
-    """Leaves a trace, waits, and returns or raises what it is configured to."""
+    """Leaves a trace, waits, for a file to be there if one is named, and returns or raises what it is configured to."""
 
     def get_parameters(self) -> dict[str, NodeParameter]:
         return {
             name: NodeParameter(name=name, type=object, required=False, default=None)
-            for name in ("trace", "x", "seconds", "fails", "answer")
+            for name in ("trace", "x", "seconds", "gate", "fails", "answer")
         }
 
     def run(self, **inputs: Any) -> dict[str, Any]:
@@ -50,6 +55,8 @@ class Traced(Node):
 
         leave_trace(inputs["trace"])
         time.sleep(inputs.get("seconds") or 0)
+        while not is_open(inputs.get("gate")):
+            time.sleep(0.002)
         if inputs.get("fails"):
             raise ValueError(inputs["fails"])
         return {"answer": inputs.get("answer"), "x": inputs.get("x")}
@@ -61,7 +68,7 @@ class AsyncTraced(AsyncNode):
     def get_parameters(self) -> dict[str, NodeParameter]:
         return {
             name: NodeParameter(name=name, type=object, required=False, default=None)
-            for name in ("trace", "x", "seconds", "fails", "answer")
+            for name in ("trace", "x", "seconds", "gate", "fails", "answer")
         }
 
     async def async_run(self, **inputs: Any) -> dict[str, Any]:
@@ -69,6 +76,8 @@ class AsyncTraced(AsyncNode):
 
         leave_trace(inputs["trace"])
         await asyncio.sleep(inputs.get("seconds") or 0)
+        while not is_open(inputs.get("gate")):
+            await asyncio.sleep(0.002)
         if inputs.get("fails"):
             raise ValueError(inputs["fails"])
         return {"answer": inputs.get("answer"), "x": inputs.get("x")}

@@ -173,3 +173,31 @@ def test_nodes_of_cycles_are_not_cached_unless_one_pass_is_made(kind: Kind) -> N
     assert first == plain == runs_on(kind, cache)(workflow)
     bypassed = cache.node_runs.as_dict()["bypassed"]
     assert bool(bypassed) is (kind == "local")
+
+
+@both
+def test_a_node_that_returns_the_objects_that_it_was_given_is_not_kept(kind: Kind) -> None:
+    """Who changes its output changes what the node before it has returned, as without a cache."""
+    pytest.importorskip("pandas")
+    from kailash.nodes.code.python import PythonCodeNode
+    from kailash.workflow.graph import Workflow
+
+    workflow = Workflow("frames", "frames")
+    unwrapped = "frame = x['result'] if isinstance(x, dict) else x\n"
+    codes = {
+        "a": "import pandas\nresult = pandas.DataFrame({'n': [1]})",
+        "b": unwrapped + "result = frame",
+        "copies": unwrapped + "result = frame.copy()",
+        "c": unwrapped + "frame['more'] = 2\nresult = len(frame.columns)",
+    }
+    for node_id, code in codes.items():
+        workflow.add_node(node_id, PythonCodeNode(name=node_id, code=code))
+    for source, target in (("a", "b"), ("a", "copies"), ("b", "c")):
+        workflow.connect(source, target, {"result": "x"})
+    cache = ResultCache(nodes={"b": True, "copies": True})
+    for place in (None, cache, cache):
+        results = runs_on(kind, place)(workflow)
+        assert [list(results[each]["result"].columns) for each in ("a", "b")] == [["n", "more"]] * 2
+    told = cache.node_runs.as_dict()
+    assert told["not_kept"] == {"node 'b': it returns objects that it was given": 2}
+    assert told["hits"] == 1

@@ -21,6 +21,7 @@ from nexus_core.cached_runs import ResultCache
 from nexus_core.runtime import AsyncLocalRuntime, LocalRuntime
 
 from .support import AsyncTraced, Kind, Traced, both, code_workflow, count, node_workflow, on_loop, runs_on
+from .waiting import auntil
 
 KINDS = pytest.mark.parametrize("make", [Traced, AsyncTraced])
 
@@ -170,17 +171,17 @@ def test_what_is_kept_is_taken_on_the_loop_and_what_is_missing_runs_elsewhere() 
 
 
 def test_an_impatient_runtime_leaves_a_parked_node(tmp_path: Path) -> None:
-    cache, trace = ResultCache(nodes={"a": True}), tmp_path / "trace"
-    workflow = node_workflow(Traced(trace=str(trace), seconds=2))
+    cache, trace, gate = ResultCache(nodes={"a": True}), tmp_path / "trace", tmp_path / "gate"
+    workflow = node_workflow(Traced(trace=str(trace), gate=str(gate)))
 
     async def main() -> None:
         async with AsyncLocalRuntime(cache=cache) as runtime:
             leader = asyncio.create_task(runtime.execute_workflow_async(workflow, {}))
-            while not count(trace):
-                await asyncio.sleep(0.005)
+            await auntil(lambda: count(trace) == 1)
             with pytest.raises(SoftTimeLimitExceeded):
                 await runtime.execute_workflow_async(workflow, {}, soft_time_limit=0.1)
             assert not leader.done()
+            gate.touch()
             await leader
 
     asyncio.run(main())

@@ -15,7 +15,7 @@ from kailash.nodes.base import Node
 from kailash.nodes.base_async import AsyncNode
 from kailash.workflow.credentials import get_credential_store
 
-from nexus_core._core import WorkflowPlan, _digest, _NodeCaching, _NodeFlights
+from nexus_core._core import WorkflowPlan, _digest, _Load, _NodeCaching, _NodeFlights
 from nexus_core._key_reductions import reduction
 from nexus_core._key_workflow import WorkflowReduction, versions
 from nexus_core.cached_runs import result_cache
@@ -23,7 +23,7 @@ from nexus_core.cached_runs.nodes_asked import Asked, now_asked
 from nexus_core.cached_runs.policies import CachePolicy
 from nexus_core.cached_runs.result_cache import ResultCache
 from nexus_core.cached_runs.run_options import mark_of
-from nexus_core.cached_runs.snapshots import is_apart
+from nexus_core.cached_runs.snapshots import is_apart, shares
 from nexus_core.errors import NotKeyable
 
 __all__ = ["CachedNodes", "awaited", "cached_nodes", "node_caching", "notes_on_cached_nodes", "what_nodes_say"]
@@ -41,6 +41,7 @@ _DYNAMIC = ("workflow_context", "globals", "builtins")
 _CONTEXT_NAMES = frozenset({"get_workflow_context", "set_workflow_context", "_workflow_context"})
 _KAILASH_BASES = frozenset({Node, AsyncNode, object})
 
+_RETURNS_INPUTS = "it returns objects that it was given"
 _READS_CONTEXT = "it may read the workflow context of its run"
 _IN_CYCLES = "a node in a cycle is told of its iteration"
 
@@ -200,8 +201,26 @@ class CachedNodes:
 
     # --- what is kept ---------------------------------------------------------------------
 
+    def begin(self, refreshes: bool, place: int, key: bytes) -> _Load:
+        """A seat at a node's key in the cache, before the node runs: it is told of changes meanwhile.
+
+        Args:
+            refreshes: Whether what runs already is out of date.
+            place: The node's place in the plan.
+            key: Its key.
+        """
+        return self._cache._begin(key, self.policies[place], refreshes)
+
     def keep(
-        self, refreshes: bool, place: int, key: bytes, output: Any, seconds: float, why_not: str | None
+        self,
+        refreshes: bool,
+        place: int,
+        key: bytes,
+        inputs: dict[str, Any],
+        output: Any,
+        seconds: float,
+        why_not: str | None,
+        seat: _Load,
     ) -> result_cache.Kept | None:
         """Keeps what a node has returned, as its policy says.
 
@@ -209,17 +228,21 @@ class CachedNodes:
             refreshes: Whether it ran although it may have been kept.
             place: The node's place in the plan.
             key: Its key.
+            inputs: What it was given.
             output: What it has returned.
             seconds: For how long it ran.
             why_not: Why it must not be kept; ``None`` if it may.
+            seat: What :meth:`begin` has returned.
 
         Returns:
             What others who wait are handed copies of; ``None`` if there can be none.
         """
+        if why_not is None and shares(output, inputs):
+            why_not = _RETURNS_INPUTS
         policy = self.policies[place]
         judged = self._cache._judged(policy, output, seconds, lambda _: why_not)
-        self._cache._put(key, policy, judged, refreshes)
-        not_kept = None if judged.not_kept is None else self._reason(place, judged.not_kept)
+        not_kept = self._cache._put_since(seat, key, policy, judged, refreshes).not_kept
+        not_kept = None if not_kept is None else self._reason(place, not_kept)
         self._cache.node_runs.add("refresh" if refreshes else "miss", not_kept)
         return judged.kept
 
@@ -262,7 +285,7 @@ class CachedNodes:
                 return "it reports a failure"
             if not native.is_unchanged(place, told, key, also):
                 return "it changes what it is given, or itself"
-            return None
+            return _RETURNS_INPUTS if shares(output, told) else None
 
         handed = await self._cache.aget_or_compute(
             key,
@@ -295,7 +318,9 @@ class _Keeper:
         self.reason = nodes.reason
         self.describe = nodes.describe
         self.vary = nodes.vary
+        self.begin = partial(nodes.begin, refreshes)
         self.keep = partial(nodes.keep, refreshes)
+        self.own_ends = result_cache.OWN_ENDS
 
 
 def cached_nodes(cache: ResultCache, workflow: Any, plan: Plan) -> CachedNodes | None:

@@ -21,9 +21,10 @@ from nexus_core.errors import RecursiveLoad
 from nexus_core.keys import digest
 
 if TYPE_CHECKING:
+    from nexus_core._core import _Load
     from nexus_core.cache_tiers import Tier
 
-__all__ = ["Handed", "Kept", "ResultCache", "is_nested"]
+__all__ = ["OWN_ENDS", "Handed", "Kept", "ResultCache", "is_nested"]
 
 _numbers = itertools.count(1)
 
@@ -32,7 +33,7 @@ _numbers = itertools.count(1)
 _computing: ContextVar[bool] = ContextVar("nexus_core_computing", default=False)
 
 #: What a caller's own limits end concerns nobody else.
-_OWN_ENDS = (SoftTimeLimitExceeded, HardTimeLimitExceeded, WorkflowCancelledError)
+OWN_ENDS = (SoftTimeLimitExceeded, HardTimeLimitExceeded, WorkflowCancelledError)
 
 
 def is_nested() -> bool:
@@ -302,7 +303,7 @@ class ResultCache:
             nonlocal mine
             try:
                 mine = self._computed(policy, compute, why_not)
-            except _OWN_ENDS as error:
+            except OWN_ENDS as error:
                 raise _OnlyMine(error) from None
             if mine.kept is None or mine.not_kept is not None:
                 raise _NotKept(mine)
@@ -365,7 +366,7 @@ class ResultCache:
             nonlocal mine
             try:
                 mine = await self._acomputed(policy, compute, why_not)
-            except _OWN_ENDS as error:
+            except OWN_ENDS as error:
                 raise _OnlyMine(error) from None
             if mine.kept is None or mine.not_kept is not None:
                 raise _NotKept(mine)
@@ -439,6 +440,22 @@ class ResultCache:
             # What was there is known to be out of date.
             self._store.invalidate(key)
         return Handed(computed.value, "refresh" if refresh else "miss", computed.not_kept)
+
+    def _begin(self, key: bytes, policy: CachePolicy, anew: bool) -> _Load:
+        """A seat at a key, which is told when that is written or removed meanwhile."""
+        name = digest(key) if self._is_tiered else key
+        return self._local._load(name, 0, None, policy.tags, anew)[0]
+
+    def _put_since(self, seat: _Load, key: bytes, policy: CachePolicy, computed: _Computed, refresh: bool) -> Handed:
+        """As :meth:`_put`, unless the key was written or removed since a seat was taken."""
+        if seat.is_overruled:
+            not_kept = computed.not_kept or "it was removed or written while it was computed"
+            return Handed(computed.value, "refresh" if refresh else "miss", not_kept)
+        if refresh or self._is_tiered:
+            return self._put(key, policy, computed, refresh)
+        if computed.kept is not None and computed.not_kept is None:
+            seat.finish(computed.kept, policy.ttl, list(policy.tags))
+        return Handed(computed.value, "miss", computed.not_kept)
 
     async def _aput(self, key: bytes, policy: CachePolicy, computed: _Computed, refresh: bool) -> Handed:
         if not self._is_tiered:

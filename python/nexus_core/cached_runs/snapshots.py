@@ -18,7 +18,7 @@ from typing import Any
 from nexus_core._core import _is_apart, _measured_copy, _private_copy
 from nexus_core._key_reductions import name_of
 
-__all__ = ["NotPrivate", "Snapshot", "is_apart"]
+__all__ = ["NotPrivate", "Snapshot", "is_apart", "shares"]
 
 #: Objects of a value that are looked at, to see whether its copy is its own.
 _MOST_OBJECTS = 1_000_000
@@ -167,6 +167,27 @@ def is_apart(value: Any) -> bool:
             met[id(part)] = part
         waiting.extend(_inside(part))
     return True
+
+
+def shares(output: Any, inputs: Any) -> bool:
+    """Whether a node's output has objects of its inputs, so that who changes one changes the other.
+
+    Lists and dicts do not count: a node is given its own copies of them.
+
+    Args:
+        output: The output.
+        inputs: The inputs.
+    """
+    if _is_apart(output) is not None:
+        # Lists, dicts and what never changes.
+        return False
+    try:
+        given = _parts_that_change(inputs)
+        return any(
+            number in given and type(part) not in (list, dict) for number, part in _parts_that_change(output).items()
+        )
+    except Exception:  # what its objects' own code raises; they are not copied then either
+        return True
 
 
 def _never_changes(part: Any) -> bool:

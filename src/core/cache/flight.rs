@@ -49,7 +49,7 @@ impl<T, B> Flight<T, B> {
     /// Ends it, once: threads that wait are woken, and the bells of tasks are for the
     /// caller to ring, unlocked. In a child of the process that began it nobody waits.
     pub fn end(&self, ending: Ending<T>) -> Vec<B> {
-        if self.era != fork_generation() {
+        if self.is_inherited() {
             return Vec::new();
         }
         let mut state = self.state.lock();
@@ -64,6 +64,12 @@ impl<T, B> Flight<T, B> {
         drop(state);
         self.ended.notify_all();
         bells.into_iter().map(|(_, bell)| bell).collect()
+    }
+
+    /// Whether it was begun by the process that this one is a forked child of. Nobody ends it
+    /// here, and its lock may have been held by a thread that is not here.
+    pub fn is_inherited(&self) -> bool {
+        self.era != fork_generation()
     }
 
     /// Somebody wrote or removed the key meanwhile: what comes of this is not kept.
@@ -102,7 +108,7 @@ impl<T, B> Flight<T, B> {
 
     /// Takes a bell back. In a forked child it stays where it is.
     pub fn leave(&self, number: u64) -> Option<B> {
-        if self.era != fork_generation() {
+        if self.is_inherited() {
             return None;
         }
         let mut state = self.state.lock();

@@ -9,9 +9,10 @@ use std::time::Duration;
 
 use loom::cell::UnsafeCell;
 use loom::model::Builder;
-use loom::sync::atomic::{AtomicBool, Ordering};
+use loom::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use loom::thread;
 
+use crate::core::cache::{Agent, Ending, Flight};
 use crate::core::graph::TaskDag;
 
 use super::{Advance, LearnedDurations, Outcome, Run, RunSettings, Take, Taker};
@@ -350,5 +351,143 @@ fn of_those_who_report_nodes_one_sees_that_the_run_is_settled() {
         }
         assert!(settled.load(Ordering::Acquire));
         assert!(model.run.outlook().settled);
+    });
+}
+
+/// A run that nobody's thread waits for, one of whose nodes waits for another run's
+/// computation, without a thread; as the binding puts the parts together.
+struct Served {
+    model: Arc<Model>,
+    /// What node 0 waits for.
+    flight: Flight<(), u32>,
+    /// Workers that are with the run.
+    assigned: AtomicUsize,
+}
+
+impl Served {
+    fn new(plan: &Plan, assigned: usize) -> Arc<Self> {
+        let model = plan.model();
+        model.run.hand_over_at_rest();
+        Arc::new(Self {
+            model,
+            flight: Flight::new(Agent::here(0)),
+            assigned: AtomicUsize::new(assigned),
+        })
+    }
+
+    /// Whether the node is left to wait.
+    fn is_parked(&self, node: u32) -> bool {
+        node == 0 && self.flight.look(|_| ()).is_none() && self.flight.join(node).is_ok()
+    }
+
+    /// A worker's visits, until others see to the run or nothing is to be done.
+    fn visit(&self) {
+        loop {
+            while let Take::Node(node) = self.model.run.take(Taker::Worker) {
+                if !self.is_parked(node) {
+                    self.model.execute_shared(node);
+                }
+            }
+            self.assigned.fetch_sub(1, Ordering::AcqRel);
+            if !self.brings_one() {
+                return;
+            }
+        }
+    }
+
+    /// Whether a worker comes, because none is there and something is to be done.
+    fn brings_one(&self) -> bool {
+        let comes =
+            self.model.run.outlook().ready > 0 && self.assigned.load(Ordering::Acquire) == 0;
+        if comes {
+            self.assigned.fetch_add(1, Ordering::AcqRel);
+        }
+        comes
+    }
+
+    /// The other run's node has ended.
+    fn land(&self) {
+        for node in self.flight.end(Ending::Value(())) {
+            self.model.run.put_back(node);
+            if self.brings_one() {
+                self.visit();
+            }
+        }
+    }
+}
+
+/// Runs workers beside whoever ends what node 0 waits for, and one more thread.
+fn explore_served(plan: &'static Plan, workers: usize, other: fn(&Served), check: fn(&[u32])) {
+    let mut builder = Builder::new();
+    builder.preemption_bound = Some(SWITCHES);
+    builder.check(move || {
+        let served = Served::new(plan, workers);
+        let spawn = |act: fn(&Served)| {
+            let served = Arc::clone(&served);
+            thread::spawn(move || act(&served))
+        };
+        let mut threads: Vec<_> = (0..workers).map(|_| spawn(Served::visit)).collect();
+        threads.push(spawn(other));
+        served.land();
+        for thread in threads {
+            thread.join().expect("no thread of the model panics");
+        }
+        let outlook = served.model.run.outlook();
+        assert!(outlook.settled, "{outlook:?}");
+        assert_eq!(outlook.running, 0);
+        assert_eq!(served.model.run.take(Taker::Worker), Take::Finished);
+        assert_eq!(served.assigned.load(Ordering::Acquire), 0);
+        check(&served.model.runs());
+    });
+}
+
+#[test]
+fn a_parked_node_is_taken_up_again_whenever_it_is_put_back() {
+    static PLAN: Plan = Plan {
+        nodes: 3,
+        edges: &[(0, 1)],
+        limit: 2,
+        pinned: None,
+        failing: None,
+    };
+    explore_served(&PLAN, 1, |_| (), all_once);
+}
+
+#[test]
+fn one_at_a_time_those_after_a_parked_node_wait_for_it() {
+    static PLAN: Plan = Plan {
+        nodes: 2,
+        edges: &[(0, 1)],
+        limit: 1,
+        pinned: None,
+        failing: None,
+    };
+    explore_served(&PLAN, 1, |_| (), all_once);
+}
+
+#[test]
+fn two_workers_leave_no_parked_node_behind() {
+    static PLAN: Plan = Plan {
+        nodes: 2,
+        edges: &[],
+        limit: 2,
+        pinned: None,
+        failing: None,
+    };
+    explore_served(&PLAN, 2, |_| (), all_once);
+}
+
+#[test]
+fn a_node_that_is_put_back_while_its_run_stops_is_not_left_running() {
+    static PLAN: Plan = Plan {
+        nodes: 2,
+        edges: &[(0, 1)],
+        limit: 2,
+        pinned: None,
+        failing: None,
+    };
+    let stop: fn(&Served) = |served| served.model.run.stop();
+    explore_served(&PLAN, 1, stop, |runs| {
+        assert!(runs.iter().all(|&count| count <= 1), "{runs:?}");
     });
 }

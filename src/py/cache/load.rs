@@ -65,7 +65,7 @@ impl NativeCache {
     }
 
     /// The same, of one key.
-    fn overrule_key(&self, key: &Bound<'_, PyAny>, hash: u64) -> PyResult<()> {
+    pub(super) fn overrule_key(&self, key: &Bound<'_, PyAny>, hash: u64) -> PyResult<()> {
         let flights = self.flights.get(Flights::default);
         for each in flights.overrule_key(hash, &Wanted(key))? {
             each.value.get().overrule();
@@ -233,6 +233,21 @@ impl Load {
         }
     }
 
+    /// Whether the key was written or removed since: what is computed is not kept.
+    pub(crate) fn is_overruled(&self) -> bool {
+        self.seat.flight.get().is_overruled()
+    }
+
+    /// Whether its end has come, so that it is not told of changes any more.
+    pub(crate) fn is_over(&self) -> bool {
+        self.seat.is_over()
+    }
+
+    /// Nothing is written any more.
+    pub(crate) fn give_up(&self, py: Python<'_>) {
+        self.seat.end(py, self.cache.get(), Ending::Abandoned);
+    }
+
     fn leave_line(&self) {
         let place = self.waiting.lock().take();
         if let Some((number, _waiting)) = place {
@@ -247,6 +262,12 @@ impl Load {
     #[getter]
     fn is_mine(&self) -> bool {
         self.seat.is_mine
+    }
+
+    /// Whether the key was written or removed since this caller came.
+    #[getter(is_overruled)]
+    fn is_overruled_for_python(&self) -> bool {
+        self.is_overruled()
     }
 
     /// The value that was written before this caller came to compute it, in a tuple.

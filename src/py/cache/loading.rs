@@ -89,10 +89,14 @@ impl NativeCache {
             let _waiting = seat.wait_here(py, agent)?;
             self.loads.waits.fetch_add(1, Ordering::Relaxed);
             let flight = seat.flight.get();
-            while !seat.is_over() {
+            // The handler of a signal may have forked: nobody computes in the child.
+            while !seat.flight.get().is_inherited() && !seat.is_over() {
                 py.detach(|| flight.wait(SIGNAL_INTERVAL));
                 py.check_signals()?;
             }
+        }
+        if seat.flight.get().is_inherited() {
+            return Ok(None);
         }
         Ok(seat.outcome(py))
     }

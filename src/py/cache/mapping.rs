@@ -218,19 +218,25 @@ impl NativeCache {
         self.found(key)
     }
 
-    /// A seat at a missing value, for a task of an event loop.
-    #[pyo3(signature = (key, task, ttl=None, tags=None))]
+    /// A seat at a missing value, for a task of an event loop. `anew`: nobody who came earlier
+    /// computes it for those who ask from now on.
+    #[pyo3(signature = (key, task, ttl=None, tags=None, anew=false))]
     fn _load(
         slf: &Bound<'_, Self>,
         key: &Bound<'_, PyAny>,
         task: u64,
         ttl: Option<f64>,
         tags: Option<&Bound<'_, PyAny>>,
+        anew: bool,
     ) -> PyResult<(Load, Vec<String>)> {
         life(ttl)?;
         let tags = arguments::tags(tags)?;
         let agent = Agent::here(task);
-        let seat = slf.get().board(key, hash(key)?, agent, &tags)?;
+        let hash = hash(key)?;
+        if anew {
+            slf.get().overrule_key(key, hash)?;
+        }
+        let seat = slf.get().board(key, hash, agent, &tags)?;
         Ok((Load::new(slf.clone().unbind(), seat, agent), tags))
     }
 

@@ -18,6 +18,7 @@ mod what_if;
 
 use pyo3::prelude::*;
 
+pub(crate) use self::load::Load;
 pub(crate) use self::native::NativeCache;
 
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {

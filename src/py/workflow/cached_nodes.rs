@@ -28,6 +28,9 @@ use super::variables::SetVariable;
 /// How often a thread that waits looks whether it still should.
 const LOOK_INTERVAL: Duration = Duration::from_millis(50);
 
+/// Why a node runs although another run's does already.
+const NO_WAITING: &str = "a thread that others wait for does not wait for a node";
+
 /// A node that was given its inputs, and is executed again.
 struct Pending {
     inputs: Py<PyDict>,
@@ -190,6 +193,9 @@ impl WorkflowProgram {
                     Ok(Waited::Landed) => pending.flight = Some(flight),
                     Ok(Waited::Stopped(error)) => return Err(error),
                     Ok(Waited::InRing) => {
+                        if let Err(error) = nodes.count(py, "bypass", Some(NO_WAITING)) {
+                            break Err(error);
+                        }
                         let ended = self.run_started(py, index, node, &inputs);
                         break ended.map(Ended::Output);
                     }
@@ -278,8 +284,7 @@ impl WorkflowProgram {
             }
             Seat::Passenger(flight) => {
                 if caching.is_nested || nodes.is_on_loop(py)? {
-                    let reason = "a thread that others wait for does not wait for a node";
-                    nodes.count(py, "bypass", Some(reason))?;
+                    nodes.count(py, "bypass", Some(NO_WAITING))?;
                     Ok(Way::Uncached)
                 } else if site == Site::Alone {
                     Ok(Way::Decline)
@@ -306,6 +311,8 @@ impl WorkflowProgram {
             Some(key) => key.bind(py),
             None => return Err(PySystemError::new_err("a node without a key is not kept")),
         };
+        let seat = nodes.begin(py, index, key)?;
+        pilot.is_told_by(seat.clone_ref(py));
         let began = Instant::now();
         let ran = {
             let yes = PyBool::new(py, true).to_owned().into_any();
@@ -323,17 +330,19 @@ impl WorkflowProgram {
                 } else {
                     None
                 };
-                let kept = nodes.keep(py, index, key, &output, seconds, why_not)?;
+                let given = (key, inputs, seconds);
+                let kept = nodes.keep(py, index, given, &output, why_not, &seat)?;
                 pilot.land(py, Ending::Value(kept));
                 Ok(output)
             }
-            Err(error) if error.is_instance_of::<PyException>(py) => {
-                let failure = exception(py, &error).into_any().unbind();
-                pilot.land(py, Ending::Failed(failure));
+            Err(error) => {
+                if error.is_instance_of::<PyException>(py) && !nodes.is_own_end(py, &error)? {
+                    let failure = exception(py, &error).into_any().unbind();
+                    pilot.land(py, Ending::Failed(failure));
+                }
                 nodes.count(py, "miss", Some("it failed"))?;
                 Err(error)
             }
-            Err(error) => Err(error),
         }
     }
 
@@ -366,8 +375,9 @@ impl WorkflowProgram {
         let Ok(_waiting) = wait_for(Agent::here(0), &flight.goal) else {
             return Ok(Waited::InRing);
         };
+        let _counted = flight.count_thread();
         let execution = caching.execution.get().and_then(Weak::upgrade);
-        while flight.look(|_| ()).is_none() {
+        while !flight.is_inherited() && flight.look(|_| ()).is_none() {
             if let Some(execution) = &execution {
                 if self.settings.checks_cancellation
                     && !execution.run.is_stopped()
@@ -383,6 +393,10 @@ impl WorkflowProgram {
             py.detach(|| flight.wait(LOOK_INTERVAL));
             py.check_signals()?;
         }
+        if flight.is_inherited() {
+            // A signal's handler has forked.
+            return Ok(Waited::InRing);
+        }
         Ok(Waited::Landed)
     }
 }
@@ -392,6 +406,6 @@ enum Waited {
     Landed,
     /// Nobody wants the node any more: nothing has become of it.
     Stopped(PyErr),
-    /// The pilot waits for this thread, directly or through others.
+    /// The pilot waits for this thread, directly or through others, or is in the parent process.
     InRing,
 }

@@ -5,6 +5,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyTuple};
 
+use crate::py::cache::Load;
 use crate::py::engine::Ask;
 use crate::py::errors::exception;
 use crate::py::keys::{digest_in_order, shared_places};
@@ -42,8 +43,13 @@ pub(super) struct Keeper {
     describe: Py<PyAny>,
     /// `vary(index, inputs)`, for nodes whose policy has such a function.
     vary: Py<PyAny>,
-    /// `keep(index, key, output, seconds, why_not)`: what is handed out to others, or `None`.
+    /// `begin(index, key)`: a seat at the key in the store, before a node runs.
+    begin: Py<PyAny>,
+    /// `keep(index, key, inputs, output, seconds, why_not, seat)`: what is handed out to
+    /// others, or `None`.
     keep: Py<PyAny>,
+    /// Exceptions that concern the caller alone whose node they have ended.
+    own_ends: Py<PyAny>,
 }
 
 impl Keeper {
@@ -55,6 +61,7 @@ impl Keeper {
             &self.reason,
             &self.describe,
             &self.vary,
+            &self.begin,
             &self.keep,
         ];
         for held in methods {
@@ -241,19 +248,42 @@ impl NodeCaching {
         }
     }
 
-    /// Keeps what a node has returned; returns what others are handed copies of, or `None`.
+    /// Keeps what a node has returned, given its key, its inputs and how long it ran; returns what others are handed copies of, or `None`.
     pub(super) fn keep(
         &self,
         py: Python<'_>,
         index: u32,
-        key: &Bound<'_, PyBytes>,
+        (key, inputs, seconds): (&Bound<'_, PyBytes>, &Bound<'_, PyDict>, f64),
         output: &Bound<'_, PyAny>,
-        seconds: f64,
         why_not: Option<&str>,
+        seat: &Py<Load>,
     ) -> PyResult<Py<PyAny>> {
         let keep = self.keeper.keep.bind(py);
-        keep.invoke((index, key, output, seconds, why_not))
+        keep.invoke((index, key, inputs, output, seconds, why_not, seat))
             .map(Bound::unbind)
+    }
+
+    /// A seat at a key in the store, which is told when that is written or removed while the
+    /// node runs: what it returns is out of date then.
+    pub(super) fn begin(
+        &self,
+        py: Python<'_>,
+        index: u32,
+        key: &Bound<'_, PyBytes>,
+    ) -> PyResult<Py<Load>> {
+        let begin = self.keeper.begin.bind(py);
+        Ok(begin.invoke((index, key))?.extract()?)
+    }
+
+    /// Whether what ended a node concerns its caller alone; Kailash's nodes raise it as the
+    /// cause of an error of their own.
+    pub(super) fn is_own_end(&self, py: Python<'_>, error: &PyErr) -> PyResult<bool> {
+        let own_ends = self.keeper.own_ends.bind(py);
+        if error.matches(py, own_ends)? {
+            return Ok(true);
+        }
+        let cause = error.cause(py);
+        cause.map_or(Ok(false), |cause| Ok(cause.matches(py, own_ends)?))
     }
 
     /// Whether the calling context is inside of a cached node.
