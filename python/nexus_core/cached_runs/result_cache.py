@@ -17,6 +17,7 @@ from nexus_core.cached_runs.outcomes import Status
 from nexus_core.cached_runs.policies import CachePolicy, as_policy
 from nexus_core.cached_runs.snapshots import NotPrivate, Snapshot
 from nexus_core.cached_runs.tallies import Tally
+from nexus_core.cached_runs.under_way import Computation, UnderWay
 from nexus_core.errors import RecursiveLoad
 from nexus_core.keys import digest
 
@@ -136,6 +137,7 @@ class ResultCache:
             from nexus_core.cached_runs.kept_encoding import teach
 
             teach()
+        self._under_way = UnderWay()
         #: How runs of whole workflows were answered.
         self.runs = Tally()
         #: How single nodes were.
@@ -292,10 +294,10 @@ class ResultCache:
         if not refresh and (found := self.look(key)) is not None:
             return found
         if refresh:
-            return self._put(key, policy, self._computed(policy, compute, why_not), refresh)
+            return self._computed_and_put(key, policy, compute, why_not, refresh)
         if alone:
             found = self._found(key, "hit", self._store.get(key))
-            return found or self._put(key, policy, self._computed(policy, compute, why_not), refresh)
+            return found or self._computed_and_put(key, policy, compute, why_not, refresh)
         began = time.time()
         mine: _Computed | None = None
 
@@ -320,7 +322,7 @@ class ResultCache:
         if mine is not None:
             return Handed(mine.value, "miss", mine.not_kept)
         found = self._found(key, _how(kept, began), kept)
-        return found or self._put(key, policy, self._computed(policy, compute, why_not), refresh)
+        return found or self._computed_and_put(key, policy, compute, why_not, refresh)
 
     async def aget_or_compute(
         self,
@@ -354,11 +356,11 @@ class ResultCache:
         if not refresh and (found := self.look(key)) is not None:
             return found
         if refresh:
-            return await self._aput(key, policy, await self._acomputed(policy, compute, why_not), refresh)
+            return await self._acomputed_and_put(key, policy, compute, why_not, refresh)
         if alone:
             kept_now = await self._store.aget(key) if self._is_tiered else self._store.get(key)
             found = self._found(key, "hit", kept_now)
-            return found or await self._aput(key, policy, await self._acomputed(policy, compute, why_not), refresh)
+            return found or await self._acomputed_and_put(key, policy, compute, why_not, refresh)
         began = time.time()
         mine: _Computed | None = None
 
@@ -383,7 +385,7 @@ class ResultCache:
         if mine is not None:
             return Handed(mine.value, "miss", mine.not_kept)
         found = self._found(key, _how(kept, began), kept)
-        return found or await self._aput(key, policy, await self._acomputed(policy, compute, why_not), refresh)
+        return found or await self._acomputed_and_put(key, policy, compute, why_not, refresh)
 
     def _found(self, key: bytes, status: Status, kept: Kept | None) -> Handed | None:
         if kept is None:
@@ -433,6 +435,36 @@ class ResultCache:
         kept = Kept(snapshot, seconds, time.time())
         return _Computed(value, kept, policy.why_not_kept(seconds, snapshot.size))
 
+    def _computed_and_put(
+        self,
+        key: bytes,
+        policy: CachePolicy,
+        compute: Callable[[], Any],
+        why_not: Callable[[Any], str | None] | None,
+        refresh: bool,
+    ) -> Handed:
+        with Computation(self._under_way, key, policy.tags) as computation:
+            computed = self._computed(policy, compute, why_not)
+            if computation.is_overruled:
+                return _overruled(computed, refresh)
+            self._under_way.overrule(key=key, but=computation)
+            return self._put(key, policy, computed, refresh)
+
+    async def _acomputed_and_put(
+        self,
+        key: bytes,
+        policy: CachePolicy,
+        compute: Callable[[], Awaitable[Any]],
+        why_not: Callable[[Any], str | None] | None,
+        refresh: bool,
+    ) -> Handed:
+        with Computation(self._under_way, key, policy.tags) as computation:
+            computed = await self._acomputed(policy, compute, why_not)
+            if computation.is_overruled:
+                return _overruled(computed, refresh)
+            self._under_way.overrule(key=key, but=computation)
+            return await self._aput(key, policy, computed, refresh)
+
     def _put(self, key: bytes, policy: CachePolicy, computed: _Computed, refresh: bool) -> Handed:
         if computed.kept is not None and computed.not_kept is None:
             self._store.set(key, computed.kept, ttl=policy.ttl, tags=policy.tags or None)
@@ -449,8 +481,7 @@ class ResultCache:
     def _put_since(self, seat: _Load, key: bytes, policy: CachePolicy, computed: _Computed, refresh: bool) -> Handed:
         """As :meth:`_put`, unless the key was written or removed since a seat was taken."""
         if seat.is_overruled:
-            not_kept = computed.not_kept or "it was removed or written while it was computed"
-            return Handed(computed.value, "refresh" if refresh else "miss", not_kept)
+            return _overruled(computed, refresh)
         if refresh or self._is_tiered:
             return self._put(key, policy, computed, refresh)
         if computed.kept is not None and computed.not_kept is None:
@@ -482,6 +513,7 @@ class ResultCache:
             >>> ResultCache().invalidate_tag('prices')
             0
         """
+        self._under_way.overrule(tag=tag)
         count: int = self._store.invalidate_tag(tag)
         return count
 
@@ -492,6 +524,7 @@ class ResultCache:
             >>> from nexus_core import ResultCache
             >>> ResultCache().clear()
         """
+        self._under_way.overrule()
         self._store.clear()
 
     def close(self) -> None:
@@ -512,6 +545,11 @@ class ResultCache:
 
     def __len__(self) -> int:
         return len(self._local)
+
+
+def _overruled(computed: _Computed, refresh: bool) -> Handed:
+    not_kept = computed.not_kept or "it was removed or written while it was computed"
+    return Handed(computed.value, "refresh" if refresh else "miss", not_kept)
 
 
 def _how(kept: Kept | None, began: float) -> Status:
