@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from nexus_core.nexus_app import attach, detach
     from nexus_core.parallel_execution_manager import ParallelExecutionManager
     from nexus_core.performance_best_practices import PerformanceBestPractices
+    from nexus_core.performance_optimizer import PerformanceOptimizer
     from nexus_core.resource_pool_manager import ResourcePoolManager
     from nexus_core.thread_pool import ThreadPool
     from nexus_core.tiered_cache import TieredCache
@@ -53,6 +54,7 @@ __all__ = [
     "IntelligentCache",
     "ParallelExecutionManager",
     "PerformanceBestPractices",
+    "PerformanceOptimizer",
     "Ref",
     "ResourcePoolManager",
     "ResultCache",
@@ -83,6 +85,7 @@ _LATER = {
     "IntelligentCache": "nexus_core.intelligent_cache",
     "ParallelExecutionManager": "nexus_core.parallel_execution_manager",
     "PerformanceBestPractices": "nexus_core.performance_best_practices",
+    "PerformanceOptimizer": "nexus_core.performance_optimizer",
     "ResourcePoolManager": "nexus_core.resource_pool_manager",
     "ResultCache": "nexus_core.cached_runs",
     "ThreadPool": "nexus_core.thread_pool",

@@ -60,7 +60,9 @@ class CacheUse:
         if cacheable is False:
             raise Refused("cacheable=False was given")
         if runs is not None:
-            forbidden = [name for name in (target.name, *_names(workflow)) if runs.cache._workflows.get(name, 0) is None]
+            forbidden = [
+                name for name in (target.name, *_names(workflow)) if runs.cache._workflows.get(name, 0) is None
+            ]
             if forbidden:
                 raise Refused(f"the runtime's cache was told that {forbidden[0]!r} must not be cached")
             if is_cached(target) and not isinstance(cacheable, CachePolicy):

@@ -62,4 +62,8 @@ class Loading:
         refused = read(target)
         if refused is not None:
             raise Refused(f"it has no plan, since Kailash runs it: {refused}")
-        return Change("its plan was made ahead of its first run", lambda: self._ahead.add(target.name), lambda: self._ahead.discard(target.name))
+        return Change(
+            "its plan was made ahead of its first run",
+            lambda: self._ahead.add(target.name),
+            lambda: self._ahead.discard(target.name),
+        )

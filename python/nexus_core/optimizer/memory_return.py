@@ -64,6 +64,11 @@ class MemoryReturn:
         self.times = 0
         self.returned = 0
 
+    @property
+    def is_in_use(self) -> bool:
+        """Whether anybody wants it."""
+        return self._users > 0
+
     def begin(self) -> None:
         """Starts the thread for its first user: before nodes run, whose memory limit could keep it from starting."""
         with self._lock:
