@@ -143,59 +143,69 @@ def test_what_reaches_outside_is_warned_about_before_it_runs(app: Any, caplog: p
 # --- caching ----------------------------------------------------------------------------
 
 
-def test_a_workflow_that_says_so_is_cached_in_a_cache_made_for_it(app: Any) -> None:
-    from starlette.testclient import TestClient
+def statuses(app: Any, name: str) -> list[str]:
+    """How two runs in a row were answered."""
+    found: list[str] = []
 
-    calls: list[int] = []
-    workflow = function_workflow(lambda x: calls.append(x) or 2 * x)
-    workflow.metadata["cacheable"] = True
-    app.register("double", workflow)
+    async def main() -> None:
+        await attached_runtime(app).execute_workflow_async(app._workflows[name], {"x": 1})
+        outcome = last_cache_outcome()
+        found.append("uncached" if attached_runtime(app)._cached_runs is None else outcome.status)  # type: ignore[union-attr]
+
+    for _ in range(2):
+        asyncio.run(main())
+    return found
+
+
+def test_a_workflow_that_says_so_is_cached_in_a_cache_made_for_it(app: Any) -> None:
+    import httpx
+
+    app.register("double", code_workflow("result = 2 * x"))
+    app._workflows["double"].metadata["cacheable"] = True
     app.register("other", code_workflow())
     optimizer = PerformanceOptimizer(app)
     found = optimizer.optimize_workflow_execution("double", {"x": 3}, runs=5)
+    runtime = attached_runtime(app)
     assert "enable_caching" in found["optimizations_applied"]
     assert found["figures"].cached_seconds > 0
     assert "from the cache in" in found["expected_improvement"]
-    assert len(calls) == found["executions"] - 5  # those that are to be hits are
-    runtime = attached_runtime(app)
+    # The last five were hits, and ran no node.
+    assert runtime.metrics().runs == found["executions"] - 5
+    app.register("later", code_workflow())
 
-    with TestClient(app.fastapi_app) as client:
-        body = {"parameters": {"x": 21}}
-        first = client.post("/workflows/double/execute", json=body)
-        again = client.post("/workflows/double/execute", json=body)
-        assert first.json()["outputs"] == again.json()["outputs"] == {"node": {"result": 42}}
-        assert first.headers["cache-status"] == "nexus-core; fwd=miss; stored"
-        assert again.headers["cache-status"].startswith("nexus-core; hit")
-        # Nothing else is cached.
-        for _ in range(2):
-            reply = client.post("/workflows/other/execute", json={"parameters": {}})
-            assert reply.headers["cache-status"].startswith("nexus-core; fwd=bypass")
-        optimizer.revert()
-        assert runtime._cached_runs is None
-        count = len(calls)
-        reply = client.post("/workflows/double/execute", json=body)
-        assert "cache-status" not in reply.headers
-        assert len(calls) == count + 1
+    async def main() -> None:
+        transport = httpx.ASGITransport(app=app.fastapi_app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://app") as client:
+
+            async def status(name: str) -> str | None:
+                reply = await client.post(f"/workflows/{name}/execute", json={"parameters": {"x": 21}})
+                assert reply.json()["outputs"] == {"node": {"result": 42 if name == "double" else 1}}
+                return reply.headers.get("cache-status")
+
+            assert await status("double") == "nexus-core; fwd=miss; stored"
+            assert str(await status("double")).startswith("nexus-core; hit")
+            # Nothing else is cached, and says so.
+            for name in ("other", "later"):
+                for _ in range(2):
+                    assert str(await status(name)).startswith("nexus-core; fwd=bypass")
+            optimizer.revert()
+            assert [await status(name) for name in ("double", "other", "later")] == [None, None, None]
+
+    asyncio.run(main())
+    assert runtime._cached_runs is None
 
 
 def test_a_workflow_that_does_not_say_so_is_only_cached_if_the_caller_does(app: Any) -> None:
-    calls: list[int] = []
-    app.register("charge", function_workflow(lambda x: calls.append(x) or x))
+    app.register("charge", code_workflow("result = x"))
     optimizer = PerformanceOptimizer(app)
     found = optimizer.optimize_workflow_execution("charge")
     assert "pass cacheable=True" in found["not_applied"]["enable_caching"]
-    for _ in range(2):
-        run(app, "charge", {"x": 1})
-    assert calls == [1, 1]
-
+    assert statuses(app, "charge") == ["uncached", "uncached"]
     found = optimizer.optimize_workflow_execution("charge", cacheable=CachePolicy(ttl=60))
     assert found["details"]["enable_caching"] == "results are kept for 60 s, in a cache that the runtime is given"
-    for _ in range(2):
-        run(app, "charge", {"x": 1})
-    assert calls == [1, 1, 1]
+    assert statuses(app, "charge") == ["miss", "hit"]
     optimizer.revert("charge")
-    run(app, "charge", {"x": 1})
-    assert calls == [1, 1, 1, 1]
+    assert statuses(app, "charge") == ["uncached", "uncached"]
 
 
 def test_a_cache_that_is_there_is_used_and_its_owners_word_is_kept(make_app: Callable[[], Any]) -> None:
@@ -212,24 +222,13 @@ def test_a_cache_that_is_there_is_used_and_its_owners_word_is_kept(make_app: Cal
     assert found["details"]["enable_caching"] == "results are kept already, in 'of the owner'"
     optimizer.optimize_workflow_execution("silent", cacheable=True)
 
-    def statuses(name: str) -> list[str]:
-        found = []
-        for _ in range(2):
-
-            async def main() -> None:
-                await attached_runtime(app).execute_workflow_async(app._workflows[name], {"x": 1})
-                found.append(last_cache_outcome().status)  # type: ignore[union-attr]
-
-            asyncio.run(main())
-        return found
-
-    assert [statuses(name) for name in ("never", "always", "silent")] == [
+    assert [statuses(app, name) for name in ("never", "always", "silent")] == [
         ["bypass", "bypass"], ["miss", "hit"], ["miss", "hit"],
     ]  # fmt: skip
     optimizer.revert()
     assert cache._workflows == policies
     assert attached_runtime(app)._cached_runs.cache is cache
-    assert [statuses(name) for name in ("always", "silent")] == [["hit", "hit"], ["bypass", "bypass"]]
+    assert [statuses(app, name) for name in ("always", "silent")] == [["hit", "hit"], ["bypass", "bypass"]]
 
 
 # --- limits -----------------------------------------------------------------------------
