@@ -165,7 +165,7 @@ def test_intelligent_scheduling(make_app: Callable[[], Any]) -> None:
     lock = threading.Lock()
 
     def node(number: int, seconds: float) -> Callable[..., int]:
-        def call(from_3: int = 0, from_4: int = 0) -> int:
+        def call(from_3: Any = 0, from_4: Any = 0) -> int:
             import time
 
             with lock:
@@ -296,7 +296,7 @@ _MEMORY = """
             await asyncio.sleep(0.1)
             if returned.times > times:
                 return
-    
+
     asyncio.run(main())
     assert returned.times > 0 and returned.returned > 0, (returned.times, returned.returned)
     optimizer.revert()

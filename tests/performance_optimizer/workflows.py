@@ -29,7 +29,9 @@ def sleepers(count: int = 3, seconds: float = 0.03) -> Any:
 
     builder = WorkflowBuilder()
     for number in range(count):
-        builder.add_node("PythonCodeNode", f"n{number}", {"code": f"import time\ntime.sleep({seconds})\nresult = {number}"})
+        builder.add_node(
+            "PythonCodeNode", f"n{number}", {"code": f"import time\ntime.sleep({seconds})\nresult = {number}"}
+        )
     return builder.build()
 
 

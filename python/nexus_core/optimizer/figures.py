@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -12,12 +13,17 @@ __all__ = ["ExecutionFigures", "Side", "interval_of_ratio"]
 
 _MIB = 2**20
 
+# What a run may take longer without the changes being taken back: by this share, or by so many seconds.
+_MORE_SHARE, _MORE_SECONDS = 0.05, 0.0001
+
 # Differences of resident memory below both are what a process does by itself.
 _LEAST_BYTES, _LEAST_SHARE = _MIB, 0.01
 
 
 def interval_of_ratio(before: Sequence[float], after: Sequence[float], samples: int = 1000) -> tuple[float, float]:
     """Where the ratio of two medians lies with 95 % confidence, by the bootstrap.
+
+    With fewer than five measurements of a side it is the widest that they allow, and with one nothing is known.
 
     Args:
         before: Measurements, the denominator's.
@@ -29,6 +35,11 @@ def interval_of_ratio(before: Sequence[float], after: Sequence[float], samples: 
         >>> 0.4 < low <= 0.5 <= high < 0.65
         True
     """
+    fewest = min(len(before), len(after))
+    if fewest < 2:
+        return 0.0, math.inf
+    if fewest < 5:
+        return min(after) / max(before), max(after) / min(before)
     source = random.Random(2025)
     ratios = sorted(
         median(source.choices(after, k=len(after))) / max(median(source.choices(before, k=len(before))), 1e-12)
@@ -121,6 +132,12 @@ class ExecutionFigures:
         """Whether single runs have become faster, beyond what chance explains."""
         low, high = self.time_interval
         return "faster" if high < 1 else "slower" if low > 1 else "none"
+
+    @property
+    def is_worse(self) -> bool:
+        """Whether runs have become slower by so much that the changes are not to be kept."""
+        more = self.after.median_seconds - self.before.median_seconds
+        return self.difference == "slower" and more > max(_MORE_SECONDS, _MORE_SHARE * self.before.median_seconds)
 
     @property
     def throughput_ratio(self) -> float:

@@ -23,7 +23,7 @@ from nexus_core.runtime import stock
 from nexus_core.runtime.async_delegation import LOST, reasons_to_delegate, watch_of_methods
 from nexus_core.runtime.async_host import Follower, raised_by_stock
 from nexus_core.runtime.async_pruned_run import AsyncPrunedRun
-from nexus_core.runtime.async_run import AsyncRun, inside
+from nexus_core.runtime.async_run import AsyncRun
 from nexus_core.runtime.cache_wishes import Wish, take_wish, wishing
 from nexus_core.runtime.cached_execution import IN_TURN, UNCACHED, Call, aexecute_cached, finished_async
 from nexus_core.runtime.compiler import Awaits, CompiledWorkflow, NotNative, compile_aside, compiled, known
@@ -41,7 +41,7 @@ from nexus_core.runtime.run_options import run_options
 from nexus_core.runtime.run_stream import EventBuffer
 from nexus_core.runtime.short_way import LONGEST_ON_LOOP, short_way
 from nexus_core.runtime.traced_runs import begin_traced, observe_delegation
-from nexus_core.runtime.workflow_rules import WorkflowRule, WorkflowRules, rule_of
+from nexus_core.runtime.workflow_rules import Turn, WorkflowRule, WorkflowRules, rule_of
 from nexus_core.versions import warn_once
 
 __all__ = ["AsyncLocalRuntime"]
@@ -287,7 +287,7 @@ class AsyncLocalRuntime(stock.StockAsyncLocalRuntime, LocalRuntime):
         if rule is not None and rule.surrounds and cache is not IN_TURN:
             # The caller may change its own while the run waits.
             inputs = dict(inputs) if type(inputs) is dict else inputs
-            async with self._turn(rule):
+            async with Turn(rule):
                 return await self.execute_workflow_async(
                     workflow, inputs, context,
                     idempotency_key=idempotency_key, force_resume_with_drift=force_resume_with_drift,
@@ -334,20 +334,6 @@ class AsyncLocalRuntime(stock.StockAsyncLocalRuntime, LocalRuntime):
             idempotency_key=idempotency_key,
             force_resume_with_drift=force_resume_with_drift,
         )
-
-    @contextlib.asynccontextmanager
-    async def _turn(self, rule: WorkflowRule | None) -> AsyncGenerator[None, None]:
-        """What a workflow's rule has done before and after a run.
-
-        A run inside of a node waits for nobody, who may wait for the place or the thread that it holds.
-        """
-        turns = None if rule is None or inside.get() is not None else rule.turns
-        try:
-            async with contextlib.nullcontext() if turns is None else turns:
-                yield
-        finally:
-            if rule is not None and rule.afterwards is not None:
-                rule.afterwards()
 
     async def _others_turn(self, inputs: Any) -> Any:
         """Lets others have the loop, which short runs in a row have kept for long.
@@ -701,7 +687,7 @@ class AsyncLocalRuntime(stock.StockAsyncLocalRuntime, LocalRuntime):
             self._cached_runs.ready(self, workflow, inputs, "the events of the run are asked for")
         rule = rule_of(self, workflow)
         inputs = dict(inputs) if rule.surrounds and type(inputs) is dict else inputs
-        async with self._turn(rule), contextlib.aclosing(self._stream(workflow, inputs, buffer)) as told:
+        async with Turn(rule), contextlib.aclosing(self._stream(workflow, inputs, buffer)) as told:
             async for event in told:
                 yield event
 

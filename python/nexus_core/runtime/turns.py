@@ -61,13 +61,16 @@ class Turns:
         return len(self._waiting)
 
     async def __aenter__(self) -> Turns:
-        waiter = _Waiter()
         with self._lock:
             if not self._waiting and self._has_room():
                 self._begin()
                 return self
+        waiter = _Waiter()
+        with self._lock:
             self.waited += 1
             self._waiting.append(waiter)
+        # Somebody may have ended before it stood in line.
+        self._call()
         try:
             await waiter.future
         except BaseException:

@@ -8,9 +8,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Any
 
+from nexus_core.runtime.async_run import inside
 from nexus_core.runtime.turns import Turns
 
-__all__ = ["WorkflowRule", "WorkflowRules", "rule_of", "set_rule"]
+__all__ = ["Turn", "WorkflowRule", "WorkflowRules", "rule_of", "set_rule"]
 
 
 @dataclass(slots=True)
@@ -40,6 +41,32 @@ class WorkflowRule:
     def orders_nodes(self) -> bool:
         """Whether it says how nodes follow one another."""
         return self.in_order or self.one_at_a_time
+
+
+class Turn:
+    """What a workflow's rule has done before and after one run.
+
+    A run inside of a node waits for nobody, who may wait for the place or the thread that it holds.
+
+    Args:
+        rule: The rule.
+    """
+
+    __slots__ = ("_afterwards", "_turns")
+
+    def __init__(self, rule: WorkflowRule) -> None:
+        self._turns = None if inside.get() is not None else rule.turns
+        self._afterwards = rule.afterwards
+
+    async def __aenter__(self) -> None:
+        if self._turns is not None:
+            await self._turns.__aenter__()
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._turns is not None:
+            await self._turns.__aexit__()
+        if self._afterwards is not None:
+            self._afterwards()
 
 
 _NO_RULE = WorkflowRule()
