@@ -223,7 +223,7 @@ class PerformanceOptimizer:
             strategy: One of :attr:`optimization_strategies`; ``docs/optimizer.md`` says what each changes.
             workflow: The name of a registered workflow; by default for all, those that are registered later
                 included. Those that it cannot be switched on for are left out.
-            **options: ``cacheable`` of ``"workflow_caching"``, ``nodes`` of ``"parallel_execution"``.
+            options: ``cacheable`` of ``"workflow_caching"``, ``nodes`` of ``"parallel_execution"``.
 
         Returns:
             By workflow, what was changed; nothing for those where it was on.

@@ -158,7 +158,7 @@ impl<P: Program> Execution<P> {
         self.program.is_shared(&self.run);
         let needs_loop = self.has_pinned || self.program.confirms();
         // Alone, whoever begins would take the first node, whatever waits behind the others.
-        let has_blocking = self.run.limit() > 1 && self.run.durations().has_blocking();
+        let has_blocking = self.width() > 1 && self.run.durations().has_blocking();
         if (needs_loop || has_blocking) && self.run.solo_position().is_some() {
             self.run.hand_over_at_rest();
         }
