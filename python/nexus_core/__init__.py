@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from nexus_core.parallel_execution_manager import ParallelExecutionManager
     from nexus_core.performance_best_practices import PerformanceBestPractices
     from nexus_core.performance_monitor import PerformanceMonitor
+    from nexus_core.performance_optimizer import PerformanceOptimizer
     from nexus_core.resource_pool_manager import ResourcePoolManager
     from nexus_core.thread_pool import ThreadPool
     from nexus_core.tiered_cache import TieredCache
@@ -55,6 +56,7 @@ __all__ = [
     "ParallelExecutionManager",
     "PerformanceBestPractices",
     "PerformanceMonitor",
+    "PerformanceOptimizer",
     "Ref",
     "ResourcePoolManager",
     "ResultCache",
@@ -86,6 +88,7 @@ _LATER = {
     "ParallelExecutionManager": "nexus_core.parallel_execution_manager",
     "PerformanceBestPractices": "nexus_core.performance_best_practices",
     "PerformanceMonitor": "nexus_core.performance_monitor",
+    "PerformanceOptimizer": "nexus_core.performance_optimizer",
     "ResourcePoolManager": "nexus_core.resource_pool_manager",
     "ResultCache": "nexus_core.cached_runs",
     "ThreadPool": "nexus_core.thread_pool",

@@ -410,6 +410,7 @@ class RunOptions:
         tracks: bool = False,
         confirms: bool = False,
         as_local: bool = False,
+        in_order: bool = False,
     ) -> RunOptions: ...
     @property
     def max_concurrency(self) -> int: ...

@@ -18,7 +18,7 @@ from nexus_core.errors import NotKeyable
 from nexus_core.keys import digest
 from nexus_core.runtime.compiler import CompiledWorkflow
 
-__all__ = ["CachedWorkflow", "NotCached", "WorkflowKeys", "call_workflow", "names_of"]
+__all__ = ["CachedWorkflow", "NotCached", "WorkflowKeys", "call_workflow", "names_of", "uncall_workflow"]
 
 _MARKED = ["name", "workflow_id", "metadata"]
 
@@ -26,12 +26,13 @@ _MARKED = ["name", "workflow_id", "metadata"]
 _names: dict[int, tuple[weakref.ref[Any], tuple[str, ...]]] = {}
 
 
-def call_workflow(workflow: Any, name: str) -> None:
+def call_workflow(workflow: Any, name: str, *, first: bool = False) -> None:
     """Remembers a name under which policies may be given for a workflow.
 
     Args:
         workflow: A built workflow.
         name: As it is registered with an app.
+        first: Whether a policy under it comes before those under other names.
     """
     known = names_of(workflow)
     if name in known:
@@ -43,7 +44,21 @@ def call_workflow(workflow: Any, name: str) -> None:
         if entry is not None and entry[0]() is None:
             _names.pop(number, None)
 
-    _names[number] = (weakref.ref(workflow, forget), (*known, name))
+    _names[number] = (weakref.ref(workflow, forget), (name, *known) if first else (*known, name))
+
+
+def uncall_workflow(workflow: Any, name: str) -> None:
+    """Forgets such a name.
+
+    Args:
+        workflow: A built workflow.
+        name: As it was given to :func:`call_workflow`.
+    """
+    left = tuple(known for known in names_of(workflow) if known != name)
+    entry = _names.get(id(workflow))
+    if entry is not None and entry[0]() is workflow:
+        # Another object, so that whoever watches sees that something has changed.
+        _names[id(workflow)] = (entry[0], left)
 
 
 def names_of(workflow: Any) -> tuple[str, ...]:
@@ -91,9 +106,14 @@ class CachedWorkflow:
     def __init__(self, workflow: Any, cache: ResultCache, gone: Callable[[int], None]) -> None:
         number = id(workflow)
         self._workflow = weakref.ref(workflow, lambda _: gone(number))
-        marked: list[Any] = [(vars(workflow), _MARKED), (workflow.metadata, ["cacheable"]), (_names, [number])]
-        self._marks = DigestWatch(marked, [], [], [], [], [])
         names = (*names_of(workflow), workflow.name, workflow.workflow_id)
+        marked: list[Any] = [
+            (vars(workflow), _MARKED),
+            (workflow.metadata, ["cacheable"]),
+            (_names, [number]),
+            (cache._workflows, list(names)),
+        ]
+        self._marks = DigestWatch(marked, [], [], [], [], [])
         self.policy: CachePolicy | None = cache.policy_of_workflow(names, workflow.metadata.get("cacheable"))
         self.keys: WorkflowKeys | None = None
 

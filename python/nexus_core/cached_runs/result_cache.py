@@ -220,6 +220,29 @@ class ResultCache:
             return as_policy("a workflow's 'cacheable'", says)
         return CachePolicy.heuristic() if self._heuristics else None
 
+    def set_policy(self, name: str, policy: CachePolicy | bool | None) -> None:
+        """Gives what is kept of workflows of a name, or forgets it.
+
+        Args:
+            name: The name or id.
+            policy: As for ``workflows``; ``None`` to leave it to other names, and to what the
+                workflow says.
+
+        Raises:
+            TypeError: If it is no policy.
+
+        Example:
+            >>> from nexus_core import CachePolicy, ResultCache
+            >>> cache = ResultCache()
+            >>> cache.set_policy("prices", CachePolicy(ttl=60))
+            >>> cache.policy_of_workflow(["prices"]).ttl
+            60
+        """
+        if policy is None:
+            self._workflows.pop(name, None)
+        else:
+            self._workflows[name] = as_policy(f"the policy of {name!r}", policy)
+
     def policy_of_node(self, node_id: str, workflow: str | None = None, says: object = None) -> CachePolicy | None:
         """What is kept of a node; ``None`` if nothing.
 

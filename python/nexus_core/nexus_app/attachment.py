@@ -51,6 +51,9 @@ class Attachment:
         self._absent: list[ChannelProblem] = []
         self._failures: list[ChannelProblem] = []
         self._watches_loop = False
+        self._told_cache: Any = None
+        #: Called with the name and the ``WorkflowAPI`` of what is registered from now on.
+        self.on_registered: list[Callable[[str, Any], object]] = []
 
     # --- what Nexus asks of a plugin --------------------------------------------------
 
@@ -102,7 +105,7 @@ class Attachment:
         yield "event streams", self._attach_streams
         yield "clients that go away", self._attach_clients
         if self.runtime._cached_runs is not None:
-            yield "cached results", self._attach_cache
+            yield "cached results", self.tell_of_cache
         yield "MCP tools", self._attach_tools
         yield "WebSocket and MCP transports", self._attach_transports
         yield "CLIChannel and MCPChannel objects", self._attach_channel_objects
@@ -139,17 +142,27 @@ class Attachment:
         for api in self._apis():
             notice_clients(api)
 
-    def _attach_cache(self) -> None:
+    def tell_of_cache(self) -> None:
+        """Has replies and metrics tell of the cache that the runtime has."""
         from nexus_core.cached_runs import prometheus
-        from nexus_core.nexus_app.cache_status import stop_telling, tell_of_gateway, tell_of_workflow
+        from nexus_core.nexus_app.cache_status import tell_of_gateway, tell_of_workflow
 
-        cache = self.runtime._cached_runs.cache
+        cache = self._told_cache = self.runtime._cached_runs.cache
         prometheus.show(cache)
-        self._undo.append(lambda: prometheus.hide(cache))
-        self._undo.append(lambda: stop_telling(self._gateway, self._apis()))
+        self._undo.append(self.stop_telling_of_cache)
         for name, api in list(getattr(self._gateway, "_workflow_apis", {}).items()):
             tell_of_workflow(api, name)
         tell_of_gateway(self._gateway)
+
+    def stop_telling_of_cache(self) -> None:
+        """Undoes it; a second time there is nothing to do."""
+        from nexus_core.cached_runs import prometheus
+        from nexus_core.nexus_app.cache_status import stop_telling
+
+        cache, self._told_cache = self._told_cache, None
+        if cache is not None:
+            stop_telling(self._gateway, self._apis())
+            prometheus.hide(cache)
 
     def _attach_tools(self) -> str | None:
         server = getattr(self._app, "_mcp_server", None)
@@ -220,6 +233,8 @@ class Attachment:
                         from nexus_core.nexus_app.cache_status import tell_of_workflow
 
                         tell_of_workflow(api, name)
+                    for told in list(self.on_registered):
+                        told(name, api)
 
                 self._later(f"workflow {name!r}", put)
             return outcome

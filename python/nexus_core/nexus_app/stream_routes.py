@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 from nexus_core.nexus_app.event_stream import EventStream
 
-__all__ = ["add_stream_routes", "remove_stream_routes"]
+__all__ = ["add_stream_routes", "has_stream_routes", "remove_stream_routes"]
 
 _PATH = "/stream"
 # Marks our routes, so that those of others under the same path are left alone.
@@ -49,6 +49,15 @@ def add_stream_routes(api: Any) -> None:
     for route in api.app.router.routes[before:]:
         setattr(route, _MARK, True)
     api.app.openapi_schema = None
+
+
+def has_stream_routes(api: Any) -> bool:
+    """Whether a workflow has the routes.
+
+    Args:
+        api: The ``WorkflowAPI`` of the workflow.
+    """
+    return any(getattr(route, _MARK, False) for route in api.app.router.routes)
 
 
 def remove_stream_routes(api: Any) -> None:

@@ -25,7 +25,7 @@ from nexus_core.runtime.async_host import Follower, raised_by_stock
 from nexus_core.runtime.async_pruned_run import AsyncPrunedRun
 from nexus_core.runtime.async_run import AsyncRun
 from nexus_core.runtime.cache_wishes import Wish, take_wish, wishing
-from nexus_core.runtime.cached_execution import UNCACHED, Call, aexecute_cached, finished_async
+from nexus_core.runtime.cached_execution import IN_TURN, UNCACHED, Call, aexecute_cached, finished_async
 from nexus_core.runtime.compiler import Awaits, CompiledWorkflow, NotNative, compile_aside, compiled, known
 from nexus_core.runtime.delegation import metrics_are_read
 from nexus_core.runtime.durability import Durability, begin_async, how_it_is_durable
@@ -41,6 +41,7 @@ from nexus_core.runtime.run_options import run_options
 from nexus_core.runtime.run_stream import EventBuffer
 from nexus_core.runtime.short_way import LONGEST_ON_LOOP, short_way
 from nexus_core.runtime.traced_runs import begin_traced, observe_delegation
+from nexus_core.runtime.workflow_rules import Turn, WorkflowRule, WorkflowRules, rule_of
 from nexus_core.versions import warn_once
 
 __all__ = ["AsyncLocalRuntime"]
@@ -127,6 +128,7 @@ class AsyncLocalRuntime(stock.StockAsyncLocalRuntime, LocalRuntime):
         self.run_short_on_loop = run_short_on_loop
         self._places = Places(max_concurrent_nodes, thread_pool_size)
         self._short_way = short_way(_account_for)
+        self._rules: WorkflowRules | None = None
         self._cleaned_up = False
 
     # --- what users ask about --------------------------------------------------------
@@ -267,7 +269,7 @@ class AsyncLocalRuntime(stock.StockAsyncLocalRuntime, LocalRuntime):
             HardTimeLimitExceeded: After ``time_limit`` and the second of grace.
             DelegationError: If the runtime is strict and Kailash would have to run this.
         """
-        if self._cached_runs is not None and cache is not UNCACHED:
+        if self._cached_runs is not None and cache is not UNCACHED and cache is not IN_TURN:
             if context is None and idempotency_key is None and not refresh and cache is None:
                 _validate_limits(soft_time_limit, time_limit)
                 if self._short_way.on_loop >= LONGEST_ON_LOOP:
@@ -281,14 +283,30 @@ class AsyncLocalRuntime(stock.StockAsyncLocalRuntime, LocalRuntime):
                 workflow, inputs, context, idempotency_key, force_resume_with_drift, soft_time_limit, time_limit,
                 refresh, cache,
             )  # fmt: skip
-        if context is None and idempotency_key is None and soft_time_limit is None and time_limit is None:
+        rule = None if self._rules is None else self._rules.of(workflow)
+        if rule is not None and rule.surrounds and cache is not IN_TURN:
+            # The caller may change its own while the run waits.
+            inputs = dict(inputs) if type(inputs) is dict else inputs
+            async with Turn(rule):
+                return await self.execute_workflow_async(
+                    workflow, inputs, context,
+                    idempotency_key=idempotency_key, force_resume_with_drift=force_resume_with_drift,
+                    soft_time_limit=soft_time_limit, time_limit=time_limit, cache=IN_TURN,
+                )  # fmt: skip
+        if (
+            context is None
+            and idempotency_key is None
+            and soft_time_limit is None
+            and time_limit is None
+            and (rule is None or not rule.orders_nodes)
+        ):
             short = self._short_way
             if short.on_loop >= LONGEST_ON_LOOP:
                 inputs = await self._others_turn(inputs)
             try:
                 outcome = short.attempt(self, workflow, inputs)
             except Exception as error:
-                raise self._as_raised(error)  # noqa: B904 - it has its cause
+                raise self._as_raised(error, workflow)  # noqa: B904 - it has its cause
             if outcome is not None:
                 return outcome if type(outcome[1]) is str else await self._finish_short(workflow, *outcome)
         _validate_limits(soft_time_limit, time_limit)
@@ -469,7 +487,9 @@ class AsyncLocalRuntime(stock.StockAsyncLocalRuntime, LocalRuntime):
             raise DelegationError(reasons)
         self._delegated_runs.update(reasons)
         steps = super().execute_workflow_async(workflow, inputs, context, **options)
-        outcome: tuple[dict[str, Any], str] = await observe_delegation(self, workflow, reasons, steps)
+        outcome: tuple[dict[str, Any], str]
+        async with asyncio.timeout(rule_of(self, workflow).timeout):
+            outcome = await observe_delegation(self, workflow, reasons, steps)
         return outcome
 
     async def _finish_short(self, workflow: Any, run: AsyncRun, seconds: float) -> tuple[dict[str, Any], str]:
@@ -477,10 +497,10 @@ class AsyncLocalRuntime(stock.StockAsyncLocalRuntime, LocalRuntime):
         began = time.perf_counter() - seconds
         succeeded = False
         try:
-            results = await run.execute(self.execution_timeout)
+            results = await run.execute(self._timeout_of(workflow))
             succeeded = True
         except Exception as error:
-            raise self._as_raised(error)  # noqa: B904 - it has its cause
+            raise self._as_raised(error, workflow)  # noqa: B904 - it has its cause
         finally:
             plan = run.compiled.plan
             run.release()
@@ -490,10 +510,15 @@ class AsyncLocalRuntime(stock.StockAsyncLocalRuntime, LocalRuntime):
             _account_for(workflow, seconds, succeeded)
         return results, new_run_id()
 
-    def _as_raised(self, error: Exception) -> BaseException:
+    def _timeout_of(self, workflow: Any) -> float | None:
+        """Seconds that a run of a workflow may take."""
+        timeout: float | None = self.execution_timeout
+        return timeout if self._rules is None else rule_of(self, workflow).timeout or timeout
+
+    def _as_raised(self, error: Exception, workflow: Any) -> BaseException:
         """What the caller is to see of an error."""
         if isinstance(error, TimeoutError):
-            _logger.error(f"Workflow execution timeout after {self.execution_timeout}s")
+            _logger.error(f"Workflow execution timeout after {self._timeout_of(workflow)}s")
             return error
         if isinstance(error, (SoftTimeLimitExceeded, HardTimeLimitExceeded, WorkflowCancelledError)):
             return error
@@ -536,7 +561,8 @@ class AsyncLocalRuntime(stock.StockAsyncLocalRuntime, LocalRuntime):
         reads_info = is_visible(_logger, logging.INFO)
         if reads_info:
             self._log_plan(plan)
-        options = self._run_options(plan, metrics is not None or follower is not None, durability)
+        rule = rule_of(self, workflow)
+        options = self._run_options(plan, rule, metrics is not None or follower is not None, durability)
         run: AsyncRun | AsyncPrunedRun = (
             # Of a run that is pruned Kailash saves and tells nothing.
             AsyncPrunedRun(self, workflow, plan, given)
@@ -563,10 +589,10 @@ class AsyncLocalRuntime(stock.StockAsyncLocalRuntime, LocalRuntime):
             ):
                 results = run.run_here()
             if results is None:
-                results = await run.execute(self.execution_timeout, soft_time_limit, time_limit)
+                results = await run.execute(self._timeout_of(workflow), soft_time_limit, time_limit)
             succeeded = True
         except Exception as error:
-            raise self._as_raised(error)  # noqa: B904 - it has its cause
+            raise self._as_raised(error, workflow)  # noqa: B904 - it has its cause
         finally:
             if self._tracing:
                 self._last_trace = run.trace()
@@ -586,10 +612,13 @@ class AsyncLocalRuntime(stock.StockAsyncLocalRuntime, LocalRuntime):
             _analysis_logger.info(f"Found {plan.switch_count} SwitchNode instances")
         return results, run_id or new_run_id()
 
-    def _run_options(self, plan: CompiledWorkflow, observed: bool, durability: Durability | None) -> RunOptions:
+    def _run_options(
+        self, plan: CompiledWorkflow, rule: WorkflowRule, observed: bool, durability: Durability | None
+    ) -> RunOptions:
         guarded = plan.guarded_by is not None
         return run_options(
-            max_concurrency=self.max_concurrent_nodes,
+            max_concurrency=1 if rule.one_at_a_time else self.max_concurrent_nodes,
+            in_order=rule.in_order,
             stock_execute=is_visible(_nodes_logger, logging.DEBUG),
             logs_nodes=is_visible(_nodes_logger, logging.INFO),
             logs_skips=is_visible(_logger, logging.INFO),
@@ -658,6 +687,13 @@ class AsyncLocalRuntime(stock.StockAsyncLocalRuntime, LocalRuntime):
         inputs = {} if inputs is None else inputs
         if self._cached_runs is not None:
             self._cached_runs.ready(self, workflow, inputs, "the events of the run are asked for")
+        rule = rule_of(self, workflow)
+        inputs = dict(inputs) if rule.surrounds and type(inputs) is dict else inputs
+        async with Turn(rule), contextlib.aclosing(self._stream(workflow, inputs, buffer)) as told:
+            async for event in told:
+                yield event
+
+    async def _stream(self, workflow: Any, inputs: dict[str, Any], buffer: int) -> AsyncGenerator[RunEvent, None]:
         inputs = await self._read_large(workflow, inputs)
         plan = self._async_plan_for(workflow, inputs, None)
         run_id = new_run_id()

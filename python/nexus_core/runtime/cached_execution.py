@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from nexus_core.cached_runs.cached_runs import CachedRuns
 
 __all__ = [
+    "IN_TURN",
     "UNCACHED",
     "Call",
     "aexecute_cached",
@@ -31,6 +32,9 @@ __all__ = [
 
 #: Given for a call's ``cache`` by what runs on behalf of the cache itself.
 UNCACHED: Any = object()
+
+#: The same, by what has done already what a workflow's rule says.
+IN_TURN: Any = object()
 
 #: Nodes from which on a workflow is read on a thread.
 _LARGE = 100

@@ -89,6 +89,13 @@ impl Run {
         }
     }
 
+    /// Ready nodes start in topological order, whatever was learned of them.
+    #[must_use]
+    pub fn in_topological_order(mut self) -> Self {
+        self.priorities = Arc::from([]);
+        self
+    }
+
     fn rank(&self) -> impl Fn(u32) -> Rank + '_ {
         |node| Rank {
             priority: self.priorities.get(node as usize).copied().unwrap_or(0.0),

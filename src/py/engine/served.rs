@@ -157,7 +157,9 @@ impl<P: Program> Execution<P> {
         }
         self.program.is_shared(&self.run);
         let needs_loop = self.has_pinned || self.program.confirms();
-        if needs_loop && self.run.solo_position().is_some() {
+        // Alone, whoever begins would take the first node, whatever waits behind the others.
+        let has_blocking = self.width() > 1 && self.run.durations().has_blocking();
+        if (needs_loop || has_blocking) && self.run.solo_position().is_some() {
             self.run.hand_over_at_rest();
         }
         self.look_after(py, true);
@@ -191,8 +193,11 @@ impl<P: Program> Execution<P> {
         service.is_some_and(|service| service.recruiter.is_refused())
     }
 
-    /// The run is over: it stands in no line any more.
+    /// The run is over: it stands in no line any more, and the next one knows what it has taught.
     pub(crate) fn retire(&self) {
+        if self.run.solo_position().is_none() {
+            self.run.durations().refresh(self.run.dag());
+        }
         if let Some(service) = &self.service {
             service.recruiter.retire();
             service.loop_places.retire();

@@ -43,6 +43,8 @@ pub(crate) struct RunOptions {
     pub(super) confirms: bool,
     /// The rules are those of `LocalRuntime`, although an event loop is served.
     pub(super) as_local: bool,
+    /// Ready nodes start in topological order instead of the longest path first.
+    pub(super) in_order: bool,
 }
 
 #[pymethods]
@@ -54,7 +56,7 @@ impl RunOptions {
         never_skips=false, completes_input_data=false, observed=false,
         checks_cancellation=false, guards_memory=false, guards_each_node=false,
         guards_stretch=false, history=false, trace=false, tracks=false, confirms=false,
-        as_local=false,
+        as_local=false, in_order=false,
     ))]
     #[allow(clippy::too_many_arguments, clippy::fn_params_excessive_bools)] // by keyword only
     fn new(
@@ -77,6 +79,7 @@ impl RunOptions {
         tracks: bool,
         confirms: bool,
         as_local: bool,
+        in_order: bool,
     ) -> Self {
         Self {
             max_concurrency: usize::try_from(max_concurrency).unwrap_or(1).max(1),
@@ -98,6 +101,7 @@ impl RunOptions {
             tracks,
             confirms,
             as_local,
+            in_order,
         }
     }
 }

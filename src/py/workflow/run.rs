@@ -102,7 +102,12 @@ pub(super) fn prepare(
         pinned: Arc::clone(&part.stage.pinned),
         durations: Arc::clone(&part.stage.durations),
     };
-    let run = Arc::new(Run::new(Arc::clone(&part.stage.dag), run_settings));
+    let run = Run::new(Arc::clone(&part.stage.dag), run_settings);
+    let run = Arc::new(if options.in_order {
+        run.in_topological_order()
+    } else {
+        run
+    });
     let has_pinned = !part.stage.pinned.is_empty();
     let terms = service.map(|(places, shares_context)| ServiceTerms {
         admission: Arc::clone(&places.get().admission),

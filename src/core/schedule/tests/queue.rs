@@ -140,6 +140,20 @@ fn the_longest_remaining_path_is_taken_first_and_ties_by_position() {
 }
 
 #[test]
+fn a_run_in_topological_order_does_not_look_at_what_was_learned() {
+    let dag = built(5, &[(1, 4)]);
+    let seconds = [Some(0.25), Some(0.125), None, Some(0.25), Some(1.0)];
+    let settings = RunSettings {
+        limit: 4,
+        pinned: Arc::from([]),
+        durations: learned(&dag, &seconds),
+    };
+    let run = Run::new(dag, settings).in_topological_order();
+    run.hand_over_at_rest();
+    assert_eq!(taken(&run, Taker::Worker), [0, 1, 2, 3]);
+}
+
+#[test]
 fn one_at_a_time_keeps_to_the_order_whatever_was_learned() {
     let dag = built(3, &[]);
     let settings = RunSettings {

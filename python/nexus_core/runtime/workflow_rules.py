@@ -1,0 +1,146 @@
+"""What holds for the runs of single workflows on a runtime, beside the runtime's own options."""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import Any
+
+from nexus_core.runtime.async_run import inside
+from nexus_core.runtime.turns import Turns
+
+__all__ = ["Turn", "WorkflowRule", "WorkflowRules", "rule_of", "set_rule"]
+
+
+@dataclass(slots=True)
+class WorkflowRule:
+    """What holds for the runs of one workflow.
+
+    Attributes:
+        timeout: Seconds that a run may take, in place of the runtime's ``execution_timeout``.
+        turns: Bounds how many runs are under way at once.
+        in_order: Whether ready nodes start in topological order, not the longest path first.
+        one_at_a_time: Whether no two nodes of a run overlap.
+        afterwards: Called when a run has ended.
+    """
+
+    timeout: float | None = None
+    turns: Turns | None = None
+    in_order: bool = False
+    one_at_a_time: bool = False
+    afterwards: Callable[[], object] | None = None
+
+    @property
+    def surrounds(self) -> bool:
+        """Whether something is to be done before and after a run."""
+        return self.turns is not None or self.afterwards is not None
+
+    @property
+    def orders_nodes(self) -> bool:
+        """Whether it says how nodes follow one another."""
+        return self.in_order or self.one_at_a_time
+
+
+class Turn:
+    """What a workflow's rule has done before and after one run.
+
+    A run inside of a node waits for nobody, who may wait for the place or the thread that it holds.
+
+    Args:
+        rule: The rule.
+    """
+
+    __slots__ = ("_afterwards", "_turns")
+
+    def __init__(self, rule: WorkflowRule) -> None:
+        self._turns = None if inside.get() is not None else rule.turns
+        self._afterwards = rule.afterwards
+
+    async def __aenter__(self) -> None:
+        if self._turns is not None:
+            await self._turns.__aenter__()
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._turns is not None:
+            await self._turns.__aexit__()
+        if self._afterwards is not None:
+            self._afterwards()
+
+
+_NO_RULE = WorkflowRule()
+_changing = threading.Lock()
+
+
+class WorkflowRules:
+    """The rules of a runtime, for as long as their workflows live."""
+
+    __slots__ = ("__weakref__", "_rules")
+
+    def __init__(self) -> None:
+        self._rules: dict[int, tuple[weakref.ref[Any], WorkflowRule]] = {}
+
+    def of(self, workflow: Any) -> WorkflowRule | None:
+        """The rule for a workflow, if there is one.
+
+        Args:
+            workflow: A built workflow.
+        """
+        entry = self._rules.get(id(workflow))
+        return entry[1] if entry is not None and entry[0]() is workflow else None
+
+    def put(self, workflow: Any, rule: WorkflowRule) -> None:
+        """Makes a rule the workflow's."""
+        number, rules = id(workflow), weakref.ref(self)
+
+        def forget(_: object) -> None:
+            own = rules()
+            entry = None if own is None else own._rules.get(number)
+            # Another may have its address by now.
+            if own is not None and entry is not None and entry[0]() is None:
+                own._rules.pop(number, None)
+
+        self._rules[number] = (weakref.ref(workflow, forget), rule)
+
+    def drop(self, workflow: Any) -> None:
+        """Forgets the rule of a workflow."""
+        self._rules.pop(id(workflow), None)
+
+    def __len__(self) -> int:
+        return len(self._rules)
+
+
+def rule_of(runtime: Any, workflow: Any) -> WorkflowRule:
+    """What holds for a workflow on a runtime; not to be changed.
+
+    Args:
+        runtime: An ``AsyncLocalRuntime``.
+        workflow: A built workflow.
+    """
+    rules: WorkflowRules | None = runtime._rules
+    return (None if rules is None else rules.of(workflow)) or _NO_RULE
+
+
+def set_rule(runtime: Any, workflow: Any, **values: Any) -> None:
+    """Changes what holds for a workflow's runs that begin from now on.
+
+    A runtime without rules is as it was before it had any.
+
+    Args:
+        runtime: An ``AsyncLocalRuntime``.
+        workflow: A built workflow.
+        **values: Attributes of `WorkflowRule`.
+    """
+    with _changing:
+        rules: WorkflowRules | None = runtime._rules
+        before = (None if rules is None else rules.of(workflow)) or _NO_RULE
+        rule = WorkflowRule(**{field.name: getattr(before, field.name) for field in fields(before)} | values)
+        if rule != _NO_RULE:
+            if rules is None:
+                rules = runtime._rules = WorkflowRules()
+            rules.put(workflow, rule)
+        elif rules is not None:
+            rules.drop(workflow)
+            if not len(rules):
+                runtime._rules = None
