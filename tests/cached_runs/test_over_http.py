@@ -219,7 +219,17 @@ def test_directives_of_a_request(value: bytes, refresh: bool, cache: bool | None
 
 
 def test_a_reason_is_told_in_what_a_header_may_hold() -> None:
-    line = status_line(("bypass", 'inputs["\u00e9"]\\ \r\nX: 1' + "x" * 500, None, None))
-    assert line.startswith('nexus-core; fwd=bypass; detail="inputs[\\"?\\"]\\\\ ??X: 1xxx')
+    line = status_line(("bypass", 'inputs["\u00e9"]\\ \r\nX:1' + "x" * 500, None, None))
+    assert line.startswith('nexus-core; fwd=bypass; detail="inputs[\\"?\\"]\\\\ ??X:1xxx')
     assert line.endswith('..."')
     assert len(line) < 300
+
+
+def test_a_client_is_not_told_what_an_exception_said(served: Served, app: Any) -> None:
+    def vary(_: Any) -> Any:
+        raise ValueError("password=hunter2")
+
+    app.register("prices", builder())
+    nexus_core.attach(app, cache=ResultCache(workflows={"prices": CachePolicy(vary=vary)}))
+    status = post(served, "/workflows/prices/execute", {"inputs": {"x": 1}})[1]
+    assert status == 'nexus-core; fwd=bypass; detail="vary raised a ValueError"'

@@ -9,7 +9,7 @@ from typing import Any
 from nexus_core._core import Answers
 from nexus_core.cached_runs.answers import answers
 from nexus_core.cached_runs.cached_workflows import CachedWorkflow, NotCached, WorkflowKeys
-from nexus_core.cached_runs.outcomes import note_outcome, noted_outcome
+from nexus_core.cached_runs.outcomes import DetailedReason, note_outcome, noted_outcome
 from nexus_core.cached_runs.policies import CachePolicy
 from nexus_core.cached_runs.result_cache import Handed, ResultCache, is_nested
 from nexus_core.cached_runs.run_options import RuntimeOptions, why_not_this_runtime
@@ -140,7 +140,7 @@ class CachedRuns:
             return ReadyRun(workflow, keys, known.policy, inputs)
         except NotCached as refused:
             self.cache.runs.add("bypass", refused.reason)
-            note_outcome("bypass", str(refused), None, None)
+            note_outcome("bypass", DetailedReason(str(refused), refused.reason), None, None)
             return None
 
     def is_read(self, workflow: Any) -> bool:

@@ -6,12 +6,37 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Literal
 
-__all__ = ["CacheOutcome", "Status", "last_cache_outcome", "note_outcome", "noted_outcome", "outcome_of"]
+__all__ = [
+    "CacheOutcome",
+    "DetailedReason",
+    "Status",
+    "last_cache_outcome",
+    "note_outcome",
+    "noted_outcome",
+    "outcome_of",
+]
 
 Status = Literal["hit", "miss", "refresh", "bypass", "waited"]
 
 #: The arguments of a CacheOutcome: it is made when somebody asks.
 _last: ContextVar[tuple[Any, ...] | None] = ContextVar("nexus_core_cache_outcome", default=None)
+
+
+class DetailedReason(str):
+    """A reason with details for the program itself, such as what an exception said.
+
+    Args:
+        text: All of it.
+        short: What may be told to anybody.
+    """
+
+    __slots__ = ("short",)
+    short: str
+
+    def __new__(cls, text: str, short: str) -> DetailedReason:
+        reason = super().__new__(cls, text)
+        reason.short = short
+        return reason
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from nexus_core.cached_runs.outcomes import outcome_of
+from nexus_core.cached_runs.outcomes import DetailedReason, outcome_of
 
 __all__ = ["status_line"]
 
@@ -36,7 +36,11 @@ def status_line(noted: tuple[Any, ...]) -> str:
 
 
 def _detail(reason: str) -> str:
-    """The reason as a string of RFC 8941: printable ASCII, quotes and backslashes escaped."""
+    """The reason as a string of RFC 8941: printable ASCII, quotes and backslashes escaped.
+
+    A client is told what kind of thing it is, and not what an exception said of the program's insides.
+    """
+    reason = reason.short if isinstance(reason, DetailedReason) else reason.partition(": ")[0]
     shown = reason if len(reason) <= _LONGEST_DETAIL else reason[:_LONGEST_DETAIL] + "..."
     printable = "".join(letter if " " <= letter <= "~" else "?" for letter in shown)
     return printable.replace("\\", "\\\\").replace('"', '\\"')
