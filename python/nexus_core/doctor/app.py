@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from nexus_core._app_workflows import attached_runtime
+from nexus_core._app_workflows import asks_for_credentials, attached_runtime
 from nexus_core.best_practices.app_facts import AppFacts
 from nexus_core.doctor.findings import Finding
 
@@ -47,17 +47,11 @@ def examine_app(app: Any) -> dict[str, Any]:
             "workflows": {
                 name: _explained(runtime, workflow) for name, workflow in sorted(dict(app._workflows).items())
             },
-            "authentication": is_authenticated(app),
+            "authentication": asks_for_credentials(app),
             "durability": _replays(app),
             "live_page": "/nexus-core/" in AppFacts.of(app).paths(),
             "plugins": {name: type(plugin).__name__ for name, plugin in app._plugins.items()},
         }
-
-
-def is_authenticated(app: Any) -> bool:
-    """Whether requests of the app are asked for credentials, by Nexus's own middleware."""
-    kinds = [getattr(each.cls, "__name__", "") for each in app.fastapi_app.user_middleware]
-    return any("JWT" in kind or "Auth" in kind for kind in kinds)
 
 
 def check_app(app: Any, seen: dict[str, Any]) -> list[Finding]:
