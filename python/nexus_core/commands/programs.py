@@ -38,11 +38,11 @@ class Program:
     module: ModuleType
     attribute: str | None
 
-    def find(self, kind: type, what: str, usual: tuple[str, ...]) -> Any:
+    def find(self, kind: type | tuple[type, ...], what: str, usual: tuple[str, ...]) -> Any:
         """The object of that type that is meant.
 
         Args:
-            kind: Its type.
+            kind: Its type, or several of them.
             what: What to call it in errors.
             usual: Names that it usually has, the first of which counts.
 
@@ -65,7 +65,7 @@ class Program:
             f"{self.name} has no {what} among its names; one that a function makes is named as {self.name}:FUNCTION"
         )
 
-    def _named(self, kind: type, what: str) -> Any:
+    def _named(self, kind: type | tuple[type, ...], what: str) -> Any:
         value: Any = self.module
         for part in str(self.attribute).split("."):
             if not hasattr(value, part):
