@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import subprocess
 import sys
@@ -256,25 +257,21 @@ def test_the_view_shows_figures_tables_and_alerts(busy: LiveApp) -> None:
 
 
 def test_the_view_comes_back_after_the_app_has_been_away(tmp_path: Path) -> None:
-    async def look() -> None:
-        with LiveApp(tmp_path) as served:
-            app = TopApp(AppSource(served.url), 0.2)
-            async with app.run_test(size=(160, 40)) as pilot:
-                await until(app, "live")
-                await asyncio.to_thread(served.__exit__)
-                await until(app, "cannot be reached", "trying again")
-                again = LiveApp(tmp_path, port=served.port)
-                await asyncio.to_thread(again.__enter__)
-                try:
-                    await pilot.press("r")
-                    await until(app, "live")
-                    await asyncio.to_thread(again.run, "forecast", refuse=False)
-                    await until(app, "north")
-                finally:
-                    await asyncio.to_thread(again.__exit__)
-                    served.__enter__()
+    async def look(stack: contextlib.ExitStack) -> None:
+        served = stack.enter_context(LiveApp(tmp_path))
+        app = TopApp(AppSource(served.url), 0.2)
+        async with app.run_test(size=(160, 40)) as pilot:
+            await until(app, "live")
+            await asyncio.to_thread(stack.close)
+            await until(app, "cannot be reached", "trying again")
+            again = await asyncio.to_thread(stack.enter_context, LiveApp(tmp_path, port=served.port))
+            await pilot.press("r")
+            await until(app, "live")
+            await asyncio.to_thread(again.run, "forecast", refuse=False)
+            await until(app, "north")
 
-    asyncio.run(look())
+    with contextlib.ExitStack() as stack:
+        asyncio.run(look(stack))
 
 
 def test_a_small_terminal(busy: LiveApp) -> None:

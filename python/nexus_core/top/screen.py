@@ -115,9 +115,10 @@ class TopApp(App[None]):
         while True:
             pause = self._interval
             if not self._paused:
-                try:
-                    view = await asyncio.to_thread(self._source.view)
-                except SourceError as error:
+                view, error = await asyncio.to_thread(self._ask)
+                if not self.query("#state"):
+                    return  # the view was left meanwhile
+                if view is None:
                     failures += 1
                     pause = min(2.0**failures, _LONGEST_PAUSE)
                     self._tell(f"{error}; trying again", "lost")
@@ -128,6 +129,12 @@ class TopApp(App[None]):
             self._wake.clear()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), pause)
+
+    def _ask(self) -> tuple[dict[str, Any] | None, SourceError | None]:
+        try:
+            return self._source.view(), None
+        except SourceError as error:
+            return None, error
 
     def _tell(self, text: str, kind: str) -> None:
         label = self.query_one("#state", Label)
