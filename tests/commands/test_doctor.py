@@ -215,6 +215,17 @@ def test_the_status_without_problems_and_with_strictness(home: Path, tmp_path: P
     assert (strict.returncode, "asyncio" in strict.stdout) == (1, True)
 
 
+def test_a_program_with_the_drop_in_installed_needs_no_attaching(home: Path, tmp_path: Path) -> None:
+    path = tmp_path / "app.py"
+    path.write_text(
+        "import nexus_core\nnexus_core.install()\nfrom nexus import Nexus\n"
+        "app = Nexus(enable_auth=False, rate_limit=None, enable_durability=False)\n"
+    )
+    done = command("doctor", str(path), home=home)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "install() is in force" in done.stdout
+
+
 @pytest.mark.parametrize(
     ("text", "asked", "said"),
     [

@@ -27,15 +27,18 @@ def examine_app(app: Any) -> dict[str, Any]:
         app: An open app.
 
     Returns:
-        ``name``, ``attached`` (by the program itself), ``runtime``, ``channels``, ``absent``,
+        ``name``, ``attached`` (by the program itself), ``installed`` (whether its own runtime is the
+        drop-in's already, by ``nexus_core.install()``), ``runtime``, ``channels``, ``absent``,
         ``failures``, ``workflows`` with what ``explain`` says of each, ``authentication``,
         ``durability``, ``live_page`` and ``plugins``.
     """
+    installed = type(app.runtime).__module__.startswith("nexus_core.")
     with _attached(app) as (attachment, by_itself):
         report, runtime = attachment.report, attachment.runtime
         return {
             "name": str(getattr(app, "name", "nexus")),
             "attached": by_itself,
+            "installed": installed,
             "runtime": {
                 "type": type(runtime).__name__,
                 "max_concurrent_nodes": runtime.max_concurrent_nodes,
@@ -68,7 +71,7 @@ def check_app(app: Any, seen: dict[str, Any]) -> list[Finding]:
 
 
 def _attaching(seen: dict[str, Any]) -> Iterator[Finding]:
-    if not seen["attached"]:
+    if not seen["attached"] and not seen["installed"]:
         yield Finding(
             "problem",
             "not-attached",

@@ -109,7 +109,10 @@ def _gib(number: int | None) -> str:
 
 def _app(app: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     runtime = app["runtime"]
-    yield "attached", "by the program" if app["attached"] else "not by the program; this is what attaching would do"
+    otherwise = "not by the program; this is what attaching would do"
+    if app["installed"]:
+        otherwise = "no, but nexus_core.install() is in force; this is what attaching would do"
+    yield "attached", "by the program" if app["attached"] else otherwise
     yield (
         "runtime",
         (
