@@ -44,6 +44,7 @@ def busy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveApp]:
 
 @pytest.fixture
 def opened(tab: Tab, busy: LiveApp) -> Iterator[Tab]:
+    tab.open("about:blank")  # the page before may still complain of an app that has gone
     tab.complaints.clear()
     tab.resize(1240, 1340)
     tab.prefer("light")

@@ -23,10 +23,10 @@ _KEPT = 300
 _LONGEST_PAUSE = 10.0
 _FIGURE = 20  # columns
 _CHARTS = (
-    ("throughput", "Throughput", rate),
-    ("p99", "Latency p99", seconds),
-    ("cpu", "Processors", share),
-    ("failures", "Failed runs", rate),
+    ("throughput", "Runs", rate),
+    ("p99", "p99", seconds),
+    ("cpu", "Processor", share),
+    ("failures", "Failed", rate),
 )
 _TABLES: tuple[tuple[str, str, Table], ...] = (
     ("workflows", "Workflows", WORKFLOWS),
@@ -154,7 +154,7 @@ class TopApp(App[None]):
             values = [float(each[name] or 0) for each in self._samples]
             self.query_one(f"#chart-{name}", Sparkline).data = values or [0.0]
             # A sparkline goes from the least to the most of what it shows.
-            reach = f"  {unit(min(values))} to {unit(max(values))}" if values else ""
+            reach = f" {unit(min(values))} – {unit(max(values))}" if values else ""
             self.query_one(f"#of-{name}", Label).update(title + reach)
         for name, _, table in _TABLES:
             self._show_table(name, [title for title, _ in table], rows(table, view["now"][name]))
