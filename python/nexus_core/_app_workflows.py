@@ -7,7 +7,7 @@ from typing import Any
 
 from nexus_core.errors import NexusCoreError, UnknownWorkflow
 
-__all__ = ["WorkflowExecutor", "attached_runtime", "checked_app", "registered_workflow"]
+__all__ = ["WorkflowExecutor", "asks_for_credentials", "attached_runtime", "checked_app", "registered_workflow"]
 
 # The plugin's name in ``nexus_core.nexus_app.attachment``, which needs Nexus to be imported.
 _ATTACHMENT = "nexus-core"
@@ -62,6 +62,12 @@ def attached_runtime(app: Any) -> Any:
     """The runtime that the app is attached to, or ``None``."""
     attachment = app._plugins.get(_ATTACHMENT)
     return attachment.runtime if attachment is not None and attachment.active else None
+
+
+def asks_for_credentials(app: Any) -> bool:
+    """Whether a middleware of the app asks requests for credentials: Nexus's, or one named for it."""
+    kinds = [getattr(each.cls, "__name__", "") for each in app.fastapi_app.user_middleware]
+    return any("JWT" in kind or "Auth" in kind for kind in kinds)
 
 
 class WorkflowExecutor:

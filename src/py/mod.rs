@@ -1,5 +1,6 @@
 //! Python bindings: thin, frozen classes over `crate::core`.
 
+mod build;
 mod cache;
 mod clients;
 mod connections;
@@ -19,6 +20,7 @@ use pyo3::prelude::*;
 
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    module.add_function(wrap_pyfunction!(build::build_info, module)?)?;
     module.add_function(wrap_pyfunction!(engine::close_workers, module)?)?;
     module.add_class::<clients::Client>()?;
     module.add_function(wrap_pyfunction!(clients::current_client, module)?)?;

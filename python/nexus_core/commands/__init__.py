@@ -6,11 +6,11 @@ import argparse
 from collections.abc import Sequence
 
 from nexus_core import __version__
-from nexus_core.commands import run, trace
+from nexus_core.commands import bench, doctor, run, top, trace
 
 __all__ = ["main"]
 
-_COMMANDS = (run, trace)
+_COMMANDS = (run, bench, doctor, top, trace)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

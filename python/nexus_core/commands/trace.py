@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import shutil
 import sys
 from typing import TYPE_CHECKING, Any
 
+from nexus_core.commands.printing import print_text
 from nexus_core.commands.refusal import refuse
 from nexus_core.commands.waiting import waiting
 
@@ -68,7 +68,7 @@ def _show(given: argparse.Namespace) -> int:
         return refuse(1, f"{error.filename or given.file}: {error.strerror or error}")
     except (ValueError, IndexError) as error:
         return refuse(2, str(error))
-    return _print(text)
+    return print_text(text)
 
 
 def _text(trace: Trace, given: argparse.Namespace) -> str:
@@ -93,16 +93,6 @@ def _gantt(trace: Trace, given: argparse.Namespace) -> str:
     number = longest if given.run is None else given.run - 1
     which = f"Run {number + 1} of {len(trace.runs):,}" + (", the longest:" if given.run is None else ":")
     return f"{which}\n{trace.gantt(width, run=number, by=given.by)}"
-
-
-def _print(text: str) -> int:
-    try:
-        if text:
-            print(text, flush=True)  # noqa: T201
-    except BrokenPipeError:
-        # Whoever reads has seen enough; the interpreter would complain when it flushes at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 0
 
 
 def _threads(text: str) -> int:

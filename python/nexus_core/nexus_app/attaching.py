@@ -24,7 +24,7 @@ _PLUGIN = "nexus-core"
 _one_at_a_time = threading.RLock()
 
 
-def attach(app: Any, runtime: Any = None, **options: Any) -> AttachReport:
+def attach(app: Any, runtime: Any = None, *, live_page: bool = False, **options: Any) -> AttachReport:
     """Makes every channel of a Nexus app execute on the Rust core.
 
     Afterwards workflows run on one runtime, whether they were registered before or are
@@ -46,6 +46,8 @@ def attach(app: Any, runtime: Any = None, **options: Any) -> AttachReport:
     Args:
         app: An open ``nexus.Nexus``.
         runtime: A ``nexus_core.runtime.AsyncLocalRuntime`` to share, or ``None`` to make one.
+        live_page: Whether the app serves a page of its figures at ``/nexus-core/``. It is behind
+            the authentication of the app; an app without any shows it to everybody.
         **options: Arguments of the ``AsyncLocalRuntime`` that is made.
 
     Returns:
@@ -65,6 +67,8 @@ def attach(app: Any, runtime: Any = None, **options: Any) -> AttachReport:
     """
     with _one_at_a_time:
         _check_app(app)
+        if not isinstance(live_page, bool):
+            raise AttachError(f"live_page must be True or False, got {live_page!r}")
         if runtime is None:
             runtime, owned = made_runtime(options), True
         elif options:
@@ -73,7 +77,7 @@ def attach(app: Any, runtime: Any = None, **options: Any) -> AttachReport:
         else:
             runtime, owned = checked_runtime(runtime), False
         try:
-            report = _install(app, runtime, owned)
+            report = _install(app, runtime, owned, live_page)
         except BaseException:
             app._plugins.pop(_PLUGIN, None)
             if owned:
@@ -90,7 +94,7 @@ def detach(app: Any) -> None:
     """Undoes ``attach``: every channel executes on what it had before.
 
     Runtimes that Kailash had made itself were closed by ``attach`` and are made anew, also for
-    workflows that were registered meanwhile. The routes for event streams go away. After the
+    workflows that were registered meanwhile. The routes for event streams and the live page go away. After the
     app has been closed there is nothing left to do.
 
     Args:
@@ -113,10 +117,10 @@ def detach(app: Any) -> None:
         del app._plugins[_PLUGIN]
 
 
-def _install(app: Any, runtime: Any, owned: bool) -> AttachReport:
+def _install(app: Any, runtime: Any, owned: bool, live_page: bool) -> AttachReport:
     from nexus_core.nexus_app.attachment import Attachment
 
-    attachment = Attachment(app, runtime, owned)
+    attachment = Attachment(app, runtime, owned, live_page)
     try:
         app.add_plugin(attachment)
     except AttachError:

@@ -37,14 +37,16 @@ class Attachment:
         app: The app.
         runtime: The runtime, open.
         owned: Whether the runtime goes with the attachment.
+        live_page: Whether the app serves the live page.
     """
 
-    def __init__(self, app: Any, runtime: Any, owned: bool) -> None:
+    def __init__(self, app: Any, runtime: Any, owned: bool, live_page: bool = False) -> None:
         self.runtime = runtime
         self.owned = owned
         self.active = False
         self.report: AttachReport | None = None
         self._app = app
+        self._has_live_page = live_page
         self._swap = Swap(runtime)
         self._undo: list[Callable[[], None]] = []
         self._attached: list[str] = []
@@ -110,6 +112,8 @@ class Attachment:
         yield "WebSocket and MCP transports", self._attach_transports
         yield "CLIChannel and MCPChannel objects", self._attach_channel_objects
         yield "the app's own executions", self._attach_own_executions
+        if self._has_live_page:
+            yield "live page at /nexus-core/", self._attach_live_page
 
     def _attach_app(self) -> None:
         self._swap.put(app_place(self._app))
@@ -192,6 +196,12 @@ class Attachment:
     def _attach_own_executions(self) -> None:
         self._undo.append(lambda: execution_hook.unfollow(self._app))
         execution_hook.follow(self._app, self.runtime)
+
+    def _attach_live_page(self) -> None:
+        from nexus_core.nexus_app.live_page import add_live_page, remove_live_page
+
+        add_live_page(self._app, self.runtime)  # all of it, or nothing
+        self._undo.append(lambda: remove_live_page(self._app))
 
     @property
     def _gateway(self) -> Any:

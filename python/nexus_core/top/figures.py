@@ -1,0 +1,139 @@
+"""Figures as text: the same words for the terminal's view and for one that is printed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+__all__ = ["NODES", "POOLS", "TEXTS", "WORKFLOWS", "bytes_", "count", "headline", "rate", "rows", "seconds", "share"]
+
+Table = Sequence[tuple[str, Any]]
+
+
+def _digits(value: float) -> str:
+    if value == int(value):
+        return f"{value:,.0f}"
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def count(value: float | None) -> str:
+    """A number."""
+    return "–" if value is None else _digits(value)
+
+
+def rate(value: float | None) -> str:
+    """By the second."""
+    return "–" if value is None else f"{_digits(value)}/s"
+
+
+def share(value: float | None) -> str:
+    """In per cent."""
+    return "–" if value is None else f"{_digits(value * 100)} %"
+
+
+def seconds(value: float | None) -> str:
+    """A duration in the unit that suits it.
+
+    Example:
+        >>> seconds(0.0123)
+        '12.3 ms'
+    """
+    if value is None:
+        return "–"
+    if value >= 1 or value == 0:
+        return f"{_digits(value)} s"
+    return f"{_digits(value * 1e3)} ms" if value >= 1e-3 else f"{_digits(value * 1e6)} µs"
+
+
+def bytes_(value: float | None) -> str:
+    """An amount of memory.
+
+    Example:
+        >>> bytes_(3 << 20)
+        '3 MiB'
+    """
+    if value is None:
+        return "–"
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if value < 1024:
+            return f"{_digits(value)} {unit}"
+        value /= 1024
+    return f"{_digits(value)} TiB"
+
+
+WORKFLOWS: Table = (
+    ("Workflow", lambda row: row["name"]),
+    ("Runs/s", lambda row: rate(row["throughput"])),
+    ("p50", lambda row: seconds(row["p50"])),
+    ("p99", lambda row: seconds(row["p99"])),
+    ("Errors", lambda row: share(row["error_rate"])),
+    ("Runs", lambda row: count(row["runs"])),
+    ("Failed", lambda row: count(row["failed"])),
+    ("Delegated", lambda row: count(row["delegated"])),
+)
+
+NODES: Table = (
+    ("Node", lambda row: row["node"]),
+    ("Workflow", lambda row: row["workflow"]),
+    ("Mean", lambda row: seconds(row["mean"])),
+    ("p50 ever", lambda row: seconds(row["p50"])),
+    ("p99 ever", lambda row: seconds(row["p99"])),
+    ("Runs/s", lambda row: rate(row["per_second"])),
+    ("Busy", lambda row: count(row["busy"])),
+    ("Failed", lambda row: count(row["failed"])),
+)
+
+POOLS: Table = (
+    ("Pool", lambda row: row["name"]),
+    ("Of", lambda row: row["kind"]),
+    ("Busy", lambda row: count(row["busy"])),
+    ("Size", lambda row: count(row["size"])),
+    ("Limit", lambda row: count(row["limit"])),
+    ("Waiting", lambda row: count(row["waiting"])),
+    ("Served", lambda row: count(row["served"])),
+    ("Errors", lambda row: count(row["errors"])),
+)
+
+
+#: Columns after the first that are text.
+TEXTS = ("Workflow", "Of")
+
+
+def rows(table: Table, found: Sequence[Mapping[str, Any]]) -> list[list[str]]:
+    """The cells of a table.
+
+    Args:
+        table: Its columns.
+        found: Its rows, as ``live.samples.tables`` has them.
+    """
+    return [["".join(c if c.isprintable() else "?" for c in str(cell(row))) for _, cell in table] for row in found]
+
+
+def headline(last: Mapping[str, Any] | None, now: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """What matters most.
+
+    Args:
+        last: The newest sample, or ``None``.
+        now: The tables.
+
+    Returns:
+        Of each figure its name, its value, and what more there is to say.
+    """
+    seen = last or {}
+    process, cache = now["process"], now["cache"]
+    cpus, limit = process.get("cpus"), process.get("memory_limit")
+    places = f"{count(seen.get('places_taken'))}/{count(now['places'])} places, " if now["places"] else ""
+    found = [
+        ("Throughput", rate(seen.get("throughput")), f"{count(sum(w['runs'] for w in now['workflows']))} runs so far"),
+        ("Latency p50", seconds(seen.get("p50")), f"p90 {seconds(seen.get('p90'))}"),
+        ("Latency p99", seconds(seen.get("p99")), "of 99 in 100 runs"),
+        ("Errors", share(seen.get("error_rate")), f"{rate(seen.get('failures'))} failed"),
+        ("Active runs", count(seen.get("active")), f"{places}{count(seen.get('waiting'))} wait"),
+        ("Node waits p99", seconds(seen.get("queue_p99")), f"interpreter {seconds(seen.get('gil_p99'))}"),
+        ("Loop lag p99", seconds(seen.get("lag_p99")), ""),
+        ("Processor", share(seen.get("cpu")), f"of {count(cpus * 100)} %" if cpus else ""),
+        ("Memory", bytes_(seen.get("memory")), f"of {bytes_(limit)}" if limit else "no limit"),
+    ]
+    if cache is not None:
+        found.append(("Cache hits", share(seen.get("hit_ratio")), f"{count(cache['entries'])} results kept"))
+    return found
