@@ -185,6 +185,18 @@ def reading(at: float, runs: int, failed: int = 0, slow: int = 0) -> Reading:
     )  # fmt: skip
 
 
+def test_alerts_of_a_performance_monitor_are_shown() -> None:
+    with make_app() as app:
+        nexus_core.attach(app)
+        monitor = nexus_core.PerformanceMonitor(app)
+        monitor.collect("staff", lambda: 5)
+        monitor.thresholds["staff"] = 3
+        monitor.sample()
+        (told,) = active_alerts(app)
+        assert (told["metric"], told["severity"]) == ("staff", "critical")
+        assert "5" in told["message"]
+
+
 def test_rates_and_quantiles_are_of_the_time_between() -> None:
     found = sample(reading(10, 1000, 100, 500), reading(12, 1100, 101, 500))
     assert (found["seconds"], found["throughput"], found["failures"]) == (2, 50, 0.5)

@@ -143,7 +143,7 @@ class Thresholds(MutableMapping[str, float]):
         known = list(self._known())
         if name not in known:
             near = difflib.get_close_matches(str(name), known, 1)
-            hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(sorted(known))}"
+            hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(sorted(known))}."
             raise ValueError(f"no metric is called {name!r}; {hint} For one of your own, call collect(name, ...) first")
         if isinstance(value, Threshold):
             return value
