@@ -194,6 +194,8 @@ def test_a_node_that_returns_the_objects_that_it_was_given_is_not_kept(kind: Kin
         workflow.add_node(node_id, PythonCodeNode(name=node_id, code=code))
     for source, target in (("a", "b"), ("a", "copies"), ("b", "c")):
         workflow.connect(source, target, {"result": "x"})
+    # Who copies must not see what is changed beside it.
+    workflow.connect("copies", "c", {"result": "y"})
     cache = ResultCache(nodes={"b": True, "copies": True})
     for place in (None, cache, cache):
         results = runs_on(kind, place)(workflow)
