@@ -196,6 +196,28 @@ class TestAttached:
         hide(runtime)
         runtime.close()
 
+    def test_a_loop_is_watched_until_the_last_app_is_detached(self) -> None:
+        nexus = pytest.importorskip("nexus")
+        runtime = AsyncLocalRuntime()
+        with nexus.Nexus(enable_durability=False) as first, nexus.Nexus(enable_durability=False) as second:
+            nexus_core.attach(first, runtime)
+            nexus_core.attach(second, runtime)
+            nexus_core.detach(first)
+            assert runtime._loop_lag is not None
+            nexus_core.detach(second)
+            assert runtime._loop_lag is None
+        runtime.close()
+
+    def test_watching_that_was_asked_for_meanwhile_goes_on(self) -> None:
+        nexus = pytest.importorskip("nexus")
+        runtime = AsyncLocalRuntime()
+        with nexus.Nexus(enable_durability=False) as app:
+            nexus_core.attach(app, runtime)
+            runtime.watch_loop_lag()
+            nexus_core.detach(app)
+            assert runtime._loop_lag is not None
+        runtime.close()
+
     def test_nexus_shows_them_in_its_own_metrics(self) -> None:
         nexus = pytest.importorskip("nexus")
         testclient = pytest.importorskip("fastapi.testclient")
