@@ -433,3 +433,16 @@ def test_a_traced_run_is_counted_too(side: Sides) -> None:
         side.execute(workflow)
     assert executions(side.of(workflow)) == {"a": 1, "b": 1}
     assert len(recording) == 2
+
+
+def test_a_name_that_is_no_valid_unicode_is_counted_and_traced() -> None:
+    builder = WorkflowBuilder()
+    builder.add_node("PythonCodeNode", "a\udc80", {"code": "result = 1"})
+    workflow = builder.build(name="sums \ud800")
+    with LocalRuntime(enable_monitoring=False) as runtime, runtime.trace() as recording:
+        results, _ = runtime.execute(workflow)
+    assert results == {"a\udc80": {"result": 1}}
+    (name,) = runtime.metrics().workflows
+    assert name.startswith("sums ")
+    assert len(recording.trace.events) == 1
+    assert recording.trace.runs[0].workflow == name

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use pyo3::exceptions::PyException;
 use pyo3::intern;
 use pyo3::prelude::*;
+use pyo3::types::PyString;
 
 use crate::core::locks::Mutex;
 use crate::core::metrics::{RuntimeFigures, WorkflowFigures};
@@ -82,7 +83,8 @@ impl Plan {
 
 pub(super) fn name_of(workflow: &Bound<'_, PyAny>) -> String {
     let name = workflow.getattr(intern!(workflow.py(), "name"));
-    name.and_then(|name| name.extract()).unwrap_or_default()
+    let name = name.ok().and_then(|name| name.cast_into::<PyString>().ok());
+    name.map_or_else(String::new, |name| name.to_string_lossy().into_owned())
 }
 
 impl RunFigures {
