@@ -691,8 +691,9 @@ class AsyncLocalRuntime(stock.StockAsyncLocalRuntime, LocalRuntime):
             self._cached_runs.ready(self, workflow, inputs, "the events of the run are asked for")
         rule = rule_of(self, workflow)
         inputs = dict(inputs) if rule.surrounds and type(inputs) is dict else inputs
-        async with Turn(rule), contextlib.aclosing(self._stream(workflow, inputs, buffer)) as told:
+        async with Turn(rule) as turn, contextlib.aclosing(self._stream(workflow, inputs, buffer)) as told:
             async for event in told:
+                turn.step_out()  # the run has a task of its own; this context is the reader's
                 yield event
 
     async def _stream(self, workflow: Any, inputs: dict[str, Any], buffer: int) -> AsyncGenerator[RunEvent, None]:
