@@ -8,9 +8,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from apps import code_workflow, make_app  # noqa: F401 - a fixture
 
 import nexus_core
+from apps import code_workflow, make_app  # noqa: F401 - a fixture
 
 pytestmark = pytest.mark.skipif(sys.version_info >= (3, 13), reason="there is no short way on this Python")
 

@@ -57,11 +57,11 @@ class Turn:
     __slots__ = ("_afterwards", "_around", "_is_over", "_turns")
 
     def __init__(self, rule: WorkflowRule) -> None:
+        self._is_over: bool = False
         self._around = _current.get()
         is_inside = inside.get() is not None or (self._around is not None and not self._around._is_over)
         self._turns = None if is_inside else rule.turns
         self._afterwards = rule.afterwards
-        self._is_over = False
 
     async def __aenter__(self) -> Turn:
         if self._turns is not None:
