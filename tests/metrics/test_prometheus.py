@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import math
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from kailash.workflow.graph import Workflow
 import nexus_core
 from nexus_core.metrics import hide, prometheus, show
 from nexus_core.runtime import AsyncLocalRuntime, LocalRuntime
-from runtime.support import code_workflow
+from runtime.support import code_workflow, run_python
 
 client = pytest.importorskip("prometheus_client")
 parser = pytest.importorskip("prometheus_client.parser")
@@ -230,3 +231,28 @@ class TestAttached:
             if reply.status_code != 200:
                 pytest.skip("this Nexus has no /metrics")
             assert "nexus_core_workflow_runs_total" in reply.text
+
+
+def test_what_runs_while_a_runtime_is_being_shown_may_hide_one(tmp_path: Path) -> None:
+    """As a finalizer does that the collector runs in that moment, and that detaches an app."""
+    done = run_python(
+        """
+        from nexus_core.metrics import hide, show
+        from nexus_core.runtime import LocalRuntime
+
+        with LocalRuntime(enable_monitoring=False) as first, LocalRuntime(enable_monitoring=False) as second:
+            class Name(str):
+                def __hash__(self):
+                    hide(first)
+                    return hash(str(self))
+
+            show(first, "first")
+            show(second, Name("second"))
+            hide(second)
+        print("shown and hidden")
+        """,
+        tmp_path,
+        prelude="",
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "shown and hidden"
