@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use pyo3::exceptions::PyValueError;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyList, PyTuple};
+use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
 
 use crate::core::tracing::{Recorder, RunId, Shape, Status, Thread};
 use crate::py::failures::type_name;
@@ -83,10 +83,15 @@ impl TraceRecorder {
     fn begin_run(
         &self,
         py: Python<'_>,
-        name: &str,
+        name: &Bound<'_, PyString>,
         plan: Option<&Bound<'_, WorkflowPlan>>,
-        note: Option<&str>,
+        note: Option<&Bound<'_, PyString>>,
     ) -> RecordedRun {
+        // A name need not be valid Unicode.
+        let (name, note) = (
+            name.to_string_lossy(),
+            note.map(|note| note.to_string_lossy()),
+        );
         let shape = plan.map_or_else(
             || {
                 Arc::new(Shape {
@@ -98,7 +103,7 @@ impl TraceRecorder {
         );
         RecordedRun {
             recorder: Arc::clone(&self.0),
-            run: self.0.begin_run(name, &shape, note, None),
+            run: self.0.begin_run(&name, &shape, note.as_deref(), None),
         }
     }
 

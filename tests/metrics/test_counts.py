@@ -433,3 +433,35 @@ def test_a_traced_run_is_counted_too(side: Sides) -> None:
         side.execute(workflow)
     assert executions(side.of(workflow)) == {"a": 1, "b": 1}
     assert len(recording) == 2
+
+
+def test_a_name_that_is_no_valid_unicode_is_counted_and_traced() -> None:
+    builder = WorkflowBuilder()
+    builder.add_node("PythonCodeNode", "a\udc80", {"code": "result = 1"})
+    workflow = builder.build(name="sums \ud800")
+    with LocalRuntime(enable_monitoring=False) as runtime, runtime.trace() as recording:
+        results, _ = runtime.execute(workflow)
+    assert results == {"a\udc80": {"result": 1}}
+    (name,) = runtime.metrics().workflows
+    assert name.startswith("sums ")
+    assert len(recording.trace.events) == 1
+    assert recording.trace.runs[0].workflow == name
+
+
+def test_a_run_whose_error_is_kept_is_not_under_way_any_more() -> None:
+    # What a node is in the middle of when the run ends keeps the run, and so does the error.
+    go_on = threading.Event()
+    workflow = node_workflow({"a": CallingNode(lambda *_, **__: go_on.wait(60))})
+
+    async def main() -> tuple[list[Any], RuntimeMetrics]:
+        async with AsyncLocalRuntime(execution_timeout=0.05) as runtime:
+            try:
+                runs = [runtime.execute_workflow_async(workflow, {}) for _ in range(3)]
+                errors = await asyncio.gather(*runs, return_exceptions=True)
+                return errors, runtime.metrics()
+            finally:
+                go_on.set()
+
+    errors, metrics = asyncio.run(main())
+    assert [type(error) for error in errors] == [TimeoutError] * 3
+    assert metrics.active == 0

@@ -7,6 +7,7 @@ import gc
 import json
 import time
 import weakref
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -127,3 +128,25 @@ def test_an_idle_process_hardly_wakes_up(tmp_path: Path) -> None:
     assert samples <= 25
     # Five times a second, and once for the end of the sleep.
     assert switches <= 4 * 10 + 1
+
+
+def test_what_a_run_knows_is_not_kept_by_watching() -> None:
+    class Session:
+        """Something that a request has of its own."""
+
+    session: ContextVar[Session] = ContextVar("session")
+
+    async def handle(runtime: AsyncLocalRuntime) -> weakref.ref[Session]:
+        own = Session()
+        session.set(own)
+        runtime.watch_loop_lag()
+        return weakref.ref(own)
+
+    async def main() -> None:
+        async with AsyncLocalRuntime() as runtime:
+            own = await asyncio.create_task(handle(runtime))
+            await asyncio.sleep(0)
+            gc.collect()
+            assert own() is None
+
+    asyncio.run(main())

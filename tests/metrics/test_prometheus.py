@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import math
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from kailash.workflow.graph import Workflow
 import nexus_core
 from nexus_core.metrics import hide, prometheus, show
 from nexus_core.runtime import AsyncLocalRuntime, LocalRuntime
-from runtime.support import code_workflow
+from runtime.support import code_workflow, run_python
 
 client = pytest.importorskip("prometheus_client")
 parser = pytest.importorskip("prometheus_client.parser")
@@ -196,6 +197,28 @@ class TestAttached:
         hide(runtime)
         runtime.close()
 
+    def test_a_loop_is_watched_until_the_last_app_is_detached(self) -> None:
+        nexus = pytest.importorskip("nexus")
+        runtime = AsyncLocalRuntime()
+        with nexus.Nexus(enable_durability=False) as first, nexus.Nexus(enable_durability=False) as second:
+            nexus_core.attach(first, runtime)
+            nexus_core.attach(second, runtime)
+            nexus_core.detach(first)
+            assert runtime._loop_lag is not None
+            nexus_core.detach(second)
+            assert runtime._loop_lag is None
+        runtime.close()
+
+    def test_watching_that_was_asked_for_meanwhile_goes_on(self) -> None:
+        nexus = pytest.importorskip("nexus")
+        runtime = AsyncLocalRuntime()
+        with nexus.Nexus(enable_durability=False) as app:
+            nexus_core.attach(app, runtime)
+            runtime.watch_loop_lag()
+            nexus_core.detach(app)
+            assert runtime._loop_lag is not None
+        runtime.close()
+
     def test_nexus_shows_them_in_its_own_metrics(self) -> None:
         nexus = pytest.importorskip("nexus")
         testclient = pytest.importorskip("fastapi.testclient")
@@ -208,3 +231,28 @@ class TestAttached:
             if reply.status_code != 200:
                 pytest.skip("this Nexus has no /metrics")
             assert "nexus_core_workflow_runs_total" in reply.text
+
+
+def test_what_runs_while_a_runtime_is_being_shown_may_hide_one(tmp_path: Path) -> None:
+    """As a finalizer does that the collector runs in that moment, and that detaches an app."""
+    done = run_python(
+        """
+        from nexus_core.metrics import hide, show
+        from nexus_core.runtime import LocalRuntime
+
+        with LocalRuntime(enable_monitoring=False) as first, LocalRuntime(enable_monitoring=False) as second:
+            class Name(str):
+                def __hash__(self):
+                    hide(first)
+                    return hash(str(self))
+
+            show(first, "first")
+            show(second, Name("second"))
+            hide(second)
+        print("shown and hidden")
+        """,
+        tmp_path,
+        prelude="",
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "shown and hidden"

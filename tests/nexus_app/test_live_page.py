@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 import time
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from fastapi import HTTPException
 
 import nexus_core
 from live_app import KEY, LiveApp
@@ -52,6 +55,21 @@ def test_it_is_off_unless_it_is_asked_for_and_goes_with_the_attachment() -> None
         assert not any(path in str(app.fastapi_app.openapi()) for path in PATHS)
         nexus_core.detach(app)
         assert app.fastapi_app.router.routes == before
+
+
+def test_what_it_has_read_goes_with_the_attachment() -> None:
+    with make_app() as app:
+        report = nexus_core.attach(app, live_page=True)
+        (data,) = [route for route in app.fastapi_app.router.routes if getattr(route, "path", None) == PATHS[2]]
+        endpoint = data.endpoint  # FastAPI keeps endpoints for as long as the process lives
+        assert endpoint(after=0).status_code == 200
+        runtime = weakref.ref(report.runtime)
+        nexus_core.detach(app)
+        del report
+        gc.collect()
+        assert runtime() is None
+        with pytest.raises(HTTPException):
+            endpoint(after=0)
 
 
 def test_a_runtime_that_is_given_can_have_it_too() -> None:

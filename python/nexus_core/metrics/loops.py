@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import weakref
 
 from nexus_core._core import _Figures
@@ -27,6 +28,8 @@ class LoopLag:
         self._figures = figures
         self._interval = interval
         self._loops: weakref.WeakSet[asyncio.AbstractEventLoop] = weakref.WeakSet()
+        #: How many attached apps want it, if they are why it is there.
+        self.apps = 0
 
     def watch(self, loop: asyncio.AbstractEventLoop) -> None:
         """Watches a loop, if it is not watched already. Called on the loop.
@@ -44,7 +47,9 @@ class LoopLag:
 
     def _next(self, loop: asyncio.AbstractEventLoop) -> None:
         due = loop.time() + self._interval
-        loop.call_at(due, _sample, weakref.ref(self), weakref.ref(loop), due)
+        # Not in the context of the run that began it, whose variables would live as long as the loop.
+        nothing = contextvars.Context()
+        loop.call_at(due, _sample, weakref.ref(self), weakref.ref(loop), due, context=nothing)
 
     def _sample(self, loop: asyncio.AbstractEventLoop, due: float) -> None:
         if loop in self._loops:

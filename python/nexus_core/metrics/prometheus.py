@@ -27,7 +27,8 @@ _OTHER = "other"
 _QUANTILES = (("0.5", "p50"), ("0.9", "p90"), ("0.99", "p99"), ("1", "max"))
 
 _log = logging.getLogger("nexus_core.metrics")
-_lock = threading.Lock()
+#: A finalizer that the collector runs in here may detach an app.
+_lock = threading.RLock()
 _shown: list[_Shown] = []
 _collector: Any = None
 

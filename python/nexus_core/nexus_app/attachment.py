@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from nexus_core.metrics.loops import LoopLag
 from nexus_core.metrics.prometheus import hide, show
 from nexus_core.nexus_app import channels, execution_hook
 from nexus_core.nexus_app.disconnects import forget_clients, notice_clients
@@ -52,7 +53,7 @@ class Attachment:
         self._attached: list[str] = []
         self._absent: list[ChannelProblem] = []
         self._failures: list[ChannelProblem] = []
-        self._watches_loop = False
+        self._loop_lag: LoopLag | None = None
         self._told_cache: Any = None
         #: Called with the name and the ``WorkflowAPI`` of what is registered from now on.
         self.on_registered: list[Callable[[str, Any], object]] = []
@@ -302,15 +303,23 @@ class Attachment:
 
     def _measure(self) -> None:
         """Has what is measured of the runtime appear where the app's figures are, and the loop watched."""
-        self._watches_loop = self.runtime._loop_lag is None
-        if self._watches_loop:
-            self.runtime.watch_loop_lag()
-        show(self.runtime, str(getattr(self._app, "name", None) or "nexus"))
+        runtime = self.runtime
+        if runtime._loop_lag is None:
+            runtime.watch_loop_lag()
+            self._loop_lag = runtime._loop_lag
+        elif runtime._loop_lag.apps:  # otherwise it is there because somebody has asked for it
+            self._loop_lag = runtime._loop_lag
+        if self._loop_lag is not None:
+            self._loop_lag.apps += 1
+        show(runtime, str(getattr(self._app, "name", None) or "nexus"))
 
     def _release(self) -> None:
         hide(self.runtime)
-        if self._watches_loop:
-            self.runtime.watch_loop_lag(False)
+        lag, self._loop_lag = self._loop_lag, None
+        if lag is not None:
+            lag.apps -= 1
+            if not lag.apps and self.runtime._loop_lag is lag:
+                self.runtime.watch_loop_lag(False)
         if self.owned:
             self.runtime.release()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from fastapi import Query
+from fastapi import HTTPException, Query
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from nexus_core import __version__
@@ -45,8 +45,9 @@ def add_live_page(app: Any, runtime: Any) -> None:
     def read() -> Reading:
         return read_app(app, runtime, active_alerts(app))
 
-    sampler = Sampler(read)
-    name = str(getattr(app, "name", None) or "nexus")
+    # FastAPI keeps endpoints for good: what they read goes when they are removed.
+    samplers = [Sampler(read)]
+    kind, name = type(runtime).__name__, str(getattr(app, "name", None) or "nexus")
     text, policy = live_page(name)
     headers = {
         "Content-Security-Policy": policy,
@@ -65,14 +66,17 @@ def add_live_page(app: Any, runtime: Any) -> None:
 
     # Not async: reading is done beside the event loop.
     def data(after: int = Query(0, ge=0, description="The number of the last sample seen")) -> Response:
-        about = {"app": name, "version": __version__, "runtime": type(runtime).__name__}
-        return JSONResponse({**about, **sampler.ask(after)}, headers={"Cache-Control": "no-store"})
+        found = samplers[:]
+        if not found:  # removed while the request was on its way
+            raise HTTPException(404)
+        about = {"app": name, "version": __version__, "runtime": kind}
+        return JSONResponse({**about, **found[0].ask(after)}, headers={"Cache-Control": "no-store"})
 
     before = len(server.router.routes)
     for path, endpoint in ((PAGE_PATH, page), (_BARE_PATH, bare), (DATA_PATH, data)):
         server.add_api_route(path, endpoint, methods=["GET"], response_model=None, include_in_schema=False)
     for route in server.router.routes[before:]:
-        setattr(route, _MARK, True)
+        setattr(route, _MARK, samplers)
     if not asks_for_credentials(app):
         _log.warning(
             "the live page %s is there for everybody who reaches the app, which asks for no credentials: "
@@ -88,4 +92,6 @@ def remove_live_page(app: Any) -> None:
         app: The app.
     """
     routes = app.fastapi_app.router.routes
-    routes[:] = [route for route in routes if not getattr(route, _MARK, False)]
+    for route in routes:
+        getattr(route, _MARK, []).clear()
+    routes[:] = [route for route in routes if not hasattr(route, _MARK)]

@@ -288,8 +288,9 @@ class AsyncLocalRuntime(stock.StockAsyncLocalRuntime, LocalRuntime):
             # The caller may change its own while the run waits.
             inputs = dict(inputs) if type(inputs) is dict else inputs
             async with Turn(rule):
-                return await self.execute_workflow_async(
-                    workflow, inputs, context,
+                # Not what a subclass has in its place: that has been called already.
+                return await AsyncLocalRuntime.execute_workflow_async(
+                    self, workflow, inputs, context,
                     idempotency_key=idempotency_key, force_resume_with_drift=force_resume_with_drift,
                     soft_time_limit=soft_time_limit, time_limit=time_limit, cache=IN_TURN,
                 )  # fmt: skip
@@ -378,8 +379,9 @@ class AsyncLocalRuntime(stock.StockAsyncLocalRuntime, LocalRuntime):
         )
 
         def compute(own: Any) -> Coroutine[Any, Any, tuple[dict[str, Any], str]]:
-            return self.execute_workflow_async(
-                workflow, own, context,
+            # Not what a subclass has in its place: that has been called already.
+            return AsyncLocalRuntime.execute_workflow_async(
+                self, workflow, own, context,
                 idempotency_key=idempotency_key, force_resume_with_drift=force_resume_with_drift,
                 soft_time_limit=soft_time_limit, time_limit=time_limit, cache=UNCACHED,
             )  # fmt: skip
@@ -689,8 +691,9 @@ class AsyncLocalRuntime(stock.StockAsyncLocalRuntime, LocalRuntime):
             self._cached_runs.ready(self, workflow, inputs, "the events of the run are asked for")
         rule = rule_of(self, workflow)
         inputs = dict(inputs) if rule.surrounds and type(inputs) is dict else inputs
-        async with Turn(rule), contextlib.aclosing(self._stream(workflow, inputs, buffer)) as told:
+        async with Turn(rule) as turn, contextlib.aclosing(self._stream(workflow, inputs, buffer)) as told:
             async for event in told:
+                turn.step_out()  # the run has a task of its own; this context is the reader's
                 yield event
 
     async def _stream(self, workflow: Any, inputs: dict[str, Any], buffer: int) -> AsyncGenerator[RunEvent, None]:

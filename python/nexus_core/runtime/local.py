@@ -375,8 +375,9 @@ class LocalRuntime(PruningOnce):
                         idempotency_key,
                         search_attributes,
                     ),
-                    lambda own: self.execute(
-                        workflow, task_manager, own, cancellation_token, search_attributes,
+                    # Not what a subclass has in its place: that has been called already.
+                    lambda own: LocalRuntime.execute(
+                        self, workflow, task_manager, own, cancellation_token, search_attributes,
                         idempotency_key=idempotency_key, force_resume_with_drift=force_resume_with_drift,
                         soft_time_limit=soft_time_limit, time_limit=time_limit, cache=UNCACHED, **kwargs,
                     ),

@@ -110,9 +110,13 @@ class Turns:
             with self._lock:
                 if not self._waiting or not self._has_room():
                     return
-                waiter = self._waiting.popleft()
-                waiter.has_turn = True
                 self._begin()
+                # The collector may have emptied the line since, by giving up a run.
+                waiter = self._waiting.popleft() if self._waiting else None
+                if waiter is None:
+                    self.running -= 1
+                    return
+                waiter.has_turn = True
             try:
                 waiter.loop.call_soon_threadsafe(_wake, waiter.future)
             except RuntimeError:  # its loop is closed: nobody will take the turn

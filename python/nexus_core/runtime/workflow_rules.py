@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import weakref
 from collections.abc import Callable
+from contextvars import ContextVar
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -46,29 +47,47 @@ class WorkflowRule:
 class Turn:
     """What a workflow's rule has done before and after one run.
 
-    A run inside of a node waits for nobody, who may wait for the place or the thread that it holds.
+    A run inside of a node waits for nobody, who may wait for the place, the thread or the turn
+    that it holds.
 
     Args:
         rule: The rule.
     """
 
-    __slots__ = ("_afterwards", "_turns")
+    __slots__ = ("_afterwards", "_around", "_is_over", "_turns")
 
     def __init__(self, rule: WorkflowRule) -> None:
-        self._turns = None if inside.get() is not None else rule.turns
+        self._is_over: bool = False
+        self._around = _current.get()
+        is_inside = inside.get() is not None or (self._around is not None and not self._around._is_over)
+        self._turns = None if is_inside else rule.turns
         self._afterwards = rule.afterwards
 
-    async def __aenter__(self) -> None:
+    async def __aenter__(self) -> Turn:
         if self._turns is not None:
             await self._turns.__aenter__()
+        _current.set(self)
+        return self
 
     async def __aexit__(self, *_: object) -> None:
+        self._is_over = True
+        self.step_out()
+        self._around = None
         if self._turns is not None:
             await self._turns.__aexit__()
         if self._afterwards is not None:
             self._afterwards()
 
+    def step_out(self) -> None:
+        """What begins in this context from now on is not inside of the run."""
+        # Whoever closes a stream may have another context than who began it.
+        if _current.get() is self:
+            _current.set(self._around)
 
+
+#: That of the run in whose context a run begins. It holds also where nothing tells a node of
+#: its place: in runs that are pruned, that are Kailash's own, and on the event loop.
+_current: ContextVar[Turn | None] = ContextVar("nexus_core_turn", default=None)
 _NO_RULE = WorkflowRule()
 _changing = threading.Lock()
 

@@ -327,21 +327,25 @@ impl WorkflowPlan {
 impl Plan {
     /// The nodes and edges, as traces and figures show them.
     pub(super) fn shape(&self, py: Python<'_>) -> Arc<Shape> {
-        Arc::clone(self.shape.get_or_init(|| {
-            let nodes = &self.nodes;
-            let edges = (0..).zip(nodes).flat_map(|(target, node)| {
-                let forward = node.edges.iter().filter(|edge| !edge.is_feedback);
-                forward.map(move |edge| (edge.source, target))
-            });
-            let text = |text: &Py<PyString>| text.bind(py).to_string_lossy().into_owned();
-            let named = nodes
-                .iter()
-                .map(|node| (text(&node.id), text(&node.class_name)));
-            Arc::new(Shape {
-                nodes: named.collect(),
-                edges: edges.collect(),
-            })
-        }))
+        if let Some(shape) = self.shape.get() {
+            return Arc::clone(shape);
+        }
+        let nodes = &self.nodes;
+        let edges = (0..).zip(nodes).flat_map(|(target, node)| {
+            let forward = node.edges.iter().filter(|edge| !edge.is_feedback);
+            forward.map(move |edge| (edge.source, target))
+        });
+        let text = |text: &Py<PyString>| text.bind(py).to_string_lossy().into_owned();
+        let named = nodes
+            .iter()
+            .map(|node| (text(&node.id), text(&node.class_name)));
+        let shape = Arc::new(Shape {
+            nodes: named.collect(),
+            edges: edges.collect(),
+        });
+        // Not made inside: others would wait for it with the interpreter, which text that
+        // is no valid Unicode may let go of.
+        Arc::clone(self.shape.get_or_init(|| shape))
     }
 }
 

@@ -557,10 +557,14 @@ impl WorkflowRun {
         failure(&self.execution)
     }
 
-    /// The run has ended. What still runs is counted when the last thread has left it.
+    /// The run has ended. What still runs is counted when nobody has the run any longer,
+    /// which whoever keeps its error may put off.
     fn is_over_if_idle(&self, is_whole: bool) {
+        let program = &self.execution.program;
         if self.execution.is_idle() {
-            self.execution.program.is_over(is_whole);
+            program.is_over(is_whole);
+        } else if let Some(figures) = program.figures.get() {
+            figures.leave();
         }
     }
 

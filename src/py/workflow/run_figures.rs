@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use pyo3::exceptions::PyException;
 use pyo3::intern;
 use pyo3::prelude::*;
+use pyo3::types::PyString;
 
 use crate::core::locks::Mutex;
 use crate::core::metrics::{RuntimeFigures, WorkflowFigures};
@@ -35,6 +36,7 @@ pub(super) struct RunFigures {
     /// For how many executions one of a node stands here; zero if none is timed.
     weight: u32,
     is_over: AtomicBool,
+    has_left: AtomicBool,
 }
 
 impl Plan {
@@ -82,7 +84,8 @@ impl Plan {
 
 pub(super) fn name_of(workflow: &Bound<'_, PyAny>) -> String {
     let name = workflow.getattr(intern!(workflow.py(), "name"));
-    name.and_then(|name| name.extract()).unwrap_or_default()
+    let name = name.ok().and_then(|name| name.cast_into::<PyString>().ok());
+    name.map_or_else(String::new, |name| name.to_string_lossy().into_owned())
 }
 
 impl RunFigures {
@@ -92,6 +95,14 @@ impl RunFigures {
             weight: workflow.sampler.weight(),
             workflow,
             is_over: AtomicBool::new(false),
+            has_left: AtomicBool::new(false),
+        }
+    }
+
+    /// The run is no longer under way, though nodes of it may still run.
+    pub(super) fn leave(&self) {
+        if !self.has_left.swap(true, Ordering::AcqRel) {
+            self.workflow.active.end();
         }
     }
 }
@@ -99,9 +110,7 @@ impl RunFigures {
 impl Drop for RunFigures {
     /// A run that could not be counted: it was already.
     fn drop(&mut self) {
-        if !self.is_over.load(Ordering::Acquire) {
-            self.workflow.active.end();
-        }
+        self.leave();
     }
 }
 
@@ -199,7 +208,7 @@ impl WorkflowProgram {
             return;
         }
         figures.is_over.store(true, Ordering::Release);
-        figures.workflow.active.end();
+        figures.leave();
         if is_whole && self.stage.is_whole() {
             figures.workflow.went_through();
             return;
