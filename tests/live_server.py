@@ -128,4 +128,5 @@ def main() -> None:
     app.close()
 
 
-main()
+if __name__ == "__main__":
+    main()
