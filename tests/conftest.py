@@ -6,6 +6,7 @@ nor grow the history of the person who runs it.
 
 from __future__ import annotations
 
+import gc
 import os
 import tempfile
 from collections.abc import Iterator
@@ -72,6 +73,17 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     if skipped and session.exitstatus == pytest.ExitCode.OK:
         reporter.write_line(f"{len(skipped)} tests were skipped, and NEXUS_SKIPS_FAIL is set", red=True)
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _what_a_module_leaves_is_reported_there() -> Iterator[None]:
+    """Collect what a module's tests left, so that a warning about it names that module.
+
+    An application or a runtime that nobody closed is usually part of a cycle. Its warning
+    would otherwise fail whichever later test happens to collect garbage.
+    """
+    yield
+    gc.collect()
 
 
 @pytest.fixture(scope="session")

@@ -151,6 +151,8 @@ def test_wheel_needs_nothing_outside_its_extras(metadata: Message) -> None:
         "cache": {"msgpack"},
         "redis": {"msgpack", "redis"},
         "top": {"textual"},
+        "processes": {"cloudpickle"},
+        "dask": {"cloudpickle", "distributed"},
     }
 
 
