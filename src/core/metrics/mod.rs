@@ -16,4 +16,4 @@ pub use process::{Process, process};
 pub use registry::RuntimeFigures;
 pub use sampling::Sampler;
 pub use sparse::SparseHistogram;
-pub use workflow::{Active, NodeFigures, RunEnd, WorkflowFigures};
+pub use workflow::{Active, NodeFigures, RunEnd, WorkflowFigures, WorkflowTotals};

@@ -1,14 +1,16 @@
 //! The figures of one runtime: of its workflows, and of what they share.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use crate::core::locks::Mutex;
 use crate::core::tracing::Shape;
 
 use super::OTHER;
 use super::sparse::SparseHistogram;
-use super::workflow::{Active, WorkflowFigures};
+use super::workflow::{Active, WorkflowFigures, WorkflowTotals};
 
 /// Workflows with figures of their own.
 pub const MOST_WORKFLOWS: usize = 256;
@@ -26,6 +28,7 @@ pub struct RuntimeFigures {
     others: Arc<WorkflowFigures>,
     pub active: Arc<Active>,
     pub loop_lag: SparseHistogram,
+    made: Instant,
 }
 
 impl Default for RuntimeFigures {
@@ -46,6 +49,7 @@ impl Default for RuntimeFigures {
             )),
             active,
             loop_lag: SparseHistogram::default(),
+            made: Instant::now(),
         }
     }
 }
@@ -96,12 +100,33 @@ impl RuntimeFigures {
         all.retain(|figures| !figures.is_empty());
         all
     }
+
+    /// The runs of each workflow that has had any, by name. Read at a time at which none is
+    /// being folded into another, so that their sums never shrink.
+    pub fn totals(&self) -> Vec<(String, WorkflowTotals)> {
+        let workflows = self.workflows.lock();
+        let mut places: HashMap<&str, usize> = HashMap::new();
+        let mut found: Vec<(String, WorkflowTotals)> = Vec::new();
+        for figures in workflows.iter().chain([&self.others]) {
+            let place = *places.entry(figures.name.as_str()).or_insert_with(|| {
+                found.push((figures.name.clone(), WorkflowTotals::default()));
+                found.len() - 1
+            });
+            figures.add_to(&mut found[place].1);
+        }
+        drop(workflows);
+        found.retain(|(_, totals)| totals.runs > 0);
+        found
+    }
+
+    /// Since it was made.
+    pub fn age(&self) -> Duration {
+        self.made.elapsed()
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::super::RunEnd;
     use super::*;
 
@@ -165,6 +190,42 @@ mod tests {
             others,
             Some(vec![(OTHER.into(), 4 * MOST_WORKFLOWS as u64)])
         );
+    }
+
+    #[test]
+    fn totals_are_of_runs_alone_and_added_up_by_name() {
+        let runtime = RuntimeFigures::default();
+        let first = runtime.of("w", &shape(&["a"]));
+        let second = runtime.of("w", &shape(&["b"]));
+        let never = runtime.of("never", &shape(&["a"]));
+        for figures in [&first, &first, &second] {
+            run(figures);
+            figures.run_failures.count(0, "KeyError", 1);
+            figures.ran(Duration::from_millis(2), RunEnd::Failed);
+        }
+        second.run_failures.count(0, "OSError", 1);
+        second.ran(Duration::from_millis(3), RunEnd::Failed);
+        second.ran(Duration::from_millis(4), RunEnd::Cancelled);
+        let expected = WorkflowTotals {
+            runs: 8,
+            failed: 4,
+            duration: Duration::from_millis(3 + 6 + 3 + 4),
+            failures: vec![("KeyError".into(), 3), ("OSError".into(), 1)],
+        };
+        assert_eq!(runtime.totals(), [("w".to_owned(), expected)]);
+        assert!(never.is_empty());
+    }
+
+    #[test]
+    fn totals_do_not_shrink_while_workflows_make_room_for_others() {
+        let runtime = RuntimeFigures::default();
+        let mut before = 0;
+        for number in 0..2 * MOST_WORKFLOWS {
+            run(&runtime.of(&format!("w{number}"), &shape(&["a"])));
+            let now: u64 = runtime.totals().iter().map(|(_, totals)| totals.runs).sum();
+            assert_eq!(now, before + 1);
+            before = now;
+        }
     }
 
     #[test]

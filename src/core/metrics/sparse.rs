@@ -68,6 +68,11 @@ impl SparseHistogram {
             .saturating_sub(self.unmeasured.load(Ordering::Relaxed))
     }
 
+    /// All durations together, those that others stand for among them.
+    pub fn total(&self) -> Duration {
+        Duration::from_nanos(self.nanos.load(Ordering::Relaxed))
+    }
+
     /// Adds what another one has seen.
     pub fn fold(&self, other: &Self) {
         let seen = other.snapshot();
@@ -96,7 +101,7 @@ impl SparseHistogram {
         Snapshot {
             count: counts.iter().sum(),
             counts,
-            total: Duration::from_nanos(self.nanos.load(Ordering::Relaxed)),
+            total: self.total(),
             longest: Duration::from_nanos(self.longest.load(Ordering::Relaxed)),
         }
     }
@@ -128,6 +133,7 @@ mod tests {
         let seen = sparse.snapshot();
         assert_eq!((seen.count, sparse.measured()), (65, 2));
         assert_eq!(seen.total, Duration::from_micros(64 * 3 + 5));
+        assert_eq!(sparse.total(), seen.total);
         assert!(seen.quantile(0.5) < Duration::from_micros(4));
         assert_eq!(seen.longest, Duration::from_micros(5));
     }

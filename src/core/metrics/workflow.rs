@@ -67,6 +67,18 @@ pub struct NodeFigures {
     pub cached: u64,
 }
 
+/// The runs of one workflow in a few numbers: without its nodes, and without histograms.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct WorkflowTotals {
+    /// Runs that have ended, and those of them that failed.
+    pub runs: u64,
+    pub failed: u64,
+    /// How long all of them took together.
+    pub duration: Duration,
+    /// Failed ones by type of error.
+    pub failures: Vec<(String, u64)>,
+}
+
 /// Counted by whoever runs the workflow, without a lock.
 pub struct WorkflowFigures {
     pub name: String,
@@ -187,6 +199,24 @@ impl WorkflowFigures {
         let ended = self.run_seconds.count();
         let completed = ended.saturating_sub(failed + cancelled);
         [completed, failed, cancelled, load(&self.delegated)]
+    }
+
+    /// Adds the runs to others' of the same name.
+    pub fn add_to(&self, sum: &mut WorkflowTotals) {
+        // In this order: whoever ends a failed run counts the run first.
+        let failed = load(&self.failed);
+        sum.runs += self.run_seconds.count();
+        sum.failed += failed;
+        sum.duration += self.run_seconds.total();
+        if failed == 0 {
+            return;
+        }
+        for (_, name, count) in self.run_failures.all() {
+            match sum.failures.iter_mut().find(|(known, _)| *known == name) {
+                Some((_, known)) => *known += count,
+                None => sum.failures.push((name, count)),
+            }
+        }
     }
 
     /// Whether there is anything to tell.

@@ -63,6 +63,28 @@ impl Figures {
         self.0.loop_lag.record(lag, 1);
     }
 
+    /// What a look every few seconds needs: seconds since this was made, active runs, how
+    /// often and by how many seconds altogether the loop was late, and by workflow the runs,
+    /// the failed ones, the seconds of all of them, and the failures by type of error.
+    fn totals<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let lag = &self.0.loop_lag;
+        let workflows = PyDict::new(py);
+        for (name, totals) in self.0.totals() {
+            let failures = PyDict::new(py);
+            for (error, count) in totals.failures {
+                failures.set_item(error, count)?;
+            }
+            let seconds = totals.duration.as_secs_f64();
+            workflows.set_item(name, (totals.runs, totals.failed, seconds, failures))?;
+        }
+        let found = PyDict::new(py);
+        found.set_item("age", self.0.age().as_secs_f64())?;
+        found.set_item("active", self.0.active.seen().0)?;
+        found.set_item("loop_lag", (lag.count(), lag.total().as_secs_f64()))?;
+        found.set_item("workflows", workflows)?;
+        Ok(found)
+    }
+
     /// Active runs and the most that were so at once; the loop's lag; and the workflows,
     /// by name. Of durations, counts up to each of `bounds`, in seconds, are told, too.
     fn read<'py>(&self, py: Python<'py>, bounds: Vec<f64>) -> PyResult<Bound<'py, PyDict>> {
