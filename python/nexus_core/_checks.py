@@ -37,7 +37,10 @@ def checked_seconds(name: str, value: Any, *, zero: bool = False, what: str = "a
     """
     if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f"{name} must be {what}, got {value!r}")
-    number = float(value)
+    try:
+        number = float(value)
+    except OverflowError:
+        raise ValueError(f"{name} must be {what}, got one that is too large") from None
     if not math.isfinite(number) or number < 0 or (number == 0 and not zero):
         raise ValueError(f"{name} must be {what}, {'not negative' if zero else 'more than 0'}, got {value!r}")
     return number

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import atexit
 import logging
+import sys
 import threading
-import time
 import weakref
 from collections.abc import Callable, Mapping
-from functools import partial
 from typing import Any
 
 from nexus_core._app_workflows import attached_runtime, checked_app
@@ -16,16 +15,13 @@ from nexus_core._checks import checked_seconds, checked_whole
 from nexus_core.cache_tiers.forks import after_fork
 from nexus_core.errors import NexusCoreError
 from nexus_core.monitoring import prometheus
-from nexus_core.monitoring.alerts import SEVERITIES, AlertBook
+from nexus_core.monitoring.alerts import SEVERITIES
 from nexus_core.monitoring.app_plugin import join
-from nexus_core.monitoring.collectors import Collectors
-from nexus_core.monitoring.handlers import Handler, is_for, made_handler
-from nexus_core.monitoring.measurements import OF_PROCESS, OF_RUNS, Measurements, Reading, unseen_of
-from nexus_core.monitoring.problems import Problems
+from nexus_core.monitoring.app_watch import AppWatch
+from nexus_core.monitoring.measurements import OF_PROCESS, OF_RUNS, unseen_of
 from nexus_core.monitoring.report import MonitoringReport
-from nexus_core.monitoring.report_contents import MINUTES, made_report
+from nexus_core.monitoring.report_contents import made_report
 from nexus_core.monitoring.sampler import Sampler
-from nexus_core.monitoring.series import Point, SeriesByName
 from nexus_core.monitoring.summary import summary_of
 from nexus_core.monitoring.thresholds import Threshold, Thresholds
 
@@ -33,14 +29,6 @@ __all__ = ["PerformanceMonitor"]
 
 _log = logging.getLogger("nexus_core.monitor")
 
-#: The guide's.
-_THRESHOLDS = {
-    "response_time_ms": 5000,
-    "memory_usage_percent": 80,
-    "cpu_usage_percent": 85,
-    "error_rate_percent": 5,
-    "queue_size": 100,
-}
 _open: weakref.WeakSet[PerformanceMonitor] = weakref.WeakSet()
 
 # A call of somebody else's may hold the thread up; who stops it does not wait for that for ever.
@@ -116,23 +104,15 @@ class PerformanceMonitor:
     ) -> None:
         self.app = checked_app(nexus_app, "PerformanceMonitor")
         kept = checked_whole("max_points", max_points, 1)
+        if kept > sys.maxsize:
+            raise ValueError(f"max_points must be at most {sys.maxsize}, got {max_points!r}")
         if thresholds is not None and not isinstance(thresholds, Mapping):
             raise TypeError(f"thresholds must be a mapping of metrics to numbers, got {thresholds!r}")
         if clock is not None and not callable(clock):
             raise TypeError(f"clock must be a function, got {clock!r}")
-        self._problems = Problems()
-        self._collectors = Collectors(self._problems)
-        self._thresholds = Thresholds(self._known_metrics, {**_THRESHOLDS, **(thresholds or {})})
-        self._now, self._moment = (time.time, time.monotonic) if clock is None else (clock, clock)
-        self.metrics = SeriesByName(kept)
-        self._alerts = AlertBook()
-        self._handlers: list[Handler] = []
+        self._watch = AppWatch(self.app, kept, thresholds or {}, clock)
+        self.metrics = self._watch.series
         self._sampler: Sampler | None = None
-        self._closed = False
-        # Reentrant: what is collected as garbage while it is held may ask, too.
-        self._lock = threading.RLock()
-        self._busy = threading.local()
-        self._measurements = Measurements(self.app, self._moment())
         self._plugin = join(self.app, self)
         prometheus.show(self, self.app_name)
         after_fork(self)
@@ -143,20 +123,19 @@ class PerformanceMonitor:
     @property
     def thresholds(self) -> Thresholds:
         """By metric, from where on a value is worth an alert."""
-        return self._thresholds
+        return self._watch.thresholds
 
     @thresholds.setter
     def thresholds(self, given: Mapping[str, float | Threshold]) -> None:
         if not isinstance(given, Mapping):
             raise TypeError(f"thresholds must be a mapping of metrics to numbers, got {given!r}")
-        rules = given.rules() if isinstance(given, Thresholds) else given
-        self._thresholds = Thresholds(self._known_metrics, rules)
+        self._watch.replace_thresholds(given)
 
     @property
     def alerts(self) -> list[dict[str, Any]]:
         """The last 50 alerts, active and resolved ones, the oldest first."""
-        with self._lock:
-            return self._alerts.all()
+        with self._watch.lock:
+            return self._watch.alerts.all()
 
     @property
     def monitoring_active(self) -> bool:
@@ -199,8 +178,8 @@ class PerformanceMonitor:
             (True, 5, True, False)
         """
         interval = checked_seconds("interval_seconds", interval_seconds)
-        with self._lock:
-            self._check_open()
+        with self._watch.lock:
+            self._watch.check_open()
             running = self._sampler if self.monitoring_active else None
             if running is None:
                 try:
@@ -236,7 +215,7 @@ class PerformanceMonitor:
             ...     PerformanceMonitor(app).stop_monitoring()
             {'monitoring_stopped': True, 'was_running': False, 'sample_pending': False}
         """
-        with self._lock:
+        with self._watch.lock:
             sampler, was_running = self._sampler, self.monitoring_active
             if sampler is not None:
                 sampler.stop()
@@ -272,10 +251,8 @@ class PerformanceMonitor:
             >>> memory["data_points"], 0 < memory["current"] < 100, memory["trend"]
             (1, True, 'insufficient_data')
         """
-        points = self._points_of(
-            checked_seconds("time_window_minutes", time_window_minutes, what="a number of minutes")
-        )
-        return summary_of(points)
+        minutes = checked_seconds("time_window_minutes", time_window_minutes, what="a number of minutes")
+        return summary_of(self._watch.points(minutes))
 
     def get_active_alerts(self, severity_filter: str | None = None) -> list[dict[str, Any]]:
         """Alerts that have not been resolved, the oldest first; one at most for each metric.
@@ -304,8 +281,8 @@ class PerformanceMonitor:
         """
         if severity_filter is not None and severity_filter not in SEVERITIES:
             raise ValueError(f"a severity is one of {', '.join(SEVERITIES)}, got {severity_filter!r}")
-        with self._lock:
-            active = self._alerts.active()
+        with self._watch.lock:
+            active = self._watch.alerts.active()
         return [alert for alert in active if severity_filter in (None, alert["severity"])]
 
     def generate_performance_report(self) -> MonitoringReport:
@@ -316,7 +293,8 @@ class PerformanceMonitor:
             ``performance_summary``, ``alert_summary`` (``total_alerts`` and ``critical_alerts``: active ones,
             ``resolved_alerts``, and ``recent_alerts``: the last five of either) and ``recommendations``; and
             ``app``, ``window_minutes``, ``attached``, ``not_visible``, ``problems``, and ``workflows``: what each has
-            come to since the monitor was made. ``to_markdown()``, ``to_html()`` and ``save(path)`` show it.
+            come to since the last sample that is older than that, or since the monitor was made or the app attached.
+            ``to_markdown()``, ``to_html()`` and ``save(path)`` show it.
 
         Example:
             >>> from nexus import Nexus
@@ -325,16 +303,14 @@ class PerformanceMonitor:
             ...     PerformanceMonitor(app).generate_performance_report()["recommendations"][1]
             'Runs cannot be seen, as the app is not attached: nexus_core.attach(app)'
         """
-        with self._lock:
-            workflows = self._measurements.workflows()
-        return made_report(self, self._now(), self._points_of(MINUTES), workflows)
+        return made_report(self, self._watch)
 
     # --- beyond the guide -------------------------------------------------------------
 
     @property
     def problems(self) -> dict[str, dict[str, object]]:
         """Collectors and handlers that have raised: how often, and the last error."""
-        return self._problems.as_dict()
+        return self._watch.problems.as_dict()
 
     @property
     def app_name(self) -> str:
@@ -344,7 +320,7 @@ class PerformanceMonitor:
     @property
     def closed(self) -> bool:
         """Whether the monitor was closed, or the app."""
-        return self._closed
+        return self._watch.closed
 
     def sample(self) -> dict[str, Any]:
         """Takes a sample now, beside those at intervals: measures, looks at the thresholds, tells the handlers.
@@ -365,13 +341,7 @@ class PerformanceMonitor:
             >>> seen["registered_workflows"], seen["response_time_ms"]
             (0, None)
         """
-        if getattr(self._busy, "sampling", False):
-            raise NexusCoreError("a collector or handler of a monitor must not call sample(): it would not end")
-        self._busy.sampling = True
-        try:
-            return self._sample()
-        finally:
-            self._busy.sampling = False
+        return self._watch.sample()
 
     def collect(self, name: str, function: Callable[[], float | None]) -> None:
         """Has a metric of one's own in each sample.
@@ -397,8 +367,8 @@ class PerformanceMonitor:
             ...     monitor.get_active_alerts()[0]["message"]
             'open_orders exceeded threshold: 3 > 2'
         """
-        with self._lock:
-            self._collectors.add(name, function, (*OF_RUNS, *OF_PROCESS))
+        with self._watch.lock:
+            self._watch.collectors.add(name, function, (*OF_RUNS, *OF_PROCESS))
 
     def stop_collecting(self, name: str) -> None:
         """Undoes `collect`; the threshold of the metric goes, too, its points stay.
@@ -417,9 +387,9 @@ class PerformanceMonitor:
             ...     monitor.collect("one", lambda: 1)
             ...     monitor.stop_collecting("one")
         """
-        with self._lock:
-            self._collectors.remove(name)
-            self._thresholds.pop(name, None)
+        with self._watch.lock:
+            self._watch.collectors.remove(name)
+            self._watch.thresholds.pop(name, None)
 
     def add_handler(self, handler: Any) -> None:
         """Tells somebody of alerts: when one begins, grows more severe, and ends.
@@ -443,15 +413,8 @@ class PerformanceMonitor:
             ...     _ = monitor.sample()
             fired memory_usage_percent
         """
-        made = made_handler(handler, self.app_name)
-        with self._lock:
-            if any(is_for(known, handler) for known in self._handlers):
-                raise ValueError(f"{handler!r} is told of alerts already")
-            taken = {known.name for known in self._handlers}
-            if made.name in taken:
-                # Two of one name would pass for each other in what is known of their problems.
-                made.name += f" at {id(handler):#x}"
-            self._handlers.append(made)
+        with self._watch.lock:
+            self._watch.notifications.add(handler, self.app_name)
 
     def remove_handler(self, handler: Any) -> None:
         """Undoes `add_handler`.
@@ -471,12 +434,8 @@ class PerformanceMonitor:
             ...     monitor.add_handler(logging.getLogger("alerts"))
             ...     monitor.remove_handler(logging.getLogger("alerts"))
         """
-        with self._lock:
-            found = next((known for known in self._handlers if is_for(known, handler)), None)
-            if found is None:
-                raise ValueError(f"{handler!r} is not told of alerts")
-            self._handlers.remove(found)
-        self._problems.forget(found.name)
+        with self._watch.lock:
+            self._watch.notifications.remove(handler)
 
     def not_visible(self) -> dict[str, str]:
         """What cannot be seen of this app now.
@@ -512,10 +471,9 @@ class PerformanceMonitor:
             ...     monitor.closed
             True
         """
-        with self._lock:
-            if self._closed:
-                return
-            self._closed = True
+        if not self._watch.close():
+            return
+        with self._watch.lock:
             if self._sampler is not None:
                 self._sampler.stop()
         _open.discard(self)
@@ -524,60 +482,23 @@ class PerformanceMonitor:
 
     # --- inside -----------------------------------------------------------------------
 
-    def _known_metrics(self) -> list[str]:
-        return [*OF_RUNS, *OF_PROCESS, *self._collectors.names()]
-
-    def _check_open(self) -> None:
-        if self._closed:
-            raise NexusCoreError("the monitor is closed, as its app may be; make a new one")
-        checked_app(self.app, "PerformanceMonitor")
-
     def _sample_aside(self) -> None:
         """On the monitor's thread: the next sample is not to miss for what this one has met."""
         if self.app.runtime is None:
             self.close()
         else:
-            self._problems.guard("a sample", self._sample_while_open)
+            self._watch.problems.guard("a sample", self._sample_while_open)
 
     def _sample_while_open(self) -> None:
         try:
             self.sample()
         except NexusCoreError:
-            if not self._closed:
+            if not self.closed:
                 raise
 
-    def _sample(self) -> dict[str, Any]:
-        self._check_open()
-        # Code of others runs without our lock.
-        own = self._collectors.take()
-        with self._lock:
-            # It may have been closed while a collector took its time.
-            self._check_open()
-            timestamp, moment = self._now(), self._moment()
-            readings: dict[str, Reading | None] = {**self._measurements.take(moment), **own}
-            for name, reading in readings.items():
-                if reading is not None:
-                    self.metrics.add(name, Point(timestamp, reading.value, reading.runs))
-            values = {name: None if reading is None else reading.value for name, reading in readings.items()}
-            events = self._alerts.check(self._thresholds.rules(), values, timestamp, moment)
-            handlers = list(self._handlers)
-        measured = {name: value for name, value in values.items() if value is not None}
-        for handler in handlers:
-            self._problems.guard(handler.name, partial(handler.observe, measured.copy()))
-            for event in events:
-                self._problems.guard(handler.name, partial(handler.alert, dict(event)))
-        return {"timestamp": timestamp, **values}
-
-    def _points_of(self, minutes: float) -> dict[str, list[tuple[float, float]]]:
-        earliest = self._now() - 60 * minutes
-        found = {name: [point for point in series if point[0] >= earliest] for name, series in self.metrics.items()}
-        return {name: points for name, points in found.items() if points}
-
     def _after_fork(self) -> None:
-        self._lock = threading.RLock()
-        self._busy = threading.local()
         prometheus.begin_anew()
-        self._measurements.begin_anew()
+        self._watch.begin_anew()
         # The child has no thread of it.
         self._sampler = None
 

@@ -24,6 +24,8 @@ def test_apps(app: Any) -> None:
     for max_points in (0, -1):
         with pytest.raises(ValueError, match="max_points must be at least 1"):
             PerformanceMonitor(app, max_points=max_points)
+    with pytest.raises(ValueError, match=r"max_points must be at most [0-9]+, got 1000"):
+        PerformanceMonitor(app, max_points=10**30)
     with pytest.raises(TypeError, match=r"thresholds must be a mapping of metrics to numbers, got \[1\]"):
         PerformanceMonitor(app, thresholds=[1])  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=r"did you mean 'queue_size'\?"):
@@ -41,6 +43,13 @@ def test_intervals(monitor: PerformanceMonitor, interval: float) -> None:
     with pytest.raises(ValueError, match="interval_seconds must be a number of seconds, more than 0, got"):
         monitor.start_monitoring(interval)
     assert (monitor.monitoring_active, monitor.monitor_thread) == (False, None)
+
+
+def test_numbers_that_are_too_large(monitor: PerformanceMonitor) -> None:
+    with pytest.raises(ValueError, match="interval_seconds must be a number of seconds, got one that is too large"):
+        monitor.start_monitoring(10**400)
+    with pytest.raises(ValueError, match="the threshold of queue_size must be finite, got one that is too large"):
+        monitor.thresholds["queue_size"] = 10**400
 
 
 @pytest.mark.parametrize("interval", ["5", None, True])
@@ -109,6 +118,10 @@ def test_collectors(monitor: PerformanceMonitor) -> None:
     async def later() -> float:
         return 1
 
+    class Later:
+        async def __call__(self) -> float:
+            return 1
+
     with pytest.raises(TypeError, match="a metric's name must be a string that is not empty, got 5"):
         monitor.collect(5, lambda: 1)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="a metric's name must be a string that is not empty, got ''"):
@@ -117,6 +130,10 @@ def test_collectors(monitor: PerformanceMonitor) -> None:
         monitor.collect("x", 5)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="where nobody awaits it"):
         monitor.collect("x", later)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="where nobody awaits it"):
+        monitor.collect("x", Later())  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="'timestamp' is in each sample its time"):
+        monitor.collect("timestamp", lambda: 1)
     with pytest.raises(ValueError, match="there is a metric 'queue_size' already"):
         monitor.collect("queue_size", lambda: 1)
     monitor.collect("x", lambda: 1)

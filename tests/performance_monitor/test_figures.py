@@ -15,6 +15,8 @@ from apps import code_workflow, function_workflow
 from nexus_core import PerformanceMonitor
 from nexus_core._app_workflows import attached_runtime
 from nexus_core.metrics import process_metrics
+from nexus_core.metrics.totals import RuntimeTotals, WorkflowTotals, read_totals
+from nexus_core.monitoring import measurements, trend_of
 from nexus_core.monitoring.measurements import memory_limit, processors
 from performance_monitor.support import Clock, run, until
 
@@ -92,6 +94,7 @@ def test_a_failing_workflow_raises_the_error_rate_and_its_alert(
     clock.pass_(5)
     monitor.sample()
     assert monitor.get_active_alerts() == []
+    assert monitor.alerts[0]["resolution"] == "there was nothing to measure"
     assert monitor.get_performance_summary()["error_rate_percent"]["avg"] == 25
 
 
@@ -268,3 +271,88 @@ def test_no_rate_without_time(app: Any, monitor: PerformanceMonitor, clock: Cloc
     assert "throughput_per_second" not in monitor.sample()
     clock.pass_(1)
     assert monitor.sample()["throughput_per_second"] == 3
+
+
+def test_what_a_clock_that_is_set_back_does_not_change(app: Any, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "monotonic", clock)
+    monitor = PerformanceMonitor(app)
+    level = 100.0
+    monitor.collect("level", lambda: level)
+    behind = 0.0
+    monkeypatch.setattr(time, "time", lambda: clock.now - behind)
+    for minute in range(12):
+        behind = 0.0 if minute < 6 else 3600.0
+        level += 10
+        monitor.sample()
+        clock.pass_(60)
+    found = monitor.get_performance_summary(60)["level"]
+    assert (found["trend"], found["slope_per_minute"]) == ("increasing", pytest.approx(10))
+    assert monitor.get_performance_summary(3.5)["level"]["data_points"] == 3
+    assert trend_of(monitor.metrics["level"]) == trend_of(monitor._watch.points(60)["level"])
+    clock.pass_(3600)
+    assert monitor.get_performance_summary() == {}
+
+
+def test_a_runtime_is_not_taken_for_a_new_one_when_the_clock_is_set_back(
+    make_app: Callable[[], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = make_app(), make_app()
+    runtime = nexus_core.attach(first).runtime
+    first.register("quick", code_workflow())
+    run(first, "quick", 5)
+    now = time.time
+    monkeypatch.setattr(time, "time", lambda: now() - 3600)
+    monitor = PerformanceMonitor(second)
+    nexus_core.attach(second, runtime)
+    assert monitor.sample()["throughput_per_second"] == 0
+    assert monitor.generate_performance_report()["workflows"] == {}
+    second.close()
+
+
+def test_a_clock_of_ones_own_that_goes_back(app: Any, monitor: PerformanceMonitor, clock: Clock) -> None:
+    app.register("quick", code_workflow())
+    clock.pass_(-3600)
+    assert "throughput_per_second" not in monitor.sample()
+    run(app, "quick", 4)
+    clock.pass_(2)
+    assert monitor.sample()["throughput_per_second"] == 2
+
+
+def test_its_totals_are_those_of_the_metrics(app: Any) -> None:
+    app.register("half", code_workflow("result = 1 / x"))
+    run(app, "half", 3, x=1)
+    run(app, "half", 2, x=0)
+    runtime = attached_runtime(app)
+    totals, metrics = read_totals(runtime), runtime.metrics()
+    (found,) = totals.workflows.values()
+    assert (found.runs, found.failed, found.failures) == (5, 2, {"ZeroDivisionError": 2})
+    assert found.seconds == metrics.workflows[next(iter(totals.workflows))].duration.total
+    assert (totals.lag_samples, totals.lag_seconds) == (metrics.loop_lag.count, metrics.loop_lag.total)
+    assert (totals.active, totals.waiting) == (metrics.active, metrics.places.waiting)
+    age = time.time() - metrics.since
+    assert 0 < totals.age <= age + 1
+
+
+def test_a_sample_reads_no_figures_of_nodes(
+    app: Any, monitor: PerformanceMonitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(type(attached_runtime(app)), "metrics", lambda _: 1 / 0)
+    assert monitor.sample()["active_workflows"] == 0
+    assert monitor.problems == {}
+
+
+def test_a_failure_that_is_counted_after_its_run_is_not_lost(
+    app: Any, monitor: PerformanceMonitor, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    states = iter([(1, 0), (1, 1), (2, 1)])  # a run, its failure, and a run that ended well
+
+    def read(_: Any) -> RuntimeTotals:
+        runs, failed = next(states)
+        return RuntimeTotals(9e9, 0, 0, 0, 0.0, {"w": WorkflowTotals(runs, failed, float(runs))})
+
+    monkeypatch.setattr(measurements, "read_totals", read)
+    rates = []
+    for _ in range(3):
+        clock.pass_(1)
+        rates.append(monitor.sample()["error_rate_percent"])
+    assert rates == [0, 0, 100]

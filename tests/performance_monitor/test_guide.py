@@ -92,6 +92,11 @@ def test_a_series_may_be_read_while_it_grows(app: Any, clock: Any) -> None:
         monitor.sample()
         seen.append(point)
     assert len(seen) == 1
+    for point in reversed(monitor.metrics["queue_size"]):
+        clock.pass_(1)
+        monitor.sample()
+        seen.append(point)
+    assert len(seen) == 3
     for name in monitor.metrics:
         monitor.collect(f"after {name}", lambda: 1)
         monitor.sample()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +11,8 @@ import pytest
 
 from nexus_core import PerformanceMonitor
 from nexus_core.monitoring import Threshold
+from nexus_core.monitoring.notifications import Notifications
+from nexus_core.monitoring.problems import Problems
 from performance_monitor.support import Clock
 
 
@@ -120,6 +123,96 @@ def test_a_collector_that_raises_is_logged_once_and_the_others_are_read(
     assert monitor.problems["the collector of 'text'"]["last_error"] == (
         "TypeError: a metric's value must be a number or None, got '5'"
     )
+
+
+def test_whatever_a_collector_raises(monitor: PerformanceMonitor, at: Callable[..., None]) -> None:
+    class Strange(Exception):
+        def __str__(self) -> str:
+            raise RuntimeError("no words")
+
+    class Panic(BaseException):
+        pass
+
+    def raises(error: BaseException) -> Callable[[], float]:
+        def collector() -> float:
+            raise error
+
+        return collector
+
+    monitor.collect("strange", raises(Strange()))
+    monitor.collect("panic", raises(Panic("of a native module")))
+    monitor.collect("sound", lambda: 5)
+    at(1, 1)
+    assert len(monitor.metrics["sound"]) == 2
+    assert {name: found["last_error"] for name, found in monitor.problems.items()} == {
+        "the collector of 'strange'": "Strange",
+        "the collector of 'panic'": "Panic: of a native module",
+    }
+    monitor.collect("stop", raises(KeyboardInterrupt()))
+    with pytest.raises(KeyboardInterrupt):
+        at(1)
+
+
+def test_what_would_have_to_be_awaited_is_a_problem(monitor: PerformanceMonitor, at: Callable[..., None]) -> None:
+    async def later(*_: object) -> float:
+        return 1
+
+    told: list[str] = []
+    monitor.collect("later", lambda: later())  # type: ignore[arg-type, return-value]
+    monitor.add_handler(lambda alert: later(alert))
+    monitor.add_handler(lambda alert: told.append(alert["metric"]))
+    at(110)
+    assert told == ["level"]
+    assert [found["last_error"] for found in monitor.problems.values()] == [
+        "TypeError: it returned 'coroutine', which nobody awaits on the monitor's thread"
+    ] * 2
+
+
+def test_they_are_told_in_the_order_of_the_samples(monitor: PerformanceMonitor, at: Callable[..., None]) -> None:
+    told: list[str] = []
+    entered, gate = threading.Event(), threading.Event()
+
+    def slow(alert: dict[str, Any]) -> None:
+        entered.set()
+        assert gate.wait(60)
+
+    monitor.add_handler(slow)
+    monitor.add_handler(lambda alert: told.append(alert["event"]))
+    thread = threading.Thread(target=at, args=(110,))
+    thread.start()
+    assert entered.wait(60)
+    at(10, 200)  # does not wait for the slow one, and does not overtake it
+    assert told == []
+    gate.set()
+    thread.join(60)
+    assert told == ["fired", "resolved", "fired"]
+
+
+def test_of_one_that_does_not_return_so_many_samples_wait(caplog: pytest.LogCaptureFixture) -> None:
+    told: list[float] = []
+    entered, gate = threading.Event(), threading.Event()
+
+    def slow(alert: dict[str, Any]) -> None:
+        told.append(alert["current_value"])
+        entered.set()
+        assert gate.wait(60)
+
+    notifications = Notifications(Problems())
+    notifications.add(slow, "app")
+    notifications.put({}, [{"event": "fired", "current_value": -1}])
+    thread = threading.Thread(target=notifications.deliver)
+    thread.start()
+    assert entered.wait(60)
+    with caplog.at_level(logging.WARNING, "nexus_core.monitor"):
+        for number in range(1001):
+            notifications.put({}, [{"event": "escalated", "current_value": number}])
+            notifications.deliver()
+    gate.set()
+    thread.join(60)
+    assert told == [-1, *range(1, 1001)]
+    assert [record.getMessage() for record in caplog.records] == [
+        "an alert handler does not return: it will not be told of the sample of 1000 ago"
+    ]
 
 
 def test_neither_may_sample(monitor: PerformanceMonitor, at: Callable[..., None]) -> None:
@@ -236,3 +329,50 @@ class TestKailashsAlertManager:
         other.sample()
         at(110, 10)
         assert [alert.description for alert in manager.get_active_alerts()] == ["level fell below threshold: 0 < 1"]
+
+    def test_with_the_monitor_its_alerts_end(
+        self, monitor: PerformanceMonitor, at: Callable[..., None], manager: Any, notified: list[Any]
+    ) -> None:
+        monitor.add_handler(manager)
+        at(110)
+        monitor.close()
+        assert manager.get_active_alerts() == []
+        assert [alert.status.value for alert in manager.get_all_alerts()] == ["resolved"]
+        for alert in manager.get_all_alerts():
+            alert.last_notification = None
+        manager._process_notifications()
+        assert len(notified) == 1
+
+    def test_taken_away_and_given_again_it_goes_on(
+        self, monitor: PerformanceMonitor, at: Callable[..., None], manager: Any
+    ) -> None:
+        monitor.add_handler(manager)
+        at(110)
+        (alert,) = manager.get_all_alerts()
+        manager.acknowledge_alert(alert.id)
+        monitor.remove_handler(manager)
+        assert alert.status.value == "resolved"
+        monitor.add_handler(manager)
+        at(10, 110)
+        assert manager.get_active_alerts() == manager.get_all_alerts() == [alert]
+
+    def test_closing_does_not_wait_for_its_lock(
+        self, monitor: PerformanceMonitor, at: Callable[..., None], manager: Any
+    ) -> None:
+        held, gate = threading.Event(), threading.Event()
+
+        def hold() -> None:
+            with manager._lock:
+                held.set()
+                gate.wait(60)
+
+        monitor.add_handler(manager)
+        at(110)
+        thread = threading.Thread(target=hold)
+        thread.start()
+        assert held.wait(60)
+        monitor.close()
+        assert not gate.is_set() and thread.is_alive()
+        gate.set()
+        thread.join(60)
+        assert manager.get_active_alerts() == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,7 @@ def test_what_is_slow_is_named(app: Any, clock: Clock) -> None:
     monitor.thresholds["response_time_ms"] = 1e6
     assert not any("Runs took" in text for text in monitor.generate_performance_report()["recommendations"])
     monitor.thresholds["response_time_ms"] = 1
-    text = recommended(monitor, "Runs took", f"most of it in slow ({runs} runs, ")
+    text = recommended(monitor, "Runs took", f" % of it in slow ({runs} runs, ")
     node = re.search(r"its node node takes ([\d.]+) ms\)", text)
     assert node is not None and float(node[1]) >= 30
     average = monitor.get_performance_summary()["response_time_ms"]["avg"]
@@ -139,3 +140,72 @@ def test_as_markdown_html_and_json(app: Any, monitor: PerformanceMonitor, clock:
     assert json.loads((tmp_path / "r.json").read_text()) == report
     with pytest.raises(ValueError, match=r"a report is saved as \.html, \.md or \.json, got 'r\.pdf'"):
         report.save("r.pdf")
+
+
+def test_what_is_named_is_of_the_time_that_the_report_is_about(
+    app: Any, monitor: PerformanceMonitor, clock: Clock
+) -> None:
+    app.register("former", code_workflow("result = 1 / x"))
+    app.register("now", code_workflow("result = 1 / x"))
+    run(app, "former", 20, x=0)
+    monitor.sample()
+    for _ in range(35):
+        clock.pass_(60)
+        monitor.sample()
+    run(app, "former", 1, x=1)
+    run(app, "now", 1, x=0)
+    clock.pass_(60)
+    monitor.sample()
+    report = monitor.generate_performance_report()
+    assert {name: (found["runs"], found["failed"]) for name, found in report["workflows"].items()} == {
+        "former": (1, 0),
+        "now": (1, 1),
+    }
+    assert "former" not in recommended(monitor, "% of runs failed", "now failed in 1 of 1 runs (1 × ZeroDivisionError)")
+
+
+def test_shares_of_workflows_are_of_all_of_the_time(app: Any, clock: Clock) -> None:
+    for name in ("one", "two", "three"):
+        app.register(name, code_workflow("import time\ntime.sleep(0.02)\nresult = 1"))
+    monitor = PerformanceMonitor(app, clock=clock, thresholds={"response_time_ms": 1, "cpu_usage_percent": 1e9})
+    for name in ("one", "two", "three"):
+        run(app, name, 2)
+    clock.pass_(5)
+    monitor.sample()
+    workflows = monitor.generate_performance_report()["workflows"]
+    name, most = next(iter(workflows.items()))
+    share = most["mean_ms"] / sum(found["mean_ms"] for found in workflows.values())
+    recommended(monitor, "Runs took", f"{100 * share:.0f} % of it in {name} (2 runs")
+
+
+def test_of_an_app_that_was_closed_it_says_how_it_ended(app: Any, monitor: PerformanceMonitor, clock: Clock) -> None:
+    app.register("orders", code_workflow("result = 1 / x"))
+    run(app, "orders", 2, x=0)
+    clock.pass_(5)
+    monitor.sample()
+    run(app, "orders", 2, x=1)
+    app.close()
+    report = monitor.generate_performance_report()
+    assert report["attached"] is True
+    assert (report["workflows"]["orders"]["runs"], report["workflows"]["orders"]["failed"]) == (4, 2)
+    assert not any("attach" in text or "start_monitoring" in text for text in report["recommendations"])
+    assert any("orders failed in 2 of 4 runs" in text for text in report["recommendations"])
+    clock.pass_(3600)
+    assert monitor.generate_performance_report()["recommendations"][1:] == []
+
+
+def test_memory_beyond_its_limit_is_full_now(app: Any, monitor: PerformanceMonitor, clock: Clock) -> None:
+    monitor.sample()
+    series = monitor.metrics["memory_usage_percent"]
+    series.clear()
+    series.extend((clock.now + 60 * minute, 90.0 + 5 * minute) for minute in range(6))
+    recommended(monitor, "Memory grows by 5 % of the limit a minute", "is full in 0 minutes")
+
+
+def test_saved_whatever_kind_of_number_a_threshold_is(app: Any, tmp_path: Path) -> None:
+    monitor = PerformanceMonitor(app, thresholds={"memory_usage_percent": Fraction(1, 10**6)})
+    monitor.sample()
+    (alert,) = json.loads(monitor.generate_performance_report().save(tmp_path / "r.json").read_text())["alert_summary"][
+        "recent_alerts"
+    ]
+    assert alert["threshold"] == 1e-6

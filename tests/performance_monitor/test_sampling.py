@@ -18,10 +18,12 @@ from typing import Any
 
 import pytest
 
+import nexus_core
 from nexus_core import PerformanceMonitor
 from nexus_core.errors import NexusCoreError
 from nexus_core.monitoring import series
 from nexus_core.monitoring.sampler import Sampler, next_due
+from nexus_core.monitoring.series import moment_of
 from performance_monitor.support import until
 
 LIMIT = 240  # seconds: what may hang gets no more
@@ -246,3 +248,51 @@ def test_a_forked_child_has_none_and_may_start_one(tmp_path: Path) -> None:
         tmp_path,
     )
     assert found == {"active": False, "thread": True, "again": True, "share": True, "parent": True}
+
+
+def test_of_a_closed_one_the_app_keeps_nothing(app: Any) -> None:
+    gone = []
+    for _ in range(3):
+        first, second = PerformanceMonitor(app), PerformanceMonitor(app)
+        gone += [weakref.ref(first), weakref.ref(second)]
+        first.close()  # the other stands before it in app.close
+        nexus_core.detach(app)
+        nexus_core.attach(app)  # and this before that one
+        second.close()
+        del first, second
+    gc.collect()
+    assert [monitor() for monitor in gone] == [None] * 6
+    last = PerformanceMonitor(app)
+    app.close()
+    assert last.closed
+
+
+def test_many_threads_at_once(app: Any) -> None:
+    monitor = PerformanceMonitor(app, thresholds={"memory_usage_percent": 0})
+    raised: list[BaseException] = []
+
+    def use(number: int) -> None:
+        calls: list[Callable[[], object]] = [
+            monitor.sample,
+            lambda: monitor.start_monitoring(0.001),
+            monitor.stop_monitoring,
+            monitor.get_performance_summary,
+            monitor.generate_performance_report,
+        ]
+        try:
+            for turn in range(60):
+                calls[(number + turn) % len(calls)]()
+        except BaseException as error:
+            raised.append(error)
+
+    threads = [threading.Thread(target=use, args=(number,)) for number in range(5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(LIMIT)
+    assert raised == []
+    assert monitor.problems == {}
+    assert len(monitor.alerts) == 1
+    for points in monitor.metrics.values():
+        moments = [moment_of(point) for point in points]
+        assert moments == sorted(moments)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import random
 
 import pytest
@@ -94,3 +95,23 @@ def test_many_points_are_thinned() -> None:
 
 def test_points_at_one_time() -> None:
     assert trend_of([(1.0, float(value)) for value in range(10)]).direction == "insufficient_data"
+
+
+def test_the_order_in_which_they_are_given_is_none() -> None:
+    given = points([100 + 3 * index for index in range(20)])
+    assert trend_of(given[::-1]) == trend_of(given)
+    assert trend_of(given[10:] + given[:10]) == trend_of(given)
+
+
+@pytest.mark.parametrize("bad", [(5.0, math.nan), (math.nan, 5.0), (5.0, math.inf)])
+def test_what_is_not_finite_is_refused(bad: tuple[float, float]) -> None:
+    with pytest.raises(ValueError, match=r"times and values that are finite, got \("):
+        trend_of([(1.0, 1.0), bad, (3.0, 3.0)])
+
+
+def test_a_step() -> None:
+    assert trend_of(points([100.0] * 10 + [150.0] * 10)).direction == "increasing"
+    assert trend_of(points([150.0] * 10 + [100.0] * 10)).direction == "decreasing"
+    # Long ago, or only just: most pairs of points do not differ.
+    assert trend_of(points([100.0] * 3 + [150.0] * 17)).direction == "stable"
+    assert trend_of(points([100.0] * 17 + [150.0] * 3)).direction == "stable"

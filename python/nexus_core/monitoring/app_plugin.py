@@ -25,6 +25,7 @@ class MonitorPlugin:
     def __init__(self, monitor: PerformanceMonitor, name: str) -> None:
         self.monitor = monitor
         self._name = name
+        self._ended: list[PerformanceMonitor] = []
         self._closer: Callable[..., Any] | None = None
         self._closer_before: Callable[..., Any] | None = None
 
@@ -51,10 +52,11 @@ class MonitorPlugin:
         """
         original = app.close
         self._closer_before = vars(app).get("close")
-        monitor = self.monitor
+        ended = self._ended = [self.monitor]
 
         def close(*args: Any, **kwargs: Any) -> Any:
-            monitor.close()
+            for monitor in ended.copy():
+                monitor.close()
             return original(*args, **kwargs)
 
         self._closer = app.close = close
@@ -74,7 +76,8 @@ class MonitorPlugin:
         if self.on_shutdown in app._shutdown_hooks:
             # Another list: the one there may be gone through just now.
             app._shutdown_hooks = [hook for hook in app._shutdown_hooks if hook != self.on_shutdown]
-        # Where somebody has put another in front since, ours stays behind it and passes on.
+        # Where somebody has put another in front since, ours stays behind it and passes on, without the monitor.
+        self._ended.clear()
         if vars(app).get("close") is self._closer:
             if self._closer_before is None:
                 del app.close

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import inspect
 import math
 from collections.abc import Callable, Container
 from functools import partial
 from numbers import Integral, Real
 from typing import Any
 
+from nexus_core.monitoring.asynchrony import is_asynchronous, refuse_awaitable
 from nexus_core.monitoring.measurements import Reading
 from nexus_core.monitoring.problems import Problems
 
@@ -36,8 +36,10 @@ class Collectors:
             raise TypeError(f"a metric's name must be a string that is not empty, got {name!r}")
         if not callable(function):
             raise TypeError(f"the collector of {name!r} must be a function, got {function!r}")
-        if inspect.iscoroutinefunction(function):
+        if is_asynchronous(function):
             raise TypeError(f"the collector of {name!r} is called on the monitor's thread, where nobody awaits it")
+        if name == "timestamp":
+            raise ValueError("'timestamp' is in each sample its time; choose another name")
         if name in taken or name in self._functions:
             raise ValueError(
                 f"there is a metric {name!r} already; choose another name, or stop_collecting a former one"
@@ -67,6 +69,7 @@ def _title(name: str) -> str:
 
 def _read(function: Callable[[], Any]) -> tuple[Reading | None]:
     value = function()
+    refuse_awaitable(value)
     if value is None:
         return (None,)
     if isinstance(value, bool) or not isinstance(value, Real):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import inspect
 import logging
 import sys
 from collections.abc import Callable, Mapping
 from types import BuiltinMethodType, MethodType
 from typing import Any, Protocol
+
+from nexus_core.monitoring.asynchrony import is_asynchronous, refuse_awaitable
 
 __all__ = ["Handler", "is_for", "made_handler"]
 
@@ -31,6 +32,9 @@ class Handler(Protocol):
     def observe(self, values: Mapping[str, float]) -> None:
         """Tells what a sample has measured."""
 
+    def leave(self) -> None:
+        """Tells that nothing more comes; waits for nothing."""
+
 
 class _Function:
     def __init__(self, function: Callable[[dict[str, Any]], object]) -> None:
@@ -38,9 +42,12 @@ class _Function:
         self.name = f"alert handler {getattr(function, '__qualname__', type(function).__qualname__)}"
 
     def alert(self, alert: dict[str, Any]) -> None:
-        self.given(alert)
+        refuse_awaitable(self.given(alert))
 
     def observe(self, values: Mapping[str, float]) -> None:
+        pass
+
+    def leave(self) -> None:
         pass
 
 
@@ -57,6 +64,9 @@ class _Logger:
             self.given.log(level, "%s: %s", alert["severity"], alert["message"], extra={"alert": alert})
 
     def observe(self, values: Mapping[str, float]) -> None:
+        pass
+
+    def leave(self) -> None:
         pass
 
 
@@ -82,7 +92,7 @@ def made_handler(given: Any, app_name: str) -> Handler:
         raise TypeError(
             f"an alert handler is a function of an alert, a logging.Logger or Kailash's AlertManager, got {given!r}"
         )
-    if inspect.iscoroutinefunction(given) or inspect.iscoroutinefunction(getattr(given, "__call__", None)):  # noqa: B004
+    if is_asynchronous(given):
         raise TypeError(f"an alert handler is called on the monitor's thread, where nobody awaits {given!r}")
     return _Function(given)
 

@@ -11,6 +11,15 @@ __all__ = ["ManagerHandler"]
 _COLLECTOR = "nexus-core"
 
 
+def _end(theirs: Any) -> None:
+    from kailash.monitoring.alerts import AlertStatus
+
+    theirs.resolve()
+    if theirs.status is AlertStatus.SILENCED:
+        # Silenced was this one, not the next.
+        theirs.status = AlertStatus.RESOLVED
+
+
 class ManagerHandler:
     """Hands alerts to a ``kailash.monitoring.alerts.AlertManager``, and values to its metrics registry.
 
@@ -28,6 +37,7 @@ class ManagerHandler:
         self.name = "Kailash's AlertManager"
         self._app = app_name
         self._names: dict[str, str] = {}
+        self._has_left = False
 
     def observe(self, values: Mapping[str, float]) -> None:
         """Writes the values as gauges of a collector of the manager's registry, for rules of its own."""
@@ -49,17 +59,32 @@ class ManagerHandler:
         with manager._lock:
             theirs = self._theirs(alert)
             if alert["event"] == "resolved":
-                theirs.resolve()
-                if theirs.status is AlertStatus.SILENCED:
-                    # Silenced was this one, not the next.
-                    theirs.status = AlertStatus.RESOLVED
+                _end(theirs)
                 return
             if theirs.status is AlertStatus.SILENCED:
                 return
             theirs.fire()
             if alert["event"] == "escalated":
                 theirs.last_notification = None
+            if self._has_left:
+                # Just now, and it waits for nothing: not for this lock either.
+                _end(theirs)
         manager._process_notifications()
+
+    def leave(self) -> None:
+        """Ends the alerts: nobody would otherwise, and the manager would tell of them for ever."""
+        self._has_left = True
+        for name in list(self._names.values()):
+            theirs = self.given.alerts.get(name)
+            if theirs is not None:
+                _end(theirs)
+        # If the manager is busy the rules stay, which are disabled: another handler has names of its own then.
+        if self.given._lock.acquire(blocking=False):
+            try:
+                for name in self._names.values():
+                    self.given.rules.pop(name, None)
+            finally:
+                self.given._lock.release()
 
     def _theirs(self, alert: dict[str, Any]) -> Any:
         from kailash.monitoring.alerts import Alert, AlertRule, AlertSeverity

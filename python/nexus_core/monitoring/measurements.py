@@ -5,23 +5,24 @@ from __future__ import annotations
 import os
 import time
 import weakref
-from collections import Counter
-from collections.abc import Container, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Container
+from dataclasses import dataclass, replace
 from typing import Any
 
 from nexus_core._app_workflows import attached_runtime
-from nexus_core.metrics.model import ProcessMetrics, RuntimeMetrics, WorkflowMetrics
+from nexus_core.metrics.model import ProcessMetrics
 from nexus_core.metrics.process import process_metrics
+from nexus_core.metrics.totals import RuntimeTotals, WorkflowTotals, read_totals
+from nexus_core.monitoring.workflow_history import WorkflowHistory
 
 __all__ = [
     "OF_PROCESS",
     "OF_RUNS",
     "Measurements",
     "Reading",
-    "WorkflowTotals",
     "memory_limit",
     "processors",
+    "registered_names",
     "unseen_of",
 ]
 
@@ -55,64 +56,24 @@ class Reading:
 
 
 @dataclass(frozen=True, slots=True)
-class WorkflowTotals:
-    """What the runs of one workflow come to.
-
-    Attributes:
-        runs: Runs that have ended.
-        failures: Failed ones by type of error.
-        seconds: How long all of them took together.
-        own_name: What the workflow calls itself, and is called in the runtime's figures.
-    """
-
-    runs: int = 0
-    failures: Mapping[str, int] = field(default_factory=dict)
-    seconds: float = 0.0
-    own_name: str = ""
-
-    @classmethod
-    def of(cls, workflow: WorkflowMetrics, own_name: str) -> WorkflowTotals:
-        """From a runtime's figures."""
-        return cls(workflow.runs, dict(workflow.failures), workflow.duration.total, own_name)
-
-    def since(self, before: WorkflowTotals) -> WorkflowTotals:
-        """What was added."""
-        failures = Counter(self.failures)
-        failures.subtract(before.failures)
-        return WorkflowTotals(
-            max(0, self.runs - before.runs),
-            {error: count for error, count in failures.items() if count > 0},
-            max(0.0, self.seconds - before.seconds),
-            self.own_name,
-        )
-
-    @property
-    def failed(self) -> int:
-        """Runs that failed."""
-        return sum(self.failures.values())
-
-
-@dataclass(frozen=True, slots=True)
-class _Totals:
-    """Sums over all workflows, which only grow: a figure of an interval is a difference of two."""
+class _Sums:
+    """Over all workflows, which only grow: a figure of an interval is a difference of two."""
 
     runs: int = 0
     failed: int = 0
-    measured: int = 0
     seconds: float = 0.0
     lag_samples: int = 0
     lag_seconds: float = 0.0
 
     @classmethod
-    def of(cls, seen: RuntimeMetrics) -> _Totals:
+    def of(cls, seen: RuntimeTotals) -> _Sums:
         workflows = seen.workflows.values()
         return cls(
-            seen.runs,
-            seen.failed,
-            sum(workflow.duration.count for workflow in workflows),
-            sum(workflow.duration.total for workflow in workflows),
-            seen.loop_lag.count,
-            seen.loop_lag.total,
+            sum(workflow.runs for workflow in workflows),
+            sum(workflow.failed for workflow in workflows),
+            sum(workflow.seconds for workflow in workflows),
+            seen.lag_samples,
+            seen.lag_seconds,
         )
 
 
@@ -122,20 +83,21 @@ class Measurements:
     Args:
         app: The app.
         moment: Now, by the clock of the samples.
+        history_seconds: For how long it is known what single workflows have come to.
     """
 
-    def __init__(self, app: Any, moment: float) -> None:
+    def __init__(self, app: Any, moment: float, history_seconds: float) -> None:
         self._app = app
         self._moment = moment
         self._runtime: weakref.ref[Any] | None = None
-        self._totals = _Totals()
-        self._first: dict[str, WorkflowTotals] = {}
-        self._looked_at = time.time()
+        self._sums = _Sums()
+        self._history = WorkflowHistory(history_seconds)
+        self._looked_at = time.monotonic()
         self._cpu = process_metrics().cpu_seconds
         self._cpu_at = time.monotonic()
         runtime = attached_runtime(app)
         if runtime is not None:
-            self._begin(runtime, runtime.metrics())
+            self._begin(runtime, read_totals(runtime), moment)
 
     def take(self, moment: float) -> dict[str, Reading | None]:
         """Measures now.
@@ -155,61 +117,62 @@ class Measurements:
             found.update(dict.fromkeys(OF_RUNS))
         else:
             found.update(self._of_runs(runtime, moment))
-        self._looked_at = time.time()
+        self._looked_at = time.monotonic()
         return found
 
     def begin_anew(self) -> None:
         """For a forked child: it has used no processor time yet."""
         self._cpu, self._cpu_at = process_metrics().cpu_seconds, time.monotonic()
 
-    def workflows(self) -> dict[str, WorkflowTotals]:
-        """What the workflows came to on the attached runtime since the first look at it.
+    def workflows(self, moment: float) -> dict[str, WorkflowTotals]:
+        """What the workflows came to on the attached runtime, as far back as is known.
+
+        Args:
+            moment: Now, by the clock of the samples.
 
         Returns:
-            By the names under which they are registered; those of others by their own.
+            By what the workflows call themselves.
         """
         runtime = attached_runtime(self._app)
         if runtime is None:
             return {}
-        known = self._runtime is not None and self._runtime() is runtime
-        before = self._first if known else {}
-        found = runtime.metrics().workflows
-        registered = _registered_names(self._app, found)
-        return {
-            registered.get(name, name): WorkflowTotals.of(workflow, name).since(before.get(name, WorkflowTotals()))
-            for name, workflow in found.items()
-        }
+        seen = read_totals(runtime)
+        if not self._knows(runtime):
+            self._begin(runtime, seen, moment)
+        return self._history.since(moment, seen.workflows)
 
-    def _begin(self, runtime: Any, seen: RuntimeMetrics) -> None:
+    def _knows(self, runtime: Any) -> bool:
+        return self._runtime is not None and self._runtime() is runtime
+
+    def _begin(self, runtime: Any, seen: RuntimeTotals, moment: float) -> None:
         self._runtime = weakref.ref(runtime)
         # One that was made since the last look was attached since: all that it has counted is new.
-        if seen.since < self._looked_at:
-            self._totals = _Totals.of(seen)
-            self._first = {name: WorkflowTotals.of(workflow, name) for name, workflow in seen.workflows.items()}
-        else:
-            self._totals, self._first = _Totals(), {}
+        is_new = seen.age < time.monotonic() - self._looked_at
+        self._sums = _Sums() if is_new else _Sums.of(seen)
+        self._history.begin(moment, {} if is_new else seen.workflows)
 
     def _of_runs(self, runtime: Any, moment: float) -> dict[str, Reading | None]:
-        seen: RuntimeMetrics = runtime.metrics()
-        if self._runtime is None or self._runtime() is not runtime:
-            self._begin(runtime, seen)
+        seen = read_totals(runtime)
+        if not self._knows(runtime):
+            self._begin(runtime, seen, moment)
+        self._history.add(moment, seen.workflows)
         found: dict[str, Reading | None] = {
             "active_workflows": Reading(seen.active),
-            "queue_size": None if seen.places is None else Reading(seen.places.waiting),
+            "queue_size": None if seen.waiting is None else Reading(seen.waiting),
         }
-        elapsed = moment - self._moment
+        now, before, elapsed = _Sums.of(seen), self._sums, moment - self._moment
+        if elapsed < 0:  # a clock of the user's own, that was set back
+            self._sums, self._moment = now, moment
         if elapsed <= 0:
             return found
-        now, before = _Totals.of(seen), self._totals
-        self._totals, self._moment = now, moment
-        runs, measured = max(0, now.runs - before.runs), now.measured - before.measured
+        runs = max(0, now.runs - before.runs)
+        # A failed run is counted as a run first: if that has just been seen, its failure belongs to the next sample.
         failed = min(runs, max(0, now.failed - before.failed))
         samples = now.lag_samples - before.lag_samples
+        self._sums, self._moment = replace(now, failed=before.failed + failed), moment
         found["throughput_per_second"] = Reading(runs / elapsed)
         found["error_rate_percent"] = Reading(100 * failed / runs if runs else 0.0, runs)
-        found["response_time_ms"] = (
-            Reading(1000 * (now.seconds - before.seconds) / measured, measured) if measured > 0 else None
-        )
+        found["response_time_ms"] = Reading(1000 * (now.seconds - before.seconds) / runs, runs) if runs else None
         found["event_loop_lag_ms"] = (
             Reading(1000 * (now.lag_seconds - before.lag_seconds) / samples) if samples > 0 else None
         )
@@ -235,8 +198,13 @@ class Measurements:
         return found
 
 
-def _registered_names(app: Any, taken: Container[str]) -> dict[str, str]:
-    """By what workflows call themselves the name that one is registered under, where that is unambiguous."""
+def registered_names(app: Any, taken: Container[str]) -> dict[str, str]:
+    """By what workflows call themselves the name that one is registered under, where that is unambiguous.
+
+    Args:
+        app: The app.
+        taken: Names that workflows call themselves, which no other is to be shown under.
+    """
     names: dict[str, list[str]] = {}
     for name, workflow in list(app._workflows.items()):
         names.setdefault(workflow.name, []).append(name)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable
 from typing import TypeVar
@@ -12,9 +11,6 @@ __all__ = ["Problems"]
 _log = logging.getLogger("nexus_core.monitor")
 
 T = TypeVar("T")
-
-# Everything that is meant for the code itself; a request to end the program is not.
-_CAUGHT = (Exception, asyncio.CancelledError, SystemExit)
 
 
 class Problems:
@@ -33,17 +29,16 @@ class Problems:
         """
         try:
             return call()
-        except _CAUGHT as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            # Whatever it is, it is meant for the code itself: a request to end the program is not.
             count = self._found.get(name, (0, ""))[0] + 1
-            self._found[name] = count, f"{type(error).__name__}: {error}"
+            self._found[name] = count, _shown(error)
             if (name, type(error)) not in self._logged:
                 self._logged.add((name, type(error)))
                 _log.warning("%s failed, is called again, and not logged for this error any more", name, exc_info=error)
             return None
-
-    def has(self, name: str) -> int:
-        """How often it has failed."""
-        return self._found.get(name, (0, ""))[0]
 
     def forget(self, name: str) -> None:
         """Nothing is known of it any more."""
@@ -53,3 +48,11 @@ class Problems:
     def as_dict(self) -> dict[str, dict[str, object]]:
         """By name how often it failed, and the last error."""
         return {name: {"count": count, "last_error": error} for name, (count, error) in self._found.copy().items()}
+
+
+def _shown(error: BaseException) -> str:
+    try:
+        text = str(error)
+    except Exception:  # what cannot even say what it is
+        return type(error).__name__
+    return f"{type(error).__name__}: {text}"

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from nexus_core.metrics.model import ProcessMetrics, RuntimeMetrics
-from nexus_core.monitoring.measurements import WorkflowTotals, memory_limit, processors
+from nexus_core.metrics.totals import WorkflowTotals
+from nexus_core.monitoring.measurements import memory_limit, processors
 from nexus_core.monitoring.trends import shown_confidence
 
 __all__ = ["Seen", "recommend"]
@@ -34,19 +35,19 @@ class Seen:
         summary: As of ``get_performance_summary``.
         alerts: Those that are active.
         thresholds: By metric.
-        workflows: What the workflows came to since monitoring began.
+        workflows: What the workflows came to in the time that the summary covers, by what they call themselves.
+        names: By what workflows call themselves the names that they are shown under, where they differ.
         runtime: The attached runtime's figures, or ``None``.
         process: The process's.
-        minutes: That the summary covers.
     """
 
     summary: Mapping[str, Mapping[str, Any]]
     alerts: Sequence[Mapping[str, Any]]
     thresholds: Mapping[str, float]
     workflows: Mapping[str, WorkflowTotals]
+    names: Mapping[str, str]
     runtime: RuntimeMetrics | None
     process: ProcessMetrics
-    minutes: float
 
     def near(self, metric: str) -> float | None:
         """The average of a metric, if it is near its threshold or beyond it."""
@@ -71,7 +72,6 @@ def recommend(seen: Seen) -> list[str]:
         *_of_loop(seen),
         *_of_memory(seen),
         *_of_processor(seen),
-        *_of_sight(seen),
     ]
 
 
@@ -87,8 +87,8 @@ def _of_errors(seen: Seen) -> Iterator[str]:
         return
     worst = sorted(seen.workflows.items(), key=lambda item: item[1].failed, reverse=True)
     named = [
-        f"{name} failed in {totals.failed} of {totals.runs} runs ({_errors(totals.failures)})"
-        for name, totals in worst[:3]
+        f"{seen.names.get(own, own)} failed in {totals.failed} of {totals.runs} runs ({_errors(totals.failures)})"
+        for own, totals in worst[:3]
         if totals.failed
     ]
     where = f": {'; '.join(named)}" if named else ""
@@ -140,7 +140,7 @@ def _of_memory(seen: Seen) -> Iterator[str]:
     if (share := seen.near("memory_usage_percent")) is not None:
         yield f"Memory was at {share:.1f} % on average ({used} now). Raise its limit, or keep less: caches, large results"
     if found["trend"] == "increasing":
-        minutes = (100 - found["current"]) / found["slope_per_minute"]
+        minutes = max(0.0, 100 - found["current"]) / found["slope_per_minute"]
         if minutes <= _SOON_MINUTES:
             yield (
                 f"Memory grows by {found['slope_per_minute']:.2g} % of the limit a minute (confidence "
@@ -157,22 +157,18 @@ def _of_processor(seen: Seen) -> Iterator[str]:
         )
 
 
-def _of_sight(seen: Seen) -> Iterator[str]:
-    if not seen.summary:
-        yield f"Nothing was measured in the last {seen.minutes:g} minutes: start_monitoring()"
-    if seen.runtime is None:
-        yield "Runs cannot be seen, as the app is not attached: nexus_core.attach(app)"
-
-
 def _slowest(seen: Seen) -> str:
     """Which workflow took most of the time, and which node of it."""
-    ran = {name: totals for name, totals in seen.workflows.items() if totals.runs}
-    if not ran:
+    workflows = seen.workflows
+    own = max(workflows, key=lambda each: workflows[each].seconds, default=None)
+    if own is None or not workflows[own].runs:
         return ""
-    name = max(ran, key=lambda each: ran[each].seconds)
-    totals = ran[name]
-    text = f", most of it in {name} ({totals.runs} runs, {1000 * totals.seconds / totals.runs:.4g} ms each"
-    figures = seen.runtime.workflows.get(totals.own_name) if seen.runtime is not None else None
+    totals, altogether = workflows[own], sum(each.seconds for each in workflows.values())
+    text = (
+        f", {100 * totals.seconds / altogether:.0f} % of it in {seen.names.get(own, own)} "
+        f"({totals.runs} runs, {1000 * totals.seconds / totals.runs:.4g} ms each"
+    )
+    figures = seen.runtime.workflows.get(own) if seen.runtime is not None else None
     if figures is not None and figures.nodes:
         nodes = figures.nodes
         slowest = max(nodes, key=lambda each: nodes[each].duration.total)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import ItemsView, Iterator, KeysView, ValuesView
 
-__all__ = ["Point", "SeriesByName", "TimeSeries"]
+__all__ = ["Point", "SeriesByName", "TimeSeries", "moment_of"]
 
 
 class Point(tuple[float, float]):
@@ -15,17 +15,20 @@ class Point(tuple[float, float]):
         time: Seconds since 1970.
         value: What was measured.
         runs: Of how many runs it is the mean or the share; ``None`` for what is not about runs.
+        moment: The time by a clock that is never set; by default the time.
     """
 
     runs: int | None
+    moment: float
 
-    def __new__(cls, time: float, value: float, runs: int | None = None) -> Point:
+    def __new__(cls, time: float, value: float, runs: int | None = None, moment: float | None = None) -> Point:
         self = super().__new__(cls, (time, value))
         self.runs = runs
+        self.moment = time if moment is None else moment
         return self
 
-    def __getnewargs__(self) -> tuple[float, float, int | None]:
-        return (*self, self.runs)
+    def __getnewargs__(self) -> tuple[float, float, int | None, float]:
+        return (*self, self.runs, self.moment)
 
 
 class TimeSeries(deque[tuple[float, float]]):
@@ -37,6 +40,9 @@ class TimeSeries(deque[tuple[float, float]]):
                 return iter(tuple(super().__iter__()))
             except RuntimeError:  # it grew just now
                 continue
+
+    def __reversed__(self) -> Iterator[tuple[float, float]]:
+        return reversed(tuple(self))
 
 
 class SeriesByName(dict[str, TimeSeries]):
@@ -77,3 +83,13 @@ class SeriesByName(dict[str, TimeSeries]):
         if name not in self:
             self[name] = TimeSeries(maxlen=self.max_points)
         self[name].append(point)
+
+    def since(self, moment: float) -> dict[str, list[tuple[float, float]]]:
+        """By name the points from that moment on, where there are any."""
+        found = {name: [point for point in series if moment_of(point) >= moment] for name, series in self.items()}
+        return {name: points for name, points in found.items() if points}
+
+
+def moment_of(point: tuple[float, float]) -> float:
+    """When a point was measured, by a clock that is never set if it knows that."""
+    return float(getattr(point, "moment", point[0]))

@@ -6,12 +6,21 @@ import difflib
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass
-from numbers import Real
+from numbers import Integral, Real
 from typing import Any, Literal
 
 from nexus_core._checks import checked_seconds
 
-__all__ = ["Threshold", "Thresholds"]
+__all__ = ["GUIDE", "Threshold", "Thresholds"]
+
+#: The guide's.
+GUIDE = {
+    "response_time_ms": 5000,
+    "memory_usage_percent": 80,
+    "cpu_usage_percent": 85,
+    "error_rate_percent": 5,
+    "queue_size": 100,
+}
 
 #: The guide's: beyond so much of the threshold it is a warning, and critical.
 _WARNING, _CRITICAL = 1.2, 1.5
@@ -54,16 +63,15 @@ class Threshold:
     critical: float = None  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
-        _checked_number("a threshold", self.value)
+        object.__setattr__(self, "value", _checked_number("a threshold", self.value))
         if self.direction not in ("above", "below"):
             raise ValueError(f"a threshold's direction must be 'above' or 'below', got {self.direction!r}")
         for name in ("for_seconds", "keep_firing_seconds"):
             checked_seconds(name, getattr(self, name), zero=True)
         for name, factor in (("clear", _CLEAR), ("warning", _WARNING), ("critical", _CRITICAL)):
-            if getattr(self, name) is None:
-                object.__setattr__(self, name, self._level(factor))
-            else:
-                _checked_number(f"the {name} level", getattr(self, name))
+            given = getattr(self, name)
+            level = self._level(factor) if given is None else _checked_number(f"the {name} level", given)
+            object.__setattr__(self, name, level)
         levels = (self.clear, self.value, self.warning, self.critical)
         if list(levels) != sorted(levels, reverse=self.direction == "below"):
             raise ValueError(
@@ -153,6 +161,11 @@ class Thresholds(MutableMapping[str, float]):
 def _checked_number(what: str, value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f"{what} must be a number, got {value!r}")
-    if not math.isfinite(value):
+    try:
+        number = int(value) if isinstance(value, Integral) else float(value)
+        finite = math.isfinite(number)
+    except OverflowError:
+        raise ValueError(f"{what} must be finite, got one that is too large") from None
+    if not finite:
         raise ValueError(f"{what} must be finite, got {value!r}")
-    return value  # type: ignore[return-value]
+    return number

@@ -7,7 +7,10 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from operator import itemgetter
 from statistics import median
+
+from nexus_core.monitoring.series import moment_of
 
 __all__ = ["CONFIDENCE", "LEAST_CHANGE", "LEAST_POINTS", "Trend", "shown_confidence", "trend_of"]
 
@@ -44,17 +47,21 @@ class Trend:
 
 
 def trend_of(points: Sequence[tuple[float, float]]) -> Trend:
-    """The trend of points in the order of their times.
+    """The trend of points.
 
     A few values that are far off do not change it. Values are taken to be independent of each
     other; where each is close to the one before, it is less sure than it says.
 
     Args:
-        points: Times in seconds, and values.
+        points: Times in seconds, and values. Those that a monitor has measured are in the order in which they
+            were, even if the system's clock has been set meanwhile.
 
     Returns:
         ``increasing`` or ``decreasing`` if the confidence is at least `CONFIDENCE` and the change
         at least `LEAST_CHANGE`; ``insufficient_data`` for fewer than `LEAST_POINTS` points.
+
+    Raises:
+        ValueError: If a time or value is not finite.
 
     Example:
         >>> trend_of([(second, 100 + 3 * second) for second in range(20)])
@@ -62,7 +69,10 @@ def trend_of(points: Sequence[tuple[float, float]]) -> Trend:
         >>> trend_of([(0, 1), (1, 2)]).direction
         'insufficient_data'
     """
-    picked = _picked(points)
+    for point in points:
+        if not all(map(math.isfinite, point)):
+            raise ValueError(f"a trend is of times and values that are finite, got {tuple(point)!r}")
+    picked = _picked(sorted(((moment_of(point), point[1]) for point in points), key=itemgetter(0)))
     slopes: list[float] = []
     order = 0
     for later, (end, after) in enumerate(picked):
