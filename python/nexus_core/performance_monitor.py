@@ -325,6 +325,8 @@ class PerformanceMonitor:
     def sample(self) -> dict[str, Any]:
         """Takes a sample now, beside those at intervals: measures, looks at the thresholds, tells the handlers.
 
+        If another thread is just telling the handlers, it tells them of this sample, too.
+
         Returns:
             ``timestamp``, and by metric what was measured; ``None`` where there was nothing to measure or it
             cannot be seen. A rate is not there if no time has passed since the sample before, nor the

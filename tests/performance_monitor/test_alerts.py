@@ -114,6 +114,21 @@ def test_a_duration(make: Callable[[Any], Level]) -> None:
     assert (level.alert()["began_at"], level.alert()["timestamp"]) == (began, began + 3)
 
 
+def test_a_duration_where_little_happens(make: Callable[[Any], Level]) -> None:
+    level = make(Threshold(100, for_seconds=5))
+    assert level.at(101, None, None, 101, None) == []
+    assert level.at(101) == ["fired"]
+    assert level.alert()["timestamp"] - level.alert()["began_at"] == 5
+    # It does not end and begin again with every run.
+    assert level.at(None, None, None, None, None, 101, None, None, None, None, None) == []
+    assert level.at(None) == ["resolved"]
+    assert level.at(101, None, None, None, None, None) == []
+    assert level.at(101) == []  # it was quiet for as long: this is the first
+    assert level.at(None, 50, None, 101, None, None, None, None) == []
+    assert level.at(101) == ["fired"]
+    assert level.at(90) == ["resolved"]
+
+
 def test_it_may_be_kept_beyond_its_end(make: Callable[[Any], Level]) -> None:
     level = make(Threshold(100, keep_firing_seconds=3))
     assert level.at(101, 10, 10, 10, 95, 10, 10, 10) == ["fired"]

@@ -18,12 +18,13 @@ MOST_ALERTS = 50
 class _Watch:
     """What is known of one metric: its alert, and since when it is on the way into one or out of it."""
 
-    __slots__ = ("alert", "began_at", "beyond_since", "clear_since")
+    __slots__ = ("alert", "began_at", "beyond_since", "clear_since", "last_beyond")
 
     def __init__(self) -> None:
         self.alert: dict[str, Any] | None = None
         self.began_at = 0.0
         self.beyond_since: float | None = None
+        self.last_beyond = 0.0
         self.clear_since: float | None = None
 
 
@@ -54,7 +55,8 @@ class AlertBook:
         Args:
             thresholds: By metric.
             values: By metric. ``None`` says that there was nothing to measure, as the response time of an
-                idle app, and ends an alert; of a metric that is not there nothing is known, and nothing changes.
+                idle app, and ends an alert when it has gone on for long enough; of a metric that is not there
+                nothing is known, and nothing changes.
             timestamp: The time of the sample, in seconds since 1970.
             moment: The same by a clock that is never set, for durations.
 
@@ -85,11 +87,17 @@ class AlertBook:
     def _outside_alert(
         self, metric: str, threshold: Threshold, watch: _Watch, value: float | None, timestamp: float, moment: float
     ) -> dict[str, Any] | None:
-        if value is None or not threshold.exceeded(value):
+        if value is None:
+            # Where little happens, samples of nothing lie between those that count.
+            if watch.beyond_since is not None and moment - watch.last_beyond >= threshold.for_seconds:
+                watch.beyond_since = None
+            return None
+        if not threshold.exceeded(value):
             watch.beyond_since = None
             return None
         if watch.beyond_since is None:
             watch.beyond_since, watch.began_at = moment, timestamp
+        watch.last_beyond = moment
         if moment - watch.beyond_since < threshold.for_seconds:
             return None
         severity = threshold.severity(value)
@@ -145,7 +153,8 @@ class AlertBook:
             return {**alert, "event": "escalated"} if grown else None
         if watch.clear_since is None:
             watch.clear_since = moment
-        if moment - watch.clear_since < threshold.keep_firing_seconds:
+        keep = threshold.keep_firing_seconds if value is not None else threshold.silence_seconds
+        if moment - watch.clear_since < keep:
             return None
         watch.alert = watch.clear_since = None
         why = "there was nothing to measure" if value is None else f"{_shown(value)} reached {_shown(threshold.clear)}"

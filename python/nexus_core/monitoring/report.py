@@ -9,6 +9,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+from nexus_core.monitoring.series import moment_of
 from nexus_core.monitoring.trends import shown_confidence
 
 __all__ = ["MonitoringReport"]
@@ -63,7 +64,9 @@ class MonitoringReport(dict[str, Any]):
             body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
             parts.append(f"<h2>{title}</h2><table><tr>{cells}</tr>{body}</table>")
         plots = [
-            line_chart(metric, "", [(metric, [(when - points[0][0], value) for when, value in points])])
+            line_chart(
+                metric, "", [(metric, [(moment_of(point) - moment_of(points[0]), point[1]) for point in points])]
+            )
             for metric, points in self.series.items()
             if len(points) > 1
         ]

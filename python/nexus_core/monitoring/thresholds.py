@@ -35,7 +35,8 @@ class Threshold:
     Args:
         value: The threshold itself.
         direction: Whether values ``"above"`` it or ``"below"`` it are worth an alert.
-        for_seconds: So long every sample has to be beyond it before the alert begins.
+        for_seconds: So long every sample has to be beyond it before the alert begins. Samples in which there was
+            nothing to measure do not count, unless they go on for as long; so long they do not end the alert either.
         clear: The alert ends when a value reaches this level; by default a tenth of the
             threshold inside it. In between it goes on, so that it is one alert and not many.
         keep_firing_seconds: So long every sample has to be beyond the clear level before the
@@ -78,6 +79,11 @@ class Threshold:
                 f"an alert on values {self.direction} {self.value!r} needs its levels in the order clear "
                 f"{self.clear!r}, threshold {self.value!r}, warning {self.warning!r}, critical {self.critical!r}"
             )
+
+    @property
+    def silence_seconds(self) -> float:
+        """So long an alert goes on while there is nothing to measure."""
+        return max(self.for_seconds, self.keep_firing_seconds)
 
     def exceeded(self, value: float) -> bool:
         """Whether a value is beyond the threshold."""
