@@ -274,17 +274,17 @@ def test_no_rate_without_time(app: Any, monitor: PerformanceMonitor, clock: Cloc
 
 
 def test_what_a_clock_that_is_set_back_does_not_change(app: Any, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    behind, level = 0.0, 100.0
     monkeypatch.setattr(time, "monotonic", clock)
-    monitor = PerformanceMonitor(app)
-    level = 100.0
-    monitor.collect("level", lambda: level)
-    behind = 0.0
     monkeypatch.setattr(time, "time", lambda: clock.now - behind)
+    monitor = PerformanceMonitor(app)
+    monitor.collect("level", lambda: level)
     for minute in range(12):
         behind = 0.0 if minute < 6 else 3600.0
         level += 10
         monitor.sample()
         clock.pass_(60)
+    assert monitor.metrics["level"][-1][0] < monitor.metrics["level"][0][0]
     found = monitor.get_performance_summary(60)["level"]
     assert (found["trend"], found["slope_per_minute"]) == ("increasing", pytest.approx(10))
     assert monitor.get_performance_summary(3.5)["level"]["data_points"] == 3
