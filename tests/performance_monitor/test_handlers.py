@@ -13,7 +13,7 @@ from nexus_core import PerformanceMonitor
 from nexus_core.monitoring import Threshold
 from nexus_core.monitoring.notifications import Notifications
 from nexus_core.monitoring.problems import Problems
-from performance_monitor.support import Clock
+from performance_monitor.support import Clock, until
 
 
 @pytest.fixture
@@ -357,7 +357,7 @@ class TestKailashsAlertManager:
         assert manager.get_active_alerts() == manager.get_all_alerts() == [alert]
 
     def test_closing_does_not_wait_for_its_lock(
-        self, monitor: PerformanceMonitor, at: Callable[..., None], manager: Any
+        self, monitor: PerformanceMonitor, at: Callable[..., None], manager: Any, notified: list[Any]
     ) -> None:
         held, gate = threading.Event(), threading.Event()
 
@@ -366,13 +366,23 @@ class TestKailashsAlertManager:
                 held.set()
                 gate.wait(60)
 
+        monitor.collect("late", lambda: levels["late"])
+        monitor.thresholds["late"] = 100
+        levels = {"late": 0}
         monitor.add_handler(manager)
         at(110)
-        thread = threading.Thread(target=hold)
-        thread.start()
+        holding = threading.Thread(target=hold)
+        holding.start()
         assert held.wait(60)
+        levels["late"] = 200
+        telling = threading.Thread(target=at, args=(110,))
+        telling.start()
+        until(lambda: len(monitor.get_active_alerts()) == 2)
         monitor.close()
-        assert not gate.is_set() and thread.is_alive()
+        assert holding.is_alive() and telling.is_alive()
         gate.set()
-        thread.join(60)
+        holding.join(60)
+        telling.join(60)
+        # Neither the one that was told before nor the one that was on its way.
         assert manager.get_active_alerts() == []
+        assert len(notified) == 1
