@@ -135,6 +135,17 @@ def test_it_may_be_kept_beyond_its_end(make: Callable[[Any], Level]) -> None:
     assert level.at(10) == ["resolved"]
 
 
+def test_the_longer_of_both_durations_counts_while_there_is_nothing_to_measure(make: Callable[[Any], Level]) -> None:
+    level = make(Threshold(100, for_seconds=1, keep_firing_seconds=3))
+    assert level.at(101, 101, None, None, None) == ["fired"]
+    assert level.at(None) == ["resolved"]
+    level.monitor.thresholds["level"] = Threshold(100, for_seconds=3, keep_firing_seconds=1)
+    assert level.at(101, 101, 101, 101, None, None, None) == ["fired"]
+    assert level.at(None) == ["resolved"]
+    assert level.at(101, 101, 101, 101, 10) == ["fired"]
+    assert level.at(10) == ["resolved"]
+
+
 def test_values_below(make: Callable[[Any], Level]) -> None:
     level = make(Threshold(10, "below"))
     assert level.at(11, 10) == []
