@@ -142,6 +142,11 @@ mod tests {
         figures.went_through();
     }
 
+    fn fail(figures: &WorkflowFigures, error: &str) {
+        figures.run_failures.count(0, error, 1);
+        figures.ran(Duration::from_millis(1), RunEnd::Failed);
+    }
+
     fn executions(figures: &WorkflowFigures) -> Vec<(String, u64)> {
         let nodes = figures.nodes();
         nodes.into_iter().map(|n| (n.id, n.executions)).collect()
@@ -200,16 +205,13 @@ mod tests {
         let never = runtime.of("never", &shape(&["a"]));
         for figures in [&first, &first, &second] {
             run(figures);
-            figures.run_failures.count(0, "KeyError", 1);
-            figures.ran(Duration::from_millis(2), RunEnd::Failed);
+            fail(figures, "KeyError");
         }
-        second.run_failures.count(0, "OSError", 1);
-        second.ran(Duration::from_millis(3), RunEnd::Failed);
-        second.ran(Duration::from_millis(4), RunEnd::Cancelled);
+        fail(&second, "OSError");
         let expected = WorkflowTotals {
-            runs: 8,
+            runs: 7,
             failed: 4,
-            duration: Duration::from_millis(3 + 6 + 3 + 4),
+            duration: Duration::from_millis(7),
             failures: vec![("KeyError".into(), 3), ("OSError".into(), 1)],
         };
         assert_eq!(runtime.totals(), [("w".to_owned(), expected)]);
