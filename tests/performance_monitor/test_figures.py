@@ -6,6 +6,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -204,6 +205,37 @@ def test_memory_of_the_container(app: Any, monitor: PerformanceMonitor) -> None:
     else:
         assert seen.limited_memory_used_bytes is not None
         assert 0 < share <= 100
+
+
+def test_shares_are_of_what_the_container_gives(app: Any, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = replace(process_metrics(), memory_limit_bytes=None, limited_memory_used_bytes=None, cpu_limit=None)
+    seen = machine
+    monkeypatch.setattr(measurements, "process_metrics", lambda: seen)
+    monkeypatch.setattr(time, "monotonic", clock)
+    monitor = PerformanceMonitor(app)
+
+    def sample(seconds: float, **figures: Any) -> dict[str, Any]:
+        nonlocal seen
+        spent = (seen.cpu_user_seconds or 0.0) + seconds
+        seen = replace(machine, cpu_user_seconds=spent, resident_bytes=300_000_000, **figures)
+        clock.pass_(10)
+        return monitor.sample()
+
+    assert machine.cpus is not None
+    free = sample(2.0)
+    assert free["cpu_usage_percent"] == pytest.approx(20 / machine.cpus)
+    assert free["memory_usage_percent"] == pytest.approx(100 * 300_000_000 / psutil.virtual_memory().total, rel=0.01)
+    assert free["container_memory_percent"] is None
+    limits = {"memory_limit_bytes": 400_000_000, "limited_memory_used_bytes": 360_000_000, "cpu_limit": 0.5}
+    limited = sample(2.0, **limits)
+    assert limited["cpu_usage_percent"] == pytest.approx(40)
+    assert (limited["memory_usage_percent"], limited["container_memory_percent"]) == (75, 90)
+    # A limit beyond what the machine has limits nothing.
+    loose = sample(2.0, memory_limit_bytes=10**18, limited_memory_used_bytes=10**9, cpu_limit=1e6)
+    assert loose["cpu_usage_percent"] == pytest.approx(free["cpu_usage_percent"])
+    assert loose["memory_usage_percent"] == free["memory_usage_percent"]
+    nothing = sample(0.0, cpu_system_seconds=None)
+    assert nothing["cpu_usage_percent"] is None
 
 
 def test_an_app_that_is_not_attached(make_app: Callable[[], Any], clock: Clock) -> None:
