@@ -118,6 +118,8 @@ def test_it_says_what_it_does_and_keeps_no_history(home: Path, tmp_path: Path) -
         ("workflow = one()", ["app.py", "--inputs", "{"], "no JSON"),
         ("workflow = one()", ["app.py", "--inputs", "[1]"], "JSON object"),
         ("workflow = one()", ["app.py", "--inputs", "@none"], "@none"),
+        ("workflow = one()", ["app.py", "--inputs", "[" * 100_000], "no JSON"),
+        ("workflow = WorkflowBuilder(); workflow.add_node('NoSuchNode', 'a', {})", ["app.py"], "cannot be built"),
     ],
 )
 def test_bad_input_is_refused(
@@ -175,3 +177,13 @@ def test_outcomes_are_compared_by_node_and_by_error() -> None:
     assert differences(Outcome(None, ValueError("x")), Outcome(None, ValueError("x"))) == []
     assert differences(Outcome(None, ValueError("x")), Outcome(None, ValueError("y"))) == ["outcome"]
     assert differences(Outcome(None, ValueError("x")), Outcome({})) == ["outcome"]
+
+
+def test_a_value_that_cannot_be_compared_is_not_the_same_and_no_end() -> None:
+    class Refuses:
+        def __eq__(self, other: object) -> bool:
+            raise RuntimeError("compare me by element")
+
+        __hash__ = None  # type: ignore[assignment]
+
+    assert differences(Outcome({"a": Refuses(), "b": 1}), Outcome({"a": Refuses(), "b": 1})) == ["a"]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import json
 import logging
 import os
 import platform
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -19,13 +21,13 @@ from kailash.workflow.builder import WorkflowBuilder
 import nexus_core
 from apps import code_workflow, make_app  # noqa: F401 - a fixture
 from nexus_core.commands import main
-from nexus_core.doctor import Diagnosis, examine
+from nexus_core.doctor import Diagnosis, Finding, examine
 from nexus_core.doctor.app import check_app, examine_app
 from nexus_core.doctor.environment import examine_environment
 from nexus_core.doctor.environment_checks import check_environment, check_logging
 from nexus_core.doctor.text import as_text
 
-from .support import command, program
+from .support import command, environment, program
 
 MakeApp = Callable[..., Any]
 
@@ -239,6 +241,8 @@ def test_a_program_with_the_drop_in_installed_needs_no_attaching(home: Path, tmp
         ("1 / 0", "app.py", "ZeroDivisionError"),
         ("raise SystemExit(3)", "app.py", "status 3"),
         ("app = made(); app.close()", "app.py", "closed"),
+        ("def build(): raise SystemExit(4)", "app.py:build", "status 4"),
+        ("", "serving.inner", "serves when it is imported"),
     ],
 )
 def test_bad_programs_are_refused(
@@ -250,6 +254,9 @@ def test_bad_programs_are_refused(
     said: str,
 ) -> None:
     program(tmp_path, text)
+    (tmp_path / "serving").mkdir()
+    program(tmp_path, "made().start()", "serving/__init__.py")
+    program(tmp_path, "app = made()", "serving/inner.py")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path])
     assert main(["doctor", asked]) == 2
@@ -265,3 +272,94 @@ def test_the_text_fits_and_says_what_to_do() -> None:
     assert "\x1b" in as_text(diagnosis, 80, colour=True)
     for finding in diagnosis.findings:
         assert finding.remedy.split()[0] in text
+
+
+def test_narrow_terminals_and_names_that_are_orders_to_them() -> None:
+    finding = Finding("advice", "made-up", "a node \x1b[31mred", "call it \x9b32m otherwise")
+    text = as_text(dataclasses.replace(examine(), findings=(finding,)), 40)
+    assert max(map(len, text.splitlines())) <= 40
+    assert "\\x1b[31mred" in text and not {"\x1b", "\x9b"} & set(text)
+
+
+@pytest.mark.parametrize(
+    ("serving", "asked"),
+    [
+        ("app.start()", "served"),
+        ("app.start()", "package.served"),
+        ("import uvicorn; uvicorn.run(app.fastapi_app)", "served.py"),
+        ("import asyncio, uvicorn as u; asyncio.run(u.Server(u.Config(app.fastapi_app)).serve())", "served.py"),
+    ],
+)
+def test_programs_that_serve_where_they_are_imported(home: Path, tmp_path: Path, serving: str, asked: str) -> None:
+    (tmp_path / "package").mkdir()
+    for name in ("served.py", "package/served.py"):
+        program(
+            tmp_path, f"app = made()\napp.register('only', one())\n{serving}\nraise ValueError('it went on')\n", name
+        )
+    done = command("doctor", asked, home=home, cwd=tmp_path)
+    assert done.returncode == 1, done.stderr
+    assert "not-attached" not in done.stdout and "does not attach its app" in done.stdout
+    assert "only" in done.stdout and "Traceback" not in done.stderr
+
+
+def test_an_app_that_cannot_be_attached_is_a_finding(home: Path, tmp_path: Path) -> None:
+    path = program(
+        tmp_path,
+        """
+        class Own(Nexus):
+            def add_plugin(self, plugin):
+                return self
+
+        app = Own(enable_auth=False, rate_limit=None, enable_durability=False)
+        """,
+    )
+    done = command("doctor", path, home=home)
+    assert (done.returncode, "Own.add_plugin did not install the plugin" in done.stdout) == (1, True), done.stderr
+
+
+@pytest.mark.parametrize("package", ["kailash", "nexus"])
+def test_what_is_installed_and_broken_is_a_problem(home: Path, tmp_path: Path, package: str) -> None:
+    (tmp_path / package).mkdir()
+    (tmp_path / package / "__init__.py").write_text("raise ImportError('half of it is missing')\n")
+    path = program(tmp_path, "app = made()\n")
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        found = environment(home)
+        found["PYTHONPATH"] = os.pathsep.join([str(tmp_path), found["PYTHONPATH"]])
+        done = subprocess.run(
+            [sys.executable, "-m", "nexus_core", *arguments], env=found,
+            capture_output=True, text=True, timeout=120, check=False,
+        )  # fmt: skip
+        assert "Traceback" not in done.stderr and done.returncode != 0
+        return done
+
+    shown = run("doctor").stdout
+    assert "cannot be imported: ImportError: half of it is missing" in " ".join(shown.split())
+    for arguments in (("doctor", path), ("bench", path)):
+        assert "half of it is missing" in run(*arguments).stderr
+    if package == "kailash":
+        assert "half of it is missing" in run("run", path).stderr
+
+
+def test_a_home_that_cannot_be_looked_into_is_no_end(tmp_path: Path) -> None:
+    done = command("doctor", "--json", home=tmp_path / ("x" * 300))
+    assert json.loads(done.stdout)["environment"]["run_history"]["bytes"] == 0, done.stderr
+
+
+def test_what_nodes_are_configured_with_is_not_shown(home: Path, tmp_path: Path) -> None:
+    path = program(
+        tmp_path,
+        """
+        app = made()
+        builder = WorkflowBuilder()
+        secrets = {"api_key": "sk-hunter2", "password": "hunter2", "url": "http://me:hunter2@localhost/"}
+        builder.add_node("PythonCodeNode", "code", {"code": "result = 'hunter2'", **secrets})
+        builder.add_node("HTTPRequestNode", "fetch", {"headers": {"Authorization": "Bearer hunter2"}, **secrets})
+        builder.add_node("SwitchNode", "choose", {"condition_field": "x", "operator": "==", "value": "hunter2"})
+        app.register("private", builder)
+        """,
+    )
+    for arguments in ([path], [path, "--json"]):
+        done = command("doctor", *arguments, home=home, NEXUS_JWT_SECRET="hunter2" * 8, NEXUS_API_KEY_ME="hunter2")
+        assert "private" in done.stdout and "fetch" in done.stdout + done.stderr, done.stderr
+        assert "hunter2" not in done.stdout + done.stderr

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import http.server
+import json
+import math
 import os
+import re
+import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -52,12 +58,21 @@ def test_addresses_as_people_type_them(given: str, expected: str) -> None:
     assert checked_url(given) == expected
 
 
-@pytest.mark.parametrize("given", ["", "ftp://x", "file:///etc/passwd", "http://", "localhost:99999", "a b", "x?y=1"])
+@pytest.mark.parametrize(
+    "given",
+    ["", "ftp://x", "file:///etc/passwd", "http://", "localhost:99999", "a b", "x?y=1", "http://a..b", "http://[::1"],
+)
 def test_what_is_no_address_is_refused(given: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(ValueError, match="app"):
         checked_url(given)
     assert main(["top", "--once", "--", given]) == 2
     assert capsys.readouterr().err.startswith("nexus-core: ")
+
+
+def test_credentials_in_an_address_are_refused_and_not_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["top", "http://me:hunter2@localhost:1", "--once"]) == 2
+    shown = capsys.readouterr().err
+    assert "--token" in shown and "hunter2" not in shown
 
 
 @pytest.mark.parametrize("interval", ["0", "-1", "nan", "inf", "soon"])
@@ -155,9 +170,6 @@ def test_credentials_are_asked_for_and_taken(tmp_path: Path, capsys: pytest.Capt
 
 
 def test_credentials_follow_no_redirect(tmp_path: Path) -> None:
-    import http.server
-    import threading
-
     seen: list[str] = []
 
     class Elsewhere(http.server.BaseHTTPRequestHandler):
@@ -178,6 +190,154 @@ def test_credentials_follow_no_redirect(tmp_path: Path) -> None:
             source.view()
         server.shutdown()
     assert seen == ["/nexus-core/data?after=0"]
+
+
+HOSTILE = "\x1b]0;title\x07 \x9b2J\nnext\udcff"
+GOOD: dict[str, object] = {
+    "app": HOSTILE, "version": "1", "runtime": HOSTILE, "number": 1, "restarted": False, "interval": 1,
+    "samples": [{"at": 1.0, "seconds": 1.0, "throughput": math.inf, "cpu": math.nan, "p50": "1", "memory": 10**400}],
+    "now": {
+        "seconds": 1.0, "places": None, "runs": 5, "cache": {"entries": math.nan},
+        "process": {"cpus": math.nan, "memory_limit": math.inf},
+        "workflows": [dict.fromkeys(("runs", "failed", "delegated", "throughput", "error_rate", "p50", "p99"), math.nan)
+                      | {"name": HOSTILE}],
+        "nodes": [], "pools": [],
+        "alerts": [{"severity": HOSTILE, "metric": "m", "message": HOSTILE, "timestamp": math.nan}],
+    },
+}  # fmt: skip
+
+
+@contextlib.contextmanager
+def answering(*parts: bytes, pause: float = 0.0, length: int | None = None) -> Iterator[str]:
+    """Something that answers to everything the same, a part at a time."""
+    over = threading.Event()
+
+    class Anything(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", str(sum(map(len, parts)) if length is None else length))
+            self.end_headers()
+            with contextlib.suppress(OSError):
+                for part in parts:
+                    self.wfile.write(part)
+                    self.wfile.flush()
+                    if over.wait(pause):
+                        break
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Anything) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_address[1]}"
+        finally:
+            over.set()
+            server.shutdown()
+            thread.join()
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"{", b"[" * 200_000, b'{"number": 1}', b'{"number": true, "now": {}}', b"null", bytes(range(256)),
+        json.dumps(GOOD | {"number": "1"}).encode(), json.dumps(GOOD | {"samples": [1]}).encode(),
+        json.dumps(GOOD | {"now": GOOD["now"] | {"nodes": [{}]}}).encode(),  # type: ignore[operator]
+    ],
+)  # fmt: skip
+def test_answers_that_are_no_figures(answer: bytes, capsys: pytest.CaptureFixture[str]) -> None:
+    with answering(answer) as url:
+        assert main(["top", url, "--once", "--interval", "0.01"]) == 1
+    assert "nothing of nexus-core is among the figures" in capsys.readouterr().err
+
+
+def test_numbers_that_are_none_and_texts_that_are_orders(capsys: pytest.CaptureFixture[str]) -> None:
+    with answering(json.dumps(GOOD).encode()) as url:
+        assert main(["top", url, "--once", "--interval", "0.01"]) == 0
+        shown = capsys.readouterr().out
+
+        async def look() -> str:
+            app = TopApp(AppSource(url), 0.1)
+            async with app.run_test(size=(160, 40)):
+                return await until(app, "live", "Workflows", "title")
+
+        screen = asyncio.run(look())
+    assert "\\x1b]0;title\\x07 \\x9b2J\\nnext\\udcff" in shown and "5 runs so far" in shown
+    assert not {"\x1b", "\x07", "\x9b"} & set(shown) and "nan" not in shown and "inf" not in shown
+    assert "\x1b" not in screen
+
+
+def test_metrics_with_values_that_are_none(capsys: pytest.CaptureFixture[str]) -> None:
+    text = (
+        'nexus_core_workflow_run_seconds_bucket{le="abc",workflow="w"} 3\n'
+        'nexus_core_workflow_run_seconds_bucket{le="NaN",workflow="w"} 3\n'
+        'nexus_core_workflow_runs_total{workflow="w\\n",outcome="completed"} NaN\n'
+        "nexus_core_process_resident_memory_bytes +Inf\nnexus_core_process_cpus NaN\n"
+    )
+    with answering(text.encode()) as url:
+        assert main(["top", url, "--once", "--interval", "0.01"]) == 0
+    assert "w\\n" in capsys.readouterr().out
+
+
+def test_an_answer_that_breaks_off_is_not_taken_for_somebody_else_s(busy: LiveApp) -> None:
+    with answering(b'{"number"', length=1000) as url:
+        source = AppSource(url)
+        with pytest.raises(SourceError, match="breaks off") as refused:
+            source.view()
+        assert refused.value.passing and source.path == "/nexus-core/data"
+
+
+def test_an_answer_without_an_end_is_not_waited_for() -> None:
+    with answering(*[b"x"] * 1000, pause=0.05) as url:
+        source = AppSource(url, timeout=0.5)
+        with pytest.raises(SourceError, match="no whole answer within 1 s") as refused:
+            source.view()
+        assert refused.value.passing
+
+
+def test_the_view_needs_a_terminal(busy: LiveApp, tmp_path: Path) -> None:
+    done = command("top", busy.url, home=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "") and "--once" in done.stderr
+
+
+def test_who_leaves_does_not_wait_for_the_app() -> None:
+    """The app takes connections, and says nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        program = (
+            "import asyncio, sys\n"
+            "from nexus_core.top.screen import TopApp\n"
+            "from nexus_core.top.source import AppSource\n"
+            "async def main():\n"
+            "    app = TopApp(AppSource(sys.argv[1], timeout=3600), 0.1)\n"
+            "    async with app.run_test() as pilot:\n"
+            "        await asyncio.to_thread(sys.stdin.readline)\n"
+            "        await pilot.press('q')\n"
+            "asyncio.run(main())\n"
+        )
+        with subprocess.Popen(
+            [sys.executable, "-c", program, f"http://127.0.0.1:{silent.getsockname()[1]}"],
+            stdin=subprocess.PIPE, text=True, env=environment(Path.home()),
+        ) as process:  # fmt: skip
+            try:
+                silent.settimeout(LIMIT)
+                with silent.accept()[0]:
+                    process.communicate("go\n", timeout=LIMIT)
+            finally:
+                process.kill()
+    assert process.returncode == 0
+
+
+def test_what_is_printed_once_is_of_now(plain: LiveApp, capsys: pytest.CaptureFixture[str]) -> None:
+    with LiveApp(Path.home()) as app:
+        AppSource(app.url).view()
+        assert app.run("thumbnail", refuse=False).ok
+        time.sleep(1.1)
+        AppSource(app.url).view()  # somebody has looked since, and has seen the run
+        time.sleep(1.1)
+        assert main(["top", app.url, "--once", "--interval", "1.1"]) == 0
+    shown = capsys.readouterr().out
+    assert "1 runs so far" in shown and re.search(r"Throughput +0/s", shown), shown
 
 
 def test_an_app_that_is_not_attached_is_told_what_to_do(tmp_path: Path) -> None:

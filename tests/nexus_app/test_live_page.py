@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gc
+import json
+import math
 import time
 import weakref
 from collections.abc import Iterator
@@ -168,6 +171,26 @@ def test_only_what_is_new_is_told_and_reading_is_shared(served: LiveApp) -> None
     assert served.get("/nexus-core/data", params={"after": "x"}).status_code == 422
 
 
+def test_a_name_or_time_that_json_cannot_have_is_told_all_the_same() -> None:
+    class Odd:
+        name, description = "odd-monitor", "has odd alerts"
+
+        def install(self, app: Any) -> None:
+            pass
+
+        def get_active_alerts(self) -> list[dict[str, Any]]:
+            return [{"severity": "high", "message": "file \udcff " + "x" * 10_000_000, "timestamp": math.nan}]
+
+    with make_app() as app:
+        app.add_plugin(Odd())
+        nexus_core.attach(app, live_page=True)
+        (data,) = [route for route in app.fastapi_app.router.routes if getattr(route, "path", None) == PATHS[2]]
+        answer = data.endpoint(after=0)
+        (alert,) = json.loads(answer.body)["now"]["alerts"]
+        assert alert["message"].startswith("file \udcff xxx") and alert["timestamp"] is None
+        assert len(answer.body) < 10_000
+
+
 def test_alerts_of_a_monitor_are_shown_and_one_that_fails_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     class Watcher:
         name, description = "watcher", "fails"
@@ -224,6 +247,22 @@ def test_rates_and_quantiles_are_of_the_time_between() -> None:
     assert sample(reading(10, 1000), reading(12, 1100, 0, 100))["p50"] == pytest.approx(1.1, rel=0.34)
 
 
+def test_a_clock_that_is_set_back_makes_no_rates() -> None:
+    earlier = dataclasses.replace(reading(1000, 100), clock=50.0)
+    later = dataclasses.replace(reading(400, 120), clock=52.0)
+    found = sample(earlier, later)
+    assert (found["seconds"], found["throughput"], found["at"]) == (2, 10, 400)
+    assert tables(earlier, later)["workflows"][0]["throughput"] == 10
+
+
+def test_after_a_long_time_without_looks_tables_tell_of_now_again() -> None:
+    times = iter([(0, 0), (3600, 7200), (3601, 7205), (3602, 7210), (3620, 7210), (3625, 7210)])
+    sampler = Sampler(lambda: reading(*next(times)), interval=0, share=1e9)
+    found = [sampler.ask()["now"] for _ in range(6)]
+    assert [each["seconds"] for each in found[1:]] == [3600, 1, 2, 20, 25]
+    assert [each["workflows"][0]["throughput"] for each in found[1:]] == [2, 5, 5, 0.5, 0.4]
+
+
 def test_where_nothing_ran_nothing_is_said() -> None:
     found = sample(reading(10, 100), reading(12, 100))
     assert found["throughput"] == 0 and found["p99"] is found["error_rate"] is found["hit_ratio"] is None
@@ -245,6 +284,7 @@ def test_tables_are_bounded() -> None:
     assert (len(found["workflows"]), found["workflow_count"]) == (MOST_WORKFLOWS, 101)
     assert (len(found["nodes"]), found["node_count"]) == (MOST_NODES, 5001)
     assert found["nodes"][0]["node"] == "n4999"
+    assert found["runs"] == 110, "of all workflows, not of those in the table"
 
 
 def test_many_who_look_cost_one_reading() -> None:

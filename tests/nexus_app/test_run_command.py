@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -263,3 +264,54 @@ def test_a_trace_that_could_not_be_written_is_refused_at_once(home: Path, path: 
     done = run(home, "--trace", path, written(home, "app.py", "print('begun')"), cwd=home)
     assert (done.returncode, done.stdout) == (2, "")
     assert words in done.stderr
+
+
+def test_processes_that_a_program_spawns_have_the_drop_in_too(home: Path) -> None:
+    script = written(
+        home,
+        "app.py",
+        "import multiprocessing\n"
+        "from kailash.runtime import LocalRuntime\n"
+        "def where(_): return LocalRuntime.__module__\n"
+        "if __name__ == '__main__':\n"
+        "    for method in ('fork', 'forkserver', 'spawn'):\n"
+        "        with multiprocessing.get_context(method).Pool(1) as pool: print(method, *pool.map(where, [0]))\n",
+    )
+    expected = "".join(f"{method} nexus_core.runtime.local\n" for method in ("fork", "forkserver", "spawn"))
+    for arguments in ((script,), ("-m", "app")):
+        assert run(home, *arguments, cwd=home).stdout == expected
+    assert "nexus_core" not in run_program(script, home=home).stdout
+
+
+@pytest.mark.parametrize("kind", ["script", "uvicorn"])
+def test_a_program_that_is_terminated_leaves_its_trace(home: Path, kind: str) -> None:
+    """As services are stopped: a script that waits, and uvicorn, which ends by the signal that it has caught."""
+    from nexus_core.tracing import Trace
+
+    waits = {
+        "script": "    print('begun', flush=True)\n    import threading; threading.Event().wait()\n",
+        "uvicorn": "    import uvicorn\n"
+        "    async def app(scope, receive, send):\n"
+        "        await receive()\n"
+        "        print('begun', flush=True)\n"
+        "        await send({'type': 'lifespan.startup.complete'})\n"
+        "        await receive()\n"
+        "        await send({'type': 'lifespan.shutdown.complete'})\n"
+        "    uvicorn.run(app, port=0, log_level='error')\n",
+    }
+    script = written(home, "app.py", SCRIPT + waits[kind])
+    with subprocess.Popen(
+        [sys.executable, "-m", "nexus_core", "run", "--trace", "run.json", script],
+        env=environment(home), cwd=home, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    ) as process:  # fmt: skip
+        try:
+            assert process.stdout is not None
+            while process.stdout.readline() != "begun\n":
+                assert process.poll() is None
+            process.terminate()
+            _, err = process.communicate(timeout=LIMIT)
+        finally:
+            process.kill()
+    assert process.returncode == -signal.SIGTERM, err
+    assert "nexus-core: wrote <Trace of 1 run" in err
+    assert len(Trace.read(home / "run.json")) == 1

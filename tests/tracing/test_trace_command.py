@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -169,3 +171,74 @@ def test_elsewhere_it_says_nothing(capsys: pytest.CaptureFixture[str], monkeypat
     with waiting.waiting("reading run.json"):
         pass
     assert capsys.readouterr().err == ""
+
+
+ESCAPES = "\x1b]0;title\x07\x9b2J"
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (("began",), None), (("began",), 1e308), (("began",), float("nan")), (("dropped",), [1]), (("dropped",), -1),
+        (("process_id",), "x"), (("threads", 0), [1, 2]), (("threads", 0, 0), [1]), (("threads", 0, 1), 0.5),
+        (("workflows", 0, "name"), None), (("workflows", 0, "name"), []), (("workflows", 0, "nodes", 0), [1, 2]),
+        (("workflows", 0, "nodes", 0, 0), []), (("workflows", 0, "nodes", 0, 1), {}),
+        (("workflows", 0, "edges", 0, 0), []), (("workflows", 0, "edges", 0, 0), 99), (("workflows", 0, "edges", 0), [0]),
+        (("runs", 0, 0), -1), (("runs", 0, 2), float("inf")), (("runs", 0, 2), 1e9), (("runs", 0, 4), []),
+        (("runs", 0, 5), -1), (("runs", 0, 5), [1]), (("event", "ts"), float("nan")), (("event", "dur"), -5.0),
+        (("event", "dur"), float("inf")), (("event", "args", "error"), 5), (("event", "args", "run"), 2**40),
+    ],
+)  # fmt: skip
+def test_a_file_with_anything_in_it_is_refused(
+    file: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], path: tuple[str | int, ...], value: object
+) -> None:
+    whole = json.loads(gzip.decompress(Path(file).read_bytes()))
+    event = next(each for each in whole["traceEvents"] if each.get("cat") == "node")
+    place: Any = {"event": event} if path[0] == "event" else whole["otherData"]["nexus_core"]
+    for part in path[:-1]:
+        place = place[part]
+    place[path[-1]] = value
+    broken = tmp_path / "broken.json"
+    broken.write_text(json.dumps(whole), encoding="utf-8")
+    for arguments in ([], ["--html", str(tmp_path / "page.html")]):
+        assert main(["trace", str(broken), *arguments]) == 2
+        out, err = capsys.readouterr()
+        assert (out, "is not a trace that nexus-core has written" in err) == ("", True), err
+
+
+def test_no_text_of_a_file_gives_orders_to_the_terminal(
+    file: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = json.loads(gzip.decompress(Path(file).read_bytes()))
+    about = whole["otherData"]["nexus_core"]
+    about["workflows"][0]["name"] = about["workflows"][0]["nodes"][0][0] = about["threads"][0][0] = ESCAPES
+    about["runs"][0][1] = about["runs"][0][4] = about["runs"][0][5] = ESCAPES
+    for event in whole["traceEvents"]:
+        if event.get("cat") == "node":
+            event["args"].update(status="failed", error=ESCAPES)
+    hostile = tmp_path / "hostile.json"
+    hostile.write_text(json.dumps(whole), encoding="utf-8")
+    for arguments in ([], ["--gantt", "--by", "thread"]):
+        assert main(["trace", str(hostile), *arguments]) == 0
+        shown = capsys.readouterr().out
+        assert not {"\x1b", "\x07", "\x9b"} & set(shown) and "\\x1b]0;" in shown
+
+
+@pytest.mark.parametrize("width", ["0", "31", "10001", "1000000000"])
+def test_widths_that_no_terminal_has(file: str, capsys: pytest.CaptureFixture[str], width: str) -> None:
+    assert main(["trace", file, "--width", width]) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and err.startswith("nexus-core: width must be at ") and err.endswith(f"columns, not {width}\n")
+
+
+def test_more_threads_than_a_machine_has(file: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as refused:
+        main(["trace", file, "--threads", "9" * 30])
+    assert refused.value.code == 2 and "whole number" in capsys.readouterr().err
+    assert main(["trace", file, "--analyze", "--threads", "999999999999"]) == 2
+    assert "999999999999" in capsys.readouterr().err
+
+
+def test_what_is_asked_of_the_analysis_is_checked_too(file: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["trace", file, "--analyze", "--run", "99"]) == 2
+    assert "--run must be from 1" in capsys.readouterr().err

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from nexus_core import __version__
 from nexus_core.commands import bench, doctor, run, top, trace
+from nexus_core.commands.refusal import refuse
 
 __all__ = ["main"]
 
@@ -30,5 +31,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for command in _COMMANDS:
         command.add_to(commands)
     given = parser.parse_args(arguments)
-    status: int = given.handle(given)
+    try:
+        status: int = given.handle(given)
+    except KeyboardInterrupt:
+        if given.command == "run":  # the program's own end, as the interpreter tells it
+            raise
+        return refuse(130, "interrupted")
     return status

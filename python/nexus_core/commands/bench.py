@@ -73,13 +73,13 @@ def _bench(given: argparse.Namespace) -> int:
         return refuse(2, str(error))
     except KeyboardInterrupt:
         progress.end()
-        return refuse(130, "interrupted")
+        raise
     progress.end()
-    if given.json:
-        print_text(json.dumps(_as_dict(name, workflow, found), indent=2))
-    else:
-        print_text("\n".join(_lines(name, workflow, found)))
-    return 1 if any(each.differing or each.ours.outcome.failure for each in found) else 0
+    as_json = given.json
+    text = (
+        json.dumps(_as_dict(name, workflow, found), indent=2) if as_json else "\n".join(_lines(name, workflow, found))
+    )
+    return print_text(text) or int(any(each.differing or each.ours.outcome.failure for each in found))
 
 
 class _Progress:
@@ -88,9 +88,12 @@ class _Progress:
     def __init__(self) -> None:
         self._stream = sys.stderr
         self._phase = ""
+        self._in_place = self._stream is not None and self._stream.isatty()
 
     def __call__(self, words: str) -> None:
-        if self._stream.isatty():
+        if self._stream is None:
+            return
+        if self._in_place:
             print(f"\r\x1b[2K{words} …", end="", file=self._stream, flush=True)
             return
         phase = words.partition(" run ")[0]
@@ -99,7 +102,7 @@ class _Progress:
             print(f"nexus-core: {words} …", file=self._stream, flush=True)
 
     def end(self) -> None:
-        if self._stream.isatty():
+        if self._in_place:
             print("\r\x1b[2K", end="", file=self._stream, flush=True)
 
 

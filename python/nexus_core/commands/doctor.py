@@ -45,8 +45,10 @@ def _examine(given: argparse.Namespace) -> int:
         return _tell(examine(), given)
     if find_spec("nexus") is None:
         return refuse(1, "Nexus is not installed: pip install nexus-core-rs[nexus]")
-    from nexus import Nexus
-
+    try:
+        from nexus import Nexus
+    except Exception as error:
+        return refuse(1, f"Nexus cannot be imported: {type(error).__name__}: {error}; `nexus-core doctor` says more")
     try:
         # What the program prints is not what was asked for.
         with waiting(f"importing {given.program}"), contextlib.redirect_stdout(sys.stderr):
@@ -67,7 +69,7 @@ def _tell(diagnosis: Diagnosis, given: argparse.Namespace) -> int:
     from nexus_core.doctor.text import as_text
 
     if given.json:
-        print_text(json.dumps(diagnosis.as_dict(), indent=2))
+        text = json.dumps(diagnosis.as_dict(), indent=2)
     else:
-        print_text(as_text(diagnosis, shutil.get_terminal_size((100, 24)).columns, has_colour()))
-    return 1 if diagnosis.problems or (given.strict and diagnosis.findings) else 0
+        text = as_text(diagnosis, shutil.get_terminal_size((100, 24)).columns, has_colour())
+    return print_text(text) or int(bool(diagnosis.problems or (given.strict and diagnosis.findings)))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import sys
 
+from nexus_core.commands.refusal import refuse
+
 __all__ = ["has_colour", "print_text"]
 
 
@@ -15,7 +17,7 @@ def print_text(text: str) -> int:
         text: The text; nothing is printed if it is empty.
 
     Returns:
-        0, the exit status.
+        The exit status: 0, or 1 where what was printed is lost, as of a full disk.
     """
     if hasattr(sys.stdout, "reconfigure"):
         # A terminal may have fewer characters than are printed.
@@ -24,11 +26,23 @@ def print_text(text: str) -> int:
         if text:
             print(text, flush=True)  # noqa: T201
     except BrokenPipeError:
-        # Whoever reads has seen enough; the interpreter would complain when it flushes at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # Whoever reads has seen enough.
+        _give_up()
+    except OSError as error:
+        _give_up()
+        return refuse(1, f"what was to be printed is lost: {error.strerror or error}")
     return 0
+
+
+def _give_up() -> None:
+    """What is still kept to be written goes nowhere: the interpreter would complain when it flushes at its end."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
 
 
 def has_colour() -> bool:
     """Whether the standard output shows colours."""
-    return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    # A command that is started with its output closed has none.
+    is_terminal = sys.stdout is not None and sys.stdout.isatty()
+    return is_terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"

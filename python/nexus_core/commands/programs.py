@@ -10,6 +10,8 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.abc import Loader
+from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
@@ -77,6 +79,8 @@ class Program:
                     value = value()
                 except _Serves:
                     raise ProgramError(f"{self.name} serves by itself, and returns no {what}") from None
+                except SystemExit as exit_:
+                    raise ProgramError(f"{self.name}() ended with status {exit_.code!r}") from exit_
                 except Exception as error:
                     raise ProgramError(f"{self.name}() failed: {_told(error)}") from error
         if not isinstance(value, kind):
@@ -103,11 +107,14 @@ def import_program(given: str) -> Program:
     folder = os.path.dirname(os.path.abspath(path)) if is_file else os.getcwd()
     if folder not in sys.path:
         sys.path.insert(0, folder)
+    seen: list[ModuleType] = []
     with _nothing_serves():
         try:
-            module = _import_file(path) if is_file else importlib.import_module(path)
+            module = _import_file(path, seen) if is_file else _import_module(path, seen)
         except _Serves:
-            module = sys.modules[_FILE_MODULE if is_file else path]
+            if not seen:
+                raise ProgramError(f"a package of {path} serves when it is imported") from None
+            module = seen[0]
         except SystemExit as exit_:
             raise ProgramError(f"{path} ended with status {exit_.code!r} while it was imported") from exit_
         except Exception as error:
@@ -116,6 +123,11 @@ def import_program(given: str) -> Program:
             raise ProgramError(f"{path} cannot be imported: {_told(error)}") from error
     return Program(given, module, attribute)
 
+
+_SERVING = (
+    ("nexus", ("Nexus.start", "Nexus.run", "Nexus.serve")),
+    ("uvicorn", ("run", "Server.run", "Server.serve")),
+)
 
 # Not the file's own name, which a module of the library may have.
 _FILE_MODULE = "__nexus_core_program__"
@@ -129,13 +141,37 @@ def _split(given: str) -> tuple[str, str | None]:
     return path, attribute
 
 
-def _import_file(path: str) -> ModuleType:
+def _import_file(path: str, seen: list[ModuleType]) -> ModuleType:
     spec = importlib.util.spec_from_file_location(_FILE_MODULE, path)
     if spec is None or spec.loader is None:
         raise ImportError(f"{path} is no Python file")
+    return _executed(spec, spec.loader, seen)
+
+
+def _import_module(name: str, seen: list[ModuleType]) -> ModuleType:
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = importlib.util.find_spec(name)
+    if spec is None:
+        raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+    if spec.loader is None:  # a folder without code
+        return importlib.import_module(name)
+    return _executed(spec, spec.loader, seen)
+
+
+def _executed(spec: ModuleSpec, loader: Loader, seen: list[ModuleType]) -> ModuleType:
+    """Not by ``importlib``, which lets go of a module that does not come to its end."""
     module = importlib.util.module_from_spec(spec)
-    sys.modules[_FILE_MODULE] = module
-    spec.loader.exec_module(module)
+    seen.append(module)
+    sys.modules[spec.name] = module
+    try:
+        loader.exec_module(module)
+    except Exception:
+        del sys.modules[spec.name]
+        raise
+    package, _, last = spec.name.rpartition(".")
+    if package:
+        setattr(sys.modules[package], last, module)
     return module
 
 
@@ -158,11 +194,15 @@ def _nothing_serves() -> Iterator[None]:
             replaced.append((holder, name, vars(holder)[name]))
             setattr(holder, name, serves)
 
-    for module, names in (("nexus", ("Nexus.start", "Nexus.run", "Nexus.serve")), ("uvicorn", ("run", "Server.run"))):
+    for module, names in _SERVING:
         if importlib.util.find_spec(module) is None:
             continue
+        try:
+            importlib.import_module(module)
+        except Exception as error:
+            raise ProgramError(f"{module} is installed, but cannot be imported: {_told(error)}") from error
         for name in names:
-            holder: Any = importlib.import_module(module)
+            holder: Any = sys.modules[module]
             *inner, last = name.split(".")
             for part in inner:
                 holder = getattr(holder, part)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 
+from nexus_core.gantt import printable
+
 __all__ = ["refuse"]
 
 
@@ -17,5 +19,7 @@ def refuse(status: int, reason: str) -> int:
     Returns:
         The exit status.
     """
-    print(f"nexus-core: {reason}", file=sys.stderr)  # noqa: T201
+    if sys.stderr is not None:  # print() would take the standard output for one that is closed
+        told = "\n".join(map(printable, reason.split("\n")))  # it may hold what a file or an app has said
+        print(f"nexus-core: {told}", file=sys.stderr)  # noqa: T201
     return status

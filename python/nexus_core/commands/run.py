@@ -9,7 +9,9 @@ import io
 import os
 import pkgutil
 import runpy
+import signal
 import sys
+import threading
 import zipfile
 from importlib.machinery import SourceFileLoader
 from importlib.util import find_spec
@@ -18,9 +20,13 @@ from typing import Any
 
 from nexus_core import install
 from nexus_core.commands.refusal import refuse
+from nexus_core.commands.spawned import install_in_children
 from nexus_core.tracing.recording import ProcessRecording
 
 __all__ = ["add_to"]
+
+#: Seconds for a trace to be written after SIGTERM.
+_PATIENCE = 60.0
 
 _DESCRIPTION = "Runs a program with nexus-core in the place of Kailash's LocalRuntime and AsyncLocalRuntime."
 
@@ -55,7 +61,11 @@ def _run(program: str, arguments: list[str], is_module: bool, trace: str | None)
         return refuse(1, "Kailash is not installed: pip install nexus-core-rs[nexus]")
     if trace is not None and (reason := _why_not(trace)):
         return refuse(2, reason)
-    install()
+    try:
+        install()
+    except ImportError as error:
+        return refuse(1, f"Kailash cannot be imported: {error}; `nexus-core doctor` says more")
+    install_in_children()
     if trace is not None:
         _trace(os.path.abspath(trace))
     sys.argv = [program, *arguments]
@@ -116,9 +126,21 @@ def _trace(path: str) -> None:
         except OSError as error:
             refuse(1, f"the trace could not be written: {error}")
             return
-        print(f"nexus-core: wrote {trace!r} to {path}", file=sys.stderr)  # noqa: T201
+        if sys.stderr is not None:
+            print(f"nexus-core: wrote {trace!r} to {path}", file=sys.stderr)  # noqa: T201
+
+    def end(number: int, _: object) -> None:
+        # Not on this thread, which may hold a lock that writing needs.
+        writer = threading.Thread(target=write, name="nexus-core trace", daemon=True)
+        writer.start()
+        writer.join(_PATIENCE)
+        signal.signal(number, signal.SIG_DFL)
+        signal.raise_signal(number)
 
     atexit.register(write)
+    # How services are stopped; uvicorn, too, ends by the signal that it was sent, and then nothing is done at exit.
+    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, end)
 
 
 def _put_first(folder: str) -> None:

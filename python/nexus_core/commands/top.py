@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 import time
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
@@ -73,18 +74,23 @@ def _watch(given: argparse.Namespace) -> int:
             return refuse(1, str(error))
     from nexus_core.top.screen import TopApp
 
-    TopApp(source, given.interval).run()
-    return 0
+    if not all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stdout)):
+        return refuse(2, "the live view needs a terminal to be shown in; --once prints one snapshot")
+    app = TopApp(source, given.interval)
+    app.run()
+    return app.return_code or 0
 
 
 def _print_once(source: AppSource, interval: float) -> int:
     from nexus_core.top.snapshot import as_text
 
     with waiting(f"asking {source.url}"):
-        view = source.view()
-        # Rates are between two looks; of one that nobody has taken before there is none.
+        # Rates are between two looks, and the last one may have been hours ago.
+        source.view()
         deadline = time.monotonic() + 10 * interval + 5
-        while not view["samples"] and time.monotonic() < deadline:
+        while True:
             time.sleep(interval)
             view = source.view()
+            if view["samples"] or time.monotonic() >= deadline:
+                break
     return print_text(as_text(view, source.url))

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 __all__ = ["add_to"]
 
+#: Columns of a chart.
+_NARROWEST, _WIDEST = 32, 10_000
+
 _DESCRIPTION = "Shows a trace that runtime.trace() or `nexus-core run --trace` has written: a Gantt chart, what bounds \
 the makespan, and what would change it."
 
@@ -62,16 +65,21 @@ def _show(given: argparse.Namespace) -> int:
                 return refuse(2, f"--html writes a page: name it .html, not {given.html!r}")
             with waiting(f"writing {given.html}"):
                 trace.write(given.html)
-            print(f"wrote {given.html}", file=sys.stderr)  # noqa: T201
+            if sys.stderr is not None:
+                print(f"wrote {given.html}", file=sys.stderr)  # noqa: T201
         text = _text(trace, given)
     except OSError as error:
         return refuse(1, f"{error.filename or given.file}: {error.strerror or error}")
     except (ValueError, IndexError) as error:
         return refuse(2, str(error))
+    except MemoryError:
+        return refuse(1, f"{given.file} does not fit into memory")
     return print_text(text)
 
 
 def _text(trace: Trace, given: argparse.Namespace) -> str:
+    if given.run is not None and not 1 <= given.run <= len(trace.runs):
+        raise ValueError(f"--run must be from 1 to {len(trace.runs)}, not {given.run}: that many runs are in the trace")
     everything = not (given.gantt or given.analyze or given.json or given.html)
     parts = []
     if given.gantt or everything:
@@ -84,9 +92,11 @@ def _text(trace: Trace, given: argparse.Namespace) -> str:
 
 
 def _gantt(trace: Trace, given: argparse.Namespace) -> str:
-    width = given.width or shutil.get_terminal_size((100, 24)).columns
-    if given.run is not None and not 1 <= given.run <= len(trace.runs):
-        raise ValueError(f"--run must be from 1 to {len(trace.runs)}, not {given.run}: that many runs are in the trace")
+    width = given.width
+    if width is None:
+        width = min(max(shutil.get_terminal_size((100, 24)).columns, _NARROWEST), _WIDEST)
+    if width > _WIDEST:
+        raise ValueError(f"width must be at most {_WIDEST:,} columns, not {width}")
     if len(trace.runs) < 2:
         return trace.gantt(width, by=given.by)
     longest = max(range(len(trace.runs)), key=lambda number: trace.runs[number].makespan)
@@ -96,7 +106,7 @@ def _gantt(trace: Trace, given: argparse.Namespace) -> str:
 
 
 def _threads(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
+    if not (text.isascii() and text.isdecimal() and len(text) < 20) or int(text) < 1:
         raise argparse.ArgumentTypeError(f"threads must be a whole number of at least 1, not {text!r}")
     return int(text)
 

@@ -20,7 +20,7 @@ def waiting(what: str) -> Iterator[None]:
     Args:
         what: What is being done.
     """
-    if not sys.stderr.isatty():
+    if sys.stderr is None or not sys.stderr.isatty():
         yield
         return
     done = threading.Event()

@@ -7,8 +7,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from nexus_core.doctor.environment import examine_environment
-from nexus_core.doctor.environment_checks import check_environment, check_logging
+from nexus_core.doctor.environment_checks import check_environment, check_imports, check_logging
 from nexus_core.doctor.findings import Finding
+from nexus_core.errors import AttachError
 
 __all__ = ["Diagnosis", "examine"]
 
@@ -19,7 +20,7 @@ class Diagnosis:
 
     Attributes:
         environment: See ``examine_environment``.
-        app: See ``examine_app``; ``None`` where no app was examined.
+        app: See ``examine_app``; ``None`` where no app was examined, or it cannot be attached.
         findings: What to change, problems first.
     """
 
@@ -47,7 +48,7 @@ class Diagnosis:
 
 
 def examine(app: Any = None) -> Diagnosis:
-    """Examines the environment, and an app if one is given.
+    """Examines the environment, and an app if one is given; what is installed of Kailash is imported.
 
     Args:
         app: An open ``nexus.Nexus``, or ``None``. One that is not attached is attached for a
@@ -61,14 +62,18 @@ def examine(app: Any = None) -> Diagnosis:
         True
     """
     environment = examine_environment()
-    findings = check_environment(environment)
-    if environment["versions"]["kailash"]["installed"] is not None and app is not None:
-        findings += check_logging()
+    findings = [*check_environment(environment), *check_imports(environment)]
     seen = None
     if app is not None:
         from nexus_core.doctor.app import check_app, examine_app
 
-        seen = examine_app(app)
-        findings += check_app(app, seen)
+        findings += check_logging()
+        try:
+            seen = examine_app(app)
+        except AttachError as error:
+            remedy = "what the line says; where it names nothing, look for the versions above that are not tested"
+            findings.append(Finding("problem", "cannot-be-attached", f"the app cannot be attached: {error}", remedy))
+        else:
+            findings += check_app(app, seen)
     findings.sort(key=lambda finding: finding.level != "problem")
     return Diagnosis(environment, seen, tuple(findings))

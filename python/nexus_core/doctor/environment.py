@@ -39,7 +39,10 @@ SCIENCE = ("numpy", "pandas", "scipy", "sklearn", "matplotlib", "seaborn", "plot
 
 def is_installed(module: str) -> bool:
     """Whether a top-level module could be imported; it is not."""
-    return find_spec(module) is not None
+    try:
+        return find_spec(module) is not None
+    except ValueError:  # it is there, made by hand and without a specification
+        return True
 
 
 def examine_environment() -> dict[str, Any]:
@@ -154,10 +157,12 @@ def _event_loop() -> dict[str, Any]:
 
 
 def _run_history() -> dict[str, Any]:
-    database = Path.home() / ".kailash" / "tracking" / "tracking.db"
-    folder = next(each for each in (database.parent, *database.parents) if each.is_dir())
+    database = Path(os.path.expanduser("~"), ".kailash", "tracking", "tracking.db")
+    # Not by pathlib, which raises where a folder may not be looked into.
+    exists = os.path.isfile(database)
+    folder = next((each for each in database.parents if os.path.isdir(each)), Path(os.sep))
     return {
         "database": str(database),
-        "bytes": database.stat().st_size if database.is_file() else 0,
-        "writable": os.access(database if database.is_file() else folder, os.W_OK),
+        "bytes": os.path.getsize(database) if exists else 0,
+        "writable": os.access(database if exists else folder, os.W_OK),
     }

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import logging
 import os
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from nexus_core.doctor.findings import Finding
 from nexus_core.versions import TESTED_RANGE
 
-__all__ = ["check_environment", "check_logging"]
+__all__ = ["check_environment", "check_imports", "check_logging"]
 
 Facts = Mapping[str, Any]
 
@@ -18,6 +21,7 @@ _FEW_FILES = 1024
 _LARGE_HISTORY = 1 << 30
 _TIGHT = 0.85
 _LOGGERS = ("kailash", "nexus")
+_MODULES = {"kailash": "kailash.runtime", "kailash-nexus": "nexus"}
 
 
 def check_environment(facts: Facts) -> list[Finding]:
@@ -30,6 +34,28 @@ def check_environment(facts: Facts) -> list[Finding]:
         Findings; none if all is well.
     """
     return [finding for check in _CHECKS for finding in check(facts)]
+
+
+def check_imports(facts: Facts) -> Iterator[Finding]:
+    """What is installed and cannot be imported: its version is no sign of that.
+
+    Args:
+        facts: As ``examine_environment`` tells them.
+    """
+    for package, module in _MODULES.items():
+        if facts["versions"][package]["installed"] is None:
+            continue
+        try:
+            with contextlib.redirect_stdout(sys.stderr):
+                importlib.import_module(module)
+        except Exception as error:
+            yield Finding(
+                "problem",
+                "import-fails",
+                f"{package} is installed, and cannot be imported: {type(error).__name__}: {error}",
+                f"`python -c 'import {module}'` tells where; `pip check` tells what does not fit together",
+            )
+            return  # what depends on it fails for the same reason
 
 
 def check_logging() -> Iterator[Finding]:

@@ -7,11 +7,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from nexus_core.doctor.diagnosis import Diagnosis
+from nexus_core.gantt import printable
 
 __all__ = ["as_text"]
 
 _BOLD, _RED, _YELLOW, _GREEN, _PLAIN = "\x1b[1m", "\x1b[31m", "\x1b[33m", "\x1b[32m", "\x1b[0m"
 _LABEL = 18
+_NARROWEST = 40
 
 
 def as_text(diagnosis: Diagnosis, width: int = 100, colour: bool = False) -> str:
@@ -34,9 +36,9 @@ def as_text(diagnosis: Diagnosis, width: int = 100, colour: bool = False) -> str
     lines += ["", paint(_BOLD, "What to change") if diagnosis.findings else paint(_GREEN, "Nothing to change.")]
     for finding in diagnosis.findings:
         code = _RED if finding.level == "problem" else _YELLOW
-        wrapped = _wrap(f"{finding.level}: {finding.seen}", width, "  ", "    ")
+        wrapped = _wrap(f"{finding.level}: {printable(finding.seen)}", width, "  ", "    ")
         lines += [wrapped[0].replace(finding.level, paint(code, finding.level), 1), *wrapped[1:]]
-        lines += _wrap(f"→ {finding.remedy}", width, "    ", "      ")
+        lines += _wrap(f"→ {printable(finding.remedy)}", width, "    ", "      ")
     return "\n".join(lines[1:])
 
 
@@ -142,10 +144,11 @@ def _app(app: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _row(label: str, value: str, width: int) -> Iterable[str]:
-    return _wrap(value, width, f"  {label:<{_LABEL}} ", " " * (_LABEL + 3))
+    # Names are an app's own: none of them gives orders to the terminal.
+    return _wrap(printable(value), width, f"  {printable(label):<{_LABEL}} ", " " * (_LABEL + 3))
 
 
 def _wrap(text: str, width: int, first: str, rest: str) -> list[str]:
     return textwrap.wrap(
-        text, max(width, 60), initial_indent=first, subsequent_indent=rest, break_on_hyphens=False
+        text, max(width, _NARROWEST), initial_indent=first, subsequent_indent=rest, break_on_hyphens=False
     ) or [first.rstrip()]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,6 +11,7 @@ __all__ = ["active_alerts"]
 
 _log = logging.getLogger("nexus_core.live")
 _MOST = 50
+_LONGEST = 2000
 _reported: set[str] = set()
 
 
@@ -52,6 +54,6 @@ def _told(alert: Any) -> dict[str, Any]:
     return {
         "severity": str(get("severity", "") or ""),
         "metric": str(get("metric", "") or ""),
-        "message": str(get("message", "") or alert),
-        "timestamp": float(timestamp) if isinstance(timestamp, (int, float)) else None,
+        "message": str(get("message", "") or alert)[:_LONGEST],
+        "timestamp": float(timestamp) if isinstance(timestamp, (int, float)) and math.isfinite(timestamp) else None,
     }

@@ -112,7 +112,10 @@ class Pool:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """Everything at one moment. Counts only grow from reading to reading; ``None`` is what is not known."""
+    """Everything at one moment. Counts only grow from reading to reading; ``None`` is what is not known.
+
+    ``at`` is the time of day, which may be set back; ``clock`` is what lengths of time are taken from.
+    """
 
     at: float
     workflows: Mapping[str, WorkflowCounts]
@@ -128,6 +131,13 @@ class Reading:
     process: Mapping[str, float | None]
     pools: Sequence[Pool] = ()
     alerts: Sequence[Mapping[str, Any]] = ()
+    clock: float | None = None
+
+    def seconds_since(self, earlier: Reading) -> float:
+        """Seconds between two readings, by a clock that nobody sets, where both have one."""
+        if self.clock is None or earlier.clock is None:
+            return self.at - earlier.at
+        return self.clock - earlier.clock
 
 
 def read_app(app: Any, runtime: Any, alerts: Sequence[Mapping[str, Any]] = ()) -> Reading:
@@ -148,6 +158,7 @@ def read_app(app: Any, runtime: Any, alerts: Sequence[Mapping[str, Any]] = ()) -
     seen = process_metrics()
     return Reading(
         at=time.time(),
+        clock=time.monotonic(),
         workflows={name: _workflow(each) for name, each in found.items()},
         nodes=dict(_nodes(found)),
         queue_wait=_histogram(raw["queue_wait"]),

@@ -78,7 +78,14 @@ class Sampler:
         else:
             self._number += 1
             self._samples.append((self._number, sample(self._last, now)))
-            if self._next_base is not None and now.at - self._next_base.at >= _WINDOW:
+            if self._next_base is not None and now.seconds_since(self._next_base) >= _WINDOW:
                 self._base, self._next_base = self._next_base, now
         self._last = now
-        self._tables = tables(self._base or now, now)
+        self._tables = tables(self._since(now), now)
+
+    def _since(self, now: Reading) -> Reading:
+        """Since when the tables tell: about the last ten seconds, but not of what was before a long time without looks."""
+        if self._base is None or self._next_base is None:
+            return now
+        is_long_ago = now.seconds_since(self._base) > 3 * _WINDOW
+        return self._next_base if is_long_ago and self._next_base is not now else self._base

@@ -32,7 +32,7 @@ def sample(earlier: Reading, later: Reading) -> Sample:
         Rates by the second, times in seconds, shares from 0 to 1; ``None`` where nothing happened
         that they would be of, or it is not known.
     """
-    seconds = max(later.at - earlier.at, 1e-6)
+    seconds = max(later.seconds_since(earlier), 1e-6)
     runs = failed = 0.0
     durations = []
     for name, now in later.workflows.items():
@@ -73,12 +73,13 @@ def tables(earlier: Reading, later: Reading) -> dict[str, Any]:
 
     Returns:
         ``workflows``, ``nodes``, ``pools`` and ``alerts`` as lists of dicts, the first
-        ones of each, and ``places``, ``cache`` and ``process``.
+        ones of each, and ``seconds``, ``places``, ``runs`` of all workflows, ``cache`` and ``process``.
     """
-    seconds = max(later.at - earlier.at, 1e-6)
+    seconds = max(later.seconds_since(earlier), 1e-6)
     return {
         "seconds": seconds,
         "places": later.places,
+        "runs": sum(each.runs for each in later.workflows.values()),
         "workflows": _workflows(earlier, later, seconds),
         "workflow_count": len(later.workflows),
         "nodes": _nodes(earlier, later, seconds),

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from typing import Any
 
 from fastapi import HTTPException, Query
-from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.responses import RedirectResponse, Response
 
 from nexus_core import __version__
 from nexus_core._app_workflows import asks_for_credentials
@@ -22,6 +23,7 @@ DATA_PATH = "/nexus-core/data"
 _BARE_PATH = "/nexus-core"
 # Marks our routes, so that those of others are left alone.
 _MARK = "_nexus_core_live_route"
+_DATA_HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
 _log = logging.getLogger("nexus_core.attach")
 
@@ -70,7 +72,9 @@ def add_live_page(app: Any, runtime: Any) -> None:
         if not found:  # removed while the request was on its way
             raise HTTPException(404)
         about = {"app": name, "version": __version__, "runtime": kind}
-        return JSONResponse({**about, **found[0].ask(after)}, headers={"Cache-Control": "no-store"})
+        # Not Starlette's JSON, which fails for names with lone surrogates, as files and tools of others may bring them.
+        told = json.dumps({**about, **found[0].ask(after)}, separators=(",", ":"), allow_nan=False)
+        return Response(told, media_type="application/json", headers=_DATA_HEADERS)
 
     before = len(server.router.routes)
     for path, endpoint in ((PAGE_PATH, page), (_BARE_PATH, bare), (DATA_PATH, data)):

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 try:
     import kailash  # noqa: F401
-except ImportError as missing:
+except ModuleNotFoundError as missing:
+    if missing.name != "kailash":  # it is there, and something that it needs is not
+        raise
     raise ImportError(
         "nexus_core.runtime needs Kailash, which is not installed: pip install nexus-core-rs[nexus]"
     ) from missing

@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
-__all__ = ["NODES", "POOLS", "TEXTS", "WORKFLOWS", "bytes_", "count", "headline", "rate", "rows", "seconds", "share"]
+__all__ = [
+    "NODES", "POOLS", "WORKFLOWS", "Column", "Table", "bytes_", "count", "headline", "rate", "rows", "seconds", "share",
+]  # fmt: skip
 
-Table = Sequence[tuple[str, Any]]
+
+class Column(NamedTuple):
+    """Of a table: its title, the part of a row that it shows, and how."""
+
+    title: str
+    part: str
+    shown: Callable[[Any], str]
+
+    @property
+    def is_text(self) -> bool:
+        """Whether it goes to the left."""
+        return self.shown is str
+
+
+Table = Sequence[Column]
 
 
 def _digits(value: float) -> str:
@@ -62,41 +78,37 @@ def bytes_(value: float | None) -> str:
 
 
 WORKFLOWS: Table = (
-    ("Workflow", lambda row: row["name"]),
-    ("Runs/s", lambda row: rate(row["throughput"])),
-    ("p50", lambda row: seconds(row["p50"])),
-    ("p99", lambda row: seconds(row["p99"])),
-    ("Errors", lambda row: share(row["error_rate"])),
-    ("Runs", lambda row: count(row["runs"])),
-    ("Failed", lambda row: count(row["failed"])),
-    ("Delegated", lambda row: count(row["delegated"])),
+    Column("Workflow", "name", str),
+    Column("Runs/s", "throughput", rate),
+    Column("p50", "p50", seconds),
+    Column("p99", "p99", seconds),
+    Column("Errors", "error_rate", share),
+    Column("Runs", "runs", count),
+    Column("Failed", "failed", count),
+    Column("Delegated", "delegated", count),
 )
 
 NODES: Table = (
-    ("Node", lambda row: row["node"]),
-    ("Workflow", lambda row: row["workflow"]),
-    ("Mean", lambda row: seconds(row["mean"])),
-    ("p50 ever", lambda row: seconds(row["p50"])),
-    ("p99 ever", lambda row: seconds(row["p99"])),
-    ("Runs/s", lambda row: rate(row["per_second"])),
-    ("Busy", lambda row: count(row["busy"])),
-    ("Failed", lambda row: count(row["failed"])),
+    Column("Node", "node", str),
+    Column("Workflow", "workflow", str),
+    Column("Mean", "mean", seconds),
+    Column("p50 ever", "p50", seconds),
+    Column("p99 ever", "p99", seconds),
+    Column("Runs/s", "per_second", rate),
+    Column("Busy", "busy", count),
+    Column("Failed", "failed", count),
 )
 
 POOLS: Table = (
-    ("Pool", lambda row: row["name"]),
-    ("Of", lambda row: row["kind"]),
-    ("Busy", lambda row: count(row["busy"])),
-    ("Size", lambda row: count(row["size"])),
-    ("Limit", lambda row: count(row["limit"])),
-    ("Waiting", lambda row: count(row["waiting"])),
-    ("Served", lambda row: count(row["served"])),
-    ("Errors", lambda row: count(row["errors"])),
+    Column("Pool", "name", str),
+    Column("Of", "kind", str),
+    Column("Busy", "busy", count),
+    Column("Size", "size", count),
+    Column("Limit", "limit", count),
+    Column("Waiting", "waiting", count),
+    Column("Served", "served", count),
+    Column("Errors", "errors", count),
 )
-
-
-#: Columns after the first that are text.
-TEXTS = ("Workflow", "Of")
 
 
 def rows(table: Table, found: Sequence[Mapping[str, Any]]) -> list[list[str]]:
@@ -104,9 +116,9 @@ def rows(table: Table, found: Sequence[Mapping[str, Any]]) -> list[list[str]]:
 
     Args:
         table: Its columns.
-        found: Its rows, as ``live.samples.tables`` has them.
+        found: Its rows, as ``as_view`` has them.
     """
-    return [["".join(c if c.isprintable() else "?" for c in str(cell(row))) for _, cell in table] for row in found]
+    return [[column.shown(row[column.part]) for column in table] for row in found]
 
 
 def headline(last: Mapping[str, Any] | None, now: Mapping[str, Any]) -> list[tuple[str, str, str]]:
@@ -124,7 +136,7 @@ def headline(last: Mapping[str, Any] | None, now: Mapping[str, Any]) -> list[tup
     cpus, limit = process.get("cpus"), process.get("memory_limit")
     places = f"{count(seen.get('places_taken'))}/{count(now['places'])} places, " if now["places"] else ""
     found = [
-        ("Throughput", rate(seen.get("throughput")), f"{count(sum(w['runs'] for w in now['workflows']))} runs so far"),
+        ("Throughput", rate(seen.get("throughput")), f"{count(now['runs'])} runs so far"),
         ("Latency p50", seconds(seen.get("p50")), f"p90 {seconds(seen.get('p90'))}"),
         ("Latency p99", seconds(seen.get("p99")), "of 99 in 100 runs"),
         ("Errors", share(seen.get("error_rate")), f"{rate(seen.get('failures'))} failed"),
@@ -135,5 +147,5 @@ def headline(last: Mapping[str, Any] | None, now: Mapping[str, Any]) -> list[tup
         ("Memory", bytes_(seen.get("memory")), f"of {bytes_(limit)}" if limit else "no limit"),
     ]
     if cache is not None:
-        found.append(("Cache hits", share(seen.get("hit_ratio")), f"{count(cache['entries'])} results kept"))
+        found.append(("Cache hits", share(seen.get("hit_ratio")), f"{count(cache.get('entries'))} results kept"))
     return found

@@ -87,7 +87,11 @@ class _Found:
         totals: dict[str, float] = defaultdict(float)
         for each in self.of(f"{name}_bucket"):
             key = self.workflow(each.labels) if per_workflow else ""
-            buckets[key][float(each.labels.get("le", "inf"))] += each.value
+            try:
+                bound = float(each.labels.get("le", "inf"))
+            except ValueError:  # no bucket
+                continue
+            buckets[key][bound] += each.value
         for each in self.of(f"{name}_sum"):
             totals[self.workflow(each.labels) if per_workflow else ""] += each.value
         found = {}
@@ -98,12 +102,13 @@ class _Found:
         return found
 
 
-def reading_of(text: str, at: float) -> Reading | None:
+def reading_of(text: str, at: float, clock: float | None = None) -> Reading | None:
     """What an attached app's ``/metrics`` tells.
 
     Args:
         text: The text.
         at: When it was read, in seconds since 1970.
+        clock: The same by ``time.monotonic()``.
 
     Returns:
         The figures; ``None`` if nothing of nexus-core is among them.
@@ -114,6 +119,7 @@ def reading_of(text: str, at: float) -> Reading | None:
     taken, free = found.sum("runtime_places", state="taken"), found.sum("runtime_places", state="free")
     return Reading(
         at=at,
+        clock=clock,
         workflows=_workflows(found),
         nodes=_nodes(found),
         queue_wait=Histogram.sum(list(found.histograms("workflow_queue_wait_seconds").values())),

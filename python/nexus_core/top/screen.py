@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import threading
 from collections import deque
 from typing import Any, ClassVar, Literal
 
@@ -14,7 +15,7 @@ from textual.containers import Grid, Horizontal, Vertical, VerticalScroll
 from textual.events import Resize
 from textual.widgets import DataTable, Footer, Label, Sparkline, Static
 
-from nexus_core.top.figures import NODES, POOLS, TEXTS, WORKFLOWS, Table, headline, rate, rows, seconds, share
+from nexus_core.top.figures import NODES, POOLS, WORKFLOWS, Column, Table, headline, rate, rows, seconds, share
 from nexus_core.top.source import AppSource, SourceError
 
 __all__ = ["TopApp"]
@@ -36,8 +37,8 @@ _TABLES: tuple[tuple[str, str, Table], ...] = (
 _SEVERE = ("critical", "high")
 
 
-def _justified(title: str, column: int) -> Literal["left", "right"]:
-    return "left" if column == 0 or title in TEXTS else "right"
+def _justified(column: Column) -> Literal["left", "right"]:
+    return "left" if column.is_text else "right"
 
 
 class TopApp(App[None]):
@@ -102,7 +103,7 @@ class TopApp(App[None]):
         """Begins to look."""
         for name, _, table in _TABLES:
             found: DataTable[Text] = self.query_one(f"#{name}", DataTable)
-            found.add_columns(*(Text(title, justify=_justified(title, k)) for k, (title, _) in enumerate(table)))
+            found.add_columns(*(Text(column.title, justify=_justified(column)) for column in table))
         self.run_worker(self._look(), exclusive=True)
 
     def on_resize(self, event: Resize) -> None:
@@ -115,7 +116,7 @@ class TopApp(App[None]):
         while True:
             pause = self._interval
             if not self._paused:
-                view, error = await asyncio.to_thread(self._ask)
+                view, error = await self._asked()
                 if not self.query("#state"):
                     return  # the view was left meanwhile
                 if view is None:
@@ -130,11 +131,26 @@ class TopApp(App[None]):
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), pause)
 
-    def _ask(self) -> tuple[dict[str, Any] | None, SourceError | None]:
-        try:
-            return self._source.view(), None
-        except SourceError as error:
-            return None, error
+    async def _asked(self) -> tuple[dict[str, Any] | None, SourceError | None]:
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[tuple[dict[str, Any] | None, SourceError | None]] = loop.create_future()
+
+        def tell(view: dict[str, Any] | None, error: SourceError | None) -> None:
+            if not answer.done():
+                answer.set_result((view, error))
+
+        def ask() -> None:
+            view, refused = None, None
+            try:
+                view = self._source.view()
+            except SourceError as error:
+                refused = error
+            with contextlib.suppress(RuntimeError):  # the view was left, and its loop is closed
+                loop.call_soon_threadsafe(tell, view, refused)
+
+        # Not a thread of the loop's own, which is waited for at the end: who leaves does not wait for the app.
+        threading.Thread(target=ask, name="nexus-core top", daemon=True).start()
+        return await answer
 
     def _tell(self, text: str, kind: str) -> None:
         label = self.query_one("#state", Label)
@@ -151,13 +167,13 @@ class TopApp(App[None]):
             self.query_one("#where", Label).update(where)
         await self._show_figures(headline(last, view["now"]))
         for name, title, unit in _CHARTS:
-            values = [float(each[name] or 0) for each in self._samples]
+            values = [float(each.get(name) or 0) for each in self._samples]
             self.query_one(f"#chart-{name}", Sparkline).data = values or [0.0]
             # A sparkline goes from the least to the most of what it shows.
             reach = f" {unit(min(values))} – {unit(max(values))}" if values else ""
             self.query_one(f"#of-{name}", Label).update(title + reach)
         for name, _, table in _TABLES:
-            self._show_table(name, [title for title, _ in table], rows(table, view["now"][name]))
+            self._show_table(name, table, rows(table, view["now"][name]))
         self._show_alerts(view["now"]["alerts"])
 
     async def _show_figures(self, found: list[tuple[str, str, str]]) -> None:
@@ -170,13 +186,13 @@ class TopApp(App[None]):
         for figure, (name, value, more) in zip(figures, found, strict=True):
             figure.update(Text.assemble((name, "dim"), "\n", (value, "bold"), "\n", (more, "dim")))
 
-    def _show_table(self, name: str, titles: list[str], cells: list[list[str]]) -> None:
+    def _show_table(self, name: str, columns: Table, cells: list[list[str]]) -> None:
         table: DataTable[Text] = self.query_one(f"#{name}", DataTable)
         self.query_one(f"#title-{name}").display = table.display = bool(cells)
         row, scroll = table.cursor_row, table.scroll_offset
         table.clear()
         for line in cells:
-            table.add_row(*(Text(cell, justify=_justified(titles[k], k)) for k, cell in enumerate(line)))
+            table.add_row(*(Text(cell, justify=_justified(column)) for cell, column in zip(line, columns, strict=True)))
         if cells:
             table.move_cursor(row=min(row, len(cells) - 1), scroll=False)
             table.scroll_to(scroll.x, scroll.y, animate=False)
@@ -186,7 +202,7 @@ class TopApp(App[None]):
             Text.assemble(
                 (alert["severity"] or "alert", "bold red" if alert["severity"] in _SEVERE else "bold yellow"),
                 "  ",
-                "".join(c if c.isprintable() else "?" for c in alert["message"]),
+                alert["message"],
             )
             for alert in alerts
         ]

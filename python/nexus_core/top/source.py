@@ -13,6 +13,8 @@ from typing import Any
 
 from nexus_core.live.readings import Reading
 from nexus_core.live.sampler import Sampler
+from nexus_core.top.answers import as_view
+from nexus_core.top.deadlines import within
 from nexus_core.top.prometheus_text import reading_of
 
 __all__ = ["AppSource", "SourceError", "checked_url"]
@@ -46,15 +48,18 @@ def checked_url(given: str) -> str:
         'http://localhost:8000'
     """
     text = given if "://" in given else f"http://{given}"
-    parts = urllib.parse.urlsplit(text)
+    if "@" in text.partition("://")[2].partition("/")[0]:  # not shown again: there may be a password in it
+        raise ValueError("credentials are not taken from an address: give --token or --api-key")
+    try:
+        parts = urllib.parse.urlsplit(text)
+        is_good = bool(parts.hostname) and (parts.port is None or 0 < parts.port < 65536)
+        (parts.hostname or "").encode("idna")
+    except ValueError:
+        is_good = False
+    if not is_good or any(c.isspace() for c in text) or parts.query or parts.fragment:
+        raise ValueError(f"not the address of an app: {given!r}; expected such as http://localhost:8000")
     if parts.scheme not in ("http", "https"):
         raise ValueError(f"an app is at http:// or https://, not {given!r}")
-    try:
-        port_is_good = parts.port is None or 0 < parts.port < 65536
-    except ValueError:
-        port_is_good = False
-    if not parts.hostname or not port_is_good or any(c.isspace() for c in text) or parts.query or parts.fragment:
-        raise ValueError(f"not the address of an app: {given!r}; expected such as http://localhost:8000")
     path = parts.path.rstrip("/")
     for known in ("/metrics", "/nexus-core/data", "/nexus-core"):
         path = path.removesuffix(known)
@@ -74,7 +79,7 @@ class AppSource:
     Args:
         url: Its address; see ``checked_url``.
         headers: For every request, such as credentials.
-        timeout: Seconds for a request.
+        timeout: Seconds for the app to answer, and as many again for all of the answer.
 
     Raises:
         ValueError: If the address is none.
@@ -86,6 +91,7 @@ class AppSource:
         self._timeout = timeout
         self._opener = urllib.request.build_opener(_NoRedirect)
         self._seen = 0
+        self._has_page = False
         self._sampler: Sampler | None = None
 
     @property
@@ -97,7 +103,7 @@ class AppSource:
         """The newest figures, as the live page has them.
 
         Returns:
-            ``app``, ``version``, ``runtime``, ``samples`` since the last time, and ``now``.
+            See ``as_view``; the ``samples`` are those since the last time.
 
         Raises:
             SourceError: If they cannot be had.
@@ -107,10 +113,15 @@ class AppSource:
             if found is not None:
                 return found
             # What reading takes here is mostly the network's time.
-            self._sampler = Sampler(self._read_metrics, interval=0.0, share=1.0)
-        answer = self._sampler.ask(self._seen)
+            sampler = Sampler(self._read_metrics, interval=0.0, share=1.0)
+            answer = sampler.ask()
+            self._sampler, self._seen = sampler, 0
+        else:
+            answer = self._sampler.ask(self._seen)
         self._seen = answer["number"]
-        return {"app": self.url, "version": None, "runtime": None, **answer}
+        view = as_view({"app": self.url, "version": None, "runtime": None, **answer})
+        assert view is not None, "a sampler's own answer"
+        return view
 
     def _live_page(self) -> dict[str, Any] | None:
         status, text = self._get(f"/nexus-core/data?after={self._seen}")
@@ -118,11 +129,15 @@ class AppSource:
             return None
         self._check(status, "/nexus-core/data")
         try:
-            found: dict[str, Any] = json.loads(text)
-            self._seen = found["number"]
-            return found
-        except (ValueError, KeyError, TypeError):
+            view = as_view(json.loads(text))
+        except (ValueError, RecursionError):
+            view = None
+        if view is None:
+            if self._has_page:
+                raise SourceError(f"{self.url}/nexus-core/data answers what are no figures", True)
             return None  # somebody else's page
+        self._has_page, self._seen = True, view["number"]
+        return view
 
     def _read_metrics(self) -> Reading:
         status, text = self._get("/metrics")
@@ -130,7 +145,7 @@ class AppSource:
             # An app that was away may come back with a live page.
             self._sampler, self._seen = None, 0
         self._check(status, "/metrics")
-        found = reading_of(text, time.time())
+        found = reading_of(text, time.time(), time.monotonic())
         if found is None:
             raise SourceError(
                 f"nothing of nexus-core is among the figures of {self.url}/metrics: attach the app with "
@@ -140,17 +155,27 @@ class AppSource:
         return found
 
     def _get(self, path: str) -> tuple[int, str]:
-        request = urllib.request.Request(self.url + path, headers=self._headers)
         try:
-            with self._opener.open(request, timeout=self._timeout) as answer:
-                content = answer.read(_MOST_BYTES)
-                return answer.status, content.decode("utf-8", "replace")
-        except urllib.error.HTTPError as error:
-            with error:
-                return error.code, ""
+            # A time-out of the socket is for each piece: an app that sends one now and then would be waited for for ever.
+            status, content = within(2 * self._timeout, lambda: self._request(path))
         except (OSError, http.client.HTTPException) as error:
             reason = getattr(error, "reason", None) or error
             raise SourceError(f"{self.url} cannot be reached: {reason}", True) from error
+        if len(content) > _MOST_BYTES:
+            raise SourceError(f"{self.url}{path} answers more than {_MOST_BYTES >> 20} MiB", False)
+        return status, content.decode("utf-8", "replace")
+
+    def _request(self, path: str) -> tuple[int, bytes]:
+        request = urllib.request.Request(self.url + path, headers=self._headers)
+        try:
+            with self._opener.open(request, timeout=self._timeout) as answer:
+                content: bytes = answer.read(_MOST_BYTES + 1)
+                if answer.length and len(content) <= _MOST_BYTES:
+                    raise ConnectionError("the answer breaks off")
+                return answer.status, content
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, b""
 
     def _check(self, status: int, path: str) -> None:
         if status in (401, 403):

@@ -31,6 +31,8 @@ _SIMULATED = 100
 _LONGEST = 3
 # A node with a smaller share of its critical path is not worth a question.
 _WORTHWHILE = 0.01
+#: No machine has more.
+_MOST_THREADS = 1_000_000
 
 
 def analyze(trace: Trace, threads: Sequence[int] = (), faster: Mapping[str, float] | None = None) -> Analysis:
@@ -100,6 +102,8 @@ def _check(trace: Trace, threads: Sequence[int], faster: Mapping[str, float]) ->
     for each in threads:
         if isinstance(each, bool) or not isinstance(each, int) or each < 1:
             raise ValueError(f"threads must be whole numbers of at least 1, not {each!r}")
+        if each > _MOST_THREADS:
+            raise ValueError(f"no machine has {each} threads: {_MOST_THREADS:,} are the most that can be asked for")
     known = {node_id for nodes in {id(run.nodes): run.nodes for run in trace.runs}.values() for node_id, _ in nodes}
     for node_id, factor in faster.items():
         if not (math.isfinite(factor) and factor > 0):

@@ -75,7 +75,7 @@ def run_as_text(run: RunAnalysis) -> str:
     Returns:
         Lines without a newline at the end.
     """
-    head = f"Run {printable(run.run_id)} of {printable(run.workflow)!r}: {run.status} in {readable_time(run.makespan)}"
+    head = f"Run {printable(run.run_id)} of {printable(run.workflow)!r}: {printable(run.status)} in {readable_time(run.makespan)}"
     if not run.nodes:
         return f"{head}\n  nothing is known of its nodes" + (f": {printable(run.note)}" if run.note else "")
     path = " → ".join(map(printable, _shortened(run.critical_path)))
@@ -98,7 +98,7 @@ def run_as_text(run: RunAnalysis) -> str:
             readable_time(node.slack) if not node.is_critical else "none",
             readable_time(node.queued),
             readable_time(node.waiting_for_gil),
-            "" if node.status == "completed" else f"{node.status} {node.error or ''}".strip(),
+            "" if node.status == "completed" else printable(f"{node.status} {node.error or ''}".strip()),
         )
         for node in nodes[:_MOST_NODES]
     ]

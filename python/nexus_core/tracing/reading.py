@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import math
+import operator
 import os
 import zlib
 from collections.abc import Iterable
@@ -18,6 +19,8 @@ from nexus_core.tracing.model import RunTrace, Trace, TracedThread
 __all__ = ["read_chrome"]
 
 _GZIP = b"\x1f\x8b"
+#: Seconds since 1970 at the end of the year 9999, beyond which there are no dates.
+_LAST_SECOND = 253402300800.0
 
 
 def read_chrome(path: str | os.PathLike[str]) -> Trace:
@@ -96,21 +99,25 @@ def _trace(about: Any, events: Iterable[Any]) -> Trace:
     if about.get("version") != FORMAT_VERSION:
         raise _Unlike(f"its version is {about.get('version')!r}, and this nexus-core reads {FORMAT_VERSION}")
     try:
-        workflows = [
-            (each["name"], tuple(map(_pair, each["nodes"])), tuple(map(_pair, each["edges"])))
-            for each in about["workflows"]
-        ]
+        workflows = [_workflow(each) for each in about["workflows"]]
         runs = []
         for number, run_id, began, ended, status, note in about["runs"]:
-            name, nodes, edges = workflows[number]
-            runs.append(RunTrace(name, run_id, float(began), float(ended), status, nodes, edges, note))
-        threads = [TracedThread(name, native_id) for name, native_id in about["threads"]]
+            name, nodes, edges = workflows[_whole(number, len(workflows))]
+            times = _time(began), _time(ended)
+            if times[0] > times[1]:
+                raise ValueError(f"a run begins at {began} and ends at {ended} s")
+            said = None if note is None else _text(note)
+            runs.append(RunTrace(name, _text(run_id), *times, _text(status), nodes, edges, said))
+        threads = [TracedThread(_text(name), _whole(native_id)) for name, native_id in about["threads"]]
         columns = EventColumns()
         for event in events:
             if isinstance(event, dict) and event.get("cat") == "node":
                 columns.append(_execution(event))
-        numbers = {"dropped": about["dropped"], "began": about["began"], "process_id": about["process_id"]}
-        return Trace(threads, runs, columns, **numbers)
+        _check_times(columns)
+        return Trace(
+            threads, runs, columns, dropped=_whole(about["dropped"]), began=_time(about["began"], _LAST_SECOND),
+            process_id=_whole(about["process_id"]),
+        )  # fmt: skip
     except (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError) as odd:
         if isinstance(odd, json.JSONDecodeError):
             raise
@@ -129,10 +136,38 @@ def _execution(event: dict[str, Any]) -> NodeEvent:
         (start + event.get("dur", 0.0)) / 1e6,
         args.get("waiting_for_gil_us", 0.0) / 1e6,
         args["status"],
-        args.get("error"),
+        None if args.get("error") is None else _text(args["error"]),
     )
 
 
-def _pair(value: Any) -> tuple[Any, Any]:
-    first, second = value
-    return first, second
+def _workflow(about: dict[str, Any]) -> tuple[str, tuple[tuple[str, str], ...], tuple[tuple[int, int], ...]]:
+    nodes = tuple((_text(node_id), _text(node_type)) for node_id, node_type in about["nodes"])
+    edges = tuple((_whole(source, len(nodes)), _whole(target, len(nodes))) for source, target in about["edges"])
+    return _text(about["name"]), nodes, edges
+
+
+def _check_times(columns: EventColumns) -> None:
+    for column in (columns.start, columns.end, columns.waiting_for_gil):
+        if not all(map(math.isfinite, column)):
+            raise ValueError("a node's times are no numbers")
+    if any(map(operator.gt, columns.start, columns.end)):
+        raise ValueError("a node ends before it starts")
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r} is no text")
+    return value
+
+
+def _whole(value: Any, below: int = 1 << 63) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < below:
+        raise ValueError(f"{value!r} is no whole number from 0 to below {below}")
+    return value
+
+
+def _time(value: Any, last: float = math.inf) -> float:
+    seconds = float(value)
+    if not (0.0 <= seconds < last):
+        raise ValueError(f"{value!r} is no time in seconds")
+    return seconds

@@ -49,7 +49,7 @@ def load_inputs(text: str | None) -> dict[str, Any]:
         found = json.loads(Path(text[1:]).read_text(encoding="utf-8") if text.startswith("@") else text)
     except OSError as error:
         raise ProgramError(f"--inputs {text}: {error.strerror}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ProgramError(f"--inputs is no JSON: {error}") from error
     if not isinstance(found, dict):
         raise ProgramError(f'--inputs must be a JSON object, such as \'{{"node": {{"x": 1}}}}\', got {text!r}')
@@ -93,7 +93,10 @@ def _of_program(program: Program, name: str | None) -> tuple[str, Any]:
     if isinstance(found, (Workflow, WorkflowBuilder)):
         if name is not None:
             raise ProgramError(f"--workflow {name}: {program.name} is no app, but a workflow itself")
-        workflow = found.build() if isinstance(found, WorkflowBuilder) else found
+        try:
+            workflow = found.build() if isinstance(found, WorkflowBuilder) else found
+        except Exception as error:
+            raise ProgramError(f"{program.name} cannot be built: {type(error).__name__}: {error}") from error
         return program.name, workflow
     workflows = dict(found._workflows)
     listed = ", ".join(sorted(workflows)) or "none is registered"

@@ -65,7 +65,7 @@ function tell(id, value, note) {
 
 function showFigures(last, now) {
   const process = now.process;
-  tell("throughput", units.rate(last?.throughput), `${units.count(now.workflows.reduce((sum, row) => sum + row.runs, 0))} runs so far`);
+  tell("throughput", units.rate(last?.throughput), `${units.count(now.runs)} runs so far`);
   tell("p50", units.seconds(last?.p50), "half of the runs");
   tell("p99", units.seconds(last?.p99), "99 of 100 runs");
   tell("errors", last?.error_rate === null && last ? "0 %" : units.share(last?.error_rate), `${units.rate(last?.failures)} failed`);
