@@ -1,10 +1,10 @@
 """Runs the Python blocks of a performance guide on ``nexus_core`` (``make guide GUIDE=path``).
 
-    python scripts/guide GUIDE.md [--attach] [--only 1,3] [--seconds 300] [--show]
+    python scripts/guide GUIDE.md [--stock] [--only 1,3] [--seconds 300] [--show]
 
 The classes that a block defines and ``nexus_core`` has are left out and imported instead. What keeps a block from running
 is mended, and said: a function that is called only in a comment, a name that nothing sets, a wrong argument, a missing
-import, a workflow that is asked for and not there. Each block runs in a process of its own, with a home folder of its own.
+import, a workflow that is asked for and not there. Its app is attached, so that its runs are ours. Each block runs in a process of its own, with a home folder of its own.
 Then every method of the guide's classes is compared with ours: whether it is there and takes the same arguments, whether
 its replies have the guide's keys, and whether what ``__init__`` sets is there.
 
@@ -100,7 +100,7 @@ def compare(block: Block, ready: Mended, record: dict[str, Any]) -> tuple[list[s
                 problems += [f"{title}(): {each}" for each in min(missing, key=len, default=[])]
         for title, attribute in attributes_of(defined):
             there = record["attributes"].get(title)
-            if there is not None and not attribute.startswith("_") and attribute not in there:
+            if there is not None and attribute not in there:
                 problems.append(f"{title}.{attribute} is not there")
     return list(dict.fromkeys(problems)), unseen
 
@@ -137,7 +137,7 @@ def main() -> int:
     """Runs the blocks, and says how each went; returns the exit status."""
     parser = argparse.ArgumentParser(prog="scripts/guide", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("guide", type=Path, help="a Markdown file with Python blocks")
-    parser.add_argument("--attach", action="store_true", help="attach the blocks' apps, so that their runs are measured")
+    parser.add_argument("--stock", action="store_true", help="leave the blocks' apps to Kailash: attach none")
     parser.add_argument("--only", help="the blocks of these numbers, comma-separated")
     parser.add_argument("--seconds", type=float, default=300, help="the limit of each block (default %(default)s)")
     parser.add_argument("--show", action="store_true", help="print what the blocks print")
@@ -163,8 +163,8 @@ def main() -> int:
 def report(block: Block, names: frozenset[str], options: argparse.Namespace, folder: Path) -> bool:
     """Runs one block and prints how it went; whether all is well."""
     print(f"\n{block.number}. {block.heading} (line {block.line})", flush=True)
-    ready = mended(block.source, names, options.attach)
-    if ready.missing:
+    ready = mended(block.source, names, attach=not options.stock)
+    if ready.missing and not ready.taken:
         print(f"   {LEFT_OUT}: nexus_core has no {', '.join(ready.missing)}")
         return True
     for each in ready.done:
@@ -174,6 +174,9 @@ def report(block: Block, names: frozenset[str], options: argparse.Namespace, fol
     print(f"   {outcome.status} in {outcome.seconds:.1f} s, {calls} calls of {', '.join(ready.taken) or 'no class'}")
     if outcome.why:
         print(f"   {outcome.why}")
+    for title, counts in outcome.record.get("statuses", {}).items():
+        for status, count in counts.items():
+            print(f"   {title}(): {count} × {' '.join(status.split())[:200]}")
     if options.show and outcome.output:
         print("".join(f"   | {line}\n" for line in outcome.output.splitlines()), end="")
     if not outcome.record:

@@ -16,7 +16,12 @@ _HEADING = re.compile(r"^#{1,6} +(.+?) *$", re.MULTILINE)
 _LEFT_OUT = re.compile(r"^# *(asyncio\.run\(.+\)) *$", re.MULTILINE)
 
 # Methods whose first argument is the name of a workflow that has to be there.
-_OF_A_WORKFLOW = ("optimize_workflow_execution", "execute_concurrent_workflows", "optimize_for_throughput", "run_load_test")
+_OF_A_WORKFLOW = (
+    "optimize_workflow_execution",
+    "execute_concurrent_workflows",
+    "optimize_for_throughput",
+    "run_load_test",
+)
 
 _FOR_A_MISSING_WORKFLOW = "nexus_core.PerformanceBestPractices.create_optimized_workflow()"
 
@@ -69,7 +74,7 @@ def mended(source: str, provided: frozenset[str], attach: bool = False) -> Mende
         attach: Whether the block's apps are attached, too.
 
     Returns:
-        The source to run. Classes that the package does not have are listed, and stay.
+        The source to run. Classes that the package does not have are listed; they stay in it.
     """
     found = Mended(source)
     source, count = _LEFT_OUT.subn(r"\1", source)
@@ -84,10 +89,10 @@ def mended(source: str, provided: frozenset[str], attach: bool = False) -> Mende
     if found.taken:
         head.append(f"from nexus_core import {', '.join(found.taken)}")
     _mend_deques(tree, found)
-    _mend_names(tree, found)
     if _uses_without_import(tree, "time"):
         head.append("import time")
         found.done.append("imports time")
+    _mend_names(tree, found, {*dir(builtins), *_bound(tree), *_bound(ast.parse("\n".join(head)))})
     after_app = ["nexus_core.attach(app)"] if attach else []
     for name in _unregistered(tree):
         after_app.append(f"app.register({name!r}, {_FOR_A_MISSING_WORKFLOW})")
@@ -111,9 +116,8 @@ def _mend_deques(tree: ast.AST, found: Mended) -> None:
                     found.done.append("deque(maxsize=…) is deque(maxlen=…)")
 
 
-def _mend_names(tree: ast.Module, found: Mended) -> None:
+def _mend_names(tree: ast.Module, found: Mended, known: set[str]) -> None:
     """Gives a function's variable that nothing reads the name that the function reads and nothing sets."""
-    known = {*dir(builtins), *_bound(tree)}
     for function in tree.body:
         if not isinstance(function, (ast.FunctionDef, ast.AsyncFunctionDef)):
             continue

@@ -26,22 +26,27 @@ def methods_of(defined: ast.ClassDef) -> Iterator[tuple[str, Function]]:
                     yield from methods_of(part)
 
 
-def attributes_of(defined: ast.ClassDef) -> Iterator[tuple[str, str]]:
-    """The attributes that a class's ``__init__`` sets, with the class's name; inner classes included."""
+def attributes_of(defined: ast.ClassDef, inner: bool = False) -> Iterator[tuple[str, str]]:
+    """The public attributes that a class's ``__init__`` sets, with the class's name; inner classes included.
+
+    Of those what it is given and the figures: the queues and lists that the guide works with are its own affair.
+    """
     for node in defined.body:
         if isinstance(node, Function) and node.name == "__init__":
             for part in ast.walk(node):
-                if (
-                    isinstance(part, ast.Attribute)
-                    and isinstance(part.ctx, ast.Store)
-                    and isinstance(part.value, ast.Name)
-                    and part.value.id == "self"
-                ):
-                    yield defined.name, part.attr
+                if isinstance(part, ast.Assign) and not (inner and isinstance(part.value, (ast.Call, ast.List))):
+                    yield from (
+                        (defined.name, target.attr)
+                        for target in part.targets
+                        if isinstance(target, ast.Attribute)
+                        and isinstance(target.value, ast.Name)
+                        and target.value.id == "self"
+                        and not target.attr.startswith("_")
+                    )
         elif isinstance(node, Function):
-            for inner in node.body:
-                if isinstance(inner, ast.ClassDef):
-                    yield from attributes_of(inner)
+            for part in node.body:
+                if isinstance(part, ast.ClassDef):
+                    yield from attributes_of(part, inner=True)
 
 
 def reply_keys(function: Function) -> list[Keys]:

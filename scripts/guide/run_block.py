@@ -1,6 +1,6 @@
 """Runs one mended block, in a process of its own, and writes down what its calls returned.
 
-    python run_block.py BLOCK.py RECORD.json CLASS…
+python run_block.py BLOCK.py RECORD.json CLASS…
 """
 
 from __future__ import annotations
@@ -46,6 +46,7 @@ class Recorder:
     def __init__(self) -> None:
         self.replies: dict[str, list[Any]] = {}
         self.seconds: dict[str, list[float]] = {}
+        self.statuses: dict[str, dict[str, int]] = {}
         self.instances: dict[str, Any] = {}
         self.signatures: dict[str, list[list[Any]]] = {}
 
@@ -80,6 +81,11 @@ class Recorder:
         def note(began: float, reply: Any) -> Any:
             self.seconds.setdefault(title, []).append(time.perf_counter() - began)
             self.replies.setdefault(title, []).append(keys_of_value(reply))
+            for each in reply.get("results", ()) if isinstance(reply, dict) else ():
+                if isinstance(each, dict) and "status" in each:
+                    counts = self.statuses.setdefault(title, {})
+                    said = str(each["status"]) + (f" ({each['error']})" if each.get("error") else "")
+                    counts[said] = counts.get(said, 0) + 1
             return reply
 
         if inspect.iscoroutinefunction(function):
@@ -105,6 +111,7 @@ class Recorder:
         }
         return {
             "replies": self.replies, "seconds": self.seconds, "signatures": self.signatures, "attributes": attributes,
+            "statuses": self.statuses,
         }  # fmt: skip
 
 
