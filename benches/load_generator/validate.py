@@ -105,8 +105,9 @@ async def measure(case: Case, url: str) -> tuple[LatencyHistogram, list[int], La
     targets = [HttpTarget(url, case.station(number), 60) for number in range(case.stations)]
     for target in targets:
         await target.open()
+    body = targets[0].prepared({})
     generators = [
-        LoadGenerator(target, case.shape(number), lambda _: {}, Limits(0, case.seconds, None, 60), asyncio.Event())
+        LoadGenerator(target, case.shape(number), lambda _: body, Limits(0, case.seconds, None, 60), asyncio.Event())
         for number, target in enumerate(targets)
     ]
     await asyncio.gather(*(generator.run() for generator in generators))

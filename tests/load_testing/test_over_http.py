@@ -43,9 +43,14 @@ def free_port() -> int:
     return port
 
 
-@pytest.fixture(params=["aiohttp", "httpx"])
+@pytest.fixture(params=["own", "aiohttp", "httpx"])
 def client(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Either client: the first is not there for a test of the second."""
+    """Each client; for the others this is no machine that our own one is for."""
+    from nexus_core.load_testing import targets
+
+    if request.param != "own":
+        monkeypatch.setattr(targets, "_is_this_machine", lambda host: False)
+        monkeypatch.setattr(targets, "checked_url", lambda url, allow_remote: url.rstrip("/"))
     if request.param == "httpx":
         monkeypatch.setitem(sys.modules, "aiohttp", None)
 
@@ -99,4 +104,10 @@ def test_without_a_client_one_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "httpx", None)
     monkeypatch.setitem(sys.modules, "aiohttp", None)
     with pytest.raises(NexusCoreError, match=r"needs aiohttp or httpx.*pip install nexus-core-rs\[httpx\]"):
-        run_load_test(None, "any", url="http://127.0.0.1:8000")
+        run_load_test(None, "any", url="https://127.0.0.1:8000")
+
+
+def test_inputs_that_a_function_makes_and_that_cannot_be_posted_end_the_test(app: Any, client: None) -> None:
+    app.register("quick", code_workflow())
+    with served(app) as url, pytest.raises(TypeError, match="inputs cannot be posted as JSON: Object of type set"):
+        run_load_test(app, "quick", ClosedLoop(1), requests=5, inputs=lambda number: {"x": {number}}, url=url)

@@ -39,6 +39,7 @@ class Recorder:
         self.held_back = 0
         self.not_sent = 0
         self.last_reply = measure_from
+        self.last_end = measure_from
         self.latency = LatencyHistogram()
         self.error_latency = LatencyHistogram()
         self.lateness = LatencyHistogram()
@@ -58,11 +59,13 @@ class Recorder:
         if intended >= self.measure_from:
             self.lateness.record(now - intended)
 
-    def end(self, intended: float, now: float, error: BaseException | None) -> None:
-        """It was answered, or has failed."""
+    def end(self, intended: float, now: float, error: BaseException | None, *, given_up: bool = False) -> None:
+        """It was answered, or has failed, or nobody waits for it any more."""
         if intended < self.measure_from:
             return
-        self.last_reply = max(self.last_reply, now)
+        self.last_end = max(self.last_end, now)
+        if not given_up:
+            self.last_reply = max(self.last_reply, now)
         slot = self._slot(now)
         if error is None:
             self.latency.record(now - intended)
@@ -76,7 +79,14 @@ class Recorder:
     @property
     def unfinished(self) -> int:
         """Requests that have neither been answered nor failed."""
-        return self.started - self.latency.count - self.failed
+        # Another thread may look while this one counts.
+        ended = self.failed + self.latency.count
+        return max(0, self.started - ended)
+
+    def seconds(self) -> float:
+        """From the beginning until the last reply; where there was none, until the last request was given up."""
+        last = self.last_reply if self.last_reply > self.measure_from else self.last_end
+        return last - self.measure_from
 
     def _slot(self, now: float) -> _Slot:
         number = int((now - self.measure_from) // self._width)
@@ -111,6 +121,8 @@ class Recorder:
 
     def timeline(self, seconds: float) -> tuple[Interval, ...]:
         """The intervals of the whole test, which took so long; those without a reply included."""
+        # What was given up ends after the last reply.
+        seconds = max(seconds, self.last_end - self.measure_from)
         last = max(self._slots, default=-1)
         count = max(last + 1, -int(-seconds // self._width)) if self._slots else 0
         found: list[Interval] = []
@@ -123,11 +135,11 @@ class Recorder:
         return tuple(found)
 
     def progress(self, now: float, duration: float | None) -> LoadProgress:
-        """How it goes."""
-        seconds = now - self.measure_from
-        p50, p99 = self.latency.quantiles([0.5, 0.99])
-        rate = self.latency.count / seconds if seconds > 0 else 0.0
-        return LoadProgress(seconds, duration, self.latency.count, self.failed, self.unfinished, rate, p50, p99)
+        """How it goes; from any thread."""
+        seconds, latency = now - self.measure_from, self.latency.copy()
+        p50, p99 = latency.quantiles([0.5, 0.99])
+        rate = latency.count / seconds if seconds > 0 else 0.0
+        return LoadProgress(seconds, duration, latency.count, self.failed, self.unfinished, rate, p50, p99)
 
     def generator_report(self, shape: LoadShape, cpu_share: float, apart: bool) -> GeneratorReport:
         """Whether the load was the one that was asked for.

@@ -112,7 +112,7 @@ class LoadTestResult:
         target: Where: ``"in process"``, or the URL.
         load: The load in words.
         started_at: When the measurement began, in seconds since the epoch.
-        seconds: How long it took, until the last reply.
+        seconds: How long it took, until the last reply; the duration at least, unless it was stopped before.
         warmup_seconds: How long requests were sent before, which are counted nowhere else.
         warmup_requests: How many.
         requests: Requests that began.
