@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import itertools
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -90,7 +91,7 @@ _REPLIES = {
 def test_a_reply_in_any_pieces(kind: str, cuts: list[int], times: int) -> None:
     reply = _REPLIES[kind]
     places = [0, *sorted(cut % len(reply) for cut in cuts), len(reply)]
-    peer = Peer(sends(*(reply[a:b] for a, b in zip(places, places[1:], strict=False))))
+    peer = Peer(sends(*(reply[a:b] for a, b in itertools.pairwise(places))))
     assert asyncio.run(peer.ask(times)) == [(500, _BODY.decode())] * times
     assert peer.connections == 1
     assert peer.requests[0].endswith(b'Content-Length: 18\r\n\r\n{"parameters": {}}')
