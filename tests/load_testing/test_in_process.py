@@ -253,3 +253,21 @@ def test_an_interrupt_gives_the_results_so_far() -> None:
         capture_output=True, text=True, timeout=120, check=False, env=environment,
     )  # fmt: skip
     assert (done.returncode, done.stdout) == (0, "results so far\n"), done.stderr
+
+
+def test_what_a_cache_answers_is_no_run_and_said(make_app: Callable[[], Any]) -> None:
+    import nexus_core
+    from nexus_core._app_workflows import attached_runtime
+
+    app = make_app()
+    cached = code_workflow("result = x")
+    cached.metadata["cacheable"] = True
+    app.register("cached", cached)
+    app.register("plain", code_workflow("result = x"))
+    nexus_core.attach(app, cache=True)
+    result = run_load_test(app, "cached", ClosedLoop(1), requests=20, inputs=lambda number: {"x": number % 4})
+    assert (result.succeeded, result.from_cache) == (20, 16)
+    assert attached_runtime(app).engine_statistics()["cache"]["runs"]["hits"] == 16
+    assert "a cache answered 16 of 20: those are no runs" in str(result)
+    assert result.as_dict()["from_cache"] == 16
+    assert run_load_test(app, "plain", ClosedLoop(2), requests=20, inputs={"x": 1}).from_cache == 0

@@ -11,7 +11,7 @@ from typing import Any
 from nexus_core.load_testing.load_shapes import ClosedLoop, LoadShape, OpenLoop
 from nexus_core.load_testing.recorder import Recorder
 from nexus_core.load_testing.result import StoppedBy
-from nexus_core.load_testing.targets import Target
+from nexus_core.load_testing.targets import Answer, Target
 
 __all__ = ["Limits", "LoadGenerator"]
 
@@ -146,11 +146,11 @@ class LoadGenerator:
         recorder = self.recorder
         recorder.begin(intended, self._time())
         failure: BaseException | None = None
-        when: float | None = None
+        answer: Answer | None = None
         given_up = False
         try:
             async with asyncio.timeout(self._limits.timeout) as limit:
-                when = await self._target.execute(inputs)
+                answer = await self._target.execute(inputs)
         except asyncio.CancelledError as cancelled:
             task = asyncio.current_task()
             if task is not None and task.cancelling():
@@ -161,4 +161,5 @@ class LoadGenerator:
             given_up = limit.expired()
             if given_up:
                 failure = TimeoutError(f"no reply within {self._limits.timeout:g} s")
-        recorder.end(intended, self._time() if when is None else when, failure, given_up=given_up)
+        when = self._time() if answer is None or answer.when is None else answer.when
+        recorder.end(intended, when, failure, given_up=given_up, from_cache=answer is not None and answer.from_cache)

@@ -8,14 +8,52 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from nexus_core.errors import NexusCoreError
 
-__all__ = ["HttpClient", "Poster", "http_client"]
+__all__ = ["HttpClient", "PostReply", "Poster", "from_cache", "http_client"]
 
-#: Posts a body as JSON; status, text of what is no success, and when the reply was there by the loop's clock.
-Poster = Callable[[bytes], Awaitable[tuple[int, str, float]]]
+
+class PostReply(NamedTuple):
+    """A reply to what was posted.
+
+    Attributes:
+        status: The status.
+        text: The body of what is no success.
+        when: When all of it was there, by the event loop's clock.
+        from_cache: Whether it says that a cache gave it.
+    """
+
+    status: int
+    text: str
+    when: float
+    from_cache: bool
+
+
+#: Posts a body as JSON.
+Poster = Callable[[bytes], Awaitable[PostReply]]
+
+
+#: How the durability of a Nexus app begins what it replays: the reply of before, in an envelope, and without the header
+#: that ``DurableGateway._check_duplicate`` means to send.
+_REPLAYED = b'{"data":{"content":'
+
+
+def from_cache(cache_status: str | None, body: bytes) -> bool:
+    """Whether a reply says that no run was made for it.
+
+    Args:
+        cache_status: Its ``Cache-Status`` (RFC 9211), as our own cache's.
+        body: How its body begins.
+
+    Example:
+        >>> from_cache("nexus-core; hit; age=3", b""), from_cache("nexus-core; fwd=miss; stored", b"")
+        (True, False)
+    """
+    told = [part.strip() for part in (cache_status or "").lower().split(";")]
+    return "hit" in told or "collapsed" in told or body.startswith(_REPLAYED)
+
 
 _JSON = {"Content-Type": "application/json"}
 
@@ -62,11 +100,13 @@ class AiohttpClient:
         """What posts to a URL."""
         time = asyncio.get_running_loop().time
 
-        async def post(body: bytes) -> tuple[int, str, float]:
+        async def post(body: bytes) -> PostReply:
             async with self._session.post(url, data=body, headers=_JSON, allow_redirects=False) as reply:
-                await reply.read()
+                content = await reply.read()
                 now = time()
-                return reply.status, "" if reply.status < 300 else await reply.text(errors="replace"), now
+                cached = from_cache(reply.headers.get("Cache-Status"), content)
+                text = "" if reply.status < 300 else await reply.text(errors="replace")
+                return PostReply(reply.status, text, now, cached)
 
         return post
 
@@ -99,10 +139,11 @@ class HttpxClient:
         """What posts to a URL."""
         time = asyncio.get_running_loop().time
 
-        async def post(body: bytes) -> tuple[int, str, float]:
+        async def post(body: bytes) -> PostReply:
             reply = await self._client.post(url, content=body, headers=_JSON)
             now = time()
-            return reply.status_code, "" if reply.status_code < 300 else reply.text, now
+            cached = from_cache(reply.headers.get("Cache-Status"), reply.content)
+            return PostReply(reply.status_code, "" if reply.status_code < 300 else reply.text, now, cached)
 
         return post
 

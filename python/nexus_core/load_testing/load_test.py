@@ -304,6 +304,7 @@ class LoadTest:
             succeeded=succeeded,
             failed=failed,
             unfinished=recorder.unfinished,
+            from_cache=recorder.from_cache,
             throughput=succeeded / seconds if seconds > 0 else 0.0,
             error_rate=100.0 * failed / (succeeded + failed) if failed else 0.0,
             latency=recorder.latency.summary(),

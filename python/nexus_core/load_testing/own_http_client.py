@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from urllib.parse import unquote, urlsplit
+
+from nexus_core.load_testing.http_clients import Poster, PostReply, from_cache
 
 __all__ = ["BadReply", "OwnHttpClient"]
 
@@ -17,7 +19,10 @@ __all__ = ["BadReply", "OwnHttpClient"]
 _LONGEST_HEAD = 64 * 1024
 # Enough to say what was wrong; workflows' replies are not looked at.
 _LONGEST_TEXT = 1024 * 1024
+# Enough to see what kind of reply it is.
+_BEGINNING = 64
 _WITHOUT_BODY = (204, 304)
+_OF_THE_BODY = ("content-type", "content-length", "transfer-encoding")
 
 
 class BadReply(OSError):
@@ -51,26 +56,28 @@ class OwnHttpClient:
                 raise ValueError(f"no header that can be sent: {name!r}: {value!r}")
             if not (name.isascii() and value.isascii()):
                 raise ValueError(f"no header that can be sent, as it is not ASCII: {name!r}: {value!r}")
+            if name.lower() in _OF_THE_BODY:
+                raise ValueError(f"no header that can be sent, as it follows from the body: {name!r}: {value!r}")
         self._headers = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
         self._idle: list[_Connection] = []
         self._open: set[_Connection] = set()
 
     async def get(self, url: str) -> tuple[int, str]:
         """Status and text."""
-        status, text, _ = await self._ask(f"GET {_target(url)} HTTP/1.1\r\n{self._headers}\r\n".encode(), True)
-        return status, text
+        reply = await self._ask(f"GET {_target(url)} HTTP/1.1\r\n{self._headers}\r\n".encode(), True)
+        return reply.status, reply.text
 
-    def poster(self, url: str) -> Callable[[bytes], Awaitable[tuple[int, str, float]]]:
-        """What posts JSON to a URL: status, text of what is no success, and when the reply was complete."""
+    def poster(self, url: str) -> Poster:
+        """What posts JSON to a URL."""
         lines = f"POST {_target(url)} HTTP/1.1\r\n{self._headers}Content-Type: application/json\r\nContent-Length: "
         head = lines.encode()
 
-        async def post(body: bytes) -> tuple[int, str, float]:
+        async def post(body: bytes) -> PostReply:
             return await self._ask(b"%b%d\r\n\r\n%b" % (head, len(body), body), False)
 
         return post
 
-    async def _ask(self, request: bytes, keeps: bool) -> tuple[int, str, float]:
+    async def _ask(self, request: bytes, keeps: bool) -> PostReply:
         connection = self._idle.pop() if self._idle else await self._connected()
         try:
             reply = await connection.ask(request, keeps)
@@ -113,7 +120,7 @@ class _Connection(asyncio.Protocol):
     """One request after the other."""
 
     __slots__ = (
-        "_body", "_buffer", "_chunked", "_client", "_keeps", "_left", "_loop", "_reply", "_status", "_stays", "_transport",
+        "_body", "_buffer", "_cache_status", "_chunked", "_client", "_keeps", "_left", "_loop", "_reply", "_status", "_stays", "_transport",
         "peer",
     )  # fmt: skip
 
@@ -121,7 +128,7 @@ class _Connection(asyncio.Protocol):
         self._client = client
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
-        self._reply: asyncio.Future[tuple[int, str, float]] | None = None
+        self._reply: asyncio.Future[PostReply] | None = None
         self.peer = ""
         self._begin(False)
 
@@ -130,6 +137,7 @@ class _Connection(asyncio.Protocol):
         self._status = 0  # none yet
         self._left: int | None = None  # bytes of the body that are missing; None until the connection ends
         self._chunked = False
+        self._cache_status: str | None = None
         self._stays = True
         self._keeps = keeps
         self._body = bytearray()
@@ -139,8 +147,8 @@ class _Connection(asyncio.Protocol):
         """Whether another request can be sent on it."""
         return self._stays and self._transport is not None and not self._transport.is_closing()
 
-    async def ask(self, request: bytes, keeps: bool) -> tuple[int, str, float]:
-        """Status, text (of success only if it is kept), and when the reply was complete by the loop's clock."""
+    async def ask(self, request: bytes, keeps: bool) -> PostReply:
+        """The reply; its text, too, of what succeeds, if that is to be kept."""
         if self._transport is None:
             raise ConnectionResetError("the server has closed the connection")
         self._begin(keeps)
@@ -233,6 +241,8 @@ class _Connection(asyncio.Protocol):
                 self._left = int(value)
             elif name == b"transfer-encoding":
                 self._chunked = b"chunked" in value.lower()
+            elif name == b"cache-status":
+                self._cache_status = value.decode("latin-1")
             elif name == b"connection":
                 self._stays = b"close" not in value.lower() and (self._stays or b"keep-alive" in value.lower())
         if status in _WITHOUT_BODY:
@@ -273,12 +283,14 @@ class _Connection(asyncio.Protocol):
             data, self._left = data[end + 2 :], size
 
     def _keep(self, data: bytes) -> None:
-        if (self._keeps or self._status >= 300) and len(self._body) < _LONGEST_TEXT:
-            self._body += data
+        most = _LONGEST_TEXT if self._keeps or self._status >= 300 else _BEGINNING
+        if len(self._body) < most:
+            self._body += data[:most]
 
     def _complete(self) -> None:
         if self._reply is not None and not self._reply.done():
-            text = self._body.decode("utf-8", "replace") if self._body else ""
-            self._reply.set_result((self._status, text, self._loop.time()))
+            now, body = self._loop.time(), bytes(self._body)
+            text = body.decode("utf-8", "replace") if self._keeps or self._status >= 300 else ""
+            self._reply.set_result(PostReply(self._status, text, now, from_cache(self._cache_status, body)))
         if not self._stays and self._transport is not None:
             self._transport.close()

@@ -36,6 +36,7 @@ class Recorder:
         self.warmup_requests = 0
         self.started = 0
         self.failed = 0
+        self.from_cache = 0
         self.held_back = 0
         self.not_sent = 0
         self.last_reply = measure_from
@@ -59,7 +60,15 @@ class Recorder:
         if intended >= self.measure_from:
             self.lateness.record(now - intended)
 
-    def end(self, intended: float, now: float, error: BaseException | None, *, given_up: bool = False) -> None:
+    def end(
+        self,
+        intended: float,
+        now: float,
+        error: BaseException | None,
+        *,
+        given_up: bool = False,
+        from_cache: bool = False,
+    ) -> None:
         """It was answered, or has failed, or nobody waits for it any more."""
         if intended < self.measure_from:
             return
@@ -68,6 +77,7 @@ class Recorder:
             self.last_reply = max(self.last_reply, now)
         slot = self._slot(now)
         if error is None:
+            self.from_cache += from_cache
             self.latency.record(now - intended)
             slot.latency.record(now - intended)
         else:

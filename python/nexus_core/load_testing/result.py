@@ -119,6 +119,7 @@ class LoadTestResult:
         succeeded: Those that were answered.
         failed: Those that failed or timed out.
         unfinished: Those that an interrupt left unanswered.
+        from_cache: Those of the answered that a cache answered, as far as it says so, and no run.
         throughput: Successful replies a second.
         error_rate: Failures by hundred requests that ended.
         latency: Of the requests that succeeded; in an open loop from when they were to begin.
@@ -140,6 +141,7 @@ class LoadTestResult:
     succeeded: int
     failed: int
     unfinished: int
+    from_cache: int
     throughput: float
     error_rate: float
     latency: LatencySummary
@@ -169,6 +171,8 @@ class LoadTestResult:
             f"  {self.throughput:.1f} replies/s, {self.error_rate:.2f} % errors, stopped by {self.stopped_by}",
             f"  latency in ms: {latency}",
         ]
+        if self.from_cache:
+            lines.append(f"  a cache answered {self.from_cache} of {self.succeeded}: those are no runs")
         lines.extend(f"  {group.count} × {group.type}: {group.example}" for group in self.errors)
         if self.generator.fell_behind:
             lines.append(f"  the generator fell behind: {self.generator.why}")

@@ -6,15 +6,28 @@ import asyncio
 import ipaddress
 import json
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 from urllib.parse import quote, urlsplit
 
 from nexus_core._app_workflows import WorkflowExecutor
+from nexus_core.cached_runs.outcomes import forget_outcome, noted_outcome
 from nexus_core.errors import LoadTestError, UnknownWorkflow
 from nexus_core.load_testing.http_clients import HttpClient, Poster, http_client
 from nexus_core.load_testing.own_http_client import OwnHttpClient
 
-__all__ = ["HttpTarget", "InProcessTarget", "Target", "UnexpectedReply"]
+__all__ = ["Answer", "HttpTarget", "InProcessTarget", "Target", "UnexpectedReply"]
+
+
+class Answer(NamedTuple):
+    """A request that was answered.
+
+    Attributes:
+        when: When, by the event loop's clock; ``None`` for now.
+        from_cache: Whether a cache answered it, and no run was made.
+    """
+
+    when: float | None = None
+    from_cache: bool = False
 
 
 class Target(Protocol):
@@ -32,15 +45,14 @@ class Target(Protocol):
     def prepared(self, inputs: Mapping[str, Any]) -> Any:
         """What :meth:`execute` is given for these inputs; raises if it cannot be sent."""
 
-    async def execute(self, prepared: Any) -> float | None:
-        """Executes the workflow once; raises if that fails.
-
-        Returns:
-            When it was done, by the event loop's clock; ``None`` for now.
-        """
+    async def execute(self, prepared: Any) -> Answer:
+        """Executes the workflow once; raises if that fails."""
 
     async def close(self) -> None:
         """Gives back what ``open`` has taken."""
+
+
+_ANSWERED = Answer()
 
 
 class UnexpectedReply(Exception):
@@ -76,9 +88,16 @@ class InProcessTarget:
         """The inputs themselves."""
         return inputs
 
-    async def execute(self, prepared: Mapping[str, Any]) -> None:
+    async def execute(self, prepared: Mapping[str, Any]) -> Answer:
         """Executes the workflow once, and raises what it raises."""
+        if not self._executor.has_cache:
+            await self._execute(prepared)
+            return _ANSWERED
+        # Of the task that this one came from.
+        forget_outcome()
         await self._execute(prepared)
+        noted = noted_outcome()
+        return Answer(from_cache=noted is not None and noted[0] in ("hit", "waited"))
 
     async def close(self) -> None:
         """Closes a runtime that was made for the test."""
@@ -161,17 +180,17 @@ class HttpTarget:
         except (TypeError, ValueError) as error:
             raise TypeError(f"inputs cannot be posted as JSON: {error}") from error
 
-    async def execute(self, prepared: bytes) -> float:
+    async def execute(self, prepared: bytes) -> Answer:
         """Posts what :meth:`prepared` has made.
 
         Raises:
             UnexpectedReply: If the status is not of success.
         """
         assert self._post is not None, "not open"
-        status, text, when = await self._post(prepared)
-        if not 200 <= status < 300:
-            raise UnexpectedReply(status, text[:500])
-        return when
+        reply = await self._post(prepared)
+        if not 200 <= reply.status < 300:
+            raise UnexpectedReply(reply.status, reply.text[:500])
+        return Answer(reply.when, reply.from_cache)
 
     async def close(self) -> None:
         """Closes the connections."""
