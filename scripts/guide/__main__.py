@@ -75,7 +75,7 @@ def run(block: Block, ready: Mended, limit: float, folder: Path) -> Outcome:
 def promised_inner(block: Block, ready: Mended) -> list[str]:
     """The classes that the block's classes make inside of their methods."""
     taken = [defined for name, defined in classes_of(block.source).items() if name in ready.taken]
-    return [title.partition(".")[0] for defined in taken for title, _ in methods_of(defined)]
+    return [title.partition(".")[0] for defined in taken for title, *_ in methods_of(defined)]
 
 
 def compare(block: Block, ready: Mended, record: dict[str, Any]) -> tuple[list[str], list[str]]:
@@ -85,13 +85,13 @@ def compare(block: Block, ready: Mended, record: dict[str, Any]) -> tuple[list[s
     for name, defined in classes_of(block.source).items():
         if name not in ready.taken:
             continue
-        for title, function in methods_of(defined):
+        for title, function, owner in methods_of(defined):
             signature = record["signatures"].get(title)
             if signature is None:
                 problems.append(f"{title}() is not there")
                 continue
             problems += arguments_that_differ(title, function, signature)
-            promised = reply_keys(function)
+            promised = reply_keys(function, owner)
             replies = record["replies"].get(title)
             if promised and not replies:
                 unseen.append(title)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 __all__ = ["Keys", "attributes_of", "keys_of_value", "lacking", "methods_of", "reply_keys"]
@@ -16,11 +16,11 @@ ANY = "*"
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
-def methods_of(defined: ast.ClassDef) -> Iterator[tuple[str, Function]]:
-    """The public methods of a class, and of the classes that are made inside of them, by dotted name."""
+def methods_of(defined: ast.ClassDef) -> Iterator[tuple[str, Function, ast.ClassDef]]:
+    """The public methods of a class, and of the classes that are made inside of them: dotted name, method and class."""
     for node in defined.body:
         if isinstance(node, Function) and not node.name.startswith("_"):
-            yield f"{defined.name}.{node.name}", node
+            yield f"{defined.name}.{node.name}", node, defined
             for part in node.body:
                 if isinstance(part, ast.ClassDef):
                     yield from methods_of(part)
@@ -49,16 +49,27 @@ def attributes_of(defined: ast.ClassDef, inner: bool = False) -> Iterator[tuple[
                     yield from attributes_of(part, inner=True)
 
 
-def reply_keys(function: Function) -> list[Keys]:
-    """What a method can return, as far as it is written as a dict; one for each ``return``."""
+def reply_keys(function: Function, defined: ast.ClassDef, deep: int = 5) -> list[Keys]:
+    """What a method of a class can return, as far as it is written as a dict; one for each ``return``."""
+
+    def keys_of(value: ast.expr) -> Keys:
+        if isinstance(value, ast.Call) and isinstance(value.func, ast.Attribute) and deep:
+            called = value.func
+            for method in defined.body:
+                is_own = isinstance(called.value, ast.Name) and called.value.id == "self"
+                if is_own and isinstance(method, Function) and method.name == called.attr:
+                    promised = reply_keys(method, defined, deep - 1)
+                    return promised[-1] if promised else None
+        return _keys(value, names, keys_of)
+
     names: dict[str, Keys] = {}
     found: list[Keys] = []
     for node in _own_statements(function):
         if isinstance(node, ast.Assign):
             for target in node.targets:
-                _assign(names, target, _keys(node.value, names))
+                _assign(names, target, keys_of(node.value))
         elif isinstance(node, ast.Return) and node.value is not None:
-            keys = _keys(node.value, names)
+            keys = keys_of(node.value)
             if keys:
                 found.append(keys)
     return found
@@ -74,7 +85,7 @@ def _own_statements(node: ast.AST) -> Iterator[ast.stmt]:
         yield from _own_statements(child)
 
 
-def _keys(value: ast.expr, names: Mapping[str, Keys]) -> Keys:
+def _keys(value: ast.expr, names: Mapping[str, Keys], keys_of: Callable[[ast.expr], Keys]) -> Keys:
     if isinstance(value, ast.Name):
         return names.get(value.id)
     if not isinstance(value, ast.Dict):
@@ -82,7 +93,7 @@ def _keys(value: ast.expr, names: Mapping[str, Keys]) -> Keys:
     found: dict[str, Any] = {}
     for key, part in zip(value.keys, value.values, strict=True):
         name = key.value if isinstance(key, ast.Constant) and isinstance(key.value, str) else ANY
-        found[name] = _keys(part, names)
+        found[name] = keys_of(part)
     return found
 
 

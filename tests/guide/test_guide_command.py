@@ -36,6 +36,10 @@ class PerformanceMonitor:
             summary[metric] = {"avg": 1, "no_such_key": 2}
         return summary
 
+    def generate_performance_report(self):
+        found = self.get_performance_summary(30)
+        return {"performance_summary": found, "alert_summary": {"total_alerts": 0, "nothing_of_the_kind": 1}}
+
     def stop_monitoring(self):
         return {"monitoring_stopped": True}
 
@@ -49,6 +53,7 @@ monitor = PerformanceMonitor(app)
 monitor.start_monitoring(60)
 while not monitor.get_performance_summary():
     time.sleep(0.01)
+monitor.generate_performance_report()
 print("stopped:", monitor.stop_monitoring())
 ```
 
@@ -144,6 +149,9 @@ def test_what_a_block_promises_and_the_package_lacks_is_told(tmp_path: Path) -> 
     ]
     assert "PerformanceMonitor.no_such_method() is not there" in lacks
     assert "PerformanceMonitor.no_such_attribute is not there" in lacks
+    of_report = [line for line in lacks if line.startswith("PerformanceMonitor.generate_performance_report(): ")]
+    assert [line.partition(": ")[2] for line in of_report][-1] == "['alert_summary']['nothing_of_the_kind']"
+    assert "['performance_summary']['registered_workflows']['no_such_key']" in of_report[0]
     assert not [line for line in lacks if "monitoring_stopped" in line or "['avg']" in line]
 
 

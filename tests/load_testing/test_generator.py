@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from nexus_core.load_testing import ClosedLoop, OpenLoop
+from nexus_core.load_testing.targets import Answer
 
 from .virtual_time import Server, VirtualTimeLoop, constant, exponential, generate
 
@@ -144,6 +145,37 @@ def test_a_request_that_takes_too_long_fails() -> None:
     assert (group.type, group.count, group.example) == ("TimeoutError", 1, "no reply within 0.5 s")
     assert generator.recorder.error_latency.longest == pytest.approx(0.5)
     assert generator.recorder.latency.count == 2
+
+
+def test_what_is_given_up_at_the_end_makes_no_test_longer() -> None:
+    server = Server(lambda number: 0.01 if number < 20 else 1e9, queue=False)
+    generator, _ = generate(server, OpenLoop(100), duration=0.25, timeout=60.0)
+    recorder = generator.recorder
+    assert (recorder.latency.count, recorder.failed) == (20, 5)
+    assert recorder.seconds() == pytest.approx(0.19 + 0.01)
+    # They are in the timeline all the same, where they failed.
+    timeline = recorder.timeline(0.25)
+    assert (timeline[0].succeeded, timeline[60].failed) == (20, 5)
+    assert all(each.seconds > 0.2 for each in timeline)
+    # Where there was no reply at all, it is until the last was given up.
+    generator, _ = generate(Server(constant(1e9), queue=False), ClosedLoop(1), requests=2, timeout=3.0)
+    assert generator.recorder.seconds() == pytest.approx(6.0)
+
+
+def test_a_reply_counts_when_it_was_there_and_not_when_its_task_had_its_turn() -> None:
+    class Late:
+        apart = True
+
+        async def execute(self, inputs: Mapping[str, Any]) -> Answer:
+            loop = asyncio.get_running_loop()
+            await asyncio.sleep(0.2)
+            there = loop.time()
+            await asyncio.sleep(0.5)
+            return Answer(there, from_cache=inputs["number"] == 1)
+
+    generator, _ = generate(Late(), OpenLoop(10), requests=3, inputs=lambda number: {"number": number})
+    assert generator.recorder.latency.longest == pytest.approx(0.2)
+    assert generator.recorder.from_cache == 1
 
 
 class Failing:
