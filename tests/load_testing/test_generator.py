@@ -87,6 +87,11 @@ def test_a_generator_that_cannot_keep_up_ends_all_the_same() -> None:
     assert f"{recorder.not_sent} of 500 requests were not sent" in recorder.generator_report(OpenLoop(100), 0, True).why
 
 
+def test_what_was_not_sent_is_of_what_was_asked_for() -> None:
+    generator, _ = generate(Holding(0.2), OpenLoop(100), duration=5, requests=100)
+    assert generator.recorder.not_sent == 100 - generator.recorder.started > 0
+
+
 def test_one_that_keeps_up_is_not_blamed() -> None:
     generator, _ = generate(Server(constant(0.3)), OpenLoop(10), duration=10)
     report = generator.recorder.generator_report(OpenLoop(10), 0.1, apart=True)

@@ -136,6 +136,19 @@ def test_a_connection_that_ends_with_its_reply(reply: bytes) -> None:
     assert peer.connections == 3
 
 
+@pytest.mark.parametrize(
+    "reply",
+    [
+        b"HTTP/1.1 404 Not\r\nContent-Length: 2\r\n\r\nno" + b"HTTP/1.1 200 OK\r\n",
+        b"HTTP/1.1 404 Not\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nno\r\n0\r\n\r\n" + b"HTTP/1.1 200 OK\r\n",
+    ],
+)
+def test_what_comes_after_a_reply_is_taken_for_no_other(reply: bytes) -> None:
+    peer = Peer(sends(reply))
+    assert asyncio.run(peer.ask(3)) == [(404, "no")] * 3
+    assert peer.connections == 3
+
+
 @pytest.mark.parametrize("status", [b"204 Nothing", b"304 Same"])
 def test_replies_without_a_body(status: bytes) -> None:
     peer = Peer(sends(b"HTTP/1.1 " + status + b"\r\n\r\n"))
