@@ -121,7 +121,7 @@ def markdown(figures: Figures, table: Table) -> Iterator[str]:
     if beside:
         yield (
             "The same closed loop by `wrk`, which is written in C, and by ours, in turns. *No service time* is about how many "
-            "requests a generator can make at all: ours takes the interpreter, and says when that was the limit."
+            "requests a generator can make at all: ours takes the interpreter, and tells how busy it was."
         )
         yield ""
         yield from table(WRK_HEAD, beside)

@@ -98,6 +98,11 @@ def test_one_that_keeps_up_is_not_blamed() -> None:
     assert (report.fell_behind, report.why) == (False, "")
     assert generator.recorder.generator_report(OpenLoop(10), 0.99, apart=True).fell_behind
     assert not generator.recorder.generator_report(OpenLoop(10), 0.99, apart=False).fell_behind
+    starved = generator.recorder.generator_report(ClosedLoop(10), 0.2, True, 0.75)
+    assert (starved.fell_behind, starved.cpu_wait_share) == (True, 0.75)
+    assert starved.why == "this process was busy for 20% of the time, and waited for a processor for 75%"
+    assert generator.recorder.generator_report(ClosedLoop(10), 0.2, True, 0.3).fell_behind
+    assert not generator.recorder.generator_report(ClosedLoop(10), 0.2, True, 0.2).fell_behind
 
 
 def test_requests_in_flight_are_bounded_and_late_ones_still_count_from_when_they_were_to_begin() -> None:

@@ -266,6 +266,7 @@ class LoadTest:
 
     async def _measure(self, stop: asyncio.Event) -> LoadTestResult:
         started_at, cpu = time.time() + self._limits.warmup, time.process_time()
+        waited = _waited_for_a_processor()
         time_now = asyncio.get_running_loop().time
         begin = time_now()
         generator = LoadGenerator(self._target, self._load, self._inputs, self._limits, stop)
@@ -279,11 +280,17 @@ class LoadTest:
             now = time_now()
             if teller is not None:
                 teller.stop()
-        cpu_share = (time.process_time() - cpu) / max(now - begin, 1e-9)
-        return self._result(generator, started_at, now, cpu_share, stopped_by)
+        took = max(now - begin, 1e-9)
+        shares = ((time.process_time() - cpu) / took, (_waited_for_a_processor() - waited) / took)
+        return self._result(generator, started_at, now, shares, stopped_by)
 
     def _result(
-        self, generator: LoadGenerator, started_at: float, now: float, cpu_share: float, stopped_by: StoppedBy
+        self,
+        generator: LoadGenerator,
+        started_at: float,
+        now: float,
+        cpu_shares: tuple[float, float],
+        stopped_by: StoppedBy,
     ) -> LoadTestResult:
         recorder = generator.recorder
         seconds = recorder.seconds()
@@ -311,9 +318,18 @@ class LoadTest:
             error_latency=recorder.error_latency.summary(),
             errors=recorder.errors(),
             timeline=recorder.timeline(seconds),
-            generator=recorder.generator_report(self._load, cpu_share, self._target.apart),
+            generator=recorder.generator_report(self._load, cpu_shares[0], self._target.apart, cpu_shares[1]),
             stopped_by=stopped_by,
         )
+
+
+def _waited_for_a_processor() -> float:
+    """Seconds that this thread was ready and did not run; 0 where the system does not tell."""
+    try:
+        with open("/proc/thread-self/schedstat", encoding="ascii") as told:
+            return int(told.read().split()[1]) / 1e9
+    except (OSError, ValueError, IndexError):
+        return 0.0
 
 
 def _wait(ended: threading.Event) -> None:

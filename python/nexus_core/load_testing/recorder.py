@@ -12,6 +12,9 @@ _MOST_INTERVALS = 600
 _MOST_ERROR_TYPES = 50
 _LONGEST_EXAMPLE = 300
 
+#: A generator that waits for a processor for so much of the time is disturbed by it.
+_WAITED = 0.25
+
 #: A request that begins so much later than intended, in seconds, is late.
 _LATE = 0.005
 
@@ -151,13 +154,16 @@ class Recorder:
         rate = latency.count / seconds if seconds > 0 else 0.0
         return LoadProgress(seconds, duration, latency.count, self.failed, self.unfinished, rate, p50, p99)
 
-    def generator_report(self, shape: LoadShape, cpu_share: float, apart: bool) -> GeneratorReport:
+    def generator_report(
+        self, shape: LoadShape, cpu_share: float, apart: bool, cpu_wait_share: float = 0.0
+    ) -> GeneratorReport:
         """Whether the load was the one that was asked for.
 
         Args:
             shape: What was asked for.
             cpu_share: CPU time of the process by the test's.
             apart: Whether what is tested runs in another process.
+            cpu_wait_share: Time that the generator waited for a processor, by the test's.
         """
         lateness = self.lateness.summary()
         why: list[str] = []
@@ -169,9 +175,12 @@ class Recorder:
             if lateness.p99 > _LATE:
                 where = "" if apart else "; in process, a workflow that holds the event loop delays it, too"
                 why.append(f"one request in 100 began {lateness.p99 * 1e3:.1f} ms late or more{where}")
-        if apart and cpu_share > 0.9:
-            why.append(f"this process was busy for {cpu_share:.0%} of the time")
-        return GeneratorReport(lateness, self.held_back, self.not_sent, cpu_share, bool(why), "; ".join(why))
+        if apart and (cpu_share + cpu_wait_share > 0.9 or cpu_wait_share > _WAITED):
+            waited = f", and waited for a processor for {cpu_wait_share:.0%}" if cpu_wait_share > 0.01 else ""
+            why.append(f"this process was busy for {cpu_share:.0%} of the time{waited}")
+        return GeneratorReport(
+            lateness, self.held_back, self.not_sent, cpu_share, cpu_wait_share, bool(why), "; ".join(why)
+        )
 
 
 def _class_name(error: BaseException) -> str:

@@ -56,6 +56,8 @@ class GeneratorReport:
         not_sent: Requests that were to begin within the test, and could not.
         cpu_share: CPU time of this process by the time of the test, 1 for one core; of a test in
             process, the workflow's included.
+        cpu_wait_share: For how much of that time the generator's thread was ready and others had the
+            processors; 0 where the system does not tell.
         fell_behind: Whether the generator, and not what it tests, limits what was found.
         why: The figures that say so; empty if it did not.
     """
@@ -64,6 +66,7 @@ class GeneratorReport:
     held_back: int
     not_sent: int
     cpu_share: float
+    cpu_wait_share: float
     fell_behind: bool
     why: str
 
