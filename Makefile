@@ -27,7 +27,7 @@ OLDEST_DEPENDENCIES := $(OLDEST)/.installed-oldest
 EXTENSION := $(VENV)/.built-extension
 WHEEL := dist/.built-wheel
 
-.PHONY: help demo test test-rust test-loom test-python test-oldest test-scheduled test-collisions test-crash compat bench lint \
+.PHONY: help demo test test-rust test-loom test-python test-oldest test-scheduled test-collisions test-crash compat guide bench lint \
     lint-rust lint-python deny wheel docs docs-compatibility format lock clean
 
 help: ## show this list
@@ -77,6 +77,10 @@ test-scheduled: $(EXTENSION) ## compare with stock on thousands of random workfl
 
 compat: $(EXTENSION) ## run Kailash's own tests on our runtimes (KAILASH_SRC=clone COMPAT_DIR=harness)
 	$(PY) scripts/upstream_suite.py
+
+guide: $(EXTENSION) ## run the Python blocks of a performance guide on our classes (GUIDE=file.md)
+	@test -n "$(GUIDE)" || { echo 'say which guide: make guide GUIDE=path/to/guide.md' >&2; exit 2; }
+	$(PY) scripts/guide "$(GUIDE)"
 
 test-collisions: $(EXTENSION) ## look for two of 10 million inputs with one digest (takes minutes; COUNT=…)
 	$(PY) scripts/key_collisions.py --count $(or $(COUNT),10000000)

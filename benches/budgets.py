@@ -43,6 +43,7 @@ def check(session: Session, groups: Sequence[str]) -> list[Check]:
         "http": (serving,),
         "heartbeat": (loop_under_work,),
         "cold_start": (cold_start,),
+        "load_test": (load_generator,),
     }
     return [found for group, checks in lines.items() if group in groups for check in checks for found in check(session)]
 
@@ -173,6 +174,22 @@ def cold_start(session: Session) -> Iterator[Check]:
     for runtime in RUNTIMES:
         first = session.figures.spread(Cell("cold_start", runtime, "ours"), "first", 1e-3)
         yield judge_time("first call in a fresh process", runtime, "< 30 ms", first, lambda value: value < 30)
+
+
+def load_generator(session: Session) -> Iterator[Check]:
+    known = [
+        case
+        for case in session.figures.cases("load_test")
+        if Cell("load_test", case, "known") in session.figures.rounds
+    ]
+    for case in known or ["server of known times"]:
+        worst = session.figures.spread(Cell("load_test", case, "known"), "worst")
+        yield judge_figure("percentile that is farthest off", case, "≤ 0.05", worst, at_most(0.05))
+    case = "20 ms, 10 connections"
+    cells = [Cell("load_test", case, who) for who in ("ours", "wrk")]
+    for name in ("requests", "p50"):
+        ratio = session.figures.ratio(*cells, name)
+        yield judge(f"load generator ÷ wrk, {name}", case, "0.95–1.05×", ratio, lambda value: 0.95 <= value <= 1.05)
 
 
 def measuring_costs(session: Session) -> Iterator[Check]:

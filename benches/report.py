@@ -301,10 +301,10 @@ REPRODUCE = (
     "```",
     "make bench                                        # everything; writes this page and the plot",
     ".venv/bin/python benches/run.py --quick           # a first impression; prints only",
-    ".venv/bin/python benches/run.py --only overhead   # or control_flow, history, blocking, compile, pools, cache, digest, measuring, http, heartbeat, cold_start",
+    ".venv/bin/python benches/run.py --only overhead   # or control_flow, history, blocking, compile, pools, cache, digest, measuring, http, heartbeat, cold_start, load_test",
     "```",
     "",
     "The peers' environments are made under `.cache/bench-envs/` from `benches/requirements-*.txt`. The floor needs a C "
-    "compiler; without one its ratios are reported as not measured. The group *http* needs `wrk` (`apt-get install wrk`, "
+    "compiler; without one its ratios are reported as not measured. The groups *http* and *load_test* need `wrk` (`apt-get install wrk`, "
     "`brew install wrk`). Leave the machine alone meanwhile.",
 )

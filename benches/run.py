@@ -38,6 +38,7 @@ SUBJECT_NEEDS = {
     "http": "from nexus_core import attach, detach",
     "heartbeat": "from nexus_core.runtime import AsyncLocalRuntime",
     "cold_start": "from nexus_core.runtime import AsyncLocalRuntime, LocalRuntime",
+    "load_test": "from nexus_core.load_testing import run_load_test",
 }
 
 

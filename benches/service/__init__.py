@@ -1,4 +1,5 @@
-"""What a deployed Nexus app shows: requests a second, the event loop's lateness, the first call in a fresh process.
+"""What a deployed Nexus app shows: requests a second, the event loop's lateness, the first call in a fresh process; and
+whether our own load generator measures right.
 
 The variants are `stock` (Kailash's runtime), `ours` (nexus_core's), `cached` (the same with a cache of
 results, which has them) and `stub`, a runtime that returns a constant: what the rest of the HTTP stack leaves to be had.
@@ -10,11 +11,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from service import cold_start, heartbeat, throughput
+from service import cold_start, heartbeat, load_test, throughput
 from service.figures import Figures
 from service.processes import Launcher, Unavailable
 
-GROUPS = {"http": throughput.measure, "heartbeat": heartbeat.measure, "cold_start": cold_start.measure}
+GROUPS = {
+    "http": throughput.measure,
+    "heartbeat": heartbeat.measure,
+    "cold_start": cold_start.measure,
+    "load_test": load_test.measure,
+}
 
 
 @dataclass

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 from ratios import Ratio
+from service import load_test
 from service.cases import CASES, DEFAULT_THREADS, MANY_THREADS, thread_bound
 from service.figures import Cell, Figures
 from service.heartbeat import CASES as HEARTBEATS
@@ -89,12 +90,14 @@ def terminal(figures: Figures, table: Callable[[Row, Sequence[Row]], str]) -> It
         yield f"the event loop under work\n{table(HEARTBEAT_HEAD, rows)}"
     if rows := list(cold_rows(figures)):
         yield f"cold start\n{table(COLD_HEAD, rows)}"
+    yield from load_test.terminal(figures, table)
 
 
 def markdown(figures: Figures, table: Table) -> Iterator[str]:
     yield from http_section(figures, table)
     yield from heartbeat_section(figures, table)
     yield from cold_section(figures, table)
+    yield from load_test.markdown(figures, table)
 
 
 def http_section(figures: Figures, table: Table) -> Iterator[str]:

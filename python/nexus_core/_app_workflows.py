@@ -95,6 +95,11 @@ class WorkflowExecutor:
         self._runtime: Any = attached_runtime(app)
         self._is_own = self._runtime is None
 
+    @property
+    def has_cache(self) -> bool:
+        """Whether its runs may be answered from a cache of results."""
+        return getattr(self._runtime, "_cached_runs", None) is not None
+
     async def __aenter__(self) -> Callable[[Mapping[str, Any]], Awaitable[dict[str, Any]]]:
         if self._is_own:
             from kailash.runtime import get_runtime

@@ -5,13 +5,19 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
 import nexus_core
 from apps import code_workflow
-from nexus_core import PerformanceBestPractices, ResourcePoolManager
+from nexus_core import (
+    IntelligentCache,
+    PerformanceBestPractices,
+    PerformanceMonitor,
+    ResourcePoolManager,
+    ResultCache,
+)
 from nexus_core.best_practices import CheckedItem, PerformanceTest
 from nexus_core.errors import NexusCoreError
 
@@ -159,7 +165,11 @@ def test_logs_that_go_nowhere(app: Any) -> None:
 def test_an_app_answers_for_its_health_and_metrics(app: Any) -> None:
     found = checked(app)
     assert found["health_checks"].evidence == "the app answers at /health"
-    assert found["monitoring"].holds
+    # That they can be collected does not say that somebody does.
+    for name, what in (("monitoring", "runs"), ("utilization", "the process")):
+        assert found[name].status == "unknown"
+        assert found[name].evidence.startswith(f"/metrics shows figures of {what}")
+    assert found["indicators"].holds
     assert found["scaling_policies"].status == "does_not_hold"
     assert found["alerts"].status == "does_not_hold"
 
@@ -179,6 +189,81 @@ def test_plugins_that_monitor_scale_and_cache_are_seen(app: Any) -> None:
     found = checked(app)
     for name in ("monitoring", "alerts", "utilization", "scaling_policies", "scaling_events", "caching", "indicators"):
         assert found[name].holds, found[name]
+
+
+def test_an_app_that_is_not_attached_is_not_monitored(make_app: Callable[[], Any]) -> None:
+    found = checked(make_app())
+    assert (found["monitoring"].status, found["monitoring"].advice) == ("does_not_hold", "nexus_core.attach(app)")
+    assert found["utilization"].status == "unknown"
+    assert found["indicators"].status == "does_not_hold"
+
+
+def test_a_monitor_without_thresholds_alerts_nobody(app: Any) -> None:
+    monitor = PerformanceMonitor(app)
+    monitor.start_monitoring(60)
+    assert checked(app)["alerts"].holds
+    for name in list(monitor.thresholds):
+        del monitor.thresholds[name]
+    found = checked(app)["alerts"]
+    assert (found.status, found.evidence) == ("does_not_hold", "nexus-core-performance-monitor has no threshold")
+
+
+def test_a_scaler_without_a_policy_scales_nothing(app: Any) -> None:
+    class Scaler:
+        scaling_policies: ClassVar[dict[str, object]] = {}
+
+    class Plugin:
+        name = "nexus-core-auto-scaler"
+        description = "for the test"
+        scaler = Scaler()
+
+        def install(self, app: Any) -> None:
+            pass
+
+    app.add_plugin(Plugin())
+    found = checked(app)["scaling_policies"]
+    assert (found.status, found.evidence) == (
+        "does_not_hold", "nexus-core-auto-scaler is bound to the app, and has no policy",
+    )  # fmt: skip
+    Scaler.scaling_policies = {"cpu_based": object()}
+    assert checked(app)["scaling_policies"].evidence == "nexus-core-auto-scaler is bound to the app, with cpu_based"
+
+
+def cacheable(**metadata: Any) -> Any:
+    built = workflow({"a": "result = 1", "b": "result = 2"})
+    built.metadata.update(metadata)
+    return built
+
+
+def test_a_cache_is_seen_by_what_it_keeps(make_app: Callable[[], Any]) -> None:
+    app = make_app()
+    app.register("plain", cacheable())
+    nexus_core.attach(app, cache=ResultCache(name="kept"))
+    found = checked(app)["caching"]
+    assert found.status == "does_not_hold"
+    assert found.evidence.startswith(
+        "the runtime has the cache 'kept', which keeps nothing: plain: results are not cached"
+    )
+    assert "cacheable=True" in found.advice
+    app.register("said", cacheable(cacheable=True))
+    found = checked(app)["caching"]
+    assert (found.status, found.evidence) == ("holds", "the runtime's cache 'kept' keeps results of said")
+
+
+def test_a_cache_of_single_nodes_is_seen(make_app: Callable[[], Any]) -> None:
+    app = make_app()
+    app.register("by-node", cacheable(cacheable_nodes=["b"]))
+    nexus_core.attach(app, cache=ResultCache(name="kept"))
+    assert checked(app)["caching"].evidence == "the runtime's cache 'kept' keeps results of by-node.b"
+
+
+def test_the_guides_cache_is_seen_once_the_app_is_attached_with_it(make_app: Callable[[], Any]) -> None:
+    app = make_app()
+    app.register("plain", cacheable())
+    cache = IntelligentCache(app)
+    assert checked(app)["caching"].status == "does_not_hold"  # nobody puts anything into it
+    nexus_core.attach(app, cache=cache)
+    assert checked(app)["caching"].evidence == "the runtime's cache 'runs of nexus' keeps results of plain"
 
 
 def test_looking_changes_nothing(app: Any) -> None:

@@ -174,6 +174,13 @@ def test_it_is_saved_as_its_ending_says(tmp_path: Path) -> None:
         ([], [], "test_results must be what run_benchmark_suite returns"),
         ({"w": 3}, [], r"test_results\['w'\] has no load test in it"),
         ({"w": {}}, [], r"test_results\['w'\] has no load test in it"),
+        (
+            {"w": {"total_requests": 5}},
+            [],
+            r"test_results\['w'\], load, is not what run_load_test returns: .*'error_rate'",
+        ),
+        ({"w": {"light_load": {}}}, [], r"test_results\['w'\], light_load, is not .* no number under 'total_requests'"),
+        ({"w": load(avg_response_time="0.1")}, [], r"no number under 'avg_response_time'"),
         ({}, "cache", "recommendations must be a list, got 'cache'"),
         ({}, None, "recommendations must be a list, got None"),
     ],

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from nexus_core.load_testing import ClosedLoop, OpenLoop
+from nexus_core.load_testing.targets import Answer
 
 from .virtual_time import Server, VirtualTimeLoop, constant, exponential, generate
 
@@ -86,12 +87,22 @@ def test_a_generator_that_cannot_keep_up_ends_all_the_same() -> None:
     assert f"{recorder.not_sent} of 500 requests were not sent" in recorder.generator_report(OpenLoop(100), 0, True).why
 
 
+def test_what_was_not_sent_is_of_what_was_asked_for() -> None:
+    generator, _ = generate(Holding(0.2), OpenLoop(100), duration=5, requests=100)
+    assert generator.recorder.not_sent == 100 - generator.recorder.started > 0
+
+
 def test_one_that_keeps_up_is_not_blamed() -> None:
     generator, _ = generate(Server(constant(0.3)), OpenLoop(10), duration=10)
     report = generator.recorder.generator_report(OpenLoop(10), 0.1, apart=True)
     assert (report.fell_behind, report.why) == (False, "")
     assert generator.recorder.generator_report(OpenLoop(10), 0.99, apart=True).fell_behind
     assert not generator.recorder.generator_report(OpenLoop(10), 0.99, apart=False).fell_behind
+    starved = generator.recorder.generator_report(ClosedLoop(10), 0.2, True, 0.75)
+    assert (starved.fell_behind, starved.cpu_wait_share) == (True, 0.75)
+    assert starved.why == "this process was busy for 20% of the time, and waited for a processor for 75%"
+    assert generator.recorder.generator_report(ClosedLoop(10), 0.2, True, 0.3).fell_behind
+    assert not generator.recorder.generator_report(ClosedLoop(10), 0.2, True, 0.2).fell_behind
 
 
 def test_requests_in_flight_are_bounded_and_late_ones_still_count_from_when_they_were_to_begin() -> None:
@@ -144,6 +155,37 @@ def test_a_request_that_takes_too_long_fails() -> None:
     assert (group.type, group.count, group.example) == ("TimeoutError", 1, "no reply within 0.5 s")
     assert generator.recorder.error_latency.longest == pytest.approx(0.5)
     assert generator.recorder.latency.count == 2
+
+
+def test_what_is_given_up_at_the_end_makes_no_test_longer() -> None:
+    server = Server(lambda number: 0.01 if number < 20 else 1e9, queue=False)
+    generator, _ = generate(server, OpenLoop(100), duration=0.25, timeout=60.0)
+    recorder = generator.recorder
+    assert (recorder.latency.count, recorder.failed) == (20, 5)
+    assert recorder.seconds() == pytest.approx(0.19 + 0.01)
+    # They are in the timeline all the same, where they failed.
+    timeline = recorder.timeline(0.25)
+    assert (timeline[0].succeeded, timeline[60].failed) == (20, 5)
+    assert all(each.seconds > 0.2 for each in timeline)
+    # Where there was no reply at all, it is until the last was given up.
+    generator, _ = generate(Server(constant(1e9), queue=False), ClosedLoop(1), requests=2, timeout=3.0)
+    assert generator.recorder.seconds() == pytest.approx(6.0)
+
+
+def test_a_reply_counts_when_it_was_there_and_not_when_its_task_had_its_turn() -> None:
+    class Late:
+        apart = True
+
+        async def execute(self, inputs: Mapping[str, Any]) -> Answer:
+            loop = asyncio.get_running_loop()
+            await asyncio.sleep(0.2)
+            there = loop.time()
+            await asyncio.sleep(0.5)
+            return Answer(there, from_cache=inputs["number"] == 1)
+
+    generator, _ = generate(Late(), OpenLoop(10), requests=3, inputs=lambda number: {"number": number})
+    assert generator.recorder.latency.longest == pytest.approx(0.2)
+    assert generator.recorder.from_cache == 1
 
 
 class Failing:

@@ -253,3 +253,57 @@ def test_an_interrupt_gives_the_results_so_far() -> None:
         capture_output=True, text=True, timeout=120, check=False, env=environment,
     )  # fmt: skip
     assert (done.returncode, done.stdout) == (0, "results so far\n"), done.stderr
+
+
+def test_what_a_cache_answers_is_no_run_and_said(make_app: Callable[[], Any]) -> None:
+    import nexus_core
+    from nexus_core._app_workflows import attached_runtime
+
+    app = make_app()
+    cached = code_workflow("result = x")
+    cached.metadata["cacheable"] = True
+    app.register("cached", cached)
+    app.register("plain", code_workflow("result = x"))
+    nexus_core.attach(app, cache=True)
+    result = run_load_test(app, "cached", ClosedLoop(1), requests=20, inputs=lambda number: {"x": number % 4})
+    assert (result.succeeded, result.from_cache) == (20, 16)
+    assert attached_runtime(app).engine_statistics()["cache"]["runs"]["hits"] == 16
+    assert "a cache answered 16 of 20: those are no runs" in str(result)
+    assert result.as_dict()["from_cache"] == 16
+    assert run_load_test(app, "plain", ClosedLoop(2), requests=20, inputs={"x": 1}).from_cache == 0
+
+
+_SHARED = """
+    import logging, os, subprocess, sys
+    logging.disable(logging.CRITICAL)
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    import nexus, nexus_core
+    from kailash.workflow.builder import WorkflowBuilder
+    from nexus_core.load_testing import ClosedLoop, run_load_test
+
+    app = nexus.Nexus(enable_auth=False, rate_limit=None, enable_durability=False)
+    builder = WorkflowBuilder()
+    builder.add_node("PythonCodeNode", "node", {"code": "result = sum(i * i for i in range(3000))"})
+    app.register("computing", builder)
+    nexus_core.attach(app)
+    # Has the same processor, and no other, for its own.
+    other = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    try:
+        result = run_load_test(app, "computing", ClosedLoop(1), duration=2.0)
+    finally:
+        other.kill()
+        other.wait()
+    app.close()
+    print(result.generator.cpu_wait_share)
+"""
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/thread-self/schedstat"), reason="needs Linux with scheduler statistics")
+def test_time_without_a_processor_is_told() -> None:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(_SHARED)],
+        capture_output=True, text=True, timeout=120, check=False, env=environment,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert 0.05 < float(done.stdout) < 1.2

@@ -6,12 +6,13 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import pytest
 import uvicorn
+from nexus import Nexus
 
 from apps import code_workflow
 from nexus_core.errors import LoadTestError, NexusCoreError, UnknownWorkflow
@@ -43,9 +44,14 @@ def free_port() -> int:
     return port
 
 
-@pytest.fixture(params=["aiohttp", "httpx"])
+@pytest.fixture(params=["own", "aiohttp", "httpx"])
 def client(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Either client: the first is not there for a test of the second."""
+    """Each client; for the others this is no machine that our own one is for."""
+    from nexus_core.load_testing import targets
+
+    if request.param != "own":
+        monkeypatch.setattr(targets, "_is_this_machine", lambda host: False)
+        monkeypatch.setattr(targets, "checked_url", lambda url, allow_remote: url.rstrip("/"))
     if request.param == "httpx":
         monkeypatch.setitem(sys.modules, "aiohttp", None)
 
@@ -99,4 +105,38 @@ def test_without_a_client_one_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "httpx", None)
     monkeypatch.setitem(sys.modules, "aiohttp", None)
     with pytest.raises(NexusCoreError, match=r"needs aiohttp or httpx.*pip install nexus-core-rs\[httpx\]"):
-        run_load_test(None, "any", url="http://127.0.0.1:8000")
+        run_load_test(None, "any", url="https://127.0.0.1:8000")
+
+
+def test_inputs_that_a_function_makes_and_that_cannot_be_posted_end_the_test(app: Any, client: None) -> None:
+    app.register("quick", code_workflow())
+    with served(app) as url, pytest.raises(TypeError, match="inputs cannot be posted as JSON: Object of type set"):
+        run_load_test(app, "quick", ClosedLoop(1), requests=5, inputs=lambda number: {"x": {number}}, url=url)
+
+
+def test_replies_that_no_run_was_made_for_are_counted(client: None, make_app: Callable[[], Any]) -> None:
+    import nexus_core
+    from nexus_core._app_workflows import attached_runtime
+
+    app = make_app()
+    cached = code_workflow("result = x")
+    cached.metadata["cacheable"] = True
+    app.register("cached", cached)
+    nexus_core.attach(app, cache=True)
+    with served(app) as url:
+        result = run_load_test(app, "cached", ClosedLoop(1), requests=12, inputs=[{"x": 1}, {"x": 2}], url=url)
+        assert (result.succeeded, result.from_cache) == (12, 10)
+        assert attached_runtime(app).engine_statistics()["cache"]["runs"]["hits"] == 10
+
+
+def test_what_durability_replays_is_no_run(client: None) -> None:
+    import nexus_core
+    from nexus_core._app_workflows import attached_runtime
+
+    with Nexus(enable_auth=False, rate_limit=None) as app:
+        app.register("quick", code_workflow("result = x"))
+        nexus_core.attach(app)
+        with served(app) as url:
+            result = run_load_test(app, "quick", ClosedLoop(1), requests=9, inputs={"x": 1}, url=url)
+            assert (result.succeeded, result.from_cache) == (9, 8)
+            assert attached_runtime(app).metrics().runs == 1

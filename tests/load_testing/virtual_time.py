@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from nexus_core.load_testing import ClosedLoop, OpenLoop
 from nexus_core.load_testing.generator import Limits, LoadGenerator
+from nexus_core.load_testing.targets import Answer
 
 _T = TypeVar("_T")
 
@@ -71,7 +72,7 @@ class Server:
     async def close(self) -> None:
         pass
 
-    async def execute(self, inputs: Mapping[str, Any]) -> None:
+    async def execute(self, inputs: Mapping[str, Any]) -> Answer:
         loop = asyncio.get_running_loop()
         number = len(self.executed)
         self.executed.append(inputs)
@@ -79,6 +80,7 @@ class Server:
         begin = max(loop.time(), self._free_at) if self._queue else loop.time()
         self._free_at = begin + self._service_time(number)
         await asyncio.sleep(self._free_at - loop.time())
+        return Answer()
 
 
 def exponential(mean: float, seed: int = 7) -> Callable[[int], float]:

@@ -11,7 +11,7 @@ from typing import Any
 from nexus_core._app_workflows import attached_runtime
 from nexus_core.best_practices.workflow_facts import WorkflowFacts, facts_of
 
-__all__ = ["AppFacts", "note_load_test"]
+__all__ = ["AppFacts", "CacheFacts", "note_load_test"]
 
 _RESOURCE_POOLS = "nexus-core-resource-pools"
 
@@ -21,6 +21,21 @@ _last_load_tests: weakref.WeakKeyDictionary[Any, tuple[float, str]] = weakref.We
 def note_load_test(app: Any, workflow_name: str) -> None:
     """Remembers that an app was tested, for the item about reviews."""
     _last_load_tests[app] = (time.time(), workflow_name)
+
+
+@dataclass(frozen=True, slots=True)
+class CacheFacts:
+    """What can be seen of a runtime's cache of results.
+
+    Attributes:
+        name: Its name.
+        kept: What it keeps results of: workflows, and nodes as ``workflow.node``.
+        why_not: Of each other workflow, why not.
+    """
+
+    name: str
+    kept: tuple[str, ...]
+    why_not: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +65,31 @@ class AppFacts:
             if word in name.lower() or word in type(plugin).__qualname__.lower():
                 found.append(name)
         return found
+
+    def own(self, plugin: str, attribute: str) -> Any:
+        """What a plugin of ours is for; ``None`` of another's."""
+        return getattr(self.app._plugins[plugin], attribute, None)
+
+    def result_cache(self) -> CacheFacts | None:
+        """The attached runtime's cache of results, if it has one."""
+        from nexus_core.cached_runs.nodes import kept_nodes
+
+        runs = getattr(self.runtime, "_cached_runs", None)
+        if runs is None:
+            return None
+        kept: list[str] = []
+        why_not: list[str] = []
+        for facts in self.workflows:
+            workflow = self.app._workflows.get(facts.name)
+            if workflow is None:  # removed meanwhile
+                continue
+            said = runs.explain(self.runtime, workflow)
+            if said.startswith("results are cached"):
+                kept.append(facts.name)
+                continue
+            why_not.append(f"{facts.name}: {said}")
+            kept += [f"{facts.name}.{node}" for node in kept_nodes(runs.cache, workflow, tuple(facts.nodes))]
+        return CacheFacts(runs.cache.name, tuple(kept), tuple(why_not))
 
     def pools(self) -> tuple[list[str], list[str]]:
         """The names of its connection pools and of its thread pools."""

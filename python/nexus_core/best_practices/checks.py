@@ -159,12 +159,21 @@ def caching(facts: AppFacts) -> Finding:
         return Finding("holds", f"cached by {_listed(found + nodes)}")
     if not facts.workflows:
         return Finding("not_applicable", "no workflow is registered")
+    cache = facts.result_cache()
+    if cache is not None and cache.kept:
+        return Finding("holds", f"the runtime's cache {cache.name!r} keeps results of {_listed(cache.kept)}")
     if facts.app._enable_durability:
         return Finding("holds", "the app's durability replays the replies to identical POST bodies from memory")
+    if cache is not None:
+        return Finding(
+            "does_not_hold",
+            f"the runtime has the cache {cache.name!r}, which keeps nothing: {_listed(cache.why_not, 3)}",
+            "builder.build(cacheable=True) says that equal inputs always give equal results, without side effects",
+        )
     return Finding(
         "does_not_hold",
         "no cache is bound to the app, no workflow has a cache node, and durability is off",
-        "cache what is asked for again: IntelligentCache, or nexus_core.cached around what is expensive",
+        "cache what is asked for again: nexus_core.attach(app, cache=IntelligentCache(app))",
     )
 
 
@@ -196,10 +205,10 @@ def timeouts(facts: AppFacts) -> Finding:
 
 
 def utilization(facts: AppFacts) -> Finding:
-    return _monitored(facts) or _scraped(facts, "process and pool figures")
+    return _monitored(facts) or _scraped(facts, "figures of the process")
 
 
-def _monitored(facts: AppFacts, does: str = "is bound to the app") -> Finding | None:
+def _monitored(facts: AppFacts, does: str = "measures") -> Finding | None:
     found = facts.parts("monitor")
     if not found:
         return None
@@ -211,6 +220,7 @@ def _monitored(facts: AppFacts, does: str = "is bound to the app") -> Finding | 
 
 
 def _scraped(facts: AppFacts, what: str) -> Finding:
+    """An address that shows something is not yet somebody who looks at it."""
     if "/metrics" not in facts.paths():
         return Finding("does_not_hold", "the app has no /metrics", "update Nexus, or start a PerformanceMonitor(app)")
     if find_spec("prometheus_client") is None:
@@ -219,7 +229,7 @@ def _scraped(facts: AppFacts, what: str) -> Finding:
             f"/metrics is there, but without prometheus_client it shows no {what}",
             "pip install nexus-core-rs[metrics]",
         )
-    return Finding("holds", "/metrics shows prometheus_client's registry; whether it is scraped only the scraper knows")
+    return Finding("unknown", f"/metrics shows {what}; whether anybody collects them only the collector knows")
 
 
 # --- scaling ----------------------------------------------------------------------------
@@ -228,7 +238,16 @@ def _scraped(facts: AppFacts, what: str) -> Finding:
 def scaling_policies(facts: AppFacts) -> Finding:
     found = facts.parts("scal")
     if found:
-        return Finding("holds", f"{_listed(found)} is bound to the app")
+        # Others than our own do not say what they go by.
+        policies = [getattr(facts.own(name, "scaler"), "scaling_policies", None) for name in found]
+        if all(each is not None and not each for each in policies):
+            return Finding(
+                "does_not_hold",
+                f"{_listed(found)} is bound to the app, and has no policy",
+                "configure_scaling_policy()",
+            )
+        names = [str(name) for each in policies for name in each or ()]
+        return Finding("holds", f"{_listed(found)} is bound to the app" + (f", with {_listed(names)}" if names else ""))
     return Finding(
         "does_not_hold", "no auto-scaler is bound to the app", "an AutoScaler with a policy for what grows first"
     )
@@ -285,13 +304,23 @@ def workload(facts: AppFacts) -> Finding:
 
 
 def monitoring(facts: AppFacts) -> Finding:
-    return _monitored(facts) or _scraped(facts, "figures of runs")
+    found = _monitored(facts)
+    if found is None and facts.runtime is None:
+        return Finding(
+            "does_not_hold", "nothing that monitors is bound to the app, and /metrics shows no runs of it", _ATTACH
+        )
+    return found or _scraped(facts, "figures of runs")
 
 
 def alerts(facts: AppFacts) -> Finding:
     found = facts.parts("alert")
     if found:
         return Finding("holds", f"{_listed(found)} has thresholds")
+    thresholds = [getattr(facts.own(name, "monitor"), "thresholds", None) for name in facts.parts("monitor")]
+    if thresholds and all(each is not None and not len(each) for each in thresholds):
+        return Finding(
+            "does_not_hold", f"{_listed(facts.parts('monitor'))} has no threshold", "monitor.thresholds[metric] = value"
+        )
     return _monitored(facts, "has thresholds") or Finding(
         "does_not_hold",
         "nothing that alerts is bound to the app",
@@ -325,14 +354,14 @@ def indicators(facts: AppFacts) -> Finding:
         # Without an SDK the provider is one that forgets everything.
         if type(metrics.get_meter_provider()).__module__.startswith("opentelemetry.sdk"):
             seen.append("OpenTelemetry")
-    if "/metrics" in facts.paths() and find_spec("prometheus_client") is not None:
-        seen.append("/metrics")
+    if facts.runtime is not None:
+        seen.append("the attached runtime since it was made (runtime.metrics())")
     if seen:
         return Finding("holds", f"kept by {_listed(seen)}")
     return Finding(
         "does_not_hold",
         f"nothing outlives a run of the {type(runtime).__name__}",
-        "PerformanceMonitor(app), or pip install nexus-core-rs[metrics]",
+        _ATTACH,
     )
 
 

@@ -41,6 +41,10 @@ def grade_with_reason(light: Mapping[str, Any], medium: Mapping[str, Any], heavy
                 f"{load} load: {found['error_rate']:.2f} % errors, {milliseconds(found['avg_response_time'])} on "
                 f"average, {found['requests_per_second']:.1f} requests/s"
             )
+            if found.get("answered_from_cache"):
+                figures += (
+                    f", {found['answered_from_cache']} of {found['total_requests']} from a cache and not by a run"
+                )
             return grade, "; ".join([figures, *missed])
         missed.append(f"no {grade}, since under {load} load " + " and ".join(problems))
     return "D", "; ".join(missed)

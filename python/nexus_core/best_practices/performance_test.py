@@ -72,7 +72,7 @@ class PerformanceTest:
             The guide's keys: ``workflow_name``, ``test_duration``, ``total_requests``, ``error_count``,
             ``error_rate`` in per cent, ``requests_per_second`` (answered), ``avg_response_time``,
             ``min_response_time`` and ``max_response_time`` in seconds; and ``percentiles``, ``errors``,
-            ``timeline``, ``warmup_requests``, ``unfinished_requests``, ``load``, ``target``, ``generator`` and
+            ``timeline``, ``warmup_requests``, ``unfinished_requests``, ``answered_from_cache``, ``load``, ``target``, ``generator`` and
             ``stopped_by`` as in ``LoadTestResult``.
 
         Raises:
@@ -201,6 +201,7 @@ def reply(result: LoadTestResult) -> dict[str, Any]:
         "timeline": everything["timeline"],
         "warmup_requests": result.warmup_requests,
         "unfinished_requests": result.unfinished,
+        "answered_from_cache": result.from_cache,
         "load": result.load,
         "target": result.target,
         "generator": everything["generator"],

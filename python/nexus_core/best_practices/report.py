@@ -15,6 +15,11 @@ __all__ = ["LOADS", "PerformanceReport", "critical_issues", "loads_of", "make_re
 #: The loads of a suite by their keys, in the order in which they grow.
 LOADS = ("light_load", "medium_load", "heavy_load")
 
+# What every load test has, the guide's own included.
+_FIGURES = (
+    "total_requests", "error_count", "error_rate", "requests_per_second", "avg_response_time", "max_response_time",
+)  # fmt: skip
+
 # The guide's limits for the last grade that is none of failure.
 _ERROR_RATE = 5.0
 _SECONDS = 5.0
@@ -85,6 +90,13 @@ def make_report(test_results: Any, optimization_recommendations: Any) -> Perform
     for name, found in test_results.items():
         if not isinstance(found, Mapping) or not loads_of(found):
             raise TypeError(f"test_results[{name!r}] has no load test in it: {found!r}")
+        for load, result in loads_of(found).items():
+            lacking = [key for key in _FIGURES if not isinstance(result.get(key), (int, float))]
+            if lacking:
+                raise TypeError(
+                    f"test_results[{name!r}], {load}, is not what run_load_test returns: it has no number under "
+                    f"{', '.join(map(repr, lacking))}"
+                )
     issues = critical_issues(test_results)
     grades = [found.get("performance_grade") for found in test_results.values()]
     return PerformanceReport(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import weakref
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextvars import ContextVar
 from functools import partial
 from types import FunctionType, MappingProxyType
@@ -339,15 +339,32 @@ def cached_nodes(cache: ResultCache, workflow: Any, plan: Plan) -> CachedNodes |
     known, name = cache._nodes_of_plans, workflow.name
     entry: tuple[Any, CachedNodes | None] | None = known.get(plan.plan)
     if entry is None or entry[0] != name:
-        policies = {}
-        said = plan.cacheable_nodes
-        listed = _listed(said.get(""))
-        for place, node_id in enumerate(plan.node_ids):
-            policy = cache.policy_of_node(node_id, name, listed.get(node_id, said.get(node_id)))
-            if policy is not None:
-                policies[place] = policy
+        found = _policies(cache, name, plan.node_ids, plan.cacheable_nodes)
+        policies = {place: found[node_id] for place, node_id in enumerate(plan.node_ids) if node_id in found}
         entry = known[plan.plan] = (name, CachedNodes(cache, plan, policies) if policies else None)
     return entry[1]
+
+
+def kept_nodes(cache: ResultCache, workflow: Any, node_ids: tuple[str, ...]) -> tuple[str, ...]:
+    """The nodes of a workflow that a cache is to keep.
+
+    Args:
+        cache: The cache.
+        workflow: The workflow.
+        node_ids: Ids of its nodes.
+
+    Raises:
+        TypeError: If what a node says of itself is no policy.
+    """
+    return tuple(_policies(cache, workflow.name, node_ids, what_nodes_say(workflow, node_ids)))
+
+
+def _policies(cache: ResultCache, name: str, node_ids: Sequence[str], said: dict[str, Any]) -> dict[str, CachePolicy]:
+    listed = _listed(said.get(""))
+    found = {
+        node_id: cache.policy_of_node(node_id, name, listed.get(node_id, said.get(node_id))) for node_id in node_ids
+    }
+    return {node_id: policy for node_id, policy in found.items() if policy is not None}
 
 
 def node_caching(runtime: Any, workflow: Any, plan: Plan) -> tuple[CachedNodes, _NodeCaching] | None:

@@ -10,6 +10,7 @@ __all__ = [
     "CacheOutcome",
     "DetailedReason",
     "Status",
+    "forget_outcome",
     "last_cache_outcome",
     "note_outcome",
     "noted_outcome",
@@ -103,6 +104,11 @@ def note_outcome(status: Status, reason: str | None, age: float | None, key: byt
         key: The run's key.
     """
     _last.set((status, reason, age, key))
+
+
+def forget_outcome() -> None:
+    """Lets the calling thread or task know of no outcome, so that what it is told next is of its next run."""
+    _last.set(None)
 
 
 def noted_outcome() -> tuple[Any, ...] | None:

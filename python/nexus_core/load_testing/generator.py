@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from nexus_core.load_testing.load_shapes import ClosedLoop, LoadShape, OpenLoop
 from nexus_core.load_testing.recorder import Recorder
 from nexus_core.load_testing.result import StoppedBy
-from nexus_core.load_testing.targets import Target
+from nexus_core.load_testing.targets import Answer, Target
 
 __all__ = ["Limits", "LoadGenerator"]
 
@@ -42,7 +42,7 @@ class LoadGenerator:
     Args:
         target: What is executed, open.
         shape: When requests begin.
-        inputs: The inputs of the request of that number.
+        inputs: What the target has prepared of the inputs of the request of that number.
         limits: When it ends.
         stop: Ends it early.
     """
@@ -51,7 +51,7 @@ class LoadGenerator:
         self,
         target: Target,
         shape: LoadShape,
-        inputs: Callable[[int], Mapping[str, Any]],
+        inputs: Callable[[int], Any],
         limits: Limits,
         stop: asyncio.Event,
     ) -> None:
@@ -64,6 +64,7 @@ class LoadGenerator:
         self._begin = self._time()
         self._number = 0
         self._in_flight: set[asyncio.Task[None]] = set()
+        self._answered = asyncio.Event()
         self.recorder = Recorder(self._begin + limits.warmup)
         self.end = self.recorder.measure_from + (math.inf if limits.duration is None else limits.duration)
 
@@ -96,7 +97,7 @@ class LoadGenerator:
     def _has_begun_all(self) -> bool:
         return self._limits.requests is not None and self.recorder.started >= self._limits.requests
 
-    def _next_inputs(self) -> Mapping[str, Any]:
+    def _next_inputs(self) -> Any:
         number = self._number
         self._number += 1
         return self._inputs(number)
@@ -120,26 +121,36 @@ class LoadGenerator:
             await asyncio.sleep(max(0.0, intended - self._time()))
             if len(self._in_flight) >= shape.max_in_flight:
                 self.recorder.held_back += intended >= self.recorder.measure_from
-                await asyncio.wait(self._in_flight, return_when=asyncio.FIRST_COMPLETED)
+                self._answered.clear()
+                await self._answered.wait()
             if self._time() > self.end + _GRACE:
-                self.recorder.not_sent = round((self.end - intended) * shape.rate)
+                left = round((self.end - intended) * shape.rate)
+                if self._limits.requests is not None:
+                    left = min(left, self._limits.requests - self.recorder.started)
+                self.recorder.not_sent = left
                 break
             inputs = self._next_inputs()
             # Counted here: the task has not begun when the next one is looked at.
             self.recorder.schedule(intended)
             task = asyncio.ensure_future(self._request(intended, inputs))
             self._in_flight.add(task)
-            task.add_done_callback(self._in_flight.discard)
+            task.add_done_callback(self._ended)
         while self._in_flight:
             await asyncio.wait(self._in_flight)
 
-    async def _request(self, intended: float, inputs: Mapping[str, Any]) -> None:
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._in_flight.discard(task)
+        self._answered.set()
+
+    async def _request(self, intended: float, inputs: Any) -> None:
         recorder = self.recorder
         recorder.begin(intended, self._time())
         failure: BaseException | None = None
+        answer: Answer | None = None
+        given_up = False
         try:
             async with asyncio.timeout(self._limits.timeout) as limit:
-                await self._target.execute(inputs)
+                answer = await self._target.execute(inputs)
         except asyncio.CancelledError as cancelled:
             task = asyncio.current_task()
             if task is not None and task.cancelling():
@@ -147,6 +158,8 @@ class LoadGenerator:
             failure = cancelled  # the run's own
         except Exception as error:
             failure = error
-            if limit.expired():
+            given_up = limit.expired()
+            if given_up:
                 failure = TimeoutError(f"no reply within {self._limits.timeout:g} s")
-        recorder.end(intended, self._time(), failure)
+        when = self._time() if answer is None or answer.when is None else answer.when
+        recorder.end(intended, when, failure, given_up=given_up, from_cache=answer is not None and answer.from_cache)

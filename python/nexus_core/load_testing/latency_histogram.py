@@ -87,6 +87,14 @@ class LatencyHistogram:
         self.shortest = min(self.shortest, seconds)
         self.longest = max(self.longest, seconds)
 
+    def copy(self) -> LatencyHistogram:
+        """What has been counted so far; from any thread, while another one counts."""
+        found = LatencyHistogram()
+        found._counts = self._counts.copy()  # at once, as far as other threads can see
+        found.count = sum(found._counts.values())
+        found.total, found.shortest, found.longest = self.total, self.shortest, self.longest
+        return found
+
     def merge(self, other: LatencyHistogram) -> None:
         """Adds what another has counted.
 
@@ -117,14 +125,15 @@ class LatencyHistogram:
         if not self.count:
             return [0.0 for _ in shares]
         found: list[float] = []
-        buckets = iter(sorted(self._counts.items()))
-        bucket, seen = next(buckets)
+        buckets = iter(sorted(self._counts))
+        bucket = next(buckets)
+        seen = self._counts[bucket]
         for share in shares:
             # Rounded first: 0.95 * 20 is a little more than 19.
             rank = max(1, math.ceil(round(share * self.count, 6)))
             while seen < rank:
-                bucket, count = next(buckets)
-                seen += count
+                bucket = next(buckets)
+                seen += self._counts[bucket]
             shift, mantissa = bucket >> _BITS, bucket & ((1 << _BITS) - 1)
             middle = ((mantissa << shift) + ((1 << shift) - 1) / 2) / 1e9
             found.append(min(max(middle, self.shortest), self.longest))

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import json
-import logging
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -13,16 +11,16 @@ from typing import Any
 
 from nexus_core._app_workflows import checked_app, registered_workflow
 from nexus_core._checks import checked_seconds, checked_whole
+from nexus_core.errors import LoadTestError
 from nexus_core.load_testing.generator import Limits, LoadGenerator
 from nexus_core.load_testing.load_shapes import ClosedLoop, LoadShape, OpenLoop
 from nexus_core.load_testing.precise_loop import precise_loop
+from nexus_core.load_testing.progress_teller import ProgressTeller
 from nexus_core.load_testing.result import LoadProgress, LoadTestResult, StoppedBy
 from nexus_core.load_testing.targets import HttpTarget, InProcessTarget, Target
 from nexus_core.load_testing.terminal_progress import TerminalProgress
 
 __all__ = ["LoadTest", "run_load_test", "run_load_test_async"]
-
-_log = logging.getLogger("nexus_core.load_testing")
 
 Inputs = Mapping[str, Any] | Sequence[Mapping[str, Any]] | Callable[[int], Mapping[str, Any]] | None
 Progress = Callable[[LoadProgress], object] | bool | None
@@ -63,7 +61,7 @@ def run_load_test(
         url: Where the app is served, ``http://127.0.0.1:8000``, for a test over HTTP.
         allow_remote: Whether the URL may be another machine's.
         headers: For every request over HTTP.
-        progress: Called with a :class:`LoadProgress`; ``True`` for a line in the terminal.
+        progress: Called with a :class:`LoadProgress`, on a thread of its own; ``True`` for a line in the terminal.
         progress_interval: Seconds between two calls.
 
     Returns:
@@ -73,7 +71,7 @@ def run_load_test(
         TypeError: If an argument is of the wrong kind.
         ValueError: If a number is out of range, or the URL another machine's.
         UnknownWorkflow: If there is no such workflow.
-        LoadTestError: If the server cannot be reached.
+        LoadTestError: If the server cannot be reached, or the test is stopped before it began.
         NexusCoreError: If the app is closed, or what the test needs is not installed.
 
     Example:
@@ -158,9 +156,6 @@ class LoadTest:
         self._progress: Callable[[LoadProgress], object] | None = None
         self._terminal: TerminalProgress | None = None
         self._interval = checked_seconds("progress_interval", progress_interval)
-        self._inputs = _inputs_by_number(inputs)
-        if url is not None and not callable(inputs):
-            _check_json(inputs)
         self._name = workflow_name
         if app is not None or url is None:
             checked_app(app, "a load test")
@@ -173,6 +168,7 @@ class LoadTest:
         else:
             self._target = HttpTarget(url, workflow_name, self._limits.timeout, allow_remote, headers)
             self._where = url
+        self._inputs = _inputs_by_number(inputs, self._target.prepared)
         if progress is True:
             self._progress = self._terminal = TerminalProgress(workflow_name)
         elif callable(progress):
@@ -243,7 +239,7 @@ class LoadTest:
             if self._is_stopped:
                 stop.set()
         try:
-            await self._target.open()
+            await self._open(stop)
             try:
                 return await self._measure(stop)
             finally:
@@ -254,36 +250,50 @@ class LoadTest:
             if self._terminal is not None:
                 self._terminal.close()
 
+    async def _open(self, stop: asyncio.Event) -> None:
+        """Opens the target, which a server that says nothing may make wait."""
+        opening, stopped = asyncio.ensure_future(self._target.open()), asyncio.ensure_future(stop.wait())
+        try:
+            await asyncio.wait([opening, stopped], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            is_open = opening.done()
+            for task in (opening, stopped):
+                task.cancel()
+            await asyncio.gather(opening, stopped, return_exceptions=True)
+        if not is_open:
+            raise LoadTestError("the load test was stopped before it began")
+        opening.result()
+
     async def _measure(self, stop: asyncio.Event) -> LoadTestResult:
         started_at, cpu = time.time() + self._limits.warmup, time.process_time()
-        begin = asyncio.get_running_loop().time()
+        waited = _waited_for_a_processor()
+        time_now = asyncio.get_running_loop().time
+        begin = time_now()
         generator = LoadGenerator(self._target, self._load, self._inputs, self._limits, stop)
-        ticker = asyncio.ensure_future(self._tell(generator)) if self._progress is not None else None
+        teller: ProgressTeller | None = None
+        if self._progress is not None:
+            recorder, duration = generator.recorder, self._limits.duration
+            teller = ProgressTeller(self._progress, lambda: recorder.progress(time_now(), duration), self._interval)
         try:
             stopped_by = await generator.run()
         finally:
-            if ticker is not None:
-                ticker.cancel()
-        now = asyncio.get_running_loop().time()
-        cpu_share = (time.process_time() - cpu) / max(now - begin, 1e-9)
-        return self._result(generator, started_at, now, cpu_share, stopped_by)
-
-    async def _tell(self, generator: LoadGenerator) -> None:
-        assert self._progress is not None
-        time_now = asyncio.get_running_loop().time
-        while True:
-            await asyncio.sleep(self._interval)
-            try:
-                self._progress(generator.recorder.progress(time_now(), self._limits.duration))
-            except Exception:
-                _log.exception("the progress callback failed, and is not called again")
-                return
+            now = time_now()
+            if teller is not None:
+                teller.stop()
+        took = max(now - begin, 1e-9)
+        shares = ((time.process_time() - cpu) / took, (_waited_for_a_processor() - waited) / took)
+        return self._result(generator, started_at, now, shares, stopped_by)
 
     def _result(
-        self, generator: LoadGenerator, started_at: float, now: float, cpu_share: float, stopped_by: StoppedBy
+        self,
+        generator: LoadGenerator,
+        started_at: float,
+        now: float,
+        cpu_shares: tuple[float, float],
+        stopped_by: StoppedBy,
     ) -> LoadTestResult:
         recorder = generator.recorder
-        seconds = recorder.last_reply - recorder.measure_from
+        seconds = recorder.seconds()
         if stopped_by == "interrupt":
             seconds = max(0.0, now - recorder.measure_from)
         elif self._limits.duration is not None and stopped_by == "duration":
@@ -301,15 +311,25 @@ class LoadTest:
             succeeded=succeeded,
             failed=failed,
             unfinished=recorder.unfinished,
+            from_cache=recorder.from_cache,
             throughput=succeeded / seconds if seconds > 0 else 0.0,
             error_rate=100.0 * failed / (succeeded + failed) if failed else 0.0,
             latency=recorder.latency.summary(),
             error_latency=recorder.error_latency.summary(),
             errors=recorder.errors(),
             timeline=recorder.timeline(seconds),
-            generator=recorder.generator_report(self._load, cpu_share, self._target.apart),
+            generator=recorder.generator_report(self._load, cpu_shares[0], self._target.apart, cpu_shares[1]),
             stopped_by=stopped_by,
         )
+
+
+def _waited_for_a_processor() -> float:
+    """Seconds that this thread was ready and did not run; 0 where the system does not tell."""
+    try:
+        with open("/proc/thread-self/schedstat", encoding="ascii") as told:
+            return int(told.read().split()[1]) / 1e9
+    except (OSError, ValueError, IndexError):
+        return 0.0
 
 
 def _wait(ended: threading.Event) -> None:
@@ -318,36 +338,27 @@ def _wait(ended: threading.Event) -> None:
         pass
 
 
-def _inputs_by_number(inputs: Any) -> Callable[[int], Mapping[str, Any]]:
-    if inputs is None:
-        return lambda number: {}
-    if isinstance(inputs, Mapping):
-        fixed = dict(inputs)
-        return lambda number: fixed
-    if callable(inputs):
+def _inputs_by_number(inputs: Any, prepared: Callable[[Mapping[str, Any]], Any]) -> Callable[[int], Any]:
+    """What the request of a number is given; made once where it can be."""
+    if callable(inputs) and not isinstance(inputs, Mapping):
 
-        def made(number: int) -> Mapping[str, Any]:
+        def made(number: int) -> Any:
             found = inputs(number)
             if not isinstance(found, Mapping):
                 raise TypeError(f"inputs({number}) must return a mapping, got {found!r}")
-            return found
+            return prepared(found)
 
         return made
-    if isinstance(inputs, Sequence) and not isinstance(inputs, (str, bytes)):
-        given = [*inputs]
-        if not given:
-            raise ValueError("inputs are an empty sequence; give at least one mapping")
-        for number, each in enumerate(given):
-            if not isinstance(each, Mapping):
-                raise TypeError(f"inputs[{number}] must be a mapping, got {each!r}")
-        return lambda number: given[number % len(given)]
-    raise TypeError(f"inputs must be a mapping, a sequence of mappings or a function, got {inputs!r}")
-
-
-def _check_json(inputs: Any) -> None:
-    """Refuses inputs that cannot be posted."""
-    for each in [inputs] if isinstance(inputs, Mapping) else inputs or ():
-        try:
-            json.dumps(dict(each))
-        except (TypeError, ValueError) as error:
-            raise TypeError(f"inputs cannot be posted as JSON: {error}") from error
+    if inputs is None:
+        inputs = [{}]
+    elif isinstance(inputs, Mapping):
+        inputs = [dict(inputs)]
+    if not isinstance(inputs, Sequence) or isinstance(inputs, (str, bytes)):
+        raise TypeError(f"inputs must be a mapping, a sequence of mappings or a function, got {inputs!r}")
+    if not inputs:
+        raise ValueError("inputs are an empty sequence; give at least one mapping")
+    for number, each in enumerate(inputs):
+        if not isinstance(each, Mapping):
+            raise TypeError(f"inputs[{number}] must be a mapping, got {each!r}")
+    given = [prepared(each) for each in inputs]
+    return lambda number: given[number % len(given)]

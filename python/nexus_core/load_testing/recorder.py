@@ -12,6 +12,9 @@ _MOST_INTERVALS = 600
 _MOST_ERROR_TYPES = 50
 _LONGEST_EXAMPLE = 300
 
+#: A generator that waits for a processor for so much of the time is disturbed by it.
+_WAITED = 0.25
+
 #: A request that begins so much later than intended, in seconds, is late.
 _LATE = 0.005
 
@@ -36,9 +39,11 @@ class Recorder:
         self.warmup_requests = 0
         self.started = 0
         self.failed = 0
+        self.from_cache = 0
         self.held_back = 0
         self.not_sent = 0
         self.last_reply = measure_from
+        self.last_end = measure_from
         self.latency = LatencyHistogram()
         self.error_latency = LatencyHistogram()
         self.lateness = LatencyHistogram()
@@ -58,13 +63,24 @@ class Recorder:
         if intended >= self.measure_from:
             self.lateness.record(now - intended)
 
-    def end(self, intended: float, now: float, error: BaseException | None) -> None:
-        """It was answered, or has failed."""
+    def end(
+        self,
+        intended: float,
+        now: float,
+        error: BaseException | None,
+        *,
+        given_up: bool = False,
+        from_cache: bool = False,
+    ) -> None:
+        """It was answered, or has failed, or nobody waits for it any more."""
         if intended < self.measure_from:
             return
-        self.last_reply = max(self.last_reply, now)
+        self.last_end = max(self.last_end, now)
+        if not given_up:
+            self.last_reply = max(self.last_reply, now)
         slot = self._slot(now)
         if error is None:
+            self.from_cache += from_cache
             self.latency.record(now - intended)
             slot.latency.record(now - intended)
         else:
@@ -76,7 +92,14 @@ class Recorder:
     @property
     def unfinished(self) -> int:
         """Requests that have neither been answered nor failed."""
-        return self.started - self.latency.count - self.failed
+        # Another thread may look while this one counts.
+        ended = self.failed + self.latency.count
+        return max(0, self.started - ended)
+
+    def seconds(self) -> float:
+        """From the beginning until the last reply; where there was none, until the last request was given up."""
+        last = self.last_reply if self.last_reply > self.measure_from else self.last_end
+        return last - self.measure_from
 
     def _slot(self, now: float) -> _Slot:
         number = int((now - self.measure_from) // self._width)
@@ -111,6 +134,8 @@ class Recorder:
 
     def timeline(self, seconds: float) -> tuple[Interval, ...]:
         """The intervals of the whole test, which took so long; those without a reply included."""
+        # What was given up ends after the last reply.
+        seconds = max(seconds, self.last_end - self.measure_from)
         last = max(self._slots, default=-1)
         count = max(last + 1, -int(-seconds // self._width)) if self._slots else 0
         found: list[Interval] = []
@@ -123,19 +148,22 @@ class Recorder:
         return tuple(found)
 
     def progress(self, now: float, duration: float | None) -> LoadProgress:
-        """How it goes."""
-        seconds = now - self.measure_from
-        p50, p99 = self.latency.quantiles([0.5, 0.99])
-        rate = self.latency.count / seconds if seconds > 0 else 0.0
-        return LoadProgress(seconds, duration, self.latency.count, self.failed, self.unfinished, rate, p50, p99)
+        """How it goes; from any thread."""
+        seconds, latency = now - self.measure_from, self.latency.copy()
+        p50, p99 = latency.quantiles([0.5, 0.99])
+        rate = latency.count / seconds if seconds > 0 else 0.0
+        return LoadProgress(seconds, duration, latency.count, self.failed, self.unfinished, rate, p50, p99)
 
-    def generator_report(self, shape: LoadShape, cpu_share: float, apart: bool) -> GeneratorReport:
+    def generator_report(
+        self, shape: LoadShape, cpu_share: float, apart: bool, cpu_wait_share: float = 0.0
+    ) -> GeneratorReport:
         """Whether the load was the one that was asked for.
 
         Args:
             shape: What was asked for.
             cpu_share: CPU time of the process by the test's.
             apart: Whether what is tested runs in another process.
+            cpu_wait_share: Time that the generator waited for a processor, by the test's.
         """
         lateness = self.lateness.summary()
         why: list[str] = []
@@ -147,9 +175,12 @@ class Recorder:
             if lateness.p99 > _LATE:
                 where = "" if apart else "; in process, a workflow that holds the event loop delays it, too"
                 why.append(f"one request in 100 began {lateness.p99 * 1e3:.1f} ms late or more{where}")
-        if apart and cpu_share > 0.9:
-            why.append(f"this process was busy for {cpu_share:.0%} of the time")
-        return GeneratorReport(lateness, self.held_back, self.not_sent, cpu_share, bool(why), "; ".join(why))
+        if apart and (cpu_share + cpu_wait_share > 0.9 or cpu_wait_share > _WAITED):
+            waited = f", and waited for a processor for {cpu_wait_share:.0%}" if cpu_wait_share > 0.01 else ""
+            why.append(f"this process was busy for {cpu_share:.0%} of the time{waited}")
+        return GeneratorReport(
+            lateness, self.held_back, self.not_sent, cpu_share, cpu_wait_share, bool(why), "; ".join(why)
+        )
 
 
 def _class_name(error: BaseException) -> str:

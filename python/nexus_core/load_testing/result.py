@@ -56,6 +56,8 @@ class GeneratorReport:
         not_sent: Requests that were to begin within the test, and could not.
         cpu_share: CPU time of this process by the time of the test, 1 for one core; of a test in
             process, the workflow's included.
+        cpu_wait_share: For how much of that time the generator's thread was ready and others had the
+            processors; 0 where the system does not tell.
         fell_behind: Whether the generator, and not what it tests, limits what was found.
         why: The figures that say so; empty if it did not.
     """
@@ -64,6 +66,7 @@ class GeneratorReport:
     held_back: int
     not_sent: int
     cpu_share: float
+    cpu_wait_share: float
     fell_behind: bool
     why: str
 
@@ -112,13 +115,14 @@ class LoadTestResult:
         target: Where: ``"in process"``, or the URL.
         load: The load in words.
         started_at: When the measurement began, in seconds since the epoch.
-        seconds: How long it took, until the last reply.
+        seconds: How long it took, until the last reply; the duration at least, unless it was stopped before.
         warmup_seconds: How long requests were sent before, which are counted nowhere else.
         warmup_requests: How many.
         requests: Requests that began.
         succeeded: Those that were answered.
         failed: Those that failed or timed out.
         unfinished: Those that an interrupt left unanswered.
+        from_cache: Those of the answered that a cache answered, as far as it says so, and no run.
         throughput: Successful replies a second.
         error_rate: Failures by hundred requests that ended.
         latency: Of the requests that succeeded; in an open loop from when they were to begin.
@@ -140,6 +144,7 @@ class LoadTestResult:
     succeeded: int
     failed: int
     unfinished: int
+    from_cache: int
     throughput: float
     error_rate: float
     latency: LatencySummary
@@ -169,6 +174,8 @@ class LoadTestResult:
             f"  {self.throughput:.1f} replies/s, {self.error_rate:.2f} % errors, stopped by {self.stopped_by}",
             f"  latency in ms: {latency}",
         ]
+        if self.from_cache:
+            lines.append(f"  a cache answered {self.from_cache} of {self.succeeded}: those are no runs")
         lines.extend(f"  {group.count} × {group.type}: {group.example}" for group in self.errors)
         if self.generator.fell_behind:
             lines.append(f"  the generator fell behind: {self.generator.why}")

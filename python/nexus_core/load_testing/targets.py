@@ -5,15 +5,29 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import json
-from collections.abc import Mapping
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, Protocol
 from urllib.parse import quote, urlsplit
 
 from nexus_core._app_workflows import WorkflowExecutor
+from nexus_core.cached_runs.outcomes import forget_outcome, noted_outcome
 from nexus_core.errors import LoadTestError, UnknownWorkflow
-from nexus_core.load_testing.http_clients import HttpClient, http_client
+from nexus_core.load_testing.http_clients import HttpClient, Poster, http_client
+from nexus_core.load_testing.own_http_client import OwnHttpClient
 
-__all__ = ["HttpTarget", "InProcessTarget", "Target", "UnexpectedReply"]
+__all__ = ["Answer", "HttpTarget", "InProcessTarget", "Target", "UnexpectedReply"]
+
+
+class Answer(NamedTuple):
+    """A request that was answered.
+
+    Attributes:
+        when: When, by the event loop's clock; ``None`` for now.
+        from_cache: Whether a cache answered it, and no run was made.
+    """
+
+    when: float | None = None
+    from_cache: bool = False
 
 
 class Target(Protocol):
@@ -28,11 +42,17 @@ class Target(Protocol):
     async def open(self) -> None:
         """Gets ready; raises if it cannot be used."""
 
-    async def execute(self, inputs: Mapping[str, Any]) -> None:
+    def prepared(self, inputs: Mapping[str, Any]) -> Any:
+        """What :meth:`execute` is given for these inputs; raises if it cannot be sent."""
+
+    async def execute(self, prepared: Any) -> Answer:
         """Executes the workflow once; raises if that fails."""
 
     async def close(self) -> None:
         """Gives back what ``open`` has taken."""
+
+
+_ANSWERED = Answer()
 
 
 class UnexpectedReply(Exception):
@@ -64,9 +84,20 @@ class InProcessTarget:
         """Gets the runtime ready."""
         self._execute = await self._executor.__aenter__()
 
-    async def execute(self, inputs: Mapping[str, Any]) -> None:
+    def prepared(self, inputs: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The inputs themselves."""
+        return inputs
+
+    async def execute(self, prepared: Mapping[str, Any]) -> Answer:
         """Executes the workflow once, and raises what it raises."""
-        await self._execute(inputs)
+        if not self._executor.has_cache:
+            await self._execute(prepared)
+            return _ANSWERED
+        # Of the task that this one came from.
+        forget_outcome()
+        await self._execute(prepared)
+        noted = noted_outcome()
+        return Answer(from_cache=noted is not None and noted[0] in ("hit", "waited"))
 
     async def close(self) -> None:
         """Closes a runtime that was made for the test."""
@@ -84,9 +115,9 @@ class HttpTarget:
         headers: Sent with every request, such as ``Authorization``.
 
     Raises:
-        NexusCoreError: If neither aiohttp nor httpx is installed.
+        NexusCoreError: If neither aiohttp nor httpx is installed, and the server is elsewhere or encrypts.
         TypeError: If the URL is no string.
-        ValueError: If the URL is none, or of another machine without ``allow_remote``.
+        ValueError: If the URL is none, or of another machine without ``allow_remote``, or a header cannot be sent.
     """
 
     apart = True
@@ -99,14 +130,21 @@ class HttpTarget:
         allow_remote: bool = False,
         headers: Mapping[str, str] | None = None,
     ) -> None:
-        self._client_class = http_client()
         self._base = checked_url(url, allow_remote)
         self._name = name
         self._timeout = timeout
-        self._allow_remote = allow_remote
-        self._headers = dict(headers or {})
+        given, base = dict(headers or {}), self._base
+        self._make_client: Callable[[], HttpClient]
+        if base.startswith("http://") and _is_this_machine(urlsplit(base).hostname or ""):
+            OwnHttpClient(base, given)  # what it refuses is refused now
+            self._make_client = lambda: OwnHttpClient(base, given)
+        else:
+            found = http_client()
+            # A proxy would take requests for this machine to another.
+            self._make_client = lambda: found(given, trust_env=allow_remote)
         self._address = f"{self._base}/workflows/{quote(name, safe='')}/execute"
         self._client: HttpClient | None = None
+        self._post: Poster | None = None
 
     async def open(self) -> None:
         """Connects, and asks the server for its workflows where it tells them.
@@ -115,30 +153,44 @@ class HttpTarget:
             LoadTestError: If the server cannot be reached.
             UnknownWorkflow: If it says that it has no such workflow.
         """
-        # A proxy would take requests for this machine to another.
-        client: HttpClient = self._client_class(self._headers, trust_env=self._allow_remote)
-        self._client = client
+        client = self._client = self._make_client()
         try:
             async with asyncio.timeout(self._timeout):
                 status, text = await client.get(f"{self._base}/workflows")
         except client.failures as error:
             await self.close()
-            raise LoadTestError(f"{self._base} does not answer: {error or type(error).__name__}") from error
+            raise LoadTestError(f"{self._base} does not answer: {str(error) or type(error).__name__}") from error
+        except BaseException:
+            await self.close()
+            raise
         known = _names(status, text)
         if known is not None and self._name not in known:
             await self.close()
             raise UnknownWorkflow(self._name, known)
+        self._post = client.poster(self._address)
 
-    async def execute(self, inputs: Mapping[str, Any]) -> None:
-        """Posts the inputs as ``parameters``.
+    def prepared(self, inputs: Mapping[str, Any]) -> bytes:
+        """The inputs as ``parameters`` of a body.
+
+        Raises:
+            TypeError: If they cannot be written as JSON.
+        """
+        try:
+            return json.dumps({"parameters": dict(inputs)}).encode()
+        except (TypeError, ValueError) as error:
+            raise TypeError(f"inputs cannot be posted as JSON: {error}") from error
+
+    async def execute(self, prepared: bytes) -> Answer:
+        """Posts what :meth:`prepared` has made.
 
         Raises:
             UnexpectedReply: If the status is not of success.
         """
-        assert self._client is not None, "not open"
-        status, text = await self._client.post(self._address, {"parameters": dict(inputs)})
-        if not 200 <= status < 300:
-            raise UnexpectedReply(status, text[:500])
+        assert self._post is not None, "not open"
+        reply = await self._post(prepared)
+        if not 200 <= reply.status < 300:
+            raise UnexpectedReply(reply.status, reply.text[:500])
+        return Answer(reply.when, reply.from_cache)
 
     async def close(self) -> None:
         """Closes the connections."""

@@ -35,6 +35,16 @@ class ManagedConnectionPool(Generic[C]):
         """Connections that may exist at once."""
         return self.pool.max_size
 
+    @property
+    def active_connections(self) -> int:
+        """Connections that are in use."""
+        return self.pool.statistics().in_use
+
+    @property
+    def total_created(self) -> int:
+        """Connections that have been made so far."""
+        return self.pool.statistics().connect.count
+
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name!r}, size={self.size}, max_size={self.max_size})"
 

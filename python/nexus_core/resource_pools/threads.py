@@ -37,6 +37,12 @@ class ManagedThreadPool:
         """Threads that it may have."""
         return self.pool.max_workers
 
+    @property
+    def stats(self) -> dict[str, int]:
+        """``tasks_submitted``, ``tasks_completed`` and ``tasks_failed`` so far."""
+        counts: dict[str, int] = self.get_pool_stats()["stats"]
+        return counts
+
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name!r}, thread_count={self.thread_count})"
 
