@@ -282,8 +282,10 @@ _MEMORY = """
     optimizer = PerformanceOptimizer(app)
     before = {thread.name for thread in threading.enumerate()}
     found = optimizer.optimize_workflow_execution("large", {}, runs=2)
-    assert "memory_optimization" in found["optimizations_applied"], found
     assert "MiB" in found["memory_savings"], found
+    # Whether it is worth its time is not asked here.
+    found = optimizer.optimize_workflow_execution("large")
+    assert "memory_optimization" in found["optimizations_applied"], found
     runtime, returned = app._plugins["nexus-core"].runtime, memory_return()
     kept = []
 
