@@ -10,7 +10,7 @@ from weakref import WeakKeyDictionary
 
 from nexus_core._core import Places
 
-__all__ = ["MOST_NODES", "RuntimeSizes", "ask_for"]
+__all__ = ["MOST_NODES", "RuntimeSizes", "ask_for", "turns_at_most"]
 
 #: What no process has room for is a wrong number.
 MOST_NODES = 1_000_000
@@ -59,6 +59,20 @@ class RuntimeSizes:
             for name in ("max_concurrent_nodes", "thread_pool_size")
             if getattr(before, name) != getattr(self, name)
         }
+
+
+def turns_at_most(runtime: Any, workflow: Any) -> int | None:
+    """How many runs of a workflow may be under way at once on a runtime; ``None`` if nobody has said.
+
+    Args:
+        runtime: The runtime, or ``None``.
+        workflow: A built workflow.
+    """
+    from nexus_core.runtime.workflow_rules import rule_of
+
+    # Of a Kailash of an unknown version nothing is known.
+    turns = rule_of(runtime, workflow).turns if hasattr(runtime, "_rules") else None
+    return None if turns is None else turns.limit
 
 
 class _Asked:
