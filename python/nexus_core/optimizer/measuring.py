@@ -205,7 +205,7 @@ async def compare(
         found.is_repeatable = all(same(one, two) for one, two in zip(first, second, strict=True))
         failed = next((outcome.error for outcome in second if outcome.error), None)
         if failed is not None:
-            found.problem = f"the workflow fails with the sample inputs: {failed}"
+            found.problem = f"the workflow fails with the sample inputs: {_briefly(failed)}"
             return found
         sides.with_them()
         third = await work.outcomes()
@@ -216,7 +216,7 @@ async def compare(
         try:
             measured = await _in_turns(sides, work, runs, at_once)
         except* _RunFailed as failures:
-            found.problem = f"a run failed while it was measured: {_first(failures)}"
+            found.problem = f"a run failed while it was measured: {_briefly(str(_first(failures)))}"
         if found.problem is not None:
             return found
         sides.with_them()
@@ -257,6 +257,11 @@ def _first(failures: BaseExceptionGroup[Any]) -> BaseException:
     return error
 
 
+def _briefly(error: str) -> str:
+    """Without the traceback that Kailash puts into the words of some errors."""
+    return error.partition("\nTraceback (most recent call last)")[0]
+
+
 def _said(error: Exception) -> str:
     return f"{type(error).__qualname__}: {error}"
 
@@ -291,7 +296,7 @@ class _Sides:
 
 def _differs(number: int, before: Outcome, after: Outcome) -> str:
     if after.error:
-        return f"with the changes, sample_inputs[{number}] fails: {after.error}"
+        return f"with the changes, sample_inputs[{number}] fails: {_briefly(after.error)}"
     nodes = [] if before.results is None or after.results is None else list(before.results)
     different = [
         node
