@@ -371,8 +371,11 @@ class ParallelExecutionManager:
     def _measurements(self, name: str, workflow: Any, runtime: Any) -> Measurements:
         """What is known of a workflow on a runtime; of others under its name it says nothing."""
         known = self._measured.get(name)
-        if known is not None and known[0]() is workflow and (known[1] and known[1]()) is runtime:
-            return known[2]
+        if known is not None and known[0]() is workflow:
+            on = known[1]
+            # A runtime that is gone is not the lack of one.
+            if runtime is None if on is None else (runtime is not None and on() is runtime):
+                return known[2]
         found = Measurements()
         self._measured[name] = (weakref.ref(workflow), None if runtime is None else weakref.ref(runtime), found)
         return found
