@@ -117,17 +117,15 @@ class ParallelExecutionManager:
         Example:
             >>> import asyncio
             >>> from nexus import Nexus
-            >>> import nexus_core
             >>> from nexus_core import ParallelExecutionManager, PerformanceBestPractices
-            >>> app = Nexus(enable_durability=False)
-            >>> app.register("optimized", PerformanceBestPractices.create_optimized_workflow())
-            >>> report = nexus_core.attach(app)
-            >>> manager = ParallelExecutionManager(app)
-            >>> batches = [{"batch_id": name, "records": [{"id": 1}]} for name in ("first", "second")]
-            >>> reply = asyncio.run(manager.execute_concurrent_workflows("optimized", batches))
+            >>> async def main(app):
+            ...     batches = [{"batch_id": name, "records": []} for name in ("first", "second")]
+            ...     return await ParallelExecutionManager(app).execute_concurrent_workflows("optimized", batches)
+            >>> with Nexus(enable_durability=False) as app:
+            ...     app.register("optimized", PerformanceBestPractices.create_optimized_workflow())
+            ...     reply = asyncio.run(main(app))
             >>> [(batch["batch_id"], batch["status"]) for batch in reply["results"]]
             [('first', 'completed'), ('second', 'completed')]
-            >>> app.close()
         """
         batches = _checked_batches(input_batches)
         limit = None if max_concurrency is None else checked_whole("max_concurrency", max_concurrency, 1)
@@ -170,17 +168,11 @@ class ParallelExecutionManager:
             TypeError: If the name is no string.
 
         Example:
-            >>> import asyncio
             >>> from nexus import Nexus
-            >>> import nexus_core
-            >>> from nexus_core import ParallelExecutionManager, PerformanceBestPractices
-            >>> app = Nexus(enable_durability=False)
-            >>> app.register("optimized", PerformanceBestPractices.create_optimized_workflow())
-            >>> report = nexus_core.attach(app)
-            >>> manager = ParallelExecutionManager(app)
-            >>> manager.cancel()  # nothing runs
+            >>> from nexus_core import ParallelExecutionManager
+            >>> with Nexus(enable_durability=False) as app:
+            ...     ParallelExecutionManager(app).cancel()  # nothing runs
             0
-            >>> app.close()
         """
         if workflow_name is not None and not isinstance(workflow_name, str):
             raise TypeError(f"a workflow's name must be a string, got {workflow_name!r}")
@@ -212,17 +204,14 @@ class ParallelExecutionManager:
         Example:
             >>> import asyncio
             >>> from nexus import Nexus
-            >>> import nexus_core
             >>> from nexus_core import ParallelExecutionManager, PerformanceBestPractices
-            >>> app = Nexus(enable_durability=False)
-            >>> app.register("optimized", PerformanceBestPractices.create_optimized_workflow())
-            >>> report = nexus_core.attach(app)
-            >>> manager = ParallelExecutionManager(app)
-            >>> asyncio.run(manager.measure_service_time("optimized", runs=5))["completed"]
+            >>> with Nexus(enable_durability=False) as app:
+            ...     app.register("optimized", PerformanceBestPractices.create_optimized_workflow())
+            ...     manager = ParallelExecutionManager(app)
+            ...     asyncio.run(manager.measure_service_time("optimized", runs=5))["completed"]
+            ...     manager.optimize_for_throughput("optimized", 20)["based_on"]["thread_pool_size"]
             5
-            >>> manager.optimize_for_throughput("optimized", 20)["based_on"]["thread_pool_size"]
             'measured'
-            >>> app.close()
         """
         count = checked_whole("runs", runs, 1)
         (batch,) = _checked_batches([{} if inputs is None else inputs])
@@ -272,19 +261,13 @@ class ParallelExecutionManager:
             NexusCoreError: If the app is closed, or ``apply`` is asked for and it is not attached.
 
         Example:
-            >>> import asyncio
             >>> from nexus import Nexus
-            >>> import nexus_core
             >>> from nexus_core import ParallelExecutionManager, PerformanceBestPractices
-            >>> app = Nexus(enable_durability=False)
-            >>> app.register("optimized", PerformanceBestPractices.create_optimized_workflow())
-            >>> report = nexus_core.attach(app)
-            >>> manager = ParallelExecutionManager(app)
-            >>> manager.optimize_for_throughput("optimized", 20)["based_on"]["thread_pool_size"]  # nothing has run
-            'guide'
-            >>> manager.optimize_for_throughput("optimized", 20, apply=True)["applied"]["thread_pool_size"]
-            {'before': 4, 'after': 20}
-            >>> app.close()
+            >>> with Nexus(enable_durability=False) as app:
+            ...     app.register("optimized", PerformanceBestPractices.create_optimized_workflow())
+            ...     found = ParallelExecutionManager(app).optimize_for_throughput("optimized", 20)
+            >>> found["concurrent_executions"], found["based_on"]["thread_pool_size"]  # nothing has run
+            (40, 'guide')
         """
         target = checked_seconds("target_throughput", target_throughput, what="a number of runs a second")
         if target > _MOST_RUNS_A_SECOND:
@@ -327,19 +310,15 @@ class ParallelExecutionManager:
             What has been changed, with ``before`` and ``after``; nothing if nothing was applied.
 
         Example:
-            >>> import asyncio
-            >>> from nexus import Nexus
-            >>> import nexus_core
-            >>> from nexus_core import ParallelExecutionManager, PerformanceBestPractices
-            >>> app = Nexus(enable_durability=False)
-            >>> app.register("optimized", PerformanceBestPractices.create_optimized_workflow())
+            >>> import nexus, nexus_core
+            >>> app = nexus.Nexus(enable_durability=False)
+            >>> app.register("optimized", nexus_core.PerformanceBestPractices.create_optimized_workflow())
             >>> report = nexus_core.attach(app)
-            >>> manager = ParallelExecutionManager(app)
-            >>> applied = manager.optimize_for_throughput("optimized", 20, apply=True)
+            >>> manager = nexus_core.ParallelExecutionManager(app)
+            >>> manager.optimize_for_throughput("optimized", 20, apply=True)["applied"]["thread_pool_size"]
+            {'before': 4, 'after': 20}
             >>> manager.revert()["thread_pool_size"]
             {'before': 20, 'after': 4}
-            >>> manager.revert()
-            {}
             >>> app.close()
         """
         with self._lock:

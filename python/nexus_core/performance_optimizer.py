@@ -169,7 +169,7 @@ class PerformanceOptimizer:
             The guide's ``workflow_name``, ``optimizations_applied`` (the options that are in force),
             ``expected_improvement``, ``memory_savings`` and ``throughput_increase``; ``details`` of what is
             in force and ``not_applied`` by option, ``warnings``, ``attached`` (whether the app was by
-            this call), and ``figures``: an ``ExecutionFigures``, or ``None``.
+            this call), ``executions`` (runs that measuring took) and ``figures``: an ``ExecutionFigures``, or ``None``.
 
         Raises:
             TypeError: If an argument is of the wrong kind.
@@ -258,16 +258,10 @@ class PerformanceOptimizer:
         Example:
             >>> from nexus import Nexus
             >>> from nexus_core import PerformanceBestPractices, PerformanceOptimizer
-            >>> app = Nexus(enable_durability=False)
-            >>> app.register("optimized", PerformanceBestPractices.create_optimized_workflow())
-            >>> optimizer = PerformanceOptimizer(app)
-            >>> optimizer.enabled("workflow_caching", "optimized")
-            False
-            >>> _ = optimizer.enable("workflow_caching", "optimized", cacheable=True)
-            >>> optimizer.enabled("workflow_caching", "optimized")
-            True
-            >>> _ = optimizer.revert()
-            >>> app.close()
+            >>> with Nexus(enable_durability=False) as app:
+            ...     app.register("optimized", PerformanceBestPractices.create_optimized_workflow())
+            ...     PerformanceOptimizer(app).enable("workflow_caching", "optimized", cacheable=True)
+            {'optimized': "results are kept for the cache's time, in a cache that the runtime is given"}
         """
         return self._set(strategy, workflow, True, options)
 
@@ -288,14 +282,10 @@ class PerformanceOptimizer:
 
         Example:
             >>> from nexus import Nexus
-            >>> from nexus_core import PerformanceBestPractices, PerformanceOptimizer
-            >>> app = Nexus(enable_durability=False)
-            >>> app.register("optimized", PerformanceBestPractices.create_optimized_workflow())
-            >>> optimizer = PerformanceOptimizer(app)
-            >>> optimizer.disable("result_streaming", "optimized")
-            {'optimized': 'there is no /workflows/optimized/stream'}
-            >>> _ = optimizer.revert()
-            >>> app.close()
+            >>> from nexus_core import PerformanceOptimizer
+            >>> with Nexus(enable_durability=False) as app:  # for what will be registered
+            ...     PerformanceOptimizer(app).disable("result_streaming")
+            {}
         """
         return self._set(strategy, workflow, False, {})
 
@@ -339,15 +329,15 @@ class PerformanceOptimizer:
             UnknownWorkflow: If there is no such workflow.
 
         Example:
+            >>> from kailash.workflow.builder import WorkflowBuilder
             >>> from nexus import Nexus
-            >>> from nexus_core import PerformanceBestPractices, PerformanceOptimizer
-            >>> app = Nexus(enable_durability=False)
-            >>> app.register("optimized", PerformanceBestPractices.create_optimized_workflow())
-            >>> optimizer = PerformanceOptimizer(app)
-            >>> optimizer.warm("optimized")
+            >>> from nexus_core import PerformanceOptimizer
+            >>> builder = WorkflowBuilder()
+            >>> _ = builder.add_node("PythonCodeNode", "one", {"code": "result = 1"})
+            >>> with Nexus(enable_durability=False) as app:
+            ...     app.register("one", builder)
+            ...     PerformanceOptimizer(app).warm("one")
             True
-            >>> _ = optimizer.revert()
-            >>> app.close()
         """
         from nexus_core.optimizer.loading import read
 
@@ -371,12 +361,12 @@ class PerformanceOptimizer:
             ExceptionGroup: If some could not be taken back; all others were.
 
         Example:
-            >>> from nexus import Nexus
-            >>> from nexus_core import PerformanceBestPractices, PerformanceOptimizer
-            >>> app = Nexus(enable_durability=False)
-            >>> app.register("optimized", PerformanceBestPractices.create_optimized_workflow())
-            >>> optimizer = PerformanceOptimizer(app)
-            >>> _ = optimizer.disable("intelligent_scheduling", "optimized")
+            >>> import nexus, nexus_core
+            >>> app = nexus.Nexus(enable_durability=False)
+            >>> app.register("optimized", nexus_core.PerformanceBestPractices.create_optimized_workflow())
+            >>> optimizer = nexus_core.PerformanceOptimizer(app)
+            >>> optimizer.disable("intelligent_scheduling", "optimized")
+            {'optimized': 'ready nodes start in topological order'}
             >>> optimizer.revert()
             {'optimized': ['intelligent_scheduling']}
             >>> app.close()

@@ -112,7 +112,7 @@ class BatchRun:
         except asyncio.CancelledError as cancelled:
             task = asyncio.current_task()
             if task is not None and task.cancelling():
-                self._ended(number, "cancelled", time.perf_counter() - began)
+                self._ended(number, self._reply(number, "cancelled", time.perf_counter() - began))
                 raise
             failure = cancelled  # the run's own
         except Exception as error:
@@ -130,23 +130,16 @@ class BatchRun:
             else:
                 self.samples.append(Sample(seconds, together))
             self.latency.record(seconds)
-            self._ended(number, "completed", seconds, result=result if self._keep else None)
+            reply = self._reply(number, "completed", seconds, result=result if self._keep else None)
         else:
             kind = f"{type(failure).__module__}.{type(failure).__qualname__}".removeprefix("builtins.")
-            self._ended(number, "failed", seconds, kind, str(failure) or repr(failure))
+            reply = self._reply(number, "failed", seconds, kind, str(failure) or repr(failure))
+        self._ended(number, reply)
         # Even a workflow that never waits lets the others have their turn.
         await asyncio.sleep(0)
 
-    def _ended(
-        self,
-        number: int,
-        status: str,
-        seconds: float,
-        error_type: str | None = None,
-        error: str | None = None,
-        result: dict[str, Any] | None = None,
-    ) -> None:
-        reply = self._replies[number] = self._reply(number, status, seconds, error_type, error, result)
+    def _ended(self, number: int, reply: dict[str, Any]) -> None:
+        self._replies[number] = reply
         if self._on_batch is not None:
             try:
                 self._on_batch(reply)
