@@ -73,6 +73,36 @@ def test_independent_nodes_overlap_and_that_is_what_is_measured(narrow: Any) -> 
     assert attached_runtime(narrow) is runtime  # somebody else has attached it
 
 
+def test_nodes_of_different_levels_have_room_to_overlap(narrow: Any) -> None:
+    watched = Watched()
+    waiting = watched.waiting()
+
+    def first(from_0: Any = 0, from_3: Any = 0) -> int:
+        return 1
+
+    def last(from_0: Any = 0, from_4: Any = 0) -> Any:
+        return waiting()
+
+    # Two wait behind the first node, two behind the second of a chain: four of which none depends on another.
+    edges = ((0, 1), (0, 2), (3, 4), (4, 5), (4, 6))
+    narrow.register("uneven", joined(first, last, last, first, first, last, last, edges=edges))
+    optimizer, runtime = PerformanceOptimizer(narrow), attached_runtime(narrow)
+    optimizer.optimize_workflow_execution("uneven")
+    assert RuntimeSizes.of(runtime) == RuntimeSizes(4, 4)
+
+    async def main() -> None:
+        running = asyncio.ensure_future(runtime.execute_workflow_async(narrow._workflows["uneven"], {}))
+        while len(watched.begun) < 4:
+            assert not running.done()
+            await asyncio.sleep(0.001)
+        watched.go.set()
+        await running
+
+    asyncio.run(main())
+    assert watched.most == 4
+    optimizer.revert()
+
+
 def test_where_there_is_nothing_to_gain_none_is_reported(app: Any) -> None:
     app.register("quick", code_workflow())
     found = PerformanceOptimizer(app).optimize_workflow_execution("quick", [{}, {"x": 1}], runs=10)
