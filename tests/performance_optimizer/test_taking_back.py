@@ -88,6 +88,21 @@ def test_a_strategy_and_an_option_of_one_workflow_do_not_undo_each_other(narrow:
     assert runtime.max_concurrent_nodes == 1
 
 
+def test_what_another_has_put_in_force_is_held_by_oneself(narrow: Any) -> None:
+    narrow.register("three", sleepers(3))
+    runtime, workflow = attached_runtime(narrow), narrow._workflows["three"]
+    first, second = PerformanceOptimizer(narrow), PerformanceOptimizer(narrow)
+    for optimizer in (first, second):
+        found = optimizer.optimize_workflow_execution("three", cacheable=True)
+        assert {"enable_caching", "parallel_nodes", "execution_timeout"} <= set(found["optimizations_applied"])
+    first.revert()
+    rule = runtime._rules.of(workflow)
+    assert (rule.timeout, rule.turns.limit, runtime.max_concurrent_nodes) == (30, 10, 3)
+    assert second.enabled("workflow_caching", "three")
+    second.revert()
+    assert (runtime._rules, runtime._cached_runs, runtime.max_concurrent_nodes) == (None, None, 1)
+
+
 def test_a_cache_that_was_made_goes_with_its_last_user(app: Any) -> None:
     for name in ("one", "other"):
         app.register(name, code_workflow("result = x"))

@@ -71,7 +71,9 @@ def keep(target: Target, cacheable: bool | CachePolicy | None = None) -> Change:
             raise Refused("workflow_caching was disabled for it; enable it first")
         if forbidden is not None:
             raise Refused(f"the runtime's cache was told that {forbidden!r} must not be cached")
-        if is_cached(target) and not isinstance(cacheable, CachePolicy):
+        # Another optimizer's policy may be taken back.
+        by_another = any(_is_label(name) and name in runs.cache._workflows for name in names_of(workflow))
+        if is_cached(target) and not (isinstance(cacheable, CachePolicy) or by_another):
             return no_change(f"results are kept already, in {runs.cache.name!r}")
     if workflow.metadata.get("cacheable") is False:
         raise Refused("it says itself that it must not be cached")

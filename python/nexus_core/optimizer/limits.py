@@ -31,9 +31,11 @@ def time_limit(target: Target, seconds: float) -> Change:
     reason = _too_short(seconds, longest)
     if reason is not None:
         raise Refused(reason)
-    earlier = rule_of(runtime, workflow).timeout or runtime.execution_timeout
-    if earlier == seconds:
+    ruled = rule_of(runtime, workflow).timeout
+    # Another's rule may be taken back.
+    if ruled is None and runtime.execution_timeout == seconds:
         return no_change(f"a run may take {seconds:g} s already")
+    earlier = ruled or runtime.execution_timeout
     told = f"{earlier:g} s" if earlier else "any time"
     return Change(
         f"a run may take {seconds:g} s instead of {told}",
@@ -60,9 +62,6 @@ def at_once(target: Target, limit: int) -> Change:
         limit: Runs; the others wait in the order in which they come.
     """
     runtime, workflow = target.runtime, target.workflow
-    before = rule_of(runtime, workflow).turns
-    if before is not None and before.limit == limit:
-        return no_change(f"at most {limit} runs are under way at once already")
 
     def put() -> Callable[[], None]:
         turns = Turns(limit)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from nexus_core.optimizer.changes import Change, Refused, Target, no_change
 from nexus_core.optimizer.loading import checked_order, order_is_elsewhere
-from nexus_core.parallel_execution.runtime_sizes import RuntimeSizes, ask_for
+from nexus_core.parallel_execution.runtime_sizes import RuntimeSizes, ask_for, is_asked_for
 from nexus_core.runtime.workflow_rules import add_rule, rule_of
 
 __all__ = ["has_room", "one_at_a_time", "room_for"]
@@ -49,7 +49,7 @@ def room_for(target: Target, nodes: int | None = None) -> Change:
         raise Refused("its nodes are held to one at a time; enable parallel_execution first")
     now = RuntimeSizes.of(target.runtime)
     room = now.at_least(needed)
-    if room == now:
+    if room == now and not is_asked_for(target.runtime):
         return no_change(
             f"the runtime has room already: {now.max_concurrent_nodes} nodes at once, {now.thread_pool_size} of them "
             f"on threads; this workflow can use {needed.max_concurrent_nodes} and {needed.thread_pool_size}"
@@ -57,9 +57,8 @@ def room_for(target: Target, nodes: int | None = None) -> Change:
     changed = ", ".join(
         f"{name} from {sizes['before']} to {sizes['after']}" for name, sizes in room.changes_from(now).items()
     )
-    return Change(
-        f"{changed}, for all workflows on the runtime", lambda: ask_for(target.runtime, needed), is_measured=True
-    )
+    detail = f"{changed}, for all workflows on the runtime" if changed else "the runtime stays as large as it is"
+    return Change(detail, lambda: ask_for(target.runtime, needed), is_measured=True)
 
 
 def one_at_a_time(target: Target) -> Change:

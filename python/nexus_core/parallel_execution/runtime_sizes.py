@@ -10,7 +10,7 @@ from weakref import WeakKeyDictionary
 
 from nexus_core._core import Places
 
-__all__ = ["MOST_NODES", "RuntimeSizes", "ask_for", "turns_at_most"]
+__all__ = ["MOST_NODES", "RuntimeSizes", "ask_for", "is_asked_for", "turns_at_most"]
 
 #: What no process has room for is a wrong number.
 MOST_NODES = 1_000_000
@@ -100,6 +100,16 @@ class _Asked:
 
 _asked: WeakKeyDictionary[Any, _Asked] = WeakKeyDictionary()
 _asking = threading.RLock()
+
+
+def is_asked_for(runtime: Any) -> bool:
+    """Whether somebody has asked for the sizes that a runtime has, and may let go of them.
+
+    Args:
+        runtime: The runtime.
+    """
+    with _asking:
+        return runtime in _asked
 
 
 def ask_for(runtime: Any, sizes: RuntimeSizes) -> Callable[[], None]:
