@@ -175,7 +175,8 @@ class PerformanceOptimizer:
             TypeError: If an argument is of the wrong kind.
             ValueError: If a number is out of range.
             UnknownWorkflow: If there is no such workflow.
-            NexusCoreError: If the app is closed, or its runtime is of an unknown version of Kailash.
+            NexusCoreError: If the app is closed, or its runtime is of an unknown version of Kailash, or it was
+                detached while it was measured.
 
         Example:
             >>> from kailash.workflow.builder import WorkflowBuilder

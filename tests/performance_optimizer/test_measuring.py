@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
+import nexus_core
 from apps import code_workflow, function_workflow
 from nexus_core import PerformanceOptimizer
 from nexus_core._app_workflows import attached_runtime
+from nexus_core.errors import NexusCoreError
 from nexus_core.optimizer.figures import ExecutionFigures, Side
 from nexus_core.optimizer.limits import time_limit
 from nexus_core.optimizer.measuring import Outcome, same
@@ -33,6 +35,22 @@ def test_a_run_that_fails_now_and_then_is_reported_and_nothing_is_kept(app: Any)
     assert said.endswith("of the node")
     assert found["figures"] is None
     assert attached_runtime(app)._rules is None
+
+
+def test_an_app_that_is_detached_meanwhile_is_an_error(app: Any) -> None:
+    numbers = itertools.count(1)
+
+    def call() -> int:
+        if next(numbers) == 8:
+            nexus_core.detach(app)
+        return 1
+
+    app.register("detaching", function_workflow(call))
+    optimizer, runtime = PerformanceOptimizer(app), attached_runtime(app)
+    with pytest.raises(NexusCoreError, match="was detached or closed while its workflow was measured"):
+        optimizer.optimize_workflow_execution("detaching", {}, runs=5)
+    assert runtime._rules is None
+    assert optimizer.revert() == {}
 
 
 def test_inputs_that_a_node_changes_are_new_for_each_run(app: Any) -> None:

@@ -263,7 +263,7 @@ def _briefly(error: str) -> str:
 
 
 def _said(error: Exception) -> str:
-    return f"{type(error).__qualname__}: {error}"
+    return f"{type(error).__qualname__}: {error}" if str(error) else type(error).__qualname__
 
 
 def _copy(inputs: Mapping[str, Any]) -> Mapping[str, Any]:

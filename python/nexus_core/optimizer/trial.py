@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from nexus_core._other_thread import await_on_thread
+from nexus_core.errors import NexusCoreError
 from nexus_core.optimizer.changes import Change, Refused, Target
 from nexus_core.optimizer.measuring import Comparison, compare
 
@@ -66,12 +67,17 @@ class Trial:
             samples: Inputs of runs.
             runs: Timed runs of each side.
             at_once: Runs at once for throughput.
+
+        Raises:
+            NexusCoreError: If the app was detached meanwhile.
         """
         self._warnings += _side_effects(self._target)
         for warning in self._warnings:
             _log.warning("measuring workflow %r: %s", self._target.name, warning)
         changes, caches = list(self.applied.values()), self.applied.get("enable_caching")
         self._compared = await_on_thread(lambda: compare(self._target, changes, samples, runs, at_once, caches))
+        if not self._target.attachment.active:
+            raise NexusCoreError("the app was detached or closed while its workflow was measured; nothing is changed")
         self._judge(self._compared)
 
     def _judge(self, compared: Comparison) -> None:
