@@ -34,6 +34,8 @@ def test_an_answer_from_the_cache_is_no_run(cached: Any) -> None:
     figures = manager.optimize_for_throughput("kept", 10)["figures"]
     assert figures["runs_measured"] == 1
     assert figures["service_time"] >= 0.02
+    # Nor does it take CPU time of a run.
+    assert manager._measured["kept"][2]._cpu_runs == 1
 
 
 def test_what_the_caller_was_answered_before_is_nothing_to_a_batch(cached: Any) -> None:
