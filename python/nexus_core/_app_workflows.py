@@ -81,19 +81,23 @@ class WorkflowExecutor:
     Args:
         app: An open app.
         name: A registered workflow.
+        is_cached: Whether the cache of an attached runtime answers, if it has one.
 
     Raises:
         TypeError: If the name is no string.
         UnknownWorkflow: If the app has no such workflow.
     """
 
-    def __init__(self, app: Any, name: str) -> None:
+    def __init__(self, app: Any, name: str, *, is_cached: bool = True) -> None:
         from kailash.workflow.input_envelope import bind_parameter_envelope
 
         self._workflow = registered_workflow(app, name)
         self._bind = bind_parameter_envelope
         self._runtime: Any = attached_runtime(app)
         self._is_own = self._runtime is None
+        # Kailash's own runtime has no such option.
+        without_cache = not (is_cached or self._is_own or getattr(self._runtime, "_cached_runs", None) is None)
+        self._options: dict[str, Any] = {"cache": False} if without_cache else {}
 
     @property
     def has_cache(self) -> bool:
@@ -115,5 +119,5 @@ class WorkflowExecutor:
 
     async def _execute(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
         results: dict[str, Any]
-        results, _ = await self._runtime.execute_workflow_async(self._workflow, self._bind(inputs))
+        results, _ = await self._runtime.execute_workflow_async(self._workflow, self._bind(inputs), **self._options)
         return results

@@ -10,12 +10,12 @@ from typing import Any
 __all__ = ["checked_seconds", "checked_whole"]
 
 
-def checked_whole(name: str, value: Any, least: int) -> int:
-    """A whole number that is at least ``least``.
+def checked_whole(name: str, value: Any, least: int, most: int | None = None) -> int:
+    """A whole number that is at least ``least``, and at most ``most``.
 
     Raises:
         TypeError: If it is none.
-        ValueError: If it is less.
+        ValueError: If it is less, or more.
     """
     try:
         if isinstance(value, bool):
@@ -25,6 +25,8 @@ def checked_whole(name: str, value: Any, least: int) -> int:
         raise TypeError(f"{name} must be a whole number, got {value!r}") from None
     if number < least:
         raise ValueError(f"{name} must be at least {least}, got {value!r}")
+    if most is not None and number > most:
+        raise ValueError(f"{name} must be at most {most:,}, got {value!r}")
     return number
 
 

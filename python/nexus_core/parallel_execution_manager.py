@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-import asyncio
+import inspect
 import threading
+import weakref
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from nexus_core._app_workflows import WorkflowExecutor, attached_runtime, checked_app, registered_workflow
 from nexus_core._checks import checked_seconds, checked_whole
+from nexus_core._other_thread import await_on_thread
 from nexus_core.errors import NexusCoreError
 from nexus_core.load_testing.latency_histogram import LatencyHistogram
 from nexus_core.parallel_execution.batch_run import BatchRun
 from nexus_core.parallel_execution.measurements import Measurements
 from nexus_core.parallel_execution.recommendations import Shape, by_queueing_theory, by_the_guide
+from nexus_core.parallel_execution.runtime_sizes import RuntimeSizes, ask_for, turns_at_most
 
 __all__ = ["ParallelExecutionManager"]
 
 _PERCENTILES = ("p50", "p90", "p95", "p99", "p999", "max")
+
+# What no process does is a wrong number.
+_MOST_RUNS_A_SECOND = 1e9
 
 # Runs at once where nothing else says how many; Kailash's own bound for nodes.
 _AT_ONCE = 10
@@ -62,10 +68,12 @@ class ParallelExecutionManager:
         self.app = checked_app(nexus_app, "ParallelExecutionManager")
         self.execution_stats: dict[str, dict[str, Any]] = {}
         self._latencies: dict[str, LatencyHistogram] = {}
-        self._measured: dict[str, Measurements] = {}
+        #: With what was executed, and on what.
+        self._measured: dict[str, tuple[weakref.ref[Any], weakref.ref[Any] | None, Measurements]] = {}
         self._at_once: dict[str, int] = {}
         self._active: dict[BatchRun, str] = {}
-        self._applied: list[tuple[Any, Any, Any, str, int | None]] = []
+        #: What takes back what was applied to a runtime, and how many executions a workflow had before.
+        self._applied: list[tuple[Any, Callable[[], None], str, int | None]] = []
         self._lock = threading.Lock()
 
     async def execute_concurrent_workflows(
@@ -90,14 +98,15 @@ class ParallelExecutionManager:
             max_concurrency: How many may run at once. By default what :meth:`optimize_for_throughput` has
                 applied for the workflow, else as many as nodes may run at once on the attached runtime.
             timeout: Seconds that a batch may take; it fails with ``TimeoutError`` then.
-            on_batch: Called with each batch's reply when it ends.
+            on_batch: Called with the reply of each batch that has begun, when it ends.
             keep_results: Whether replies have what the workflow returned.
 
         Returns:
             ``workflow_name``, ``total_batches``, ``execution_time`` in seconds, ``throughput`` (completed
             batches a second), ``results``: for each batch ``batch_id``, ``status`` (``"completed"``,
             ``"failed"`` or ``"cancelled"``), ``seconds``, ``error_type``, ``error`` and ``result``;
-            and ``completed``, ``failed``, ``cancelled``, ``max_concurrency`` and ``percentiles`` in seconds.
+            and ``completed``, ``failed``, ``cancelled``, ``max_concurrency`` and ``percentiles`` of what
+            completed batches took, in seconds, each to 0.1 %.
 
         Raises:
             TypeError: If an argument is of the wrong kind.
@@ -108,33 +117,39 @@ class ParallelExecutionManager:
         Example:
             >>> import asyncio
             >>> from nexus import Nexus
-            >>> import nexus_core
             >>> from nexus_core import ParallelExecutionManager, PerformanceBestPractices
-            >>> app = Nexus(enable_durability=False)
-            >>> app.register("optimized", PerformanceBestPractices.create_optimized_workflow())
-            >>> report = nexus_core.attach(app)
-            >>> manager = ParallelExecutionManager(app)
-            >>> batches = [{"batch_id": name, "records": [{"id": 1}]} for name in ("first", "second")]
-            >>> reply = asyncio.run(manager.execute_concurrent_workflows("optimized", batches))
+            >>> async def main(app):
+            ...     batches = [{"batch_id": name, "records": []} for name in ("first", "second")]
+            ...     return await ParallelExecutionManager(app).execute_concurrent_workflows("optimized", batches)
+            >>> with Nexus(enable_durability=False) as app:
+            ...     app.register("optimized", PerformanceBestPractices.create_optimized_workflow())
+            ...     reply = asyncio.run(main(app))
             >>> [(batch["batch_id"], batch["status"]) for batch in reply["results"]]
             [('first', 'completed'), ('second', 'completed')]
-            >>> app.close()
         """
         batches = _checked_batches(input_batches)
         limit = None if max_concurrency is None else checked_whole("max_concurrency", max_concurrency, 1)
         seconds = None if timeout is None else checked_seconds("timeout", timeout)
         if on_batch is not None and not callable(on_batch):
             raise TypeError(f"on_batch must be a function, got {on_batch!r}")
+        if inspect.iscoroutinefunction(on_batch):
+            raise TypeError(f"on_batch must be a function that is not async, got {on_batch!r}")
         self._check(workflow_name)
         limit = limit or self._default_limit(workflow_name)
         async with WorkflowExecutor(self.app, workflow_name) as execute:
             run = BatchRun(execute, batches, limit, seconds, on_batch, keep_results)
+            return await self._executed(workflow_name, run, limit)
+
+    async def _executed(self, workflow_name: str, run: BatchRun, limit: int) -> dict[str, Any]:
+        workflow, runtime = self.app._workflows[workflow_name], attached_runtime(self.app)
+        with self._lock:
+            self._active[run] = workflow_name
+        try:
+            await run.run()
+        finally:
             with self._lock:
-                self._active[run] = workflow_name
-            try:
-                await run.run()
-            finally:
-                reply = self._account(workflow_name, run, limit)
+                del self._active[run]
+            reply = self._account(workflow_name, run, limit, workflow, runtime)
         return reply
 
     def cancel(self, workflow_name: str | None = None) -> int:
@@ -144,24 +159,23 @@ class ParallelExecutionManager:
         that wait never begin.
 
         Args:
-            workflow_name: Of this workflow, or of all.
+            workflow_name: Of this workflow, which need not be registered any more, or of all.
 
         Returns:
-            How many executions are ended.
+            How many executions are ended; none if nothing of that name runs.
+
+        Raises:
+            TypeError: If the name is no string.
 
         Example:
-            >>> import asyncio
             >>> from nexus import Nexus
-            >>> import nexus_core
-            >>> from nexus_core import ParallelExecutionManager, PerformanceBestPractices
-            >>> app = Nexus(enable_durability=False)
-            >>> app.register("optimized", PerformanceBestPractices.create_optimized_workflow())
-            >>> report = nexus_core.attach(app)
-            >>> manager = ParallelExecutionManager(app)
-            >>> manager.cancel()  # nothing runs
+            >>> from nexus_core import ParallelExecutionManager
+            >>> with Nexus(enable_durability=False) as app:
+            ...     ParallelExecutionManager(app).cancel()  # nothing runs
             0
-            >>> app.close()
         """
+        if workflow_name is not None and not isinstance(workflow_name, str):
+            raise TypeError(f"a workflow's name must be a string, got {workflow_name!r}")
         with self._lock:
             found = [run for run, name in self._active.items() if workflow_name in (None, name)]
         for run in found:
@@ -172,6 +186,8 @@ class ParallelExecutionManager:
         self, workflow_name: str, inputs: Mapping[str, Any] | None = None, runs: int = 20
     ) -> dict[str, Any]:
         """Executes a workflow some times, one after the other, so that its service time is known.
+
+        The cache has no part in it: what it answers takes no place on the runtime.
 
         Args:
             workflow_name: The name that the workflow is registered under.
@@ -188,24 +204,21 @@ class ParallelExecutionManager:
         Example:
             >>> import asyncio
             >>> from nexus import Nexus
-            >>> import nexus_core
             >>> from nexus_core import ParallelExecutionManager, PerformanceBestPractices
-            >>> app = Nexus(enable_durability=False)
-            >>> app.register("optimized", PerformanceBestPractices.create_optimized_workflow())
-            >>> report = nexus_core.attach(app)
-            >>> manager = ParallelExecutionManager(app)
-            >>> asyncio.run(manager.measure_service_time("optimized", runs=5))["completed"]
+            >>> with Nexus(enable_durability=False) as app:
+            ...     app.register("optimized", PerformanceBestPractices.create_optimized_workflow())
+            ...     manager = ParallelExecutionManager(app)
+            ...     asyncio.run(manager.measure_service_time("optimized", runs=5))["completed"]
+            ...     manager.optimize_for_throughput("optimized", 20)["based_on"]["thread_pool_size"]
             5
-            >>> manager.optimize_for_throughput("optimized", 20)["based_on"]["thread_pool_size"]
             'measured'
-            >>> app.close()
         """
         count = checked_whole("runs", runs, 1)
         (batch,) = _checked_batches([{} if inputs is None else inputs])
         self._check(workflow_name)
-        async with WorkflowExecutor(self.app, workflow_name) as execute:
+        async with WorkflowExecutor(self.app, workflow_name, is_cached=False) as execute:
             await BatchRun(execute, [batch], 1, None, None, False).run()
-        return await self.execute_concurrent_workflows(workflow_name, [batch] * count, max_concurrency=1)
+            return await self._executed(workflow_name, BatchRun(execute, [batch] * count, 1, None, None, True), 1)
 
     def optimize_for_throughput(
         self,
@@ -220,7 +233,8 @@ class ParallelExecutionManager:
     ) -> dict[str, Any]:
         """Recommends how many runs, threads and cores a throughput takes.
 
-        From service times that were measured, by queueing theory; where none were, by the guide's formulas.
+        From service times that were measured of the workflow as it is registered, on the runtime that the app is
+        attached to, by queueing theory; where none were, by the guide's formulas.
         Runs at which more than the runtime has room for were under way count by the utilization law.
 
         Args:
@@ -247,21 +261,17 @@ class ParallelExecutionManager:
             NexusCoreError: If the app is closed, or ``apply`` is asked for and it is not attached.
 
         Example:
-            >>> import asyncio
             >>> from nexus import Nexus
-            >>> import nexus_core
             >>> from nexus_core import ParallelExecutionManager, PerformanceBestPractices
-            >>> app = Nexus(enable_durability=False)
-            >>> app.register("optimized", PerformanceBestPractices.create_optimized_workflow())
-            >>> report = nexus_core.attach(app)
-            >>> manager = ParallelExecutionManager(app)
-            >>> manager.optimize_for_throughput("optimized", 20)["based_on"]["thread_pool_size"]  # nothing has run
-            'guide'
-            >>> manager.optimize_for_throughput("optimized", 20, apply=True)["applied"]["thread_pool_size"]
-            {'before': 4, 'after': 20}
-            >>> app.close()
+            >>> with Nexus(enable_durability=False) as app:
+            ...     app.register("optimized", PerformanceBestPractices.create_optimized_workflow())
+            ...     found = ParallelExecutionManager(app).optimize_for_throughput("optimized", 20)
+            >>> found["concurrent_executions"], found["based_on"]["thread_pool_size"]  # nothing has run
+            (40, 'guide')
         """
         target = checked_seconds("target_throughput", target_throughput, what="a number of runs a second")
+        if target > _MOST_RUNS_A_SECOND:
+            raise ValueError(f"target_throughput must be at most {_MOST_RUNS_A_SECOND:,.0f}, got {target_throughput!r}")
         wait = None if longest_wait is None else checked_seconds("longest_wait", longest_wait)
         varies = checked_seconds("arrival_variability", arrival_variability, zero=True, what="a number")
         checked_whole("runs", runs, 1)
@@ -273,57 +283,57 @@ class ParallelExecutionManager:
             )
         if sample_inputs is not None:
             _checked_batches([sample_inputs])
-            _elsewhere(lambda: asyncio.run(self.measure_service_time(workflow_name, sample_inputs, runs)))
+            await_on_thread(lambda: self.measure_service_time(workflow_name, sample_inputs, runs))
+        workflow = registered_workflow(self.app, workflow_name)
         with self._lock:
-            measured = self._measured.get(workflow_name)
-            service = measured.service_time() if measured is not None else None
+            service = self._measurements(workflow_name, workflow, runtime).service_time()
         reply = (
             by_the_guide(target)
             if service is None
-            else by_queueing_theory(target, service, self._shape(workflow_name), wait, varies)
+            else by_queueing_theory(target, service, _shape(workflow_name, workflow), wait, varies)
         )
+        limit = turns_at_most(runtime, workflow)
+        if limit is not None and limit < reply["concurrent_executions"]:
+            reply["explanation"].append(
+                f"of the workflow at most {limit} runs are under way at once, as a PerformanceOptimizer was told: "
+                "max_concurrent_executions would have to be more"
+            )
         reply["applied"] = self._apply(workflow_name, runtime, reply) if apply else {}
         return reply
 
     def revert(self) -> dict[str, dict[str, int]]:
         """Undoes what :meth:`optimize_for_throughput` has applied, the last first.
 
-        Where somebody has changed the runtime's sizes since, they stay.
+        The runtime stays as large as others have asked for, and as somebody has made it since.
 
         Returns:
             What has been changed, with ``before`` and ``after``; nothing if nothing was applied.
 
         Example:
-            >>> import asyncio
-            >>> from nexus import Nexus
-            >>> import nexus_core
-            >>> from nexus_core import ParallelExecutionManager, PerformanceBestPractices
-            >>> app = Nexus(enable_durability=False)
-            >>> app.register("optimized", PerformanceBestPractices.create_optimized_workflow())
+            >>> import nexus, nexus_core
+            >>> app = nexus.Nexus(enable_durability=False)
+            >>> app.register("optimized", nexus_core.PerformanceBestPractices.create_optimized_workflow())
             >>> report = nexus_core.attach(app)
-            >>> manager = ParallelExecutionManager(app)
-            >>> applied = manager.optimize_for_throughput("optimized", 20, apply=True)
+            >>> manager = nexus_core.ParallelExecutionManager(app)
+            >>> manager.optimize_for_throughput("optimized", 20, apply=True)["applied"]["thread_pool_size"]
+            {'before': 4, 'after': 20}
             >>> manager.revert()["thread_pool_size"]
             {'before': 20, 'after': 4}
-            >>> manager.revert()
-            {}
             >>> app.close()
         """
-        from nexus_core.parallel_execution.runtime_sizes import RuntimeSizes
-
         with self._lock:
             applied, self._applied = self._applied, []
-            first: tuple[Any, Any] | None = None
-            for runtime, before, after, name, at_once in reversed(applied):
+            changed: dict[str, dict[str, int]] = {}
+            for runtime, let_go, name, at_once in reversed(applied):
                 if at_once is None:
                     self._at_once.pop(name, None)
                 else:
                     self._at_once[name] = at_once
-                now = RuntimeSizes.of(runtime)
-                if now == after and now != before:
-                    before.apply(runtime)
-                    first = (before, first[1] if first else after)
-            return first[0].changes_from(first[1]) if first else {}
+                before = RuntimeSizes.of(runtime)
+                let_go()
+                for size, step in RuntimeSizes.of(runtime).changes_from(before).items():
+                    changed[size] = {"before": changed.get(size, step)["before"], "after": step["after"]}
+            return changed
 
     # --- within -------------------------------------------------------------------------
 
@@ -337,32 +347,36 @@ class ParallelExecutionManager:
         runtime = attached_runtime(self.app)
         return _AT_ONCE if runtime is None else int(runtime.max_concurrent_nodes)
 
-    def _shape(self, workflow_name: str) -> Shape:
-        from nexus_core.best_practices.workflow_facts import facts_of
+    def _measurements(self, name: str, workflow: Any, runtime: Any) -> Measurements:
+        """What is known of a workflow on a runtime; of others under its name it says nothing."""
+        known = self._measured.get(name)
+        if known is not None and known[0]() is workflow:
+            on = known[1]
+            # A runtime that is gone is not the lack of one.
+            if runtime is None if on is None else (runtime is not None and on() is runtime):
+                return known[2]
+        found = Measurements()
+        self._measured[name] = (weakref.ref(workflow), None if runtime is None else weakref.ref(runtime), found)
+        return found
 
-        facts = facts_of(workflow_name, registered_workflow(self.app, workflow_name))
-        return Shape(max(1, facts.widest), facts.synchronous_side_by_side)
-
-    def _room(self, workflow_name: str) -> int:
+    def _room(self, workflow_name: str, workflow: Any, runtime: Any) -> int:
         """How many runs of the workflow have room at once."""
-        runtime = attached_runtime(self.app)
         if runtime is None:
             return 1  # they have threads of their own, and share an interpreter without order
-        shape = self._shape(workflow_name)
+        shape = _shape(workflow_name, workflow)
         room: int = runtime.max_concurrent_nodes // shape.nodes
         if shape.threads:
             room = min(room, runtime.thread_pool_size // shape.threads)
-        return max(1, room)
+        return max(1, min(room, turns_at_most(runtime, workflow) or room))
 
-    def _account(self, name: str, run: BatchRun, limit: int) -> dict[str, Any]:
+    def _account(self, name: str, run: BatchRun, limit: int, workflow: Any, runtime: Any) -> dict[str, Any]:
         results = run.replies()
         counts = {
             status: sum(reply["status"] == status for reply in results)
             for status in ("completed", "failed", "cancelled")
         }
-        room = self._room(name) if name in self.app._workflows else 1
+        room = self._room(name, workflow, runtime)
         with self._lock:
-            del self._active[run]
             stats = self.execution_stats.setdefault(
                 name,
                 {
@@ -384,8 +398,8 @@ class ParallelExecutionManager:
             latency = self._latencies.setdefault(name, LatencyHistogram())
             latency.merge(run.latency)
             stats["percentiles"] = _percentiles(latency)
-            measured = self._measured.setdefault(name, Measurements())
-            ended = counts["completed"] + counts["failed"]
+            ended = counts["completed"] + counts["failed"] - run.answered_by_cache
+            measured = self._measurements(name, workflow, runtime)
             measured.add(run.samples, ended, run.seconds, run.cpu_seconds, room, limit)
         return {
             "workflow_name": name,
@@ -399,18 +413,21 @@ class ParallelExecutionManager:
         }
 
     def _apply(self, name: str, runtime: Any, reply: dict[str, Any]) -> dict[str, dict[str, int]]:
-        from nexus_core.parallel_execution.runtime_sizes import RuntimeSizes
-
         threads = reply["resource_allocation"]["thread_pool_size"]
         nodes = max(threads, reply["figures"].get("max_concurrent_nodes", reply["concurrent_executions"]))
         with self._lock:
             before = RuntimeSizes.of(runtime)
-            after = before.at_least(RuntimeSizes(nodes, threads))
-            if after != before:
-                after.apply(runtime)
-            self._applied.append((runtime, before, after, name, self._at_once.get(name)))
+            let_go = ask_for(runtime, RuntimeSizes(nodes, threads))
+            self._applied.append((runtime, let_go, name, self._at_once.get(name)))
             self._at_once[name] = reply["concurrent_executions"]
-        return after.changes_from(before)
+            return RuntimeSizes.of(runtime).changes_from(before)
+
+
+def _shape(name: str, workflow: Any) -> Shape:
+    from nexus_core.best_practices.workflow_facts import facts_of
+
+    facts = facts_of(name, workflow)
+    return Shape(max(1, facts.widest), facts.synchronous_side_by_side)
 
 
 def _percentiles(latency: LatencyHistogram) -> dict[str, float]:
@@ -426,11 +443,3 @@ def _checked_batches(batches: Any) -> list[Mapping[str, Any]]:
         if not isinstance(batch, Mapping):
             raise TypeError(f"input_batches[{number}] must be a mapping, got {batch!r}")
     return found
-
-
-def _elsewhere(work: Callable[[], Any]) -> Any:
-    """Runs something on a thread: the caller may have an event loop of its own."""
-    from nexus_core.thread_pool import ThreadPool
-
-    with ThreadPool(1, name="nexus-core measuring") as pool:
-        return pool.submit(work).result()

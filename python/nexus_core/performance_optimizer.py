@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import threading
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from nexus_core._app_workflows import attached_runtime, checked_app, registered_workflow
@@ -15,14 +14,11 @@ from nexus_core.errors import NexusCoreError
 if TYPE_CHECKING:
     from nexus_core.cached_runs import CachePolicy
     from nexus_core.optimizer.changes import Change, Target
-    from nexus_core.optimizer.measuring import Comparison
     from nexus_core.optimizer.switches import Switch
 
 __all__ = ["PerformanceOptimizer"]
 
 _log = logging.getLogger("nexus_core.optimizer")
-
-_NOT_MEASURED = "not measured: pass sample_inputs"
 
 # Runs at once where no limit says how many.
 _AT_ONCE = 10
@@ -64,18 +60,21 @@ class PerformanceOptimizer:
     """
 
     def __init__(self, nexus_app: Any) -> None:
-        from nexus_core.optimizer.switches import STRATEGIES, Switches
+        from nexus_core.optimizer.attaching import AttachmentUse
+        from nexus_core.optimizer.held_changes import HeldChanges
+        from nexus_core.optimizer.switches import STRATEGIES
 
         self.app = checked_app(nexus_app, "PerformanceOptimizer")
         self.performance_metrics: dict[str, Any] = {}
         self.optimization_strategies = dict(STRATEGIES)
-        self._switches = Switches()
-        #: In the order in which they were put in force, by what they are for and the workflow.
-        self._changes: dict[tuple[str, str], Change] = {}
+        self._changes = HeldChanges()
         #: Strategies for workflows that are registered from now on: whether, and with which options.
         self._for_all: dict[str, tuple[bool, dict[str, Any]]] = {}
-        self._attached_by_us = False
+        self._attachment = AttachmentUse(self.app)
         self._listens_to: Any = None
+        #: Whoever changes something has the turn, for as long as it takes to measure it.
+        self._turn = threading.RLock()
+        #: Guards what is above, and is never held while a workflow is executed, which may register others.
         self._lock = threading.RLock()
 
     @property
@@ -121,11 +120,13 @@ class PerformanceOptimizer:
         number = checked_whole("count", count, 1)
         checked_app(self.app, "PerformanceOptimizer")
         before = set(self.app._workflows)
-        found = self.performance_metrics["workflow_registration"] = timed_registrations(self.app, number)
-        with self._lock:
-            # What strategies for all workflows have changed about those that are gone again.
-            for name in {name for _, name in self._changes} - before - set(found["left_registered"]):
-                self.revert(name)
+        with self._turn:
+            try:
+                found = self.performance_metrics["workflow_registration"] = timed_registrations(self.app, number)
+            finally:
+                # What strategies for all workflows have changed about those that are gone again.
+                for name in self._changes.workflows() - before - set(self.app._workflows):
+                    self.revert(name)
         return found
 
     def optimize_workflow_execution(
@@ -168,13 +169,14 @@ class PerformanceOptimizer:
             The guide's ``workflow_name``, ``optimizations_applied`` (the options that are in force),
             ``expected_improvement``, ``memory_savings`` and ``throughput_increase``; ``details`` of what is
             in force and ``not_applied`` by option, ``warnings``, ``attached`` (whether the app was by
-            this call), and ``figures``: an ``ExecutionFigures``, or ``None``.
+            this call), ``executions`` (runs that measuring took) and ``figures``: an ``ExecutionFigures``, or ``None``.
 
         Raises:
             TypeError: If an argument is of the wrong kind.
             ValueError: If a number is out of range.
             UnknownWorkflow: If there is no such workflow.
-            NexusCoreError: If the app is closed, or its runtime is of an unknown version of Kailash.
+            NexusCoreError: If the app is closed, or its runtime is of an unknown version of Kailash, or it was
+                detached while it was measured.
 
         Example:
             >>> from kailash.workflow.builder import WorkflowBuilder
@@ -192,11 +194,11 @@ class PerformanceOptimizer:
             >>> app.close()
         """
         from nexus_core.optimizer.options import planners
+        from nexus_core.optimizer.trial import Trial
 
         samples = _checked_samples(sample_inputs)
         count = checked_whole("runs", runs, 1)
         plans = planners(
-            self._switches,
             cacheable=cacheable,
             enable_caching=enable_caching,
             parallel_nodes=parallel_nodes,
@@ -206,11 +208,31 @@ class PerformanceOptimizer:
             execution_timeout=execution_timeout,
             max_concurrent_executions=max_concurrent_executions,
         )
-        with self._lock:
+        at_once = min(count, max_concurrent_executions or _AT_ONCE)
+        with self._turn:
             attached = attached_runtime(self.app) is None
             target = self._target(workflow_name)
-            reply = self._optimized(target, plans, samples, count, max_concurrent_executions)
-        reply["attached"] = attached
+            trial: Trial | None = None
+
+            def tried() -> dict[str, Change]:
+                nonlocal trial
+                with self._lock:
+                    trial = Trial(target, plans)
+                try:
+                    if samples:
+                        trial.measure(samples, count, at_once)
+                except BaseException:
+                    trial.take_back()
+                    raise
+                return trial.applied
+
+            try:
+                self._changes.replace(workflow_name, plans, tried)
+            except BaseException:
+                self._leave_if_idle()
+                raise
+            assert trial is not None
+            reply: dict[str, Any] = {**trial.reply(), "attached": attached}
         self.performance_metrics.setdefault("workflow_execution", {})[workflow_name] = reply
         return reply
 
@@ -237,16 +259,10 @@ class PerformanceOptimizer:
         Example:
             >>> from nexus import Nexus
             >>> from nexus_core import PerformanceBestPractices, PerformanceOptimizer
-            >>> app = Nexus(enable_durability=False)
-            >>> app.register("optimized", PerformanceBestPractices.create_optimized_workflow())
-            >>> optimizer = PerformanceOptimizer(app)
-            >>> optimizer.enabled("workflow_caching", "optimized")
-            False
-            >>> _ = optimizer.enable("workflow_caching", "optimized", cacheable=True)
-            >>> optimizer.enabled("workflow_caching", "optimized")
-            True
-            >>> _ = optimizer.revert()
-            >>> app.close()
+            >>> with Nexus(enable_durability=False) as app:
+            ...     app.register("optimized", PerformanceBestPractices.create_optimized_workflow())
+            ...     PerformanceOptimizer(app).enable("workflow_caching", "optimized", cacheable=True)
+            {'optimized': "results are kept for the cache's time, in a cache that the runtime is given"}
         """
         return self._set(strategy, workflow, True, options)
 
@@ -267,14 +283,10 @@ class PerformanceOptimizer:
 
         Example:
             >>> from nexus import Nexus
-            >>> from nexus_core import PerformanceBestPractices, PerformanceOptimizer
-            >>> app = Nexus(enable_durability=False)
-            >>> app.register("optimized", PerformanceBestPractices.create_optimized_workflow())
-            >>> optimizer = PerformanceOptimizer(app)
-            >>> optimizer.disable("result_streaming", "optimized")
-            {'optimized': 'there is no /workflows/optimized/stream'}
-            >>> _ = optimizer.revert()
-            >>> app.close()
+            >>> from nexus_core import PerformanceOptimizer
+            >>> with Nexus(enable_durability=False) as app:  # for what will be registered
+            ...     PerformanceOptimizer(app).disable("result_streaming")
+            {}
         """
         return self._set(strategy, workflow, False, {})
 
@@ -296,7 +308,7 @@ class PerformanceOptimizer:
             ...     PerformanceOptimizer(app).enabled("intelligent_scheduling")  # not attached
             False
         """
-        switch = self._switch(strategy)
+        switch = _switch(strategy)
         checked_app(self.app, "PerformanceOptimizer")
         names = list(self.app._workflows) if workflow is None else [workflow]
         for name in names:
@@ -318,246 +330,118 @@ class PerformanceOptimizer:
             UnknownWorkflow: If there is no such workflow.
 
         Example:
+            >>> from kailash.workflow.builder import WorkflowBuilder
             >>> from nexus import Nexus
-            >>> from nexus_core import PerformanceBestPractices, PerformanceOptimizer
-            >>> app = Nexus(enable_durability=False)
-            >>> app.register("optimized", PerformanceBestPractices.create_optimized_workflow())
-            >>> optimizer = PerformanceOptimizer(app)
-            >>> optimizer.warm("optimized")
+            >>> from nexus_core import PerformanceOptimizer
+            >>> builder = WorkflowBuilder()
+            >>> _ = builder.add_node("PythonCodeNode", "one", {"code": "result = 1"})
+            >>> with Nexus(enable_durability=False) as app:
+            ...     app.register("one", builder)
+            ...     PerformanceOptimizer(app).warm("one")
             True
-            >>> _ = optimizer.revert()
-            >>> app.close()
         """
         from nexus_core.optimizer.loading import read
 
-        with self._lock:
+        with self._turn:
             return read(self._target(workflow_name)) is None
 
     def revert(self, workflow_name: str | None = None) -> dict[str, list[str]]:
-        """Takes back what was changed, the last first: everything is as it was.
+        """Takes back what was changed, the last first: everything is as it was, and as others have left it.
+
+        Of several optimizers each takes back its own, in any order.
 
         Args:
             workflow_name: For this workflow, which need not be registered any more; by default for all,
-                and the app is detached if a change has attached it.
+                and the app is detached if it was attached for a change, and no other optimizer needs it.
 
         Returns:
             By workflow, the options and strategies that were taken back.
 
         Raises:
             TypeError: If the name is no string.
+            ExceptionGroup: If some could not be taken back; all others were.
 
         Example:
-            >>> from nexus import Nexus
-            >>> from nexus_core import PerformanceBestPractices, PerformanceOptimizer
-            >>> app = Nexus(enable_durability=False)
-            >>> app.register("optimized", PerformanceBestPractices.create_optimized_workflow())
-            >>> optimizer = PerformanceOptimizer(app)
-            >>> _ = optimizer.disable("intelligent_scheduling", "optimized")
+            >>> import nexus, nexus_core
+            >>> app = nexus.Nexus(enable_durability=False)
+            >>> app.register("optimized", nexus_core.PerformanceBestPractices.create_optimized_workflow())
+            >>> optimizer = nexus_core.PerformanceOptimizer(app)
+            >>> optimizer.disable("intelligent_scheduling", "optimized")
+            {'optimized': 'ready nodes start in topological order'}
             >>> optimizer.revert()
             {'optimized': ['intelligent_scheduling']}
             >>> app.close()
         """
-        from nexus_core.nexus_app import detach
-
         if workflow_name is not None and not isinstance(workflow_name, str):
             raise TypeError(f"a workflow's name must be a string, got {workflow_name!r}")
-        reverted: dict[str, list[str]] = {}
-        with self._lock:
+        with self._turn, self._lock:
             if workflow_name is None:
                 self._for_all.clear()
                 self._stop_listening()
-            for key in reversed(list(self._changes)):
-                option, name = key
-                if workflow_name in (None, name):
-                    self._changes.pop(key).take_back()
-                    reverted.setdefault(name, []).append(option)
-            if workflow_name is None and self._attached_by_us:
-                self._attached_by_us = False
-                if self.app.runtime is not None and attached_runtime(self.app) is not None:
-                    detach(self.app)
-        return reverted
+            try:
+                return self._changes.revert(workflow_name)
+            finally:
+                if workflow_name is None:
+                    self._attachment.end()
 
     # --- within -------------------------------------------------------------------------
 
     def _target(self, workflow_name: str) -> Target:
         """A workflow, with the app attached."""
-        from nexus_core.nexus_app import attach
         from nexus_core.optimizer.changes import Target
 
         checked_app(self.app, "PerformanceOptimizer")
         workflow = registered_workflow(self.app, workflow_name)
-        if attached_runtime(self.app) is None:
-            attach(self.app)
-            self._attached_by_us = True
-        runtime = attached_runtime(self.app)
-        if not hasattr(runtime, "_rules"):
+        attachment = self._attachment.begin()
+        if not hasattr(attachment.runtime, "_rules"):
+            self._leave_if_idle()
             raise NexusCoreError(
                 "Kailash is of a version whose runtimes nexus-core cannot read; nothing can be changed"
             )
-        return Target(self.app, self.app._plugins["nexus-core"], runtime, workflow_name, workflow)
+        return Target(self.app, attachment, attachment.runtime, workflow_name, workflow)
 
-    def _switch(self, strategy: str) -> Switch:
-        found = self._switches.by_name.get(strategy) if isinstance(strategy, str) else None
-        if found is None:
-            known = ", ".join(map(repr, self._switches.by_name))
-            raise ValueError(f"no strategy {strategy!r}; there are {known}")
-        return found
-
-    # --- optimizing a workflow ----------------------------------------------------------
-
-    def _optimized(
-        self,
-        target: Target,
-        plans: dict[str, Callable[[Target], Change] | str],
-        samples: list[Mapping[str, Any]],
-        runs: int,
-        limit: int | None,
-    ) -> dict[str, Any]:
-        earlier = {key: change for key, change in self._changes.items() if key[1] == target.name and key[0] in plans}
-        for change in reversed(earlier.values()):
-            change.take_back()
-        applied: dict[str, Change] = {}
-        refused: dict[str, str] = {}
-        compared: Comparison | None = None
-        warnings: list[str] = []
-        try:
-            self._apply(target, plans, applied, refused)
-            if samples:
-                warnings += _side_effects(target)
-                for warning in warnings:
-                    _log.warning("measuring workflow %r: %s", target.name, warning)
-                compared = self._compare(target, applied, samples, runs, limit)
-                warnings += self._judge(compared, applied, refused)
-        except BaseException:
-            for change in reversed(applied.values()):
-                change.take_back()
-            for change in earlier.values():
-                change.put()
-            raise
-        for key in earlier:
-            del self._changes[key]
-        self._changes.update({(option, target.name): change for option, change in applied.items()})
-        figures = None if compared is None else compared.figures
-        reason = _NOT_MEASURED
-        if compared is not None and figures is None:
-            reason = f"not measured: {compared.problem}"
-        return {
-            "workflow_name": target.name,
-            "optimizations_applied": list(applied),
-            "expected_improvement": reason if figures is None else figures.improvement(),
-            "memory_savings": reason if figures is None else figures.memory(),
-            "throughput_increase": reason if figures is None else figures.throughput(),
-            "details": {option: change.detail for option, change in applied.items()},
-            "not_applied": refused,
-            "warnings": warnings,
-            "figures": figures,
-            "executions": 0 if compared is None else compared.runs,
-        }
-
-    def _apply(
-        self,
-        target: Target,
-        plans: dict[str, Callable[[Target], Change] | str],
-        applied: dict[str, Change],
-        refused: dict[str, str],
-    ) -> None:
-        from nexus_core.optimizer.changes import Refused
-
-        for option, plan in plans.items():
-            if isinstance(plan, str):
-                refused[option] = plan
-                continue
-            try:
-                change = plan(target)
-            except Refused as reason:
-                refused[option] = str(reason)
-            else:
-                change.put()
-                applied[option] = change
-
-    def _compare(
-        self, target: Target, applied: dict[str, Change], samples: list[Mapping[str, Any]], runs: int, limit: int | None
-    ) -> Comparison:
-        from nexus_core.optimizer.measuring import compare
-
-        at_once = min(runs, _AT_ONCE if limit is None else limit)
-        caches = applied.get("enable_caching")
-        return _elsewhere(lambda: compare(target, list(applied.values()), samples, runs, at_once, caches))
-
-    def _judge(self, compared: Comparison, applied: dict[str, Change], refused: dict[str, str]) -> list[str]:
-        """Takes back what must not be kept, and says what is to be minded."""
-        figures = compared.figures
-        reason = compared.problem
-        if reason is None and figures is not None and figures.is_worse:
-            reason = f"with all of them together, {figures.improvement()}"
-        if reason is not None:
-            for option in reversed(list(applied)):
-                applied.pop(option).take_back()
-                refused[option] = reason
-        if compared.is_repeatable:
-            return []
-        if "enable_caching" in applied:
-            applied.pop("enable_caching").take_back()
-            refused["enable_caching"] = "equal inputs gave different results"
-        return ["equal inputs gave different results: only nodes and errors were compared, not values"]
-
-    # --- switching strategies -----------------------------------------------------------
+    def _leave_if_idle(self) -> None:
+        """What was attached for nothing is as it was."""
+        if not self._changes and not self._for_all:
+            self._attachment.end()
 
     def _set(self, strategy: str, workflow: str | None, on: bool, options: dict[str, Any]) -> dict[str, str]:
         from nexus_core.optimizer.changes import Refused, StrategyRefused
         from nexus_core.optimizer.options import checked_switch_options
 
-        switch = self._switch(strategy)
-        checked_switch_options(strategy, switch.options, options)
-        changed: dict[str, str] = {}
-        with self._lock:
+        checked_switch_options(strategy, _switch(strategy).options, options)
+        with self._turn, self._lock:
             if workflow is not None:
-                target = self._target(workflow)
                 try:
-                    said = self._set_one(strategy, switch, target, on, options)
-                except Refused as reason:
-                    raise StrategyRefused(strategy, workflow, str(reason)) from None
+                    said = self._switch(strategy, workflow, on, options)
+                except BaseException as error:
+                    self._leave_if_idle()
+                    if isinstance(error, Refused):
+                        raise StrategyRefused(strategy, workflow, str(error)) from None
+                    raise
                 return {} if said is None else {workflow: said}
             checked_app(self.app, "PerformanceOptimizer")
-            for name in list(self.app._workflows):
-                try:
-                    said = self._set_one(strategy, switch, self._target(name), on, options)
-                except Refused as reason:
-                    _log.info("%s of workflow %r: %s", strategy, name, reason)
-                else:
-                    if said is not None:
-                        changed[name] = said
             self._for_all[strategy] = (on, options)
             self._listen()
-        return changed
+            said_of_all = {name: self._switched_of_all(strategy, name) for name in list(self.app._workflows)}
+            return {name: said for name, said in said_of_all.items() if said is not None}
 
-    def _set_one(self, strategy: str, switch: Switch, target: Target, on: bool, options: dict[str, Any]) -> str | None:
-        """Switches one; returns what was changed."""
-        key = (strategy, target.name)
-        said = None
-        if switch.is_on(target) is not on and key in self._changes:
-            # What has switched it to what it is now.
-            change = self._changes.pop(key)
-            change.take_back()
-            said = f"as before: no longer {change.detail}"
-        if switch.is_on(target) is not on or options:
-            change = switch.on(target, **options) if on else switch.off(target)
-            before = self._changes.pop(key, None)
-            if before is not None:
-                before.take_back()
-            change.put()
-            self._changes[key] = change
-            said = change.detail
-        return said
+    def _switch(self, strategy: str, name: str, on: bool, options: dict[str, Any]) -> str | None:
+        return self._changes.switch(strategy, _switch(strategy), self._target(name), on, options)
+
+    def _switched_of_all(self, strategy: str, name: str) -> str | None:
+        """What was changed about one of all workflows; nothing if the strategy is not for it."""
+        from nexus_core.optimizer.changes import Refused
+
+        try:
+            return self._switch(strategy, name, *self._for_all[strategy])
+        except Refused as reason:
+            _log.info("%s of workflow %r: %s", strategy, name, reason)
+            return None
 
     def _listen(self) -> None:
         """Hears of workflows that are registered from now on."""
-        if not self.app._workflows and attached_runtime(self.app) is None:
-            from nexus_core.nexus_app import attach
-
-            attach(self.app)
-            self._attached_by_us = True
-        attachment = self.app._plugins["nexus-core"]
+        attachment = self._attachment.begin()
         if self._listens_to is not attachment:
             self._stop_listening()
             attachment.on_registered.append(self._registered)
@@ -569,14 +453,18 @@ class PerformanceOptimizer:
             attachment.on_registered.remove(self._registered)
 
     def _registered(self, name: str, api: Any) -> None:
-        from nexus_core.optimizer.changes import Refused
-
         with self._lock:
-            for strategy, (on, options) in self._for_all.items():
-                try:
-                    self._set_one(strategy, self._switch(strategy), self._target(name), on, options)
-                except Refused as reason:
-                    _log.info("%s of workflow %r: %s", strategy, name, reason)
+            for strategy in list(self._for_all):
+                self._switched_of_all(strategy, name)
+
+
+def _switch(strategy: str) -> Switch:
+    from nexus_core.optimizer.switches import SWITCHES
+
+    found = SWITCHES.get(strategy) if isinstance(strategy, str) else None
+    if found is None:
+        raise ValueError(f"no strategy {strategy!r}; there are {', '.join(map(repr, SWITCHES))}")
+    return found
 
 
 def _checked_samples(given: Any) -> list[Mapping[str, Any]]:
@@ -592,22 +480,3 @@ def _checked_samples(given: Any) -> list[Mapping[str, Any]]:
     if not given:
         raise ValueError("sample_inputs is an empty list; pass the inputs of at least one run, or None")
     return list(given)
-
-
-def _side_effects(target: Target) -> list[str]:
-    """What the runs that measure do beside their results, as far as it can be seen."""
-    from nexus_core.best_practices.workflow_facts import facts_of
-
-    nodes = facts_of(target.name, target.workflow).nodes.values()
-    outside = [node.name for node in nodes if node.is_external or node.reaching_out]
-    if not outside:
-        return []
-    return [f"{', '.join(outside)} reach outside, and did so in every measured run"]
-
-
-def _elsewhere(work: Callable[[], Coroutine[Any, Any, Comparison]]) -> Comparison:
-    """Runs something on a thread with an event loop of its own: the caller may be on one."""
-    from nexus_core.thread_pool import ThreadPool
-
-    with ThreadPool(1, name="nexus-core measuring") as pool:
-        return pool.submit(lambda: asyncio.run(work())).result()

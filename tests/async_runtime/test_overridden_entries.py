@@ -11,7 +11,7 @@ from tests.runtime.support import code_workflow
 from nexus_core import ResultCache
 from nexus_core.runtime import AsyncLocalRuntime, LocalRuntime
 from nexus_core.runtime.turns import Turns
-from nexus_core.runtime.workflow_rules import set_rule
+from nexus_core.runtime.workflow_rules import add_rule
 
 
 class Guarded(AsyncLocalRuntime):
@@ -43,7 +43,7 @@ def test_a_run_that_waits_for_its_turn_or_asks_the_cache(has_cache: bool) -> Non
         async with Guarded(cache=ResultCache() if has_cache else None) as runtime:
             workflow = code_workflow({"a": "result = 1"})
             if not has_cache:
-                set_rule(runtime, workflow, turns=Turns(1))
+                add_rule(runtime, workflow, turns=Turns(1))
             return await asyncio.wait_for(runtime.execute_workflow_async(workflow, {}), 60)
 
     assert asyncio.run(main())[0] == {"a": {"result": 1}}

@@ -15,7 +15,7 @@ from tests.runtime.support import AwaitingNode, CallingNode, code_workflow, node
 
 from nexus_core.runtime import AsyncLocalRuntime
 from nexus_core.runtime.turns import Turns
-from nexus_core.runtime.workflow_rules import set_rule
+from nexus_core.runtime.workflow_rules import add_rule
 
 
 class Nested:
@@ -68,7 +68,7 @@ def test_it_does_not_wait_for_itself(kind: str, is_awaited: bool) -> None:
         async with (Delegating if kind == "delegated" else AsyncLocalRuntime)(**options) as runtime:
             nested.runtime = runtime
             turns = Turns(1)
-            set_rule(runtime, nested.workflow, turns=turns)
+            add_rule(runtime, nested.workflow, turns=turns)
             await asyncio.wait_for(runtime.execute_workflow_async(nested.workflow, {}), 60)
             assert bool(runtime.engine_statistics()["delegated_runs"]) is (kind == "delegated")
             assert nested.is_inner
@@ -89,7 +89,7 @@ def test_whoever_reads_events_is_not_inside_the_run() -> None:
     async def main() -> None:
         async with AsyncLocalRuntime() as runtime:
             turns = Turns(1)
-            set_rule(runtime, workflow, turns=turns)
+            add_rule(runtime, workflow, turns=turns)
             others = []
             async for _ in runtime.stream(workflow, {}):
                 if not others:

@@ -103,3 +103,29 @@ def test_where_all_places_are_taken_the_throughput_shows_it() -> None:
     assert found is not None
     assert (found.mean, found.method) == (pytest.approx(0.05), "utilization law")
     assert (found.cpu, found.variability) == (pytest.approx(0.001), 1.0)
+
+
+def test_a_single_run_shows_no_variability() -> None:
+    measured = Measurements()
+    measured.add([Sample(0.1, 1)], 1, 0.1, 0.0, places=1, limit=1)
+    found = measured.service_time()
+    assert found is not None
+    assert (found.variability, found.runs) == (1.0, 1)
+
+
+def test_very_many_servers_are_found_in_one_pass() -> None:
+    servers = servers_needed(95_000.0, 1.0, 1e-9)
+    assert mean_wait(95_000.0, 1.0, servers) <= 1e-9 < mean_wait(95_000.0, 1.0, servers - 1)
+    with pytest.raises(ValueError, match="more than 100,000 servers"):
+        servers_needed(99_999.0, 1.0, 1e-300)
+
+
+@pytest.mark.parametrize(("servers", "offered"), [(1, 0.5), (3, 2.0), (12, 10.5), (40, 35.0)])
+def test_erlangs_formula_as_textbooks_write_it(servers: int, offered: float) -> None:
+    full = offered**servers / math.factorial(servers) * servers / (servers - offered)
+    others = sum(offered**number / math.factorial(number) for number in range(servers))
+    assert erlang_c(servers, offered) == pytest.approx(full / (others + full), rel=1e-12)
+    # And the mean wait is Erlang's C by the spare capacity.
+    assert mean_wait(offered / 0.2, 0.2, servers) == pytest.approx(
+        full / (others + full) / (servers / 0.2 - offered / 0.2), rel=1e-9
+    )

@@ -13,6 +13,7 @@ import nexus_core
 from apps import code_workflow, function_workflow
 from nexus_core import ParallelExecutionManager
 from nexus_core.errors import NexusCoreError, UnknownWorkflow
+from nexus_core.parallel_execution.runtime_sizes import RuntimeSizes
 
 _SLEEP = "import time\ntime.sleep(0.05)\nresult = 1"
 
@@ -208,10 +209,18 @@ def test_reverting_undoes_all_that_was_applied_and_nothing_else(app: Any) -> Non
     manager.optimize_for_throughput("quick", 8, apply=True)
     other = ParallelExecutionManager(app)
     other.optimize_for_throughput("quick", 15, apply=True)
-    assert manager.revert() == {}  # somebody has changed it since
+    assert manager.revert() == {}  # the other has asked for more
     assert app.runtime.thread_pool_size == 15
-    other.revert()
-    assert app.runtime.thread_pool_size == 8
+    assert other.revert()["thread_pool_size"] == {"before": 15, "after": 4}
+
+
+def test_sizes_that_somebody_sets_meanwhile_stay(app: Any) -> None:
+    app.register("quick", code_workflow())
+    manager = ParallelExecutionManager(app)
+    manager.optimize_for_throughput("quick", 8, apply=True)
+    RuntimeSizes(40, 30).apply(app.runtime)
+    assert manager.revert() == {}
+    assert RuntimeSizes.of(app.runtime) == RuntimeSizes(40, 30)
 
 
 def test_an_app_that_is_not_attached_is_advised_but_not_changed(make_app: Callable[[], Any]) -> None:

@@ -64,14 +64,43 @@ def test_independent_nodes_overlap_and_that_is_what_is_measured(narrow: Any) -> 
     assert RuntimeSizes.of(runtime) == RuntimeSizes(3, 3)
 
     assert optimizer.revert("sleepers") == {
-        "sleepers": [
-            "max_concurrent_executions", "execution_timeout", "memory_optimization", "result_streaming", "parallel_nodes",
-        ]
-    }  # fmt: skip
+        # The route for streams was there before.
+        "sleepers": ["max_concurrent_executions", "execution_timeout", "memory_optimization", "parallel_nodes"]
+    }
     assert RuntimeSizes.of(runtime) == before
     assert runtime._rules is None
     assert optimizer.revert() == {}
     assert attached_runtime(narrow) is runtime  # somebody else has attached it
+
+
+def test_nodes_of_different_levels_have_room_to_overlap(narrow: Any) -> None:
+    watched = Watched()
+    waiting = watched.waiting()
+
+    def first(from_0: Any = 0, from_3: Any = 0) -> int:
+        return 1
+
+    def last(from_0: Any = 0, from_4: Any = 0) -> Any:
+        return waiting()
+
+    # Two wait behind the first node, two behind the second of a chain: four of which none depends on another.
+    edges = ((0, 1), (0, 2), (3, 4), (4, 5), (4, 6))
+    narrow.register("uneven", joined(first, last, last, first, first, last, last, edges=edges))
+    optimizer, runtime = PerformanceOptimizer(narrow), attached_runtime(narrow)
+    optimizer.optimize_workflow_execution("uneven")
+    assert RuntimeSizes.of(runtime) == RuntimeSizes(4, 4)
+
+    async def main() -> None:
+        running = asyncio.ensure_future(runtime.execute_workflow_async(narrow._workflows["uneven"], {}))
+        while len(watched.begun) < 4:
+            assert not running.done()
+            await asyncio.sleep(0.001)
+        watched.go.set()
+        await running
+
+    asyncio.run(main())
+    assert watched.most == 4
+    optimizer.revert()
 
 
 def test_where_there_is_nothing_to_gain_none_is_reported(app: Any) -> None:
@@ -92,14 +121,15 @@ def test_if_outcomes_differ_nothing_is_kept(narrow: Any) -> None:
     def count() -> int:
         with watched:
             try:
-                together.wait(0.05)
+                # Where one runs at a time it waits in vain.
+                together.wait(60 if runtime.max_concurrent_nodes == 3 else 0.01)
             except threading.BrokenBarrierError:
                 together.reset()
                 return 1
             return 3
 
-    narrow.register("sensitive", joined(count, count, count))
     runtime = attached_runtime(narrow)
+    narrow.register("sensitive", joined(count, count, count))
     routes = [route.path for route in narrow._http_transport.gateway._workflow_apis["sensitive"].app.routes]
     found = PerformanceOptimizer(narrow).optimize_workflow_execution("sensitive", {}, runs=3)
     assert found["optimizations_applied"] == []
@@ -341,7 +371,7 @@ def test_a_time_out_that_would_fail_what_is_well_is_refused(app: Any) -> None:
     app.register("slow", code_workflow("import time\ntime.sleep(0.2)\nresult = 1"))
     run(app, "slow")
     found = PerformanceOptimizer(app).optimize_workflow_execution("slow", execution_timeout=0.3)
-    assert "runs have taken up to 0.2" in found["not_applied"]["execution_timeout"]
+    assert "runs have taken up to " in found["not_applied"]["execution_timeout"]
     assert run(app, "slow") == {"node": {"result": 1}}
 
 

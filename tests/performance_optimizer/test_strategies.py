@@ -74,12 +74,12 @@ def test_workflow_caching_off_where_the_app_has_it_on(make_app: Callable[[], Any
 
 def test_parallel_execution(app: Any) -> None:
     watched = Watched()
-    together = threading.Barrier(3)
+    together, patience = threading.Barrier(3), [60.0]
 
     def meet() -> int:
         with watched:
             try:
-                together.wait(0.2)
+                together.wait(patience[-1])
             except threading.BrokenBarrierError:
                 together.reset()
         return 1
@@ -92,8 +92,10 @@ def test_parallel_execution(app: Any) -> None:
     watched.most = 0
     assert optimizer.disable("parallel_execution", "meeting") == {"meeting": "no two nodes of a run overlap"}
     assert not optimizer.enabled("parallel_execution", "meeting")
+    patience.append(0.01)  # of one at a time each waits in vain
     run(app, "meeting")
     assert watched.most == 1
+    patience.pop()
     optimizer.enable("parallel_execution", "meeting")
     run(app, "meeting")
     assert watched.most == 3
@@ -176,7 +178,7 @@ def test_intelligent_scheduling(make_app: Callable[[], Any]) -> None:
         return call
 
     # Three short ones first, then the head of the longest path.
-    seconds = (0.01, 0.01, 0.01, 0.02, 0.02, 0.02)
+    seconds = (0.01, 0.01, 0.01, 0.05, 0.05, 0.05)
     workflow = joined(*(node(number, each) for number, each in enumerate(seconds)), edges=((3, 4), (4, 5)))
     app.register("path", workflow)
     optimizer = PerformanceOptimizer(app)
@@ -282,8 +284,10 @@ _MEMORY = """
     optimizer = PerformanceOptimizer(app)
     before = {thread.name for thread in threading.enumerate()}
     found = optimizer.optimize_workflow_execution("large", {}, runs=2)
-    assert "memory_optimization" in found["optimizations_applied"], found
     assert "MiB" in found["memory_savings"], found
+    # Whether it is worth its time is not asked here.
+    found = optimizer.optimize_workflow_execution("large")
+    assert "memory_optimization" in found["optimizations_applied"], found
     runtime, returned = app._plugins["nexus-core"].runtime, memory_return()
     kept = []
 

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from nexus_core.best_practices.side_by_side import most_side_by_side
+
 __all__ = ["NodeFacts", "WorkflowFacts", "facts_of"]
 
 # What keeps a thread waiting, by the start of its dotted name.
@@ -81,8 +83,9 @@ class WorkflowFacts:
         name: The name that it is registered under.
         nodes: Its nodes by id.
         edges: Source node, output, target node, input.
-        widest: How many nodes do not depend on one another, at most, level by level.
+        widest: How many nodes do not depend on one another, at most.
         levels: How many levels.
+        synchronous_side_by_side: The same of nodes that are not awaited.
     """
 
     name: str
@@ -119,20 +122,21 @@ def facts_of(name: str, workflow: Any) -> WorkflowFacts:
     edges = tuple(
         (edge.source_node, edge.source_output, edge.target_node, edge.target_input) for edge in workflow.connections
     )
-    levels = _levels(list(nodes), edges)
-    widest = max(map(len, levels), default=0)
-    synchronous = max((sum(not nodes[node].is_async for node in level) for level in levels), default=0)
-    return WorkflowFacts(name, nodes, edges, widest, len(levels), synchronous)
-
-
-def _levels(nodes: list[str], edges: tuple[tuple[str, str, str, str], ...]) -> list[list[str]]:
-    """Nodes by the longest way to them; those on a cycle are left out."""
     sources: dict[str, set[str]] = {node: set() for node in nodes}
     for source, _, target, _ in edges:
         sources[target].add(source)
+    levels = _levels(sources)
+    widest = most_side_by_side(levels, sources, set(nodes))
+    blocking = {name for name, node in nodes.items() if not node.is_async}
+    synchronous = most_side_by_side(levels, sources, blocking)
+    return WorkflowFacts(name, nodes, edges, widest, len(levels), synchronous)
+
+
+def _levels(sources: dict[str, set[str]]) -> list[list[str]]:
+    """Nodes by the longest way to them; those on a cycle are left out."""
     levels: list[list[str]] = []
     done: set[str] = set()
-    while ready := [node for node in nodes if node not in done and sources[node] <= done]:
+    while ready := [node for node in sources if node not in done and sources[node] <= done]:
         levels.append(ready)
         done.update(ready)
     return levels

@@ -375,10 +375,11 @@ def node_caching(runtime: Any, workflow: Any, plan: Plan) -> tuple[CachedNodes, 
         workflow: The workflow.
         plan: Its plan.
     """
-    if runtime._cached_runs is None:
+    runs = runtime._cached_runs
+    if runs is None:
         return None
     what = now_asked()
-    cache = runtime._cached_runs.cache
+    cache = runs.cache
     nodes = None if what == "nothing" else cached_nodes(cache, workflow, plan)
     if nodes is not None and (why := _why_not_now(runtime)) is not None:
         cache.node_runs.add("bypass", why)

@@ -226,9 +226,10 @@ def _nodes(workflows: Mapping[str, Any]) -> Iterator[tuple[tuple[str, str], Node
 
 
 def _cache(runtime: Any) -> dict[str, float] | None:
-    if runtime._cached_runs is None:
+    runs = runtime._cached_runs
+    if runs is None:
         return None
-    found = runtime._cached_runs.cache.statistics()
+    found = runs.cache.statistics()
     parts = (found["runs"], found["nodes"])
     return {
         "hits": sum(part["hits"] + part["waited"] for part in parts),

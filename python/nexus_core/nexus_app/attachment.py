@@ -57,6 +57,8 @@ class Attachment:
         self._told_cache: Any = None
         #: Called with the name and the ``WorkflowAPI`` of what is registered from now on.
         self.on_registered: list[Callable[[str, Any], object]] = []
+        #: By a workflow's API, whether it has its stream routes: as it had them, and as was wished since.
+        self.stream_wishes: dict[Any, list[list[bool]]] = {}
 
     # --- what Nexus asks of a plugin --------------------------------------------------
 
@@ -154,7 +156,8 @@ class Attachment:
 
         cache = self._told_cache = self.runtime._cached_runs.cache
         prometheus.show(cache)
-        self._undo.append(self.stop_telling_of_cache)
+        if self.stop_telling_of_cache not in self._undo:
+            self._undo.append(self.stop_telling_of_cache)
         for name, api in list(getattr(self._gateway, "_workflow_apis", {}).items()):
             tell_of_workflow(api, name)
         tell_of_gateway(self._gateway)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from nexus_core.errors import NexusCoreError
+
+if TYPE_CHECKING:
+    from nexus_core.optimizer.figures import ExecutionFigures
 
 __all__ = ["Change", "Refused", "StrategyRefused", "Target", "no_change"]
 
@@ -59,29 +62,30 @@ class Change:
 
     Attributes:
         detail: What it is, in words.
-        on: Puts it in force.
-        off: Takes it back: everything is as it was before it was last put in force.
+        on: Puts it in force, or changes nothing if that fails; returns what takes it back, in whatever order
+            others take back theirs. ``None`` for what is in force already, and stays.
         is_measured: Whether it is taken back and put in force again to measure what it does.
-        is_on: Whether it is in force.
+        judge: Says of what was measured why it must not be kept; ``None`` if it may.
+        options: What it was asked for with.
     """
 
     detail: str
-    on: Callable[[], object]
-    off: Callable[[], object]
+    on: Callable[[], Callable[[], object]] | None
     is_measured: bool = False
-    is_on: bool = False
+    judge: Callable[[ExecutionFigures], str | None] = lambda _: None
+    options: dict[str, Any] = field(default_factory=dict)
+    _undo: Callable[[], object] | None = None
 
     def put(self) -> None:
         """Puts it in force; if that fails, nothing is changed."""
-        if not self.is_on:
-            self.on()
-            self.is_on = True
+        if self._undo is None and self.on is not None:
+            self._undo = self.on()
 
     def take_back(self) -> None:
         """Takes it back."""
-        if self.is_on:
-            self.is_on = False
-            self.off()
+        undo, self._undo = self._undo, None
+        if undo is not None:
+            undo()
 
 
 def no_change(detail: str) -> Change:
@@ -90,4 +94,4 @@ def no_change(detail: str) -> Change:
     Args:
         detail: What it is, in words.
     """
-    return Change(detail, lambda: None, lambda: None)
+    return Change(detail, None)

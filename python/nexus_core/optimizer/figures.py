@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from statistics import median
 from typing import Any, Literal
 
-__all__ = ["ExecutionFigures", "Side", "interval_of_ratio"]
+__all__ = ["ExecutionFigures", "Side", "in_words", "interval_of_ratio"]
 
 _MIB = 2**20
 
@@ -152,16 +152,14 @@ class ExecutionFigures:
 
     def improvement(self) -> str:
         """The guide's ``expected_improvement``."""
-        medians = (
-            f"median {_time(self.before.median_seconds)} -> {_time(self.after.median_seconds)}, {self.runs} runs each"
-        )
+        medians = f"median {in_words(self.before.median_seconds)} -> {in_words(self.after.median_seconds)}, {self.runs} runs each"
         if self.difference == "none":
             low, high = self.time_interval
             said = f"no measurable difference ({medians}; the ratio lies between {low:.2f} and {high:.2f})"
         else:
             said = f"{abs(1 - self.time_ratio):.1%} {self.difference} execution ({medians})"
         if self.cached_seconds is not None:
-            said += f"; a repeated run is answered from the cache in {_time(self.cached_seconds)}"
+            said += f"; a repeated run is answered from the cache in {in_words(self.cached_seconds)}"
         return said
 
     def memory(self) -> str:
@@ -193,7 +191,12 @@ class ExecutionFigures:
         }
 
 
-def _time(seconds: float) -> str:
+def in_words(seconds: float) -> str:
+    """Seconds with a unit that suits them.
+
+    Args:
+        seconds: How many.
+    """
     for unit, factor in (("s", 1.0), ("ms", 1e3)):
         if seconds * factor >= 1:
             return f"{seconds * factor:.3g} {unit}"

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from nexus_core.optimizer.changes import Change, Refused, Target, no_change
+from nexus_core.optimizer.loading import checked_order
 from nexus_core.runtime.turns import Turns
-from nexus_core.runtime.workflow_rules import rule_of, set_rule
+from nexus_core.runtime.workflow_rules import add_rule, rule_of
 
 __all__ = ["at_once", "in_topological_order", "time_limit"]
 
@@ -25,21 +28,29 @@ def time_limit(target: Target, seconds: float) -> Change:
     runtime, workflow = target.runtime, target.workflow
     seen = runtime.metrics().workflows.get(workflow.name)
     longest = 0.0 if seen is None or not seen.duration.count else seen.duration.max
-    if longest * _MARGIN > seconds:
-        raise Refused(
-            f"runs have taken up to {longest:.3g} s, so that {seconds:g} s could fail what is well; pass an "
-            "execution_timeout of at least twice as much"
-        )
-    before = rule_of(runtime, workflow).timeout
-    if (before or runtime.execution_timeout) == seconds:
+    reason = _too_short(seconds, longest)
+    if reason is not None:
+        raise Refused(reason)
+    ruled = rule_of(runtime, workflow).timeout
+    # Another's rule may be taken back.
+    if ruled is None and runtime.execution_timeout == seconds:
         return no_change(f"a run may take {seconds:g} s already")
-    earlier = before or runtime.execution_timeout
+    earlier = ruled or runtime.execution_timeout
     told = f"{earlier:g} s" if earlier else "any time"
     return Change(
         f"a run may take {seconds:g} s instead of {told}",
-        lambda: set_rule(runtime, workflow, timeout=seconds),
-        lambda: set_rule(runtime, workflow, timeout=before),
+        lambda: add_rule(runtime, workflow, timeout=seconds),
         is_measured=True,
+        judge=lambda figures: _too_short(seconds, max(figures.after.seconds)),
+    )
+
+
+def _too_short(seconds: float, longest: float) -> str | None:
+    if longest * _MARGIN <= seconds:
+        return None
+    return (
+        f"runs have taken up to {longest:.3g} s, so that {seconds:g} s could fail what is well; pass an "
+        "execution_timeout of at least twice as much"
     )
 
 
@@ -51,24 +62,19 @@ def at_once(target: Target, limit: int) -> Change:
         limit: Runs; the others wait in the order in which they come.
     """
     runtime, workflow = target.runtime, target.workflow
-    before = rule_of(runtime, workflow).turns
-    if before is not None and before.limit == limit:
-        return no_change(f"at most {limit} runs are under way at once already")
-    turns: list[Turns] = []
 
-    def put() -> None:
-        turns.append(Turns(limit))
-        set_rule(runtime, workflow, turns=turns[-1])
+    def put() -> Callable[[], None]:
+        turns = Turns(limit)
+        forget = add_rule(runtime, workflow, turns=turns)
 
-    def take_back() -> None:
-        set_rule(runtime, workflow, turns=before)
-        turns.pop().open()
+        def take_back() -> None:
+            forget()
+            turns.open()
+
+        return take_back
 
     return Change(
-        f"at most {limit} runs are under way at once; others wait, first come, first served",
-        put,
-        take_back,
-        is_measured=True,
+        f"at most {limit} runs are under way at once; others wait, first come, first served", put, is_measured=True
     )
 
 
@@ -77,9 +83,11 @@ def in_topological_order(target: Target) -> Change:
 
     Args:
         target: The workflow.
+
+    Raises:
+        Refused: If it is not the engine that orders them.
     """
+    checked_order(target)
     return Change(
-        "ready nodes start in topological order",
-        lambda: set_rule(target.runtime, target.workflow, in_order=True),
-        lambda: set_rule(target.runtime, target.workflow, in_order=False),
+        "ready nodes start in topological order", lambda: add_rule(target.runtime, target.workflow, in_order=True)
     )

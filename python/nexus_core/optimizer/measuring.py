@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -53,8 +54,8 @@ def same(one: Outcome, other: Outcome) -> bool:
     except NotKeyable:
         try:
             return bool(one.results == other.results)
-        except Exception:  # of what cannot be compared, such as a frame
-            return one.shape == other.shape
+        except Exception:  # of what cannot be compared nobody knows
+            return False
 
 
 @dataclass(slots=True)
@@ -85,6 +86,10 @@ class _Measured:
         return Side(tuple(self.seconds), tuple(self.throughputs), tuple(self.resident), self.nodes_at_once)
 
 
+class _RunFailed(Exception):
+    """A run that has failed while it was timed."""
+
+
 class _Runs:
     """Executions of the workflow on the app's runtime, without its cache."""
 
@@ -93,6 +98,7 @@ class _Runs:
 
         self._target = target
         self._bind = bind_parameter_envelope
+        self._changes_inputs = False
         self.samples = samples
         self.count = 0
 
@@ -108,20 +114,34 @@ class _Runs:
         """How a run ends with each of the samples."""
         found = []
         for inputs in self.samples:
+            own = _copy(inputs)
             try:
-                found.append(Outcome(await self.execute(inputs)))
+                found.append(Outcome(await self.execute(own)))
             except Exception as error:
-                found.append(Outcome(None, f"{type(error).__qualname__}: {error}"))
+                found.append(Outcome(None, _said(error)))
+            # What comes in a request is nobody else's, so that a node may change it.
+            self._changes_inputs = self._changes_inputs or not same(Outcome(dict(own)), Outcome(dict(inputs)))
         return found
+
+    def _inputs(self, count: int) -> list[Mapping[str, Any]]:
+        """Of so many runs, each as it was given."""
+        several = islice(cycle(self.samples), count)
+        return [_copy(inputs) for inputs in several] if self._changes_inputs else list(several)
+
+    async def _timed(self, inputs: Mapping[str, Any]) -> None:
+        try:
+            await self.execute(inputs)
+        except Exception as error:
+            raise _RunFailed(_said(error)) from error
 
     async def block(self, measured: _Measured, count: int, at_once: int) -> None:
         """Measures a side once."""
-        await self.execute(self.samples[0])  # what has just been changed is looked up anew
-        for inputs in islice(cycle(self.samples), count):
+        await self._timed(*self._inputs(1))  # what has just been changed is looked up anew
+        for inputs in self._inputs(count):
             began = time.perf_counter()
-            await self.execute(inputs)
+            await self._timed(inputs)
             measured.seconds.append(time.perf_counter() - began)
-        batch = list(islice(cycle(self.samples), max(at_once, count)))
+        batch = self._inputs(max(at_once, count))
         measured.throughputs.append(await self._throughput(batch, at_once))
         places = self._target.runtime._places
         measured.nodes_at_once = max(measured.nodes_at_once, places.most_taken())
@@ -131,7 +151,7 @@ class _Runs:
 
         async def work() -> None:
             for inputs in waiting:
-                await self.execute(inputs)
+                await self._timed(inputs)
                 await asyncio.sleep(0)
 
         began = time.perf_counter()
@@ -145,10 +165,11 @@ class _Runs:
         from nexus_core.cached_runs import last_cache_outcome
 
         seconds = []
-        await self.execute(self.samples[0], cache=None)
-        for _ in range(5):
+        first, *others = (self._inputs(1)[0] for _ in range(6))
+        await self.execute(first, cache=None)
+        for inputs in others:
             began = time.perf_counter()
-            await self.execute(self.samples[0], cache=None)
+            await self.execute(inputs, cache=None)
             seconds.append(time.perf_counter() - began)
             outcome = last_cache_outcome()
             if outcome is None or outcome.status != "hit":
@@ -184,7 +205,7 @@ async def compare(
         found.is_repeatable = all(same(one, two) for one, two in zip(first, second, strict=True))
         failed = next((outcome.error for outcome in second if outcome.error), None)
         if failed is not None:
-            found.problem = f"the workflow fails with the sample inputs: {failed}"
+            found.problem = f"the workflow fails with the sample inputs: {_briefly(failed)}"
             return found
         sides.with_them()
         third = await work.outcomes()
@@ -192,18 +213,12 @@ async def compare(
             if not (same(one, two) if found.is_repeatable else one.shape == two.shape):
                 found.problem = _differs(number, one, two)
                 return found
-        measured = {False: _Measured(), True: _Measured()}
-        blocks = min(_BLOCKS, runs)
-        for number in range(blocks):
-            count = runs // blocks + (number < runs % blocks)
-            # Neither side is always the first.
-            for changed in (False, True) if number % 2 == 0 else (True, False):
-                sides.put(changed)
-                await work.block(measured[changed], count, at_once)
-                _settle(changed)
-                resident = resident_bytes()
-                if resident is not None:
-                    measured[changed].resident.append(resident)
+        try:
+            measured = await _in_turns(sides, work, runs, at_once)
+        except* _RunFailed as failures:
+            found.problem = f"a run failed while it was measured: {_briefly(str(_first(failures)))}"
+        if found.problem is not None:
+            return found
         sides.with_them()
         cached = None
         if caches is not None and found.is_repeatable:
@@ -216,11 +231,46 @@ async def compare(
         sides.with_them()
 
 
-def _settle(changed: bool) -> None:
-    """Has done now what would be done a little later."""
+async def _in_turns(sides: _Sides, work: _Runs, runs: int, at_once: int) -> dict[bool, _Measured]:
+    """Measures both sides: without the changes, and with them."""
+    measured = {False: _Measured(), True: _Measured()}
+    blocks = min(_BLOCKS, runs)
     returning = memory_return()
-    if changed and returning is not None and returning.is_in_use:
-        returning.now()
+    for number in range(blocks):
+        count = runs // blocks + (number < runs % blocks)
+        # Neither side is always the first.
+        for changed in (False, True) if number % 2 == 0 else (True, False):
+            sides.put(changed)
+            await work.block(measured[changed], count, at_once)
+            if returning is not None:
+                returning.settle()
+            resident = resident_bytes()
+            if resident is not None:
+                measured[changed].resident.append(resident)
+    return measured
+
+
+def _first(failures: BaseExceptionGroup[Any]) -> BaseException:
+    error: BaseException = failures
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+def _briefly(error: str) -> str:
+    """Without the traceback that Kailash puts into the words of some errors."""
+    return error.partition("\nTraceback (most recent call last)")[0]
+
+
+def _said(error: Exception) -> str:
+    return f"{type(error).__qualname__}: {error}" if str(error) else type(error).__qualname__
+
+
+def _copy(inputs: Mapping[str, Any]) -> Mapping[str, Any]:
+    try:
+        return copy.deepcopy(inputs)
+    except Exception:  # of what cannot be copied there is one
+        return inputs
 
 
 class _Sides:
@@ -246,7 +296,7 @@ class _Sides:
 
 def _differs(number: int, before: Outcome, after: Outcome) -> str:
     if after.error:
-        return f"with the changes, sample_inputs[{number}] fails: {after.error}"
+        return f"with the changes, sample_inputs[{number}] fails: {_briefly(after.error)}"
     nodes = [] if before.results is None or after.results is None else list(before.results)
     different = [
         node

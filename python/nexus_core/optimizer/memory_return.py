@@ -9,8 +9,8 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from nexus_core.optimizer.changes import Change, Refused, Target, no_change
-from nexus_core.runtime.workflow_rules import rule_of, set_rule
+from nexus_core.optimizer.changes import Change, Refused, Target
+from nexus_core.runtime.workflow_rules import add_rule
 
 __all__ = ["MIN_GROWTH", "MemoryReturn", "give_back_after_runs", "memory_return", "resident_bytes"]
 
@@ -72,12 +72,12 @@ class MemoryReturn:
     def begin(self) -> None:
         """Starts the thread for its first user: before nodes run, whose memory limit could keep it from starting."""
         with self._lock:
-            self._users += 1
-            if self._users == 1:
+            if not self._users:
                 self._base = resident_bytes() or 0
                 self._stop, self._grown = threading.Event(), threading.Event()
                 arguments = (self._stop, self._grown)
                 threading.Thread(target=self._work, args=arguments, name="nexus-core memory", daemon=True).start()
+            self._users += 1
 
     def end(self) -> None:
         """Ends the thread with its last user."""
@@ -89,8 +89,13 @@ class MemoryReturn:
 
     def run_ended(self) -> None:
         """A run has ended: if the process has grown, memory is given back soon."""
-        if not self._grown.is_set() and (resident_bytes() or 0) - self._base >= MIN_GROWTH:
+        if not self._grown.is_set() and self._has_grown():
             self._grown.set()
+
+    def settle(self) -> None:
+        """Does on the calling thread what the other would do in a moment, if it would."""
+        if self.is_in_use and self._has_grown():
+            self.now()
 
     def now(self) -> None:
         """Gives back what is free, on the calling thread."""
@@ -100,6 +105,9 @@ class MemoryReturn:
         self._base = after
         self.times += 1
         self.returned += max(0, before - after)
+
+    def _has_grown(self) -> bool:
+        return (resident_bytes() or 0) - self._base >= MIN_GROWTH
 
     def _work(self, stop: threading.Event, grown: threading.Event) -> None:
         while True:
@@ -138,22 +146,21 @@ def give_back_after_runs(target: Target) -> Change:
     found = memory_return()
     if found is None:
         raise Refused("the C library has no malloc_trim, by which freed memory is given back to the system")
-    if rule_of(target.runtime, target.workflow).afterwards is not None:
-        return no_change("freed memory is given back after its runs already")
 
-    def put() -> None:
+    def put() -> Callable[[], None]:
         found.begin()
-        set_rule(target.runtime, target.workflow, afterwards=found.run_ended)
+        forget = add_rule(target.runtime, target.workflow, afterwards=found.run_ended)
 
-    def take_back() -> None:
-        set_rule(target.runtime, target.workflow, afterwards=None)
-        found.end()
+        def take_back() -> None:
+            forget()
+            found.end()
+
+        return take_back
 
     return Change(
         f"memory that is free is given back to the system after runs by which the process has grown by "
         f"{MIN_GROWTH // 2**20} MiB; the outputs of all nodes are kept until the run ends, since Kailash hands all of "
         "them to the caller",
         put,
-        take_back,
         is_measured=True,
     )

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 from nexus_core._checks import checked_seconds, checked_whole
-from nexus_core.optimizer import limits, streaming
+from nexus_core.optimizer import caching, limits, pooling, streaming
 from nexus_core.optimizer.changes import Change, Target
 from nexus_core.optimizer.memory_return import give_back_after_runs
 from nexus_core.optimizer.sizes import room_for
-from nexus_core.optimizer.switches import Switches
+from nexus_core.parallel_execution.runtime_sizes import MOST_NODES
 
 __all__ = ["checked_switch_options", "planners"]
 
@@ -18,7 +18,6 @@ _OFF = "it was not asked for"
 
 
 def planners(
-    switches: Switches,
     *,
     cacheable: Any,
     enable_caching: Any,
@@ -32,7 +31,6 @@ def planners(
     """For each option, what plans its change, or why it is not wanted.
 
     Args:
-        switches: What the strategies share.
         cacheable: See ``PerformanceOptimizer.optimize_workflow_execution``.
         enable_caching: See there.
         parallel_nodes: See there.
@@ -58,15 +56,15 @@ def planners(
             raise TypeError(f"{name} must be True or False, got {value!r}")
     nodes = None
     if not isinstance(parallel_nodes, bool):
-        nodes = checked_whole("parallel_nodes", parallel_nodes, 1)
+        nodes = checked_whole("parallel_nodes", parallel_nodes, 1, MOST_NODES)
     seconds = None if execution_timeout is None else checked_seconds("execution_timeout", execution_timeout)
     runs = None
     if max_concurrent_executions is not None:
         runs = checked_whole("max_concurrent_executions", max_concurrent_executions, 1)
     plans: dict[str, Callable[[Target], Change] | str] = {
-        "enable_caching": lambda target: switches.caching.keep(target, cacheable),
-        "parallel_nodes": lambda target: room_for(target, switches.sizes, nodes),
-        "resource_pooling": switches.pooling.offer,
+        "enable_caching": lambda target: caching.keep(target, cacheable),
+        "parallel_nodes": lambda target: room_for(target, nodes),
+        "resource_pooling": pooling.offer,
         "result_streaming": streaming.stream,
         "memory_optimization": give_back_after_runs,
         "execution_timeout": lambda target: limits.time_limit(target, seconds or 0.0),
@@ -99,7 +97,7 @@ def checked_switch_options(strategy: str, known: tuple[str, ...], given: dict[st
     if "cacheable" in given:
         _checked_cacheable(given["cacheable"])
     if given.get("nodes") is not None:
-        checked_whole("nodes", given["nodes"], 1)
+        checked_whole("nodes", given["nodes"], 1, MOST_NODES)
 
 
 def _checked_cacheable(given: Any) -> None:

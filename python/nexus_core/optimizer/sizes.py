@@ -2,65 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from nexus_core.optimizer.changes import Change, Refused, Target, no_change
-from nexus_core.parallel_execution.runtime_sizes import RuntimeSizes
-from nexus_core.runtime.workflow_rules import rule_of, set_rule
+from nexus_core.optimizer.loading import checked_order, order_is_elsewhere
+from nexus_core.parallel_execution.runtime_sizes import RuntimeSizes, ask_for, is_asked_for
+from nexus_core.runtime.workflow_rules import add_rule, rule_of
 
-__all__ = ["Sizes", "has_room", "one_at_a_time", "room_for"]
-
-
-class Sizes:
-    """A runtime's sizes: its own, or what is asked for where that is more.
-
-    Sizes that somebody else sets meanwhile count as the runtime's own from then on.
-    """
-
-    def __init__(self) -> None:
-        self._asked: dict[str, RuntimeSizes] = {}
-        self._own: RuntimeSizes | None = None
-        self._given: RuntimeSizes | None = None
-
-    def ask(self, runtime: Any, name: str, sizes: RuntimeSizes) -> None:
-        """Makes a runtime at least so large.
-
-        Args:
-            runtime: The runtime.
-            name: Who asks.
-            sizes: At least these.
-        """
-        self._asked[name] = sizes
-        self._update(runtime)
-
-    def let_go(self, runtime: Any, name: str) -> None:
-        """Takes back what somebody has asked for.
-
-        Args:
-            runtime: The runtime.
-            name: Who.
-        """
-        self._asked.pop(name, None)
-        self._update(runtime)
-
-    def _update(self, runtime: Any) -> None:
-        now = RuntimeSizes.of(runtime)
-        if self._own is None or now != self._given:
-            self._own = now
-        wanted = self._own
-        for sizes in self._asked.values():
-            wanted = wanted.at_least(sizes)
-        if wanted != now:
-            wanted.apply(runtime)
-        self._given = wanted if self._asked else None
+__all__ = ["has_room", "one_at_a_time", "room_for"]
 
 
 def _needed(target: Target, nodes: int | None = None) -> RuntimeSizes:
     from nexus_core.best_practices.workflow_facts import facts_of
 
-    facts = facts_of(target.name, target.workflow)
     if nodes is not None:
         return RuntimeSizes(nodes, nodes)
+    facts = facts_of(target.name, target.workflow)
     return RuntimeSizes(max(1, facts.widest), max(1, facts.synchronous_side_by_side))
 
 
@@ -71,21 +26,22 @@ def has_room(target: Target) -> bool:
         target: The workflow.
     """
     now = RuntimeSizes.of(target.runtime)
-    rule = rule_of(target.runtime, target.workflow)
-    return now.at_least(_needed(target)) == now and not rule.one_at_a_time
+    if order_is_elsewhere(target) is not None or rule_of(target.runtime, target.workflow).one_at_a_time:
+        return False
+    return now.at_least(_needed(target)) == now
 
 
-def room_for(target: Target, sizes: Sizes, nodes: int | None = None) -> Change:
+def room_for(target: Target, nodes: int | None = None) -> Change:
     """Lets the workflow's independent nodes overlap.
 
     Args:
         target: The workflow.
-        sizes: Of the runtime.
         nodes: How many; by default as many as do not depend on one another.
 
     Raises:
-        Refused: If it has no nodes that could.
+        Refused: If it has no nodes that could, or it is not the engine that says which do.
     """
+    checked_order(target)
     needed = _needed(target, nodes)
     if nodes is None and needed.max_concurrent_nodes == 1:
         raise Refused("no two of its nodes are independent of one another, so none can overlap")
@@ -93,7 +49,7 @@ def room_for(target: Target, sizes: Sizes, nodes: int | None = None) -> Change:
         raise Refused("its nodes are held to one at a time; enable parallel_execution first")
     now = RuntimeSizes.of(target.runtime)
     room = now.at_least(needed)
-    if room == now:
+    if room == now and not is_asked_for(target.runtime):
         return no_change(
             f"the runtime has room already: {now.max_concurrent_nodes} nodes at once, {now.thread_pool_size} of them "
             f"on threads; this workflow can use {needed.max_concurrent_nodes} and {needed.thread_pool_size}"
@@ -101,12 +57,8 @@ def room_for(target: Target, sizes: Sizes, nodes: int | None = None) -> Change:
     changed = ", ".join(
         f"{name} from {sizes['before']} to {sizes['after']}" for name, sizes in room.changes_from(now).items()
     )
-    return Change(
-        f"{changed}, for all workflows on the runtime",
-        lambda: sizes.ask(target.runtime, target.name, needed),
-        lambda: sizes.let_go(target.runtime, target.name),
-        is_measured=True,
-    )
+    detail = f"{changed}, for all workflows on the runtime" if changed else "the runtime stays as large as it is"
+    return Change(detail, lambda: ask_for(target.runtime, needed), is_measured=True)
 
 
 def one_at_a_time(target: Target) -> Change:
@@ -114,9 +66,11 @@ def one_at_a_time(target: Target) -> Change:
 
     Args:
         target: The workflow.
+
+    Raises:
+        Refused: If it is not the engine that says which do.
     """
+    checked_order(target)
     return Change(
-        "no two nodes of a run overlap",
-        lambda: set_rule(target.runtime, target.workflow, one_at_a_time=True),
-        lambda: set_rule(target.runtime, target.workflow, one_at_a_time=False),
+        "no two nodes of a run overlap", lambda: add_rule(target.runtime, target.workflow, one_at_a_time=True)
     )

@@ -4,17 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
-from nexus_core.optimizer import limits, streaming
-from nexus_core.optimizer.caching import CacheUse, is_cached
+from nexus_core.optimizer import caching, limits, loading, pooling, sizes, streaming
 from nexus_core.optimizer.changes import Change, Refused, Target
-from nexus_core.optimizer.loading import Loading
-from nexus_core.optimizer.pooling import PoolUse
-from nexus_core.optimizer.sizes import Sizes, has_room, one_at_a_time, room_for
 from nexus_core.runtime.workflow_rules import rule_of
 
-__all__ = ["STRATEGIES", "Switch", "Switches"]
+__all__ = ["STRATEGIES", "SWITCHES", "Switch"]
 
 #: The guide's names and words.
 STRATEGIES = {
@@ -51,30 +46,16 @@ def _always(what: str) -> Callable[..., Change]:
     return on
 
 
-class Switches:
-    """The strategies of one optimizer, and what they share."""
-
-    def __init__(self) -> None:
-        self.sizes, self.caching, self.pooling, self.loading = Sizes(), CacheUse(), PoolUse(), Loading()
-        self.by_name = {
-            "workflow_caching": Switch(is_cached, self._cache, self.caching.keep_none, ("cacheable",)),
-            "parallel_execution": Switch(has_room, self._overlap, one_at_a_time, ("nodes",)),
-            "resource_pooling": Switch(
-                lambda target: self.pooling.is_on(target.app), self.pooling.offer, self.pooling.withhold
-            ),
-            "intelligent_scheduling": Switch(
-                lambda target: not rule_of(target.runtime, target.workflow).orders_nodes,
-                _always("the longest path by measured durations goes first"),
-                limits.in_topological_order,
-            ),
-            "result_streaming": Switch(streaming.is_streamed, streaming.stream, streaming.stream_not),
-            "lazy_loading": Switch(
-                self.loading.is_lazy, _always("a workflow is read at its first run"), self.loading.ahead
-            ),
-        }
-
-    def _cache(self, target: Target, cacheable: Any = None) -> Change:
-        return self.caching.keep(target, cacheable)
-
-    def _overlap(self, target: Target, nodes: int | None = None) -> Change:
-        return room_for(target, self.sizes, nodes)
+#: By the guide's names.
+SWITCHES = {
+    "workflow_caching": Switch(caching.is_cached, caching.keep, caching.keep_none, ("cacheable",)),
+    "parallel_execution": Switch(sizes.has_room, sizes.room_for, sizes.one_at_a_time, ("nodes",)),
+    "resource_pooling": Switch(pooling.is_offered, pooling.offer, pooling.withhold),
+    "intelligent_scheduling": Switch(
+        lambda target: not rule_of(target.runtime, target.workflow).in_order,
+        _always("the longest path by measured durations goes first"),
+        limits.in_topological_order,
+    ),
+    "result_streaming": Switch(streaming.is_streamed, streaming.stream, streaming.stream_not),
+    "lazy_loading": Switch(loading.is_lazy, _always("a workflow is read at its first run"), loading.read_ahead),
+}

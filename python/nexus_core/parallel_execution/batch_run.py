@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -37,6 +38,9 @@ class BatchRun:
         on_batch: Callable[[dict[str, Any]], object] | None,
         keep_results: bool,
     ) -> None:
+        from nexus_core.cached_runs.outcomes import noted_outcome
+
+        self._noted_outcome = noted_outcome
         self._execute = execute
         self._batches = batches
         self._timeout = timeout
@@ -44,6 +48,7 @@ class BatchRun:
         self._keep = keep_results
         self._limit = limit
         self._loop = asyncio.get_running_loop()
+        self._ids = [batch.get("batch_id", number) for number, batch in enumerate(batches)]
         self._waiting = iter(enumerate(batches))
         self._workers: list[asyncio.Task[None]] = []
         self._running: dict[int, int] = {}  # the batch's number, and how many ran together at most
@@ -52,6 +57,7 @@ class BatchRun:
         self.latency = LatencyHistogram()
         self.seconds = 0.0
         self.cpu_seconds = 0.0
+        self.answered_by_cache = 0
         self.is_cancelled = False
 
     async def run(self) -> None:
@@ -74,7 +80,9 @@ class BatchRun:
 
     def cancel(self) -> None:
         """Ends it, from any thread: what runs is cancelled, what waits never begins."""
-        self._loop.call_soon_threadsafe(self._cancel)
+        # A loop that is closed runs nothing any more.
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._cancel)
 
     def _cancel(self) -> None:
         self.is_cancelled = True
@@ -82,14 +90,19 @@ class BatchRun:
             worker.cancel()
 
     async def _work(self) -> None:
+        task = asyncio.current_task()
         for number, batch in self._waiting:
             await self._run_one(number, batch)
+            # A node may have kept the cancellation for itself.
+            if task is not None and task.cancelling():
+                return
 
     async def _run_one(self, number: int, batch: Mapping[str, Any]) -> None:
         running = self._running
         running[number] = 0
         for each in running:
             running[each] = max(running[each], len(running))
+        noted = self._noted_outcome()
         began = time.perf_counter()
         result: dict[str, Any] | None = None
         failure: BaseException | None = None
@@ -99,6 +112,7 @@ class BatchRun:
         except asyncio.CancelledError as cancelled:
             task = asyncio.current_task()
             if task is not None and task.cancelling():
+                self._ended(number, self._reply(number, "cancelled", time.perf_counter() - began))
                 raise
             failure = cancelled  # the run's own
         except Exception as error:
@@ -109,12 +123,22 @@ class BatchRun:
             together = running.pop(number)
             seconds = time.perf_counter() - began
         if failure is None:
-            self.samples.append(Sample(seconds, together))
+            outcome = self._noted_outcome()
+            # The caller's task may have an outcome of its own from before.
+            if outcome is not None and outcome is not noted and outcome[0] in ("hit", "waited"):
+                self.answered_by_cache += 1
+            else:
+                self.samples.append(Sample(seconds, together))
             self.latency.record(seconds)
             reply = self._reply(number, "completed", seconds, result=result if self._keep else None)
         else:
             kind = f"{type(failure).__module__}.{type(failure).__qualname__}".removeprefix("builtins.")
             reply = self._reply(number, "failed", seconds, kind, str(failure) or repr(failure))
+        self._ended(number, reply)
+        # Even a workflow that never waits lets the others have their turn.
+        await asyncio.sleep(0)
+
+    def _ended(self, number: int, reply: dict[str, Any]) -> None:
         self._replies[number] = reply
         if self._on_batch is not None:
             try:
@@ -122,8 +146,6 @@ class BatchRun:
             except Exception:
                 _log.exception("on_batch failed, and is not called again")
                 self._on_batch = None
-        # Even a workflow that never waits lets the others have their turn.
-        await asyncio.sleep(0)
 
     def _reply(
         self,
@@ -134,9 +156,8 @@ class BatchRun:
         error: str | None = None,
         result: dict[str, Any] | None = None,
     ) -> dict[str, Any]:
-        batch_id = self._batches[number].get("batch_id", number)
         return {
-            "batch_id": batch_id,
+            "batch_id": self._ids[number],
             "status": status,
             "seconds": seconds,
             "error_type": error_type,

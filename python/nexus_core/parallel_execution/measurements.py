@@ -31,7 +31,7 @@ class ServiceTime:
 
     Attributes:
         mean: Seconds.
-        variability: The squared coefficient of variation.
+        variability: The squared coefficient of variation; 1 where a single run cannot show it.
         cpu: Seconds of the process's CPU time in it.
         runs: How many runs it is known from.
         method: ``"observed"`` from runs that had room; ``"utilization law"`` from the throughput while
@@ -118,6 +118,8 @@ class _Moments:
 
     @property
     def variability(self) -> float:
-        if self.count < 2 or not self.mean:
+        if self.count < 2:
+            return 1.0
+        if not self.mean:
             return 0.0
         return self._squares / (self.count - 1) / math.pow(self.mean, 2)

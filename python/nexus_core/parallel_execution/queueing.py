@@ -33,7 +33,17 @@ def erlang_c(servers: int, offered: float) -> float:
     # Erlang's B by its recursion, since powers and factorials overflow.
     blocked = 1.0
     for number in range(1, servers + 1):
-        blocked = offered * blocked / (number + offered * blocked)
+        blocked = _with_another(blocked, number, offered)
+    return _waiting(blocked, servers, offered)
+
+
+def _with_another(blocked: float, servers: int, offered: float) -> float:
+    """Erlang's B, from that of one server less."""
+    return offered * blocked / (servers + offered * blocked)
+
+
+def _waiting(blocked: float, servers: int, offered: float) -> float:
+    """Erlang's C from his B."""
     return blocked / (1 - (offered / servers) * (1 - blocked))
 
 
@@ -88,11 +98,13 @@ def servers_needed(
         >>> servers_needed(50.0, 0.1, 0.01)
         8
     """
-    servers = math.floor(rate * service_time) + 1
-    if servers > _MOST_SERVERS:
-        raise ValueError(
-            f"{rate:g} requests a second of {service_time:g} s would need more than {_MOST_SERVERS:,} servers"
-        )
-    while mean_wait(rate, service_time, servers, arrival_variability, service_variability) > longest_wait:
-        servers += 1
-    return servers
+    offered = rate * service_time
+    blocked = 1.0
+    for servers in range(1, _MOST_SERVERS + 1):
+        blocked = _with_another(blocked, servers, offered)
+        if servers <= offered:
+            continue
+        wait = _waiting(blocked, servers, offered) * service_time / (servers - offered)
+        if wait * (arrival_variability + service_variability) / 2 <= longest_wait:
+            return servers
+    raise ValueError(f"{rate:g} requests a second of {service_time:g} s would need more than {_MOST_SERVERS:,} servers")

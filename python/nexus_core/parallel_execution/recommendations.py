@@ -35,11 +35,11 @@ def by_the_guide(target: float) -> dict[str, Any]:
         target: Runs a second.
     """
     return {
-        "concurrent_executions": max(1, min(math.ceil(target * 2), 50)),
+        "concurrent_executions": max(1, math.ceil(min(target * 2, 50))),
         "resource_allocation": {
             "cpu_cores": max(1, min(int(target // 10), 8)),
-            "memory_mb": max(1, min(math.ceil(target * 100), 4096)),
-            "thread_pool_size": max(1, min(math.ceil(target), 20)),
+            "memory_mb": max(1, math.ceil(min(target * 100, 4096))),
+            "thread_pool_size": max(1, math.ceil(min(target, 20))),
         },
         "caching_strategy": {
             "result_cache_size": max(1, math.ceil(target * 10)),

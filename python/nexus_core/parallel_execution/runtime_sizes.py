@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from nexus_core._core import Places
 
-__all__ = ["RuntimeSizes"]
+__all__ = ["MOST_NODES", "RuntimeSizes", "ask_for", "is_asked_for", "turns_at_most"]
+
+#: What no process has room for is a wrong number.
+MOST_NODES = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,3 +59,89 @@ class RuntimeSizes:
             for name in ("max_concurrent_nodes", "thread_pool_size")
             if getattr(before, name) != getattr(self, name)
         }
+
+
+def turns_at_most(runtime: Any, workflow: Any) -> int | None:
+    """How many runs of a workflow may be under way at once on a runtime; ``None`` if nobody has said.
+
+    Args:
+        runtime: The runtime, or ``None``.
+        workflow: A built workflow.
+    """
+    from nexus_core.runtime.workflow_rules import rule_of
+
+    # Of a Kailash of an unknown version nothing is known.
+    turns = rule_of(runtime, workflow).turns if hasattr(runtime, "_rules") else None
+    return None if turns is None else turns.limit
+
+
+class _Asked:
+    """What several have asked one runtime for, beside what it has by itself."""
+
+    __slots__ = ("given", "own", "wanted")
+
+    def __init__(self) -> None:
+        self.wanted: list[RuntimeSizes] = []
+        self.own: RuntimeSizes | None = None
+        self.given: RuntimeSizes | None = None
+
+    def update(self, runtime: Any) -> None:
+        """Gives the runtime the largest of all."""
+        now = RuntimeSizes.of(runtime)
+        if self.own is None or now != self.given:
+            self.own = now
+        largest = self.own
+        for sizes in self.wanted:
+            largest = largest.at_least(sizes)
+        if largest != now:
+            largest.apply(runtime)
+        self.given = largest
+
+
+_asked: WeakKeyDictionary[Any, _Asked] = WeakKeyDictionary()
+_asking = threading.RLock()
+
+
+def is_asked_for(runtime: Any) -> bool:
+    """Whether somebody has asked for the sizes that a runtime has, and may let go of them.
+
+    Args:
+        runtime: The runtime.
+    """
+    with _asking:
+        return runtime in _asked
+
+
+def ask_for(runtime: Any, sizes: RuntimeSizes) -> Callable[[], None]:
+    """Makes a runtime at least so large, for as long as is wanted.
+
+    Sizes that somebody else sets meanwhile count as the runtime's own from then on.
+
+    Args:
+        runtime: The runtime.
+        sizes: At least these.
+
+    Returns:
+        What takes it back: the runtime is as large as the others have asked for, and at least as it was by itself.
+    """
+
+    def let_go() -> None:
+        with _asking:
+            asked = _asked[runtime]
+            # Equal ones may be somebody else's, which is the same.
+            asked.wanted.remove(sizes)
+            asked.update(runtime)
+            if not asked.wanted:
+                del _asked[runtime]
+
+    with _asking:
+        asked = _asked.setdefault(runtime, _Asked())
+        asked.wanted.append(sizes)
+        try:
+            asked.update(runtime)
+        except BaseException:
+            asked.wanted.remove(sizes)
+            if not asked.wanted:
+                del _asked[runtime]
+            raise
+    return let_go

@@ -170,8 +170,9 @@ class AsyncLocalRuntime(stock.StockAsyncLocalRuntime, LocalRuntime):
         if plan.one_pass:
             more.append("it has cycles, of which one pass is made, as by Kailash's AsyncLocalRuntime")
         more.extend(how_it_is_durable(self))
-        if self._cached_runs is not None:
-            more.append(self._cached_runs.explain(self, workflow))
+        cached_runs = self._cached_runs
+        if cached_runs is not None:
+            more.append(cached_runs.explain(self, workflow))
         more.extend(notes_on_cached_nodes(self, workflow, plan))
         return Explanation(not reasons, tuple(reasons), plan.explanations, tuple(more))
 
@@ -269,13 +270,15 @@ class AsyncLocalRuntime(stock.StockAsyncLocalRuntime, LocalRuntime):
             HardTimeLimitExceeded: After ``time_limit`` and the second of grace.
             DelegationError: If the runtime is strict and Kailash would have to run this.
         """
-        if self._cached_runs is not None and cache is not UNCACHED and cache is not IN_TURN:
+        # It may be taken away while this waits.
+        cached_runs = self._cached_runs
+        if cached_runs is not None and cache is not UNCACHED and cache is not IN_TURN:
             if context is None and idempotency_key is None and not refresh and cache is None:
                 _validate_limits(soft_time_limit, time_limit)
                 if self._short_way.on_loop >= LONGEST_ON_LOOP:
                     inputs = await self._others_turn(inputs)
                 began = time.perf_counter()
-                found = self._cached_runs.attempt(self, workflow, inputs)
+                found = cached_runs.attempt(self, workflow, inputs)
                 if found is not None:
                     self._short_way.on_loop += time.perf_counter() - began
                     return found
@@ -424,13 +427,14 @@ class AsyncLocalRuntime(stock.StockAsyncLocalRuntime, LocalRuntime):
         execute: Any = super().execute
         given = (workflow, task_manager, parameters, cancellation_token, search_attributes)
         outcome: tuple[dict[str, Any], str | None]
-        if self._cached_runs is None:
+        cached_runs = self._cached_runs
+        if cached_runs is None:
             outcome = execute(*given, **limits)
             return outcome
         with wishing(Wish(refresh, cache)) as wish:
             outcome = execute(*given, **limits)
         # The task that ran it had a context of its own.
-        self._cached_runs.note_again(wish.outcome)
+        cached_runs.note_again(wish.outcome)
         return outcome
 
     async def execute_async(
@@ -687,8 +691,9 @@ class AsyncLocalRuntime(stock.StockAsyncLocalRuntime, LocalRuntime):
         if buffer < 1:
             raise ValueError(f"buffer is {buffer!r}, and must be at least 1: no event could be kept")
         inputs = {} if inputs is None else inputs
-        if self._cached_runs is not None:
-            self._cached_runs.ready(self, workflow, inputs, "the events of the run are asked for")
+        cached_runs = self._cached_runs
+        if cached_runs is not None:
+            cached_runs.ready(self, workflow, inputs, "the events of the run are asked for")
         rule = rule_of(self, workflow)
         inputs = dict(inputs) if rule.surrounds and type(inputs) is dict else inputs
         async with Turn(rule) as turn, contextlib.aclosing(self._stream(workflow, inputs, buffer)) as told:
@@ -716,11 +721,12 @@ class AsyncLocalRuntime(stock.StockAsyncLocalRuntime, LocalRuntime):
     def _remember(self) -> None:
         """Notes that nothing about the runtime has to be delegated."""
         quiet = self.run_short_on_loop and self.analyzer and not self._tracing and self._recorder is None
-        if self._cached_runs is not None and self._cached_runs.cache._nodes:
+        cached_runs = self._cached_runs
+        if cached_runs is not None and cached_runs.cache._nodes:
             quiet = False
         options = run_options(max_concurrency=self.max_concurrent_nodes, guards_stretch=True) if quiet else None
         self._short_way.renew(
-            self, self.__dict__, options, self.conditional_execution == "skip_branches", self._cached_runs is not None
+            self, self.__dict__, options, self.conditional_execution == "skip_branches", cached_runs is not None
         )
 
     # --- what is native -----------------------------------------------------------------

@@ -148,7 +148,10 @@ async def aexecute_cached(
         finished: Called with runtime, workflow, inputs and the time of the beginning for what
             a run leaves behind that was answered from the cache; returns its id.
     """
-    runs, inputs = runtime._cached_runs, {} if parameters is None else parameters
+    runs: CachedRuns | None = runtime._cached_runs
+    if runs is None:  # it has just been taken away
+        return await compute(parameters)
+    inputs = {} if parameters is None else parameters
     reason, began = call.reason(), time.perf_counter()
     if reason is None and not call.refresh:
         found = runs.find(runtime, workflow, inputs)

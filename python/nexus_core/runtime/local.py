@@ -195,8 +195,9 @@ class LocalRuntime(PruningOnce):
         if self.enable_monitoring:
             notes.append("run history is written in the background")
         notes.extend(how_it_is_durable(self))
-        if self._cached_runs is not None:
-            notes.append(self._cached_runs.explain(self, workflow))
+        cached_runs = self._cached_runs
+        if cached_runs is not None:
+            notes.append(cached_runs.explain(self, workflow))
         notes.extend(notes_on_cached_nodes(self, workflow, plan))
         return Explanation(True, (), plan.explanations, tuple(notes))
 
@@ -211,8 +212,9 @@ class LocalRuntime(PruningOnce):
             "native_runs": self._counts.native_runs,
             "delegated_runs": dict(self._delegated_runs),
         }
-        if self._cached_runs is not None:
-            statistics["cache"] = self._cached_runs.cache.statistics()
+        cached_runs = self._cached_runs
+        if cached_runs is not None:
+            statistics["cache"] = cached_runs.cache.statistics()
         return statistics
 
     def metrics(self) -> RuntimeMetrics:

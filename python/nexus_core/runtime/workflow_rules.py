@@ -6,13 +6,13 @@ import threading
 import weakref
 from collections.abc import Callable
 from contextvars import ContextVar
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 from nexus_core.runtime.async_run import inside
 from nexus_core.runtime.turns import Turns
 
-__all__ = ["Turn", "WorkflowRule", "WorkflowRules", "rule_of", "set_rule"]
+__all__ = ["Turn", "WorkflowRule", "WorkflowRules", "add_rule", "rule_of"]
 
 
 @dataclass(slots=True)
@@ -25,6 +25,7 @@ class WorkflowRule:
         in_order: Whether ready nodes start in topological order, not the longest path first.
         one_at_a_time: Whether no two nodes of a run overlap.
         afterwards: Called when a run has ended.
+        is_ahead: Whether its plan was made ahead of its first run.
     """
 
     timeout: float | None = None
@@ -32,6 +33,7 @@ class WorkflowRule:
     in_order: bool = False
     one_at_a_time: bool = False
     afterwards: Callable[[], object] | None = None
+    is_ahead: bool = False
 
     @property
     def surrounds(self) -> bool:
@@ -89,7 +91,11 @@ class Turn:
 #: its place: in runs that are pruned, that are Kailash's own, and on the event loop.
 _current: ContextVar[Turn | None] = ContextVar("nexus_core_turn", default=None)
 _NO_RULE = WorkflowRule()
-_changing = threading.Lock()
+# The collector may end an optimizer's change while its thread is in here.
+_changing = threading.RLock()
+
+#: Values that were added one after the other, and are taken away in any order.
+_Layers = tuple[dict[str, Any], ...]
 
 
 class WorkflowRules:
@@ -98,7 +104,7 @@ class WorkflowRules:
     __slots__ = ("__weakref__", "_rules")
 
     def __init__(self) -> None:
-        self._rules: dict[int, tuple[weakref.ref[Any], WorkflowRule]] = {}
+        self._rules: dict[int, tuple[weakref.ref[Any], WorkflowRule, _Layers]] = {}
 
     def of(self, workflow: Any) -> WorkflowRule | None:
         """The rule for a workflow, if there is one.
@@ -109,8 +115,13 @@ class WorkflowRules:
         entry = self._rules.get(id(workflow))
         return entry[1] if entry is not None and entry[0]() is workflow else None
 
-    def put(self, workflow: Any, rule: WorkflowRule) -> None:
-        """Makes a rule the workflow's."""
+    def layers_of(self, workflow: Any) -> _Layers:
+        """What the rule for a workflow is made of."""
+        entry = self._rules.get(id(workflow))
+        return entry[2] if entry is not None and entry[0]() is workflow else ()
+
+    def put(self, workflow: Any, layers: _Layers) -> None:
+        """Makes them the workflow's; of what several say, the last holds."""
         number, rules = id(workflow), weakref.ref(self)
 
         def forget(_: object) -> None:
@@ -120,7 +131,10 @@ class WorkflowRules:
             if own is not None and entry is not None and entry[0]() is None:
                 own._rules.pop(number, None)
 
-        self._rules[number] = (weakref.ref(workflow, forget), rule)
+        values: dict[str, Any] = {}
+        for layer in layers:
+            values |= layer
+        self._rules[number] = (weakref.ref(workflow, forget), WorkflowRule(**values), layers)
 
     def drop(self, workflow: Any) -> None:
         """Forgets the rule of a workflow."""
@@ -141,24 +155,44 @@ def rule_of(runtime: Any, workflow: Any) -> WorkflowRule:
     return (None if rules is None else rules.of(workflow)) or _NO_RULE
 
 
-def set_rule(runtime: Any, workflow: Any, **values: Any) -> None:
-    """Changes what holds for a workflow's runs that begin from now on.
+def add_rule(runtime: Any, workflow: Any, **values: Any) -> Callable[[], None]:
+    """Adds to what holds for a workflow's runs that begin from now on.
 
     A runtime without rules is as it was before it had any.
 
     Args:
         runtime: An ``AsyncLocalRuntime``.
         workflow: A built workflow.
-        **values: Attributes of `WorkflowRule`.
+        **values: Attributes of `WorkflowRule`; they come before what was added earlier.
+
+    Returns:
+        What takes it away again, and nothing that others have added before or since.
     """
+    layer = values
+
+    def add() -> _Layers:
+        return (*_layers_of(runtime, workflow), layer)
+
+    def without() -> _Layers:
+        return tuple(each for each in _layers_of(runtime, workflow) if each is not layer)
+
+    _set_layers(runtime, workflow, add)
+    return lambda: _set_layers(runtime, workflow, without)
+
+
+def _layers_of(runtime: Any, workflow: Any) -> _Layers:
+    rules: WorkflowRules | None = runtime._rules
+    return () if rules is None else rules.layers_of(workflow)
+
+
+def _set_layers(runtime: Any, workflow: Any, wanted: Callable[[], _Layers]) -> None:
     with _changing:
+        layers = wanted()
         rules: WorkflowRules | None = runtime._rules
-        before = (None if rules is None else rules.of(workflow)) or _NO_RULE
-        rule = WorkflowRule(**{field.name: getattr(before, field.name) for field in fields(before)} | values)
-        if rule != _NO_RULE:
+        if layers:
             if rules is None:
                 rules = runtime._rules = WorkflowRules()
-            rules.put(workflow, rule)
+            rules.put(workflow, layers)
         elif rules is not None:
             rules.drop(workflow)
             if not len(rules):
