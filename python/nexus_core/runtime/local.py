@@ -309,8 +309,9 @@ class LocalRuntime(Measured, PruningOnce):
             return outcome
         finally:
             seconds = time.perf_counter() - began
-            if run is not None and run.is_here and self._figures is not None:
-                self._figures.ran(plan.plan, workflow, seconds, None if succeeded else sys.exc_info()[1])
+            figures = self._figures
+            if figures is not None and run is not None and run.is_here:
+                figures.ran(plan.plan, workflow, seconds, None if succeeded else sys.exc_info()[1])
             get_metrics_bridge().record_workflow_execution(
                 getattr(workflow, "name", "") or "",
                 seconds,

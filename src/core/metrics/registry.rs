@@ -113,7 +113,7 @@ mod tests {
     }
 
     fn run(figures: &WorkflowFigures) {
-        figures.ran(Duration::from_millis(1), RunEnd::Completed);
+        figures.ran(1_000_000, RunEnd::Completed);
         figures.went_through();
     }
 

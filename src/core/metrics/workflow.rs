@@ -102,6 +102,7 @@ impl WorkflowFigures {
     /// With figures of its own for at most so many nodes.
     pub fn new(name: &str, shape: Arc<Shape>, most_nodes: usize, active: Arc<Active>) -> Self {
         let slots = shape.nodes.len().min(most_nodes) + 1;
+        let sampler = Sampler::new(shape.nodes.len());
         Self {
             name: name.into(),
             shape,
@@ -116,7 +117,7 @@ impl WorkflowFigures {
             lock_wait: SparseHistogram::default(),
             run_failures: Failures::default(),
             node_failures: Failures::default(),
-            sampler: Sampler::default(),
+            sampler,
         }
     }
 
@@ -133,13 +134,13 @@ impl WorkflowFigures {
         (node as usize).min(self.nodes.len() - 1)
     }
 
-    /// A run of the native engine has ended.
+    /// A run has ended, after so many nanoseconds.
     #[inline]
-    pub fn ran(&self, duration: Duration, end: RunEnd) {
-        self.run_seconds.record(duration, 1);
+    pub fn ran(&self, nanos: u64, end: RunEnd) {
+        self.run_seconds.record_nanos(nanos, 1);
         match end {
             // What has neither failed nor been cancelled.
-            RunEnd::Completed => self.sampler.observe(duration, self.shape.nodes.len()),
+            RunEnd::Completed => self.sampler.observe(nanos),
             RunEnd::Failed => add(&self.failed, 1),
             RunEnd::Cancelled => add(&self.cancelled, 1),
         }

@@ -12,8 +12,7 @@ use crate::py::durations::durations;
 use crate::py::failures::type_name;
 
 use super::plan::WorkflowPlan;
-use super::run::WorkflowRun;
-use super::run_figures::name_of;
+use super::run_figures::{Found, name_of};
 
 /// What a runtime counts.
 #[pyclass(frozen, name = "_Figures", module = "nexus_core")]
@@ -24,11 +23,6 @@ impl Figures {
     #[new]
     fn new() -> Self {
         Self(Arc::default())
-    }
-
-    /// Has a run of `workflow` counted, which has not begun.
-    fn follow(&self, run: &Bound<'_, WorkflowRun>, workflow: &Bound<'_, PyAny>) {
-        run.get().count(&self.0, workflow);
     }
 
     /// A run has ended after so many seconds, with what it raised, if anything. `plan`:
@@ -50,11 +44,12 @@ impl Figures {
             });
             let figures = self.0.of(&name_of(workflow), &nothing);
             figures.was_delegated();
-            figures
+            Found::Other(figures)
         };
-        let duration = Duration::try_from_secs_f64(seconds).unwrap_or_default();
+        // What is negative or no number counts as nothing, what is too long as the longest.
+        let nanos = (seconds * 1e9) as u64;
         let error = error.map(PyErr::from_value);
-        ended(workflow.py(), &figures, duration, error.as_ref());
+        ended(workflow.py(), &figures, nanos, error.as_ref());
     }
 
     /// The event loop came so many seconds later than it should have.
@@ -90,21 +85,21 @@ impl Figures {
 }
 
 /// Counts a run that has ended, with what it raised.
-pub(super) fn ended(
-    py: Python<'_>,
-    figures: &WorkflowFigures,
-    duration: Duration,
-    error: Option<&PyErr>,
-) {
-    let Some(error) = error else {
-        return figures.ran(duration, RunEnd::Completed);
-    };
+pub(super) fn ended(py: Python<'_>, figures: &WorkflowFigures, nanos: u64, error: Option<&PyErr>) {
+    match error {
+        None => figures.ran(nanos, RunEnd::Completed),
+        Some(error) => ended_with(py, figures, nanos, error),
+    }
+}
+
+#[cold]
+fn ended_with(py: Python<'_>, figures: &WorkflowFigures, nanos: u64, error: &PyErr) {
     let name = type_name(py, error);
     if matches!(name.as_str(), "CancelledError" | "WorkflowCancelledError") {
-        return figures.ran(duration, RunEnd::Cancelled);
+        return figures.ran(nanos, RunEnd::Cancelled);
     }
     figures.run_failures.count(0, &name, 1);
-    figures.ran(duration, RunEnd::Failed);
+    figures.ran(nanos, RunEnd::Failed);
 }
 
 /// One for each name: those of several are added up.

@@ -10,6 +10,7 @@ use crate::core::schedule::{Run, RunSettings};
 use crate::py::engine::{Execution, Places, RunContext, ServiceTerms};
 
 use super::cached_nodes::RunCaching;
+use super::figures::Figures;
 use super::history::RunRows;
 use super::host::Host;
 use super::memory_limit::MemoryLimit;
@@ -18,7 +19,6 @@ use super::options::RunOptions;
 use super::plan::Plan;
 use super::program::{Dialect, WorkflowProgram};
 use super::round::Round;
-use super::run_figures::RunFigures;
 use super::stage::Stage;
 
 /// On what terms Python has a run served.
@@ -45,6 +45,8 @@ pub(super) struct Given<'py> {
     pub(super) service: Option<Service<'py>>,
     /// Which of the plan's nodes are cached, if any are.
     pub(super) caching: Option<Py<NodeCaching>>,
+    /// What counts the run, if anything does.
+    pub(super) figures: Option<Bound<'py, Figures>>,
 }
 
 /// Prepares a run.
@@ -61,6 +63,7 @@ pub(super) fn prepare(
         workflow_context,
         service,
         caching,
+        figures,
     } = given;
     let rows = options
         .history
@@ -116,6 +119,9 @@ pub(super) fn prepare(
         rows,
     );
     program.round = part.round;
+    if let Some(figures) = &figures {
+        program.count(py, &figures.get().0);
+    }
     if let Some(nodes) = caching {
         program.caching = Some(RunCaching::new(py, nodes, program.plan.nodes.len())?);
     }
@@ -136,11 +142,4 @@ pub(super) fn prepare(
         caching.serves(Arc::downgrade(&execution));
     }
     Ok(execution)
-}
-
-/// Has a run counted, which has not begun.
-pub(super) fn count(execution: &Execution<WorkflowProgram>, figures: RunFigures) {
-    let waits = &figures.workflow.queue_wait;
-    execution.run.measure_queue(Arc::clone(waits));
-    execution.program.count(figures);
 }

@@ -10,7 +10,6 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
 use crate::core::locks::Mutex;
-use crate::core::metrics::RuntimeFigures;
 use crate::py::engine::{Driven, Execution, Inline, Limits, LoopMailbox, StopReason, Trace};
 
 use super::cached_nodes::RunCaching;
@@ -19,10 +18,9 @@ use super::memory_limit::MemoryLimit;
 use super::outcome::{failure, results};
 use super::pinned::Pinned;
 use super::plan::Plan;
-use super::preparation::{Given, Part, count, prepare};
+use super::preparation::{Given, Part, prepare};
 use super::program::WorkflowProgram;
 use super::recording::Recording;
-use super::run_figures::RunFigures;
 
 /// `drive()` returns one of these with what belongs to it.
 const FINISHED: &str = "finished";
@@ -353,8 +351,8 @@ impl WorkflowRun {
         let program = &self.execution.program;
         if self.execution.is_idle() {
             program.is_over(is_whole);
-        } else if let Some(figures) = program.figures.get() {
-            figures.leave();
+        } else {
+            program.leave();
         }
     }
 
@@ -364,12 +362,6 @@ impl WorkflowRun {
         if program.recording.set(recording).is_ok() {
             program.is_watched.store(true, Ordering::Relaxed);
         }
-    }
-
-    /// Has the run counted, which has not begun.
-    pub(super) fn count(&self, runtime: &Arc<RuntimeFigures>, workflow: &Bound<'_, PyAny>) {
-        let figures = self.execution.program.plan.figures(runtime, workflow);
-        count(&self.execution, RunFigures::new(figures));
     }
 
     pub(crate) fn node_count(&self) -> usize {
