@@ -225,7 +225,7 @@ class AsyncLocalRuntime(AsyncEntries, NativeRuns, StreamedRuns, stock.StockAsync
             DelegationError: If the runtime is strict and Kailash would have to run this.
         """
         if self._cached_runs is not None and cache is not UNCACHED and cache is not IN_TURN:
-            if context is None and idempotency_key is None and not refresh and cache is None:
+            if context is None and idempotency_key is None and not refresh and cache is None and self._recorder is None:
                 _validate_limits(soft_time_limit, time_limit)
                 if self._short_way.on_loop >= LONGEST_ON_LOOP:
                     inputs = await self._others_turn(inputs)

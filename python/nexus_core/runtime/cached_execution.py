@@ -15,6 +15,7 @@ from nexus_core.runtime.cache_wishes import Wish
 from nexus_core.runtime.delegation import metrics_are_read
 from nexus_core.runtime.run_ids import new_run_id
 from nexus_core.runtime.run_records import RecordedRun
+from nexus_core.runtime.traced_runs import observe_answer
 
 if TYPE_CHECKING:
     from nexus_core.cached_runs.cached_runs import CachedRuns
@@ -225,19 +226,23 @@ def finished_locally(runtime: Any, workflow: Any, inputs: Any, began: float) -> 
     """
     _tell(workflow, began)
     if not runtime.enable_monitoring:
+        observe_answer(runtime, workflow, time.perf_counter() - began, None)
         return None
     now = datetime.now(UTC)
     processed = runtime._process_workflow_parameters(workflow, inputs) if inputs else None
     record = RecordedRun(runtime, workflow, None, None, None)  # type: ignore[arg-type] # of no nodes
     record._begin_tracking(processed)
     record._end_tracking("completed", None, processed, now)
+    observe_answer(runtime, workflow, time.perf_counter() - began, record.run_id)
     return record.run_id
 
 
 def finished_async(runtime: Any, workflow: Any, inputs: Any, began: float) -> str:
     """Ends a run of ``AsyncLocalRuntime``, which keeps no books, that was answered from the cache; returns its id."""
     _tell(workflow, began)
-    return new_run_id()
+    run_id = new_run_id()
+    observe_answer(runtime, workflow, time.perf_counter() - began, run_id)
+    return run_id
 
 
 def _tell(workflow: Any, began: float) -> None:

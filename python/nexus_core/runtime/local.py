@@ -228,7 +228,12 @@ class LocalRuntime(Measured, PruningOnce):
             if not (self._is_context_managed or self._cleanup_registered or self._externally_managed):
                 warnings.warn(_DEPRECATION, DeprecationWarning, stacklevel=2)
             if self._cached_runs is not None:
-                if not (refresh or self.enable_monitoring) and cache is None and cancellation_token is None:
+                if (
+                    not (refresh or self.enable_monitoring)
+                    and cache is None
+                    and cancellation_token is None
+                    and self._recorder is None
+                ):
                     # What else is given that is not an input is found out by who looks more closely.
                     known = (task_manager, search_attributes, idempotency_key)
                     if known == (None, None, None):

@@ -77,6 +77,8 @@ pub struct WorkflowFigures {
     failed: AtomicU64,
     cancelled: AtomicU64,
     delegated: AtomicU64,
+    /// Answered with what an earlier run has left: no runs.
+    answered: AtomicU64,
     /// Runs that went through with all nodes, each of which ran once, was skipped or cached.
     whole_runs: AtomicU64,
     pub run_seconds: SparseHistogram,
@@ -111,6 +113,7 @@ impl WorkflowFigures {
             failed: AtomicU64::new(0),
             cancelled: AtomicU64::new(0),
             delegated: AtomicU64::new(0),
+            answered: AtomicU64::new(0),
             whole_runs: AtomicU64::new(0),
             run_seconds: SparseHistogram::default(),
             queue_wait: Arc::default(),
@@ -149,6 +152,17 @@ impl WorkflowFigures {
     /// The run that ends now was Kailash's own.
     pub fn was_delegated(&self) {
         add(&self.delegated, 1);
+    }
+
+    /// A run was not needed: its results were kept.
+    #[inline]
+    pub fn was_answered(&self) {
+        add(&self.answered, 1);
+    }
+
+    /// How often results were handed out that were kept.
+    pub fn answered(&self) -> u64 {
+        load(&self.answered)
     }
 
     /// A run went through with all nodes.
@@ -193,6 +207,7 @@ impl WorkflowFigures {
     /// Whether there is anything to tell.
     pub fn is_empty(&self) -> bool {
         self.runs().iter().sum::<u64>() == 0
+            && self.answered() == 0
             && self.whole_runs.load(Ordering::Relaxed) == 0
             && self.nodes.iter().all(|node| load(&node.others) == 0)
     }
@@ -230,6 +245,7 @@ impl WorkflowFigures {
         add(&self.failed, failed);
         add(&self.cancelled, cancelled);
         add(&self.delegated, delegated);
+        add(&self.answered, gone.answered());
         self.run_seconds.fold(&gone.run_seconds);
         self.queue_wait.fold(&gone.queue_wait);
         self.lock_wait.fold(&gone.lock_wait);

@@ -25,6 +25,20 @@ impl Figures {
         Self(Arc::default())
     }
 
+    /// A run of Kailash's own begins; `ran` ends it.
+    fn begins(&self) {
+        self.0.active.begin();
+    }
+
+    /// A run of `workflow`, which has `plan` if any is known, was not needed: its results were kept.
+    #[pyo3(signature = (plan, workflow))]
+    fn answered(&self, plan: Option<&Bound<'_, WorkflowPlan>>, workflow: &Bound<'_, PyAny>) {
+        match plan {
+            Some(plan) => plan.get().plan.figures(&self.0, workflow).was_answered(),
+            None => self.without_nodes(workflow).was_answered(),
+        }
+    }
+
     /// A run has ended after so many seconds, with what it raised, if anything. `plan`:
     /// what it has run, or `None` if it was Kailash's own.
     #[pyo3(signature = (plan, workflow, seconds, error=None))]
@@ -38,12 +52,9 @@ impl Figures {
         let figures = if let Some(plan) = plan {
             plan.get().plan.figures(&self.0, workflow)
         } else {
-            let nothing = Arc::new(Shape {
-                nodes: Vec::new(),
-                edges: Vec::new(),
-            });
-            let figures = self.0.of(&name_of(workflow), &nothing);
+            let figures = self.without_nodes(workflow);
             figures.was_delegated();
+            self.0.active.end();
             Found::Other(figures)
         };
         // What is negative or no number counts as nothing, what is too long as the longest.
@@ -81,6 +92,17 @@ impl Figures {
         found.set_item("queue_wait", seen(py, &queue_wait, &bounds)?)?;
         found.set_item("lock_wait", seen(py, &lock_wait, &bounds)?)?;
         Ok(found)
+    }
+}
+
+impl Figures {
+    /// The figures of a workflow of whose nodes nothing is known.
+    fn without_nodes(&self, workflow: &Bound<'_, PyAny>) -> Arc<WorkflowFigures> {
+        let nothing = Shape {
+            nodes: Vec::new(),
+            edges: Vec::new(),
+        };
+        self.0.of(&name_of(workflow), &Arc::new(nothing))
     }
 }
 
@@ -153,6 +175,7 @@ fn described<'py>(
     found.set_item("failed", failed)?;
     found.set_item("cancelled", cancelled)?;
     found.set_item("delegated", delegated)?;
+    found.set_item("cached", figures.answered())?;
     found.set_item("duration", seen(py, &figures.run_seconds, bounds)?)?;
     found.set_item("queue_wait", seen(py, &figures.queue_wait, bounds)?)?;
     found.set_item("lock_wait", seen(py, &figures.lock_wait, bounds)?)?;
