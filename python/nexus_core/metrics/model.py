@@ -123,6 +123,8 @@ class ProcessMetrics:
         memory_limit_bytes: Memory that its control group may use: the tightest limit of the
             group and those around it.
         limited_memory_used_bytes: What the group of that limit uses, caches included.
+        returned_bytes: Freed memory that was given back to the system after runs, where
+            ``PerformanceOptimizer``'s ``memory_optimization`` does so.
     """
 
     cpu_user_seconds: float | None
@@ -137,6 +139,7 @@ class ProcessMetrics:
     cpu_limit: float | None
     memory_limit_bytes: int | None
     limited_memory_used_bytes: int | None
+    returned_bytes: int = 0
 
     @property
     def cpu_seconds(self) -> float | None:

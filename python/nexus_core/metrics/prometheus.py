@@ -295,6 +295,9 @@ def _process_families() -> Iterator[Any]:
         spent.add_metric(["user"], seen.cpu_user_seconds)
         spent.add_metric(["system"], seen.cpu_system_seconds)
         yield spent
+    yield CounterMetricFamily(
+        f"{prefix}_returned_memory_bytes", "Freed memory that was given back to the system", value=seen.returned_bytes
+    )
     for name, text, value in (
         ("resident_memory_bytes", "Memory that is resident", seen.resident_bytes),
         ("peak_resident_memory_bytes", "The most memory that was ever resident", seen.peak_resident_bytes),
