@@ -18,13 +18,14 @@ from nexus_core.runtime import stock
 from nexus_core.runtime.async_delegation import reasons_to_delegate, watch_of_methods
 from nexus_core.runtime.async_entries import AsyncEntries
 from nexus_core.runtime.async_explanation import explain_async
-from nexus_core.runtime.async_native import NativeRuns, account_for
+from nexus_core.runtime.async_native import NativeRuns
 from nexus_core.runtime.cache_wishes import take_wish
 from nexus_core.runtime.cached_execution import IN_TURN, UNCACHED, Call, aexecute_cached, finished_async
 from nexus_core.runtime.compiler import Awaits, CompiledWorkflow, NotNative, compile_aside, compiled, known
 from nexus_core.runtime.explain import DelegationError, Explanation
 from nexus_core.runtime.local import LocalRuntime
 from nexus_core.runtime.pruning import is_pruned, reasons_not_to_prune
+from nexus_core.runtime.run_ends import account_for
 from nexus_core.runtime.run_options import run_options
 from nexus_core.runtime.short_way import LONGEST_ON_LOOP, short_way
 from nexus_core.runtime.streamed_runs import StreamedRuns

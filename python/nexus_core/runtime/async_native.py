@@ -8,9 +8,7 @@ import sys
 import time
 from typing import Any
 
-from kailash.runtime.metrics import get_metrics_bridge
 from kailash.sdk_exceptions import HardTimeLimitExceeded, SoftTimeLimitExceeded, WorkflowCancelledError
-from kailash.workflow.credentials import get_credential_store
 
 from nexus_core._core import RunOptions, _Figures
 from nexus_core.metrics.loops import LoopLag
@@ -19,18 +17,18 @@ from nexus_core.runtime.async_host import Follower, raised_by_stock
 from nexus_core.runtime.async_pruned_run import AsyncPrunedRun
 from nexus_core.runtime.async_run import AsyncRun
 from nexus_core.runtime.compiler import CompiledWorkflow
-from nexus_core.runtime.delegation import metrics_are_read
 from nexus_core.runtime.durability import Durability, begin_async
 from nexus_core.runtime.durable_async_run import DurableAsyncRun
 from nexus_core.runtime.log_visibility import is_visible
 from nexus_core.runtime.pruning import is_pruned
 from nexus_core.runtime.pruning_log import log_beginning
+from nexus_core.runtime.run_ends import account_for
 from nexus_core.runtime.run_ids import new_run_id
 from nexus_core.runtime.run_options import run_options
 from nexus_core.runtime.traced_runs import begin_traced
 from nexus_core.runtime.workflow_rules import WorkflowRule, WorkflowRules, rule_of
 
-__all__ = ["NativeRuns", "account_for"]
+__all__ = ["NativeRuns"]
 
 _logger = logging.getLogger("kailash.runtime.async_local")
 _nodes_logger = logging.getLogger("kailash.nodes")
@@ -209,19 +207,3 @@ class NativeRuns(stock.StockAsyncLocalRuntime):
         return bool(
             idempotency_key is not None or self._checkpoint_after_each_node or self._hook_registry.subscriber_count
         )
-
-
-def account_for(workflow: Any, seconds: float, succeeded: bool) -> None:
-    """What stock does at the end of every run, where it reaches anybody.
-
-    Args:
-        workflow: What ran.
-        seconds: How long.
-        succeeded: Whether it did.
-    """
-    bridge = get_metrics_bridge()
-    if metrics_are_read(bridge):
-        bridge.record_workflow_execution(workflow.name or "", seconds, success=succeeded)
-    credentials = get_credential_store()
-    if credentials._store:
-        credentials.clear()

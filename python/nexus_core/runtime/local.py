@@ -17,9 +17,7 @@ from kailash.runtime._time_limits import (
     arm_time_limits,
 )
 from kailash.runtime.cancellation import CancellationToken
-from kailash.runtime.metrics import get_metrics_bridge
 from kailash.sdk_exceptions import WorkflowCancelledError
-from kailash.workflow.credentials import get_credential_store
 
 from nexus_core.runtime import history, stock, validation_counts
 from nexus_core.runtime.cached_execution import (
@@ -42,6 +40,7 @@ from nexus_core.runtime.explain import DelegationError, Explanation
 from nexus_core.runtime.local_explanation import explain_locally
 from nexus_core.runtime.measured import Measured
 from nexus_core.runtime.pruning import PruningOnce, is_pruned, reasons_not_to_prune
+from nexus_core.runtime.run_ends import account_for, run_ends
 from nexus_core.runtime.time_limits import raise_if_too_late
 from nexus_core.runtime.traced_runs import observe_delegation
 from nexus_core.runtime.workflow_context import LazySignals
@@ -314,17 +313,14 @@ class LocalRuntime(Measured, PruningOnce):
             return outcome
         finally:
             seconds = time.perf_counter() - began
-            figures = self._figures
-            if figures is not None and run is not None and run.is_here:
-                figures.ran(plan.plan, workflow, seconds, None if succeeded else sys.exc_info()[1])
-            get_metrics_bridge().record_workflow_execution(
-                getattr(workflow, "name", "") or "",
-                seconds,
-                success=sys.exc_info()[0] is None,
-            )
+            figures = self._figures if run is not None and run.is_here else None
+            failure = None if succeeded else sys.exc_info()[1]
+            if run_ends.ended(figures, plan.plan, workflow, seconds, failure):
+                # As Kailash sees it: what is being handled around this call counts, too.
+                account_for(workflow, seconds, sys.exc_info()[0] is None)
+            del failure
             if limits is not None:
                 limits.disarm()
-            get_credential_store().clear()
             if plan.needs_loop:
                 self._snapshot_async_sql_pool_keys()
 

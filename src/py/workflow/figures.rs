@@ -57,10 +57,8 @@ impl Figures {
             self.0.active.end();
             Found::Other(figures)
         };
-        // What is negative or no number counts as nothing, what is too long as the longest.
-        let nanos = (seconds * 1e9) as u64;
         let error = error.map(PyErr::from_value);
-        ended(workflow.py(), &figures, nanos, error.as_ref());
+        ended(workflow.py(), &figures, nanos(seconds), error.as_ref());
     }
 
     /// The event loop came so many seconds later than it should have.
@@ -93,6 +91,11 @@ impl Figures {
         found.set_item("lock_wait", seen(py, &lock_wait, &bounds)?)?;
         Ok(found)
     }
+}
+
+/// What is negative or no number counts as nothing, what is too long as the longest.
+pub(super) fn nanos(seconds: f64) -> u64 {
+    (seconds * 1e9) as u64
 }
 
 impl Figures {

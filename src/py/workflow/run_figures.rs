@@ -62,6 +62,7 @@ pub(super) struct RunFigures {
 
 impl Plan {
     /// Where a runtime counts this plan's runs.
+    #[inline]
     pub(super) fn figures(
         &self,
         runtime: &Arc<RuntimeFigures>,
