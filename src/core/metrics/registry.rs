@@ -151,6 +151,23 @@ mod tests {
     }
 
     #[test]
+    fn answers_are_no_runs_and_stay_counted() {
+        let runtime = RuntimeFigures::default();
+        let only_answered = runtime.of("w", &shape(&[]));
+        assert!(runtime.workflows().is_empty());
+        only_answered.was_answered();
+        only_answered.was_answered();
+        assert_eq!(runtime.workflows().len(), 1);
+        drop(only_answered);
+        let now = runtime.of("w", &shape(&["a"]));
+        now.was_answered();
+        run(&now);
+        assert_eq!((now.answered(), now.runs()), (3, [1, 0, 0, 0]));
+        assert_eq!(executions(&now)[0], ("a".to_owned(), 1));
+        assert_eq!(runtime.workflows().len(), 1);
+    }
+
+    #[test]
     fn workflows_beyond_the_bound_are_added_up() {
         let runtime = RuntimeFigures::default();
         for number in 0..3 * MOST_WORKFLOWS {

@@ -80,6 +80,7 @@ thread_local! {
 
 /// How many runs come before the next that is timed: as many as if each of them were, or
 /// were not, by a throw of dice of its own.
+#[allow(clippy::cast_sign_loss)] // both logarithms are negative or zero
 fn gap() -> u64 {
     let chance = 1.0 / ONE_IN as f64;
     // Above zero, and at most one.
@@ -137,9 +138,9 @@ mod tests {
         let mean = gaps.iter().sum::<u64>() as f64 / f64::from(total);
         assert!((mean - 63.0).abs() < 1.0, "{mean}");
         let missed = 1.0 - 1.0 / ONE_IN as f64;
-        for runs in [1, 2, 16, 64, 200] {
-            let expected = missed.powi(runs);
-            let found = share(&|gap| gap >= runs as u64);
+        for runs in [1_u32, 2, 16, 64, 200] {
+            let expected = missed.powf(f64::from(runs));
+            let found = share(&|gap| gap >= u64::from(runs));
             assert!((found - expected).abs() < 0.008, "{runs}: {found}");
         }
     }

@@ -94,6 +94,7 @@ impl Figures {
 }
 
 /// What is negative or no number counts as nothing, what is too long as the longest.
+#[allow(clippy::cast_sign_loss)] // a cast makes zero of it
 pub(super) fn nanos(seconds: f64) -> u64 {
     (seconds * 1e9) as u64
 }
