@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import itertools
 import statistics
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -104,16 +105,16 @@ def compare(runtime: Any, run: Callable[[int], None], seconds: float) -> dict[st
             run(times)
             return (time.perf_counter() - started) / times
 
-    order = ["unmeasured", "metrics", "traced"]
-    found: dict[str, list[float]] = {kind: [] for kind in order}
+    # Each comes as often after each of the others, and none after itself.
+    orders = itertools.cycle([("unmeasured", "metrics", "traced"), ("metrics", "unmeasured", "traced")])
+    found: dict[str, list[float]] = {kind: [] for kind in ("unmeasured", "metrics", "traced")}
     until = time.perf_counter() + seconds
     gc.disable()
     try:
         while time.perf_counter() < until:
             for _ in range(BLOCKS):
-                for kind in order:
+                for kind in next(orders):
                     found[kind].append(block(kind))
-                order.reverse()
             gc.collect()
     finally:
         gc.enable()

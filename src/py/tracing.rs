@@ -1,7 +1,7 @@
 //! A trace while it is taken, as Python holds it.
 
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use pyo3::exceptions::PyValueError;
 use pyo3::intern;
@@ -105,6 +105,19 @@ impl TraceRecorder {
             recorder: Arc::clone(&self.0),
             run: self.0.begin_run(&name, &shape, note.as_deref(), None),
         }
+    }
+
+    /// A run was not needed: kept results were handed out, which took so many seconds.
+    fn answered(
+        &self,
+        name: &Bound<'_, PyString>,
+        note: &Bound<'_, PyString>,
+        seconds: f64,
+        run_id: Option<&str>,
+    ) {
+        let (name, note) = (name.to_string_lossy(), note.to_string_lossy());
+        let took = Duration::try_from_secs_f64(seconds).unwrap_or_default();
+        self.0.answered(&name, &note, took, self::run_id(run_id));
     }
 
     /// Takes nothing down any more.

@@ -352,6 +352,29 @@ def test_delegated_runs() -> None:
     assert sum(seen.delegated_runs.values()) >= 1
 
 
+class Own(Workflow):
+    """Not what is known to run natively."""
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_delegated_runs_are_under_way_until_they_end(side: Sides, fails: bool) -> None:
+    seen: list[int] = []
+
+    def look(node: Node, **_: Any) -> int:
+        seen.append(side.runtime.metrics().active)
+        if fails:
+            raise ValueError("no")
+        return 1
+
+    workflow = Own("own", "own")
+    workflow.add_node("n", CallingNode(look))
+    side.execute(workflow)
+    after = side.runtime.metrics()
+    assert seen == [1]
+    assert (after.active, after.peak_active) == (0, 1)
+    assert side.of(workflow).delegated == 1
+
+
 def test_runtimes_count_for_themselves() -> None:
     workflow = code_workflow({"a": "result = 1"})
     with local() as one, local() as other:

@@ -124,3 +124,16 @@ def test_limits_are_those_of_the_control_group() -> None:
         assert seen.memory_share is None
     else:
         assert seen.memory_share == (seen.resident_bytes or 0) / seen.memory_limit_bytes
+
+
+def test_nothing_is_given_back_unasked(tmp_path: Path) -> None:
+    done = run_python(
+        """
+        import sys
+        from nexus_core.metrics import process_metrics
+        print(process_metrics().returned_bytes, "nexus_core.optimizer" in sys.modules)
+        """,
+        tmp_path,
+        prelude="",
+    )
+    assert done.stdout == "0 False\n", done.stderr

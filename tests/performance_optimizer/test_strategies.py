@@ -309,6 +309,8 @@ _MEMORY = """
         if thread.name == "nexus-core memory":
             thread.join(20)
             assert not thread.is_alive()
+    seen = runtime.metrics().process.returned_bytes
+    assert seen == returned.returned, (seen, returned.returned)
     app.close()
     print("fine")
 """

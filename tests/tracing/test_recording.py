@@ -20,6 +20,7 @@ from kailash.workflow.graph import Workflow
 
 from durable.support import RecordingStore
 from nexus_core.runtime import AsyncLocalRuntime, DelegationError, LocalRuntime
+from nexus_core.runtime.traced_runs import ANSWERED
 from nexus_core.tracing import NodeEvent, Trace
 from runtime.support import (
     AwaitingNode,
@@ -53,6 +54,12 @@ async def traced_async(workflow: Workflow, inputs: Any = None, times: int = 1, *
             for _ in range(times):
                 await runtime.execute_workflow_async(workflow, inputs or {})
     return recording.trace
+
+
+def cacheable() -> Workflow:
+    builder = WorkflowBuilder()
+    builder.add_node("PythonCodeNode", "a", {"code": "result = x * x"})
+    return builder.build(cacheable=True)
 
 
 def of(trace: Trace, run: int = 0) -> dict[str, NodeEvent]:
@@ -191,6 +198,21 @@ class TestLocalRuntime:
         assert (run.nodes, run.status, run.run_id) == ((), "completed", run_id or "")
         assert run.note is not None and "audit" in run.note
         assert len(recording) == 0
+
+    def test_a_run_that_the_cache_has_answered_has_no_nodes_but_says_so(self) -> None:
+        workflow = cacheable()
+        with local(cache=True) as runtime:
+            first, _ = runtime.execute(workflow, parameters={"x": 3})
+            with runtime.trace() as recording:
+                again, _ = runtime.execute(workflow, parameters={"x": 3})
+                runtime.execute(workflow, parameters={"x": 4})
+        assert first == again
+        trace = recording.trace
+        kept, computed = trace.runs
+        assert (kept.workflow, kept.status, kept.nodes, kept.note) == (workflow.name, "cached", (), ANSWERED)
+        assert (computed.status, len(computed.nodes), computed.note) == ("completed", 1, None)
+        assert 0 <= kept.began <= kept.ended <= computed.began
+        assert [event.run for event in trace.events] == [1]
 
     def test_what_was_resumed_is_cached(self) -> None:
         fails = [True]
@@ -349,6 +371,24 @@ class TestAsyncLocalRuntime:
             (run,) = recording.trace.runs
             assert (run.run_id, run.status, run.nodes) == (run_id, "completed", ())
             assert run.note == "run by Kailash: it is not a built Workflow"
+
+        asyncio.run(main())
+
+    def test_a_run_that_the_cache_has_answered(self, tmp_path: Path) -> None:
+        async def main() -> None:
+            workflow = cacheable()
+            async with AsyncLocalRuntime(cache=True) as runtime:
+                await runtime.execute_workflow_async(workflow, {"x": 1})
+                with runtime.trace() as recording:
+                    _, run_id = await runtime.execute_workflow_async(workflow, {"x": 1})
+                _, after = await runtime.execute_workflow_async(workflow, {"x": 1})
+            (run,) = recording.trace.runs
+            assert (run.run_id, run.status, run.nodes, run.note) == (run_id, "cached", (), ANSWERED)
+            assert after != run_id
+            for name in ("run.json", "run.html"):
+                recording.trace.write(tmp_path / name)
+            assert list(Trace.read(tmp_path / "run.json").runs) == [run]
+            assert 'class="chip cached"' in (tmp_path / "run.html").read_text()
 
         asyncio.run(main())
 

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from nexus_core._core import Answers
+from nexus_core._core import Answers, WorkflowPlan
 from nexus_core.cached_runs.answers import answers
 from nexus_core.cached_runs.cached_workflows import CachedWorkflow, NotCached, WorkflowKeys
 from nexus_core.cached_runs.outcomes import DetailedReason, note_outcome, noted_outcome
@@ -121,6 +121,17 @@ class CachedRuns:
                 if seen is not None:
                     self._answers.know(workflow, seen)
         return found
+
+    def plan_of(self, workflow: Any) -> WorkflowPlan | None:
+        """What a workflow is computed with that was looked at before; ``None`` if that is not known.
+
+        Args:
+            workflow: The workflow.
+        """
+        known = self._known.get(id(workflow))
+        if known is None or known.keys is None or not known.is_of(workflow):
+            return None
+        return known.keys.plan.plan
 
     def ready(self, runtime: Any, workflow: Any, inputs: Any, reason: str | None = None) -> ReadyRun | None:
         """What is needed to run and keep a workflow; ``None``, counted, if it is not cached.

@@ -147,6 +147,7 @@ class CachedWorkflow:
             prefix=keys.prefix,
             hooks=runtime._hook_registry,
             results=results,
+            figures=runtime._figures,
         )
 
 

@@ -50,6 +50,8 @@ class WorkflowMetrics:
         failures: Runs that failed, by type of error, as for nodes.
         cancelled: Runs that were cancelled.
         delegated: Of all these runs, how many were Kailash's own; of their nodes nothing is known.
+        cached: How often a run was not needed, because a cache had its results or another run
+            that was under way brought them: exact. They are none of the runs.
         duration: Of all runs: exact.
         queue_wait: How long nodes that were ready waited for a thread or a place, of runs that
             more than the caller's thread works on: exact.
@@ -62,6 +64,7 @@ class WorkflowMetrics:
     failures: Mapping[str, int]
     cancelled: int
     delegated: int
+    cached: int
     duration: Durations
     queue_wait: Durations
     gil_wait: Durations
@@ -120,6 +123,8 @@ class ProcessMetrics:
         memory_limit_bytes: Memory that its control group may use: the tightest limit of the
             group and those around it.
         limited_memory_used_bytes: What the group of that limit uses, caches included.
+        returned_bytes: Freed memory that was given back to the system after runs, where
+            ``PerformanceOptimizer``'s ``memory_optimization`` does so.
     """
 
     cpu_user_seconds: float | None
@@ -134,6 +139,7 @@ class ProcessMetrics:
     cpu_limit: float | None
     memory_limit_bytes: int | None
     limited_memory_used_bytes: int | None
+    returned_bytes: int = 0
 
     @property
     def cpu_seconds(self) -> float | None:
@@ -157,7 +163,7 @@ class RuntimeMetrics:
     Attributes:
         taken_at: When, in seconds since 1970.
         since: Since when it has been counted.
-        active: Native runs that are under way.
+        active: Runs that are under way, delegated ones too.
         peak_active: The most that ever were at once.
         workflows: By name; those beyond a bound are together ``other``.
         queue_wait: Of all workflows together; see `WorkflowMetrics`.
@@ -189,6 +195,11 @@ class RuntimeMetrics:
     def runs(self) -> int:
         """Runs of all workflows that have ended."""
         return sum(workflow.runs for workflow in self.workflows.values())
+
+    @property
+    def cached(self) -> int:
+        """How often a run was not needed, because its results were kept."""
+        return sum(workflow.cached for workflow in self.workflows.values())
 
     @property
     def failed(self) -> int:
@@ -224,12 +235,13 @@ class RuntimeMetrics:
         """Everything as dicts and numbers, for ``json.dumps`` and the like.
 
         Returns:
-            The attributes by name, with ``runs``, ``failed`` and ``error_rate``.
+            The attributes by name, with ``runs``, ``cached``, ``failed`` and ``error_rate``.
         """
         cache = self.cache
         found: dict[str, Any] = asdict(self)
         found["cache"] = cache
         found["runs"], found["failed"], found["error_rate"] = self.runs, self.failed, self.error_rate
+        found["cached"] = self.cached
         for name, workflow in self.workflows.items():
             inner = found["workflows"][name]
             inner["runs"], inner["failed"], inner["error_rate"] = workflow.runs, workflow.failed, workflow.error_rate

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from nexus_core._core import _process
@@ -24,4 +25,6 @@ def process_metrics() -> ProcessMetrics:
         True
     """
     found: dict[str, Any] = _process()
-    return ProcessMetrics(**found)
+    # Nobody has asked for any to be given back before this is imported, and it needs Kailash.
+    giver = sys.modules.get("nexus_core.optimizer.memory_return")
+    return ProcessMetrics(**found, returned_bytes=0 if giver is None else giver.returned_bytes())

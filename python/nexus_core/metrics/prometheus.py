@@ -195,6 +195,7 @@ def _workflow_families(runtimes: _Runtimes) -> Iterator[Any]:
     runs: Counter[tuple[str, ...]] = Counter()
     failures: Counter[tuple[str, ...]] = Counter()
     delegated: Counter[tuple[str, ...]] = Counter()
+    cached: Counter[tuple[str, ...]] = Counter()
     seconds, queue, lock = _Sums(), _Sums(), _Sums()
     for shown, _, raw, _ in runtimes:
         for name, found in raw["workflows"].items():
@@ -204,6 +205,7 @@ def _workflow_families(runtimes: _Runtimes) -> Iterator[Any]:
             for error, count in found["failures"].items():
                 failures[(*own, error)] += count
             delegated[own] += found["delegated"]
+            cached[own] += found["cached"]
             seconds.add(own, found["duration"])
             queue.add(own, found["queue_wait"])
             lock.add(own, found["lock_wait"])
@@ -211,6 +213,7 @@ def _workflow_families(runtimes: _Runtimes) -> Iterator[Any]:
     yield _counter(f"{prefix}_runs", "Runs that have ended, by how", [*labels, "outcome"], runs)
     yield _counter(f"{prefix}_failures", "Runs that failed, by type of error", [*labels, "error"], failures)
     yield _counter(f"{prefix}_delegated_runs", "Runs that Kailash's own runtime executed", labels, delegated)
+    yield _counter(f"{prefix}_cached_runs", "Runs that a cache of results has answered, no runs", labels, cached)
     yield seconds.family(f"{prefix}_run_seconds", "Time that runs took", labels)
     yield queue.family(f"{prefix}_queue_wait_seconds", "Time that ready nodes waited for a thread or a place", labels)
     yield lock.family(f"{prefix}_gil_wait_seconds", "Time that threads waited for the interpreter's lock", labels)
@@ -259,8 +262,8 @@ def _runtime_families(runtimes: _Runtimes) -> Iterator[Any]:
 
     labels = ["runtime"]
     prefix = "nexus_core_runtime"
-    active = GaugeMetricFamily(f"{prefix}_active_runs", "Native runs under way", labels=labels)
-    peak = GaugeMetricFamily(f"{prefix}_peak_active_runs", "The most native runs at once", labels=labels)
+    active = GaugeMetricFamily(f"{prefix}_active_runs", "Runs under way", labels=labels)
+    peak = GaugeMetricFamily(f"{prefix}_peak_active_runs", "The most runs at once", labels=labels)
     places = GaugeMetricFamily(f"{prefix}_places", "Places for nodes, by state", labels=[*labels, "state"])
     waiting = GaugeMetricFamily(f"{prefix}_waiting_runs", "Runs that wait for a place", labels=labels)
     native: Counter[tuple[str, ...]] = Counter()
@@ -292,6 +295,9 @@ def _process_families() -> Iterator[Any]:
         spent.add_metric(["user"], seen.cpu_user_seconds)
         spent.add_metric(["system"], seen.cpu_system_seconds)
         yield spent
+    yield CounterMetricFamily(
+        f"{prefix}_returned_memory_bytes", "Freed memory that was given back to the system", value=seen.returned_bytes
+    )
     for name, text, value in (
         ("resident_memory_bytes", "Memory that is resident", seen.resident_bytes),
         ("peak_resident_memory_bytes", "The most memory that was ever resident", seen.peak_resident_bytes),

@@ -66,6 +66,7 @@ def _workflow(found: dict[str, Any]) -> WorkflowMetrics:
         failures=found["failures"],
         cancelled=found["cancelled"],
         delegated=found["delegated"],
+        cached=found["cached"],
         duration=Durations(**found["duration"]["durations"]),
         queue_wait=Durations(**found["queue_wait"]["durations"]),
         gil_wait=Durations(**found["lock_wait"]["durations"]),

@@ -12,7 +12,7 @@ from typing import Any
 from nexus_core.optimizer.changes import Change, Refused, Target
 from nexus_core.runtime.workflow_rules import add_rule
 
-__all__ = ["MIN_GROWTH", "MemoryReturn", "give_back_after_runs", "memory_return", "resident_bytes"]
+__all__ = ["MIN_GROWTH", "MemoryReturn", "give_back_after_runs", "memory_return", "resident_bytes", "returned_bytes"]
 
 #: Bytes that the process must have grown by since memory was last given back: below, it is not worth a walk
 #: through all free memory.
@@ -132,6 +132,11 @@ def memory_return() -> MemoryReturn | None:
                 return None
             _found = MemoryReturn(trim)
         return _found
+
+
+def returned_bytes() -> int:
+    """By how many bytes the process has become smaller because memory was given back."""
+    return 0 if _found is None else _found.returned
 
 
 def give_back_after_runs(target: Target) -> Change:

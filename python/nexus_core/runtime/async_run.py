@@ -97,9 +97,8 @@ class AsyncRun(AsyncHost):
             {},
             (places, not plan.needs_loop),
             self.native_caching,
+            runtime._figures,
         )
-        if runtime._figures is not None:
-            runtime._figures.follow(self.run, workflow)
 
     @classmethod
     def resumed(

@@ -15,6 +15,7 @@ from nexus_core.runtime.cache_wishes import Wish
 from nexus_core.runtime.delegation import metrics_are_read
 from nexus_core.runtime.run_ids import new_run_id
 from nexus_core.runtime.run_records import RecordedRun
+from nexus_core.runtime.traced_runs import observe_answer
 
 if TYPE_CHECKING:
     from nexus_core.cached_runs.cached_runs import CachedRuns
@@ -25,6 +26,7 @@ __all__ = [
     "Call",
     "aexecute_cached",
     "cached_runs_of",
+    "call_locally",
     "execute_cached",
     "finished_async",
     "finished_locally",
@@ -78,6 +80,42 @@ class Call(NamedTuple):
         return "refresh" if self.refresh else "usual"
 
 
+def call_locally(
+    refresh: bool,
+    cache: bool | None,
+    token: Any,
+    has_limits: bool,
+    task_manager: Any,
+    idempotency_key: str | None,
+    search_attributes: Any,
+    tracker: Any = None,
+) -> Call:
+    """What a caller of ``LocalRuntime`` asks of the cache.
+
+    Args:
+        refresh: As the caller has given it.
+        cache: The same.
+        token: The same.
+        has_limits: Whether the run is given limits of time.
+        task_manager: As the caller has given it.
+        idempotency_key: The same.
+        search_attributes: The same.
+        tracker: The same.
+    """
+    return Call(
+        refresh,
+        cache,
+        has_limits or token is not None,
+        (
+            ("a task manager is given", task_manager is not None),
+            ("an idempotency key is given", idempotency_key is not None),
+            ("search attributes are given", search_attributes is not None),
+            ("an execution tracker is given", tracker is not None),
+            ("it is cancelled already", token is not None and token.is_cancelled),
+        ),
+    )
+
+
 def cached_runs_of(cache: Any) -> CachedRuns | None:
     """What answers a runtime's runs from a cache.
 
@@ -106,7 +144,10 @@ def execute_cached(
         call: What the caller asks for.
         compute: Executes it with some parameters.
     """
-    runs, inputs = runtime._cached_runs, {} if parameters is None else parameters
+    runs: CachedRuns | None = runtime._cached_runs
+    if runs is None:  # it has just been taken away
+        return compute(parameters)
+    inputs = {} if parameters is None else parameters
     reason, began = call.reason(), time.perf_counter()
     if reason is None and not call.refresh:
         found = runs.find(runtime, workflow, inputs)
@@ -191,19 +232,23 @@ def finished_locally(runtime: Any, workflow: Any, inputs: Any, began: float) -> 
     """
     _tell(workflow, began)
     if not runtime.enable_monitoring:
+        observe_answer(runtime, workflow, time.perf_counter() - began, None)
         return None
     now = datetime.now(UTC)
     processed = runtime._process_workflow_parameters(workflow, inputs) if inputs else None
     record = RecordedRun(runtime, workflow, None, None, None)  # type: ignore[arg-type] # of no nodes
     record._begin_tracking(processed)
     record._end_tracking("completed", None, processed, now)
+    observe_answer(runtime, workflow, time.perf_counter() - began, record.run_id)
     return record.run_id
 
 
 def finished_async(runtime: Any, workflow: Any, inputs: Any, began: float) -> str:
     """Ends a run of ``AsyncLocalRuntime``, which keeps no books, that was answered from the cache; returns its id."""
     _tell(workflow, began)
-    return new_run_id()
+    run_id = new_run_id()
+    observe_answer(runtime, workflow, time.perf_counter() - began, run_id)
+    return run_id
 
 
 def _tell(workflow: Any, began: float) -> None:

@@ -141,8 +141,6 @@ class PrunedRun:
         async def drive_phase(run: WorkflowRun) -> None:
             if self._traced is not None:
                 self._traced.follow(run)
-            if runtime._figures is not None:
-                runtime._figures.follow(run, host.workflow)
             if not self._is_awaited:
                 run.context().run(_current_progress_registry.set, runtime._progress_registry)
             if host.scope is not None:

@@ -9,7 +9,10 @@ from typing import Any, TypeVar
 
 from nexus_core._core import _RecordedRun
 
-__all__ = ["begin_traced", "observe_call", "observe_delegation"]
+__all__ = ["ANSWERED", "begin_traced", "observe_answer", "observe_call", "observe_delegation"]
+
+#: What a trace says of a run that was answered from a cache.
+ANSWERED = "answered from the cache of results"
 
 _T = TypeVar("_T")
 
@@ -27,6 +30,24 @@ def begin_traced(runtime: Any, workflow: Any, plan: Any) -> _RecordedRun | None:
     """
     recorder = runtime._recorder
     return None if recorder is None else recorder.begin_run(_name(workflow), plan.plan)
+
+
+def observe_answer(runtime: Any, workflow: Any, seconds: float, run_id: str | None) -> None:
+    """Notes a run that was not needed, because a cache had its results.
+
+    Args:
+        runtime: The runtime, which has a cache.
+        workflow: The workflow.
+        seconds: How long it took to answer.
+        run_id: The run's id, if it has one.
+    """
+    recorder, figures = runtime._recorder, runtime._figures
+    if recorder is not None:
+        recorder.answered(_name(workflow), ANSWERED, seconds, run_id)
+    if figures is not None:
+        cached_runs = runtime._cached_runs
+        # It may have been taken away since.
+        figures.answered(None if cached_runs is None else cached_runs.plan_of(workflow), workflow)
 
 
 async def observe_delegation(runtime: Any, workflow: Any, reasons: tuple[str, ...], steps: Awaitable[_T]) -> _T:
@@ -67,6 +88,8 @@ def _observed(runtime: Any, workflow: Any, reasons: tuple[str, ...]) -> Iterator
     traced = None
     if recorder is not None:
         traced = recorder.begin_run(_name(workflow), None, f"run by Kailash: {'; '.join(reasons)}")
+    if figures is not None:
+        figures.begins()
     began = time.perf_counter()
     failure: BaseException | None = None
     run_id: str | None = None

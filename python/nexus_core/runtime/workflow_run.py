@@ -320,11 +320,10 @@ class NativeRun(RecordedRun):
             context,
             None if places is None else (places, True),
             host.native_caching,
+            runtime._figures,
         )
         if self.traced is not None:
             self.traced.follow(run)
-        if runtime._figures is not None:
-            runtime._figures.follow(run, self.workflow)
         if self._tracker is not None:
             self._tracker.follow(run)
         if plan.needs_loop or not plan.only_code_nodes:

@@ -122,7 +122,7 @@ def _body(trace: Trace, analysis: Analysis) -> str:
     return _part("page.html").format(
         recorded=recorded + f" · process {trace.process_id}",
         heading=_text(_heading(trace)),
-        status=_text(status if status in ("completed", "failed", "cancelled") else ""),
+        status=_text(status if status in ("completed", "failed", "cancelled", "cached") else ""),
         status_text=_text(text),
         warning="".join(f'<p class="panel warning">{warning}</p>' for warning in warnings),
         statuses="".join(f'<span><i class="key {name}"></i>{name}</span>' for name in names),

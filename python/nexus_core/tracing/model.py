@@ -38,10 +38,11 @@ class RunTrace:
         run_id: The id that the runtime gave the run.
         began: When it began.
         ended: When it had ended.
-        status: ``completed``, ``failed`` or ``cancelled``.
+        status: ``completed``, ``failed``, ``cancelled``, or ``cached`` for one that a cache has answered.
         nodes: ``(node_id, node_type)`` each. Runs of one workflow may share the same tuple.
         edges: Pairs of positions in `nodes`: the second waits for the first.
-        note: Why nothing is known of the nodes, of a run that Kailash's own runtime executed.
+        note: Why nothing is known of the nodes, of a run that Kailash's own runtime executed, or a
+            cache has answered.
     """
 
     workflow: str

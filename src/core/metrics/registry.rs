@@ -138,7 +138,7 @@ mod tests {
     }
 
     fn run(figures: &WorkflowFigures) {
-        figures.ran(Duration::from_millis(1), RunEnd::Completed);
+        figures.ran(1_000_000, RunEnd::Completed);
         figures.went_through();
     }
 
@@ -178,6 +178,23 @@ mod tests {
         assert_eq!(executions(&now), expected);
         assert_eq!(now.node_failures.all(), [(2, "KeyError".into(), 1)]);
         assert_eq!(now.node_seconds(1).map(SparseHistogram::measured), Some(1));
+    }
+
+    #[test]
+    fn answers_are_no_runs_and_stay_counted() {
+        let runtime = RuntimeFigures::default();
+        let only_answered = runtime.of("w", &shape(&[]));
+        assert!(runtime.workflows().is_empty());
+        only_answered.was_answered();
+        only_answered.was_answered();
+        assert_eq!(runtime.workflows().len(), 1);
+        drop(only_answered);
+        let now = runtime.of("w", &shape(&["a"]));
+        now.was_answered();
+        run(&now);
+        assert_eq!((now.answered(), now.runs()), (3, [1, 0, 0, 0]));
+        assert_eq!(executions(&now)[0], ("a".to_owned(), 1));
+        assert_eq!(runtime.workflows().len(), 1);
     }
 
     #[test]

@@ -36,7 +36,14 @@ impl SparseHistogram {
     /// A duration that was measured, and that stands for `weight` of them.
     #[inline]
     pub fn record(&self, duration: Duration, weight: u64) {
-        let nanos = u64::try_from(duration.as_nanos()).map_or(LONGEST, |nanos| nanos.min(LONGEST));
+        let nanos = u64::try_from(duration.as_nanos()).unwrap_or(LONGEST);
+        self.record_nanos(nanos, weight);
+    }
+
+    /// The same in nanoseconds.
+    #[inline]
+    pub fn record_nanos(&self, nanos: u64, weight: u64) {
+        let nanos = nanos.min(LONGEST);
         let place = bucket(nanos);
         self.add(place, weight);
         self.nanos
@@ -49,6 +56,7 @@ impl SparseHistogram {
         }
     }
 
+    #[inline]
     fn add(&self, place: usize, weight: u64) {
         let block = self.blocks[place / PER_DOUBLING]
             .get_or_init(|| (0..PER_DOUBLING).map(|_| AtomicU64::new(0)).collect());

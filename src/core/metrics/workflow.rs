@@ -89,6 +89,8 @@ pub struct WorkflowFigures {
     failed: AtomicU64,
     cancelled: AtomicU64,
     delegated: AtomicU64,
+    /// Answered with what an earlier run has left: no runs.
+    answered: AtomicU64,
     /// Runs that went through with all nodes, each of which ran once, was skipped or cached.
     whole_runs: AtomicU64,
     pub run_seconds: SparseHistogram,
@@ -114,6 +116,7 @@ impl WorkflowFigures {
     /// With figures of its own for at most so many nodes.
     pub fn new(name: &str, shape: Arc<Shape>, most_nodes: usize, active: Arc<Active>) -> Self {
         let slots = shape.nodes.len().min(most_nodes) + 1;
+        let sampler = Sampler::new(shape.nodes.len());
         Self {
             name: name.into(),
             shape,
@@ -122,13 +125,14 @@ impl WorkflowFigures {
             failed: AtomicU64::new(0),
             cancelled: AtomicU64::new(0),
             delegated: AtomicU64::new(0),
+            answered: AtomicU64::new(0),
             whole_runs: AtomicU64::new(0),
             run_seconds: SparseHistogram::default(),
             queue_wait: Arc::default(),
             lock_wait: SparseHistogram::default(),
             run_failures: Failures::default(),
             node_failures: Failures::default(),
-            sampler: Sampler::default(),
+            sampler,
         }
     }
 
@@ -145,13 +149,13 @@ impl WorkflowFigures {
         (node as usize).min(self.nodes.len() - 1)
     }
 
-    /// A run of the native engine has ended.
+    /// A run has ended, after so many nanoseconds.
     #[inline]
-    pub fn ran(&self, duration: Duration, end: RunEnd) {
-        self.run_seconds.record(duration, 1);
+    pub fn ran(&self, nanos: u64, end: RunEnd) {
+        self.run_seconds.record_nanos(nanos, 1);
         match end {
             // What has neither failed nor been cancelled.
-            RunEnd::Completed => self.sampler.observe(duration, self.shape.nodes.len()),
+            RunEnd::Completed => self.sampler.observe(nanos),
             RunEnd::Failed => add(&self.failed, 1),
             RunEnd::Cancelled => add(&self.cancelled, 1),
         }
@@ -160,6 +164,17 @@ impl WorkflowFigures {
     /// The run that ends now was Kailash's own.
     pub fn was_delegated(&self) {
         add(&self.delegated, 1);
+    }
+
+    /// A run was not needed: its results were kept.
+    #[inline]
+    pub fn was_answered(&self) {
+        add(&self.answered, 1);
+    }
+
+    /// How often results were handed out that were kept.
+    pub fn answered(&self) -> u64 {
+        load(&self.answered)
     }
 
     /// A run went through with all nodes.
@@ -222,6 +237,7 @@ impl WorkflowFigures {
     /// Whether there is anything to tell.
     pub fn is_empty(&self) -> bool {
         self.runs().iter().sum::<u64>() == 0
+            && self.answered() == 0
             && self.whole_runs.load(Ordering::Relaxed) == 0
             && self.nodes.iter().all(|node| load(&node.others) == 0)
     }
@@ -259,6 +275,7 @@ impl WorkflowFigures {
         add(&self.failed, failed);
         add(&self.cancelled, cancelled);
         add(&self.delegated, delegated);
+        add(&self.answered, gone.answered());
         self.run_seconds.fold(&gone.run_seconds);
         self.queue_wait.fold(&gone.queue_wait);
         self.lock_wait.fold(&gone.lock_wait);

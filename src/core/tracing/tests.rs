@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::{NodeEvent, Recorder, RunId, Shape, Status, Thread};
 
@@ -129,4 +130,26 @@ fn an_id_comes_back_as_it_was() {
         RunId::new("2f1e7b0a-9d3c-4f77-8a4e-6b8f00c3d2e1"),
         RunId::Uuid(_)
     ));
+}
+
+#[test]
+fn a_run_that_was_not_needed_is_taken_down_with_what_it_took() {
+    let recorder = Recorder::new(5);
+    std::thread::sleep(Duration::from_millis(2));
+    let id = RunId::new("7");
+    recorder.answered("w", "kept", Duration::from_millis(1), Some(id.clone()));
+    // Longer than there has been a trace.
+    recorder.answered("w", "kept", Duration::from_secs(1000), None);
+    for _ in 0..10 {
+        recorder.answered("w", "kept", Duration::ZERO, None);
+    }
+    let (runs, workflows) = recorder.read_runs(|run, _, _| run.clone());
+    assert!(runs.len() <= 5, "{}", runs.len());
+    assert!(runs.iter().all(|run| run.status == Status::Cached));
+    assert_eq!(runs[0].id, Some(id));
+    let took = runs[0].ended.map(|ended| ended - runs[0].began);
+    assert!(took >= Some(1_000_000), "{took:?}");
+    assert_eq!(runs[1].began, 0);
+    assert_eq!(workflows.len(), 1);
+    assert_eq!(workflows[0].2.as_deref(), Some("kept"));
 }

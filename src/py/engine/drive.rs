@@ -49,7 +49,7 @@ pub(crate) trait Program: Send + Sync + 'static {
     /// A thread has come for nodes, and has waited so long for the interpreter's lock.
     fn came(&self, _waited: Duration) {}
 
-    /// The run is going to be shared by several threads.
+    /// The run may be shared by several threads from now on.
     fn is_shared(&self, _run: &Run) {}
 
     /// Whether `between_nodes` does anything.
@@ -224,6 +224,9 @@ impl<P: Program> Execution<P> {
         let workers = self.prepare(limits.caller_runs);
         let caller_runs = limits.caller_runs || workers == 0;
         let may_hand_over = parallel && workers > 0;
+        if may_hand_over || self.has_pinned || !caller_runs {
+            self.program.is_shared(&self.run);
+        }
         if may_hand_over || P::WANTS_TICKS {
             // Kept while the caller is away with pinned nodes.
             self.watching

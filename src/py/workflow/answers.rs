@@ -18,6 +18,7 @@ use crate::py::keys::run_key::run_key;
 use crate::py::values::copies::private_copy;
 
 use super::digest_watch::DigestWatch;
+use super::figures::Figures;
 use super::method_watch::MethodWatch;
 use super::plan::WorkflowPlan;
 use super::quiet::{Listeners, Quiet};
@@ -51,6 +52,8 @@ struct Known {
     prefix: Py<PyBytes>,
     hooks: Py<PyAny>,
     results: Py<NativeCache>,
+    /// What counts the runtime's runs, if anything does.
+    figures: Option<Py<Figures>>,
 }
 
 /// Hits, which several runtimes may count together.
@@ -149,6 +152,10 @@ impl Answers {
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
         let age = now.map_or(0.0, |now| (now.as_secs_f64() - made_at).max(0.0));
         self.hits.get().0.fetch_add(1, Ordering::Relaxed);
+        if let Some(figures) = &known.figures {
+            let plan = &known.plan.get().plan;
+            plan.figures(&figures.get().0, workflow).was_answered();
+        }
         let note = (intern!(py, "hit"), py.None(), age, key).into_pyobject(py)?;
         set(self.around.noted.bind(py), note.as_any())?;
         if let Some(wishes) = wishes {

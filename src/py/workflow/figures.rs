@@ -12,8 +12,7 @@ use crate::py::durations::durations;
 use crate::py::failures::type_name;
 
 use super::plan::WorkflowPlan;
-use super::run::WorkflowRun;
-use super::run_figures::name_of;
+use super::run_figures::{Found, name_of};
 
 /// What a runtime counts.
 #[pyclass(frozen, name = "_Figures", module = "nexus_core")]
@@ -26,9 +25,18 @@ impl Figures {
         Self(Arc::default())
     }
 
-    /// Has a run of `workflow` counted, which has not begun.
-    fn follow(&self, run: &Bound<'_, WorkflowRun>, workflow: &Bound<'_, PyAny>) {
-        run.get().count(&self.0, workflow);
+    /// A run of Kailash's own begins; `ran` ends it.
+    fn begins(&self) {
+        self.0.active.begin();
+    }
+
+    /// A run of `workflow`, which has `plan` if any is known, was not needed: its results were kept.
+    #[pyo3(signature = (plan, workflow))]
+    fn answered(&self, plan: Option<&Bound<'_, WorkflowPlan>>, workflow: &Bound<'_, PyAny>) {
+        match plan {
+            Some(plan) => plan.get().plan.figures(&self.0, workflow).was_answered(),
+            None => self.without_nodes(workflow).was_answered(),
+        }
     }
 
     /// A run has ended after so many seconds, with what it raised, if anything. `plan`:
@@ -44,17 +52,13 @@ impl Figures {
         let figures = if let Some(plan) = plan {
             plan.get().plan.figures(&self.0, workflow)
         } else {
-            let nothing = Arc::new(Shape {
-                nodes: Vec::new(),
-                edges: Vec::new(),
-            });
-            let figures = self.0.of(&name_of(workflow), &nothing);
+            let figures = self.without_nodes(workflow);
             figures.was_delegated();
-            figures
+            self.0.active.end();
+            Found::Other(figures)
         };
-        let duration = Duration::try_from_secs_f64(seconds).unwrap_or_default();
         let error = error.map(PyErr::from_value);
-        ended(workflow.py(), &figures, duration, error.as_ref());
+        ended(workflow.py(), &figures, nanos(seconds), error.as_ref());
     }
 
     /// The event loop came so many seconds later than it should have.
@@ -111,22 +115,39 @@ impl Figures {
     }
 }
 
+/// What is negative or no number counts as nothing, what is too long as the longest.
+#[allow(clippy::cast_sign_loss)] // a cast makes zero of it
+pub(super) fn nanos(seconds: f64) -> u64 {
+    (seconds * 1e9) as u64
+}
+
+impl Figures {
+    /// The figures of a workflow of whose nodes nothing is known.
+    fn without_nodes(&self, workflow: &Bound<'_, PyAny>) -> Arc<WorkflowFigures> {
+        let nothing = Shape {
+            nodes: Vec::new(),
+            edges: Vec::new(),
+        };
+        self.0.of(&name_of(workflow), &Arc::new(nothing))
+    }
+}
+
 /// Counts a run that has ended, with what it raised.
-pub(super) fn ended(
-    py: Python<'_>,
-    figures: &WorkflowFigures,
-    duration: Duration,
-    error: Option<&PyErr>,
-) {
-    let Some(error) = error else {
-        return figures.ran(duration, RunEnd::Completed);
-    };
+pub(super) fn ended(py: Python<'_>, figures: &WorkflowFigures, nanos: u64, error: Option<&PyErr>) {
+    match error {
+        None => figures.ran(nanos, RunEnd::Completed),
+        Some(error) => ended_with(py, figures, nanos, error),
+    }
+}
+
+#[cold]
+fn ended_with(py: Python<'_>, figures: &WorkflowFigures, nanos: u64, error: &PyErr) {
     let name = type_name(py, error);
     if matches!(name.as_str(), "CancelledError" | "WorkflowCancelledError") {
-        return figures.ran(duration, RunEnd::Cancelled);
+        return figures.ran(nanos, RunEnd::Cancelled);
     }
     figures.run_failures.count(0, &name, 1);
-    figures.ran(duration, RunEnd::Failed);
+    figures.ran(nanos, RunEnd::Failed);
 }
 
 /// One for each name: those of several are added up.
@@ -180,6 +201,7 @@ fn described<'py>(
     found.set_item("failed", failed)?;
     found.set_item("cancelled", cancelled)?;
     found.set_item("delegated", delegated)?;
+    found.set_item("cached", figures.answered())?;
     found.set_item("duration", seen(py, &figures.run_seconds, bounds)?)?;
     found.set_item("queue_wait", seen(py, &figures.queue_wait, bounds)?)?;
     found.set_item("lock_wait", seen(py, &figures.lock_wait, bounds)?)?;

@@ -3,6 +3,7 @@
 use std::sync::{OnceLock, Weak};
 
 use pyo3::exceptions::PyRuntimeError;
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyString, PyTuple};
 
@@ -83,6 +84,19 @@ impl Host {
         };
         let made = later.make(py)?;
         Ok(self.object.get_or_init(|| made))
+    }
+
+    /// The workflow whose run it is.
+    pub(super) fn workflow<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
+        let known = self.later.as_ref().map(|later| &later.arguments[1]);
+        match (known, self.made()) {
+            (Some(workflow), _) => workflow.bind(py).clone(),
+            (None, Some(host)) => {
+                let workflow = host.bind(py).getattr(intern!(py, "workflow"));
+                workflow.unwrap_or_else(|_| py.None().into_bound(py))
+            }
+            (None, None) => py.None().into_bound(py),
+        }
     }
 
     pub(super) fn bind<'a, 'py>(&'a self, py: Python<'py>) -> BoundHost<'a, 'py> {

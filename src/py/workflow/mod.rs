@@ -29,11 +29,13 @@ mod outcome;
 mod outputs;
 mod pinned;
 mod plan;
+mod preparation;
 mod program;
 mod quiet;
 mod recording;
 mod round;
 mod run;
+mod run_ends;
 mod run_figures;
 mod run_ids;
 mod short_way;
@@ -66,5 +68,6 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<options::RunOptions>()?;
     module.add_class::<memory_limit::MemoryLimit>()?;
     module.add_class::<figures::Figures>()?;
+    module.add_class::<run_ends::RunEnds>()?;
     module.add_class::<run::WorkflowRun>()
 }

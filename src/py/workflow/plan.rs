@@ -13,16 +13,17 @@ use crate::core::tracing::Shape;
 use crate::py::engine::Places;
 use crate::py::errors::graph_error;
 
-use super::figures::ended;
+use super::figures::{Figures, ended};
 use super::host::Host;
 use super::memory_limit::{Book, MemoryLimit};
 use super::node::{Node, Shared};
 use super::node_caching::NodeCaching;
 use super::options::RunOptions;
 use super::outcome::{Short, run_short};
+use super::preparation::{Given, Part, Service, prepare};
 use super::round::Round;
-use super::run::{Given, Part, Service, WorkflowRun, prepare};
-use super::run_figures::{PlanFigures, RunFigures};
+use super::run::WorkflowRun;
+use super::run_figures::PlanFigures;
 use super::stage::{PlanStage, Stage};
 use super::watch::{KeyLists, WatchedClass, WatchedDict};
 
@@ -160,9 +161,10 @@ impl WorkflowPlan {
 
     /// Prepares a run. `service`, for a run that
     /// nobody's thread waits for: the runtime's places, and whether nodes share
-    /// context variables. `caching`: which nodes are cached, if any are.
+    /// context variables. `caching`: which nodes are cached, if any are. `figures`: what
+    /// counts the run, if anything does.
     #[allow(clippy::too_many_arguments)] // one call from Python
-    #[pyo3(signature = (host, options, parameters, workflow_context, service=None, caching=None))]
+    #[pyo3(signature = (host, options, parameters, workflow_context, service=None, caching=None, figures=None))]
     fn start(
         &self,
         py: Python<'_>,
@@ -172,6 +174,7 @@ impl WorkflowPlan {
         workflow_context: Py<PyDict>,
         service: Option<Service<'_>>,
         caching: Option<Py<NodeCaching>>,
+        figures: Option<Bound<'_, Figures>>,
     ) -> PyResult<WorkflowRun> {
         let part = self.plan.whole_run()?;
         let given = Given {
@@ -181,6 +184,7 @@ impl WorkflowPlan {
             workflow_context,
             service,
             caching,
+            figures,
         };
         WorkflowRun::new(py, Arc::clone(&self.plan), part, given)
     }
@@ -194,7 +198,7 @@ impl WorkflowPlan {
     /// Prepares a run of a stage's nodes alone. `prior`: outputs by node id of
     /// nodes that ran before; those of members are looked for nowhere else.
     #[allow(clippy::too_many_arguments)] // one call from Python
-    #[pyo3(signature = (stage, prior, host, options, parameters, workflow_context, memory_limit=None, service=None, caching=None))]
+    #[pyo3(signature = (stage, prior, host, options, parameters, workflow_context, memory_limit=None, service=None, caching=None, figures=None))]
     fn start_stage(
         &self,
         py: Python<'_>,
@@ -207,6 +211,7 @@ impl WorkflowPlan {
         memory_limit: Option<Py<MemoryLimit>>,
         service: Option<Service<'_>>,
         caching: Option<Py<NodeCaching>>,
+        figures: Option<Bound<'_, Figures>>,
     ) -> PyResult<WorkflowRun> {
         let part = Part {
             stage: Arc::clone(&stage.get().0),
@@ -221,6 +226,7 @@ impl WorkflowPlan {
             workflow_context,
             service,
             caching,
+            figures,
         };
         WorkflowRun::new(py, Arc::clone(&self.plan), part, given)
     }
@@ -228,7 +234,7 @@ impl WorkflowPlan {
     /// Prepares one round of a stage of a workflow with cycles: an iteration of
     /// a cycle, or nodes outside of cycles.
     #[allow(clippy::too_many_arguments)] // one call from Python
-    #[pyo3(signature = (stage, round, host, options, parameters, memory_limit=None))]
+    #[pyo3(signature = (stage, round, host, options, parameters, memory_limit=None, figures=None))]
     fn start_round(
         &self,
         py: Python<'_>,
@@ -238,6 +244,7 @@ impl WorkflowPlan {
         options: &Bound<'_, RunOptions>,
         parameters: Option<Py<PyDict>>,
         memory_limit: Option<Py<MemoryLimit>>,
+        figures: Option<Bound<'_, Figures>>,
     ) -> PyResult<WorkflowRun> {
         let part = Part {
             stage: Arc::clone(&stage.get().0),
@@ -253,6 +260,7 @@ impl WorkflowPlan {
             service: None,
             // What its nodes are given tells the rounds apart.
             caching: None,
+            figures,
         };
         WorkflowRun::new(py, Arc::clone(&self.plan), part, given)
     }
@@ -366,7 +374,7 @@ impl WorkflowPlan {
         variables: &Bound<'py, PyDict>,
         options: RunOptions,
         places: Bound<'py, Places>,
-        figures: Option<RunFigures>,
+        figures: Option<Bound<'py, Figures>>,
         began: Instant,
     ) -> (PyResult<Short<'py>>, Duration) {
         let prepared = self.plan.whole_run().and_then(|part| {
@@ -377,6 +385,7 @@ impl WorkflowPlan {
                 workflow_context: PyDict::new(py).unbind(),
                 service: Some((places, true)),
                 caching: None,
+                figures,
             };
             prepare(py, Arc::clone(&self.plan), part, given)
         });
@@ -384,15 +393,17 @@ impl WorkflowPlan {
             Ok(execution) => execution,
             Err(error) => return (Err(error), began.elapsed()),
         };
-        if let Some(figures) = figures {
-            execution.program.count(figures);
-        }
         let outcome = run_short(py, &execution);
         let elapsed = began.elapsed();
         if !matches!(outcome, Ok(Short::Left(_)))
-            && let Some(figures) = execution.program.figures.get()
+            && let Some(figures) = execution.program.figures()
         {
-            ended(py, &figures.workflow, elapsed, outcome.as_ref().err());
+            ended(
+                py,
+                figures,
+                elapsed.as_nanos() as u64,
+                outcome.as_ref().err(),
+            );
         }
         (outcome, elapsed)
     }

@@ -71,7 +71,7 @@ pub(super) struct WorkflowProgram {
     /// Where the run is taken down, if it is traced.
     pub(super) recording: OnceLock<Recording>,
     /// Where the run is counted.
-    pub(super) figures: OnceLock<RunFigures>,
+    pub(super) run_figures: Option<RunFigures>,
     /// Nodes are taken down or timed one by one.
     pub(super) is_watched: AtomicBool,
     /// In a run some of whose nodes are cached.
@@ -129,7 +129,7 @@ impl WorkflowProgram {
             workflow_context,
             confirmations: settings.confirms.then(Confirmations::default),
             recording: OnceLock::new(),
-            figures: OnceLock::new(),
+            run_figures: None,
             is_watched: AtomicBool::new(false),
             caching: None,
         };
@@ -424,14 +424,14 @@ impl Program for WorkflowProgram {
     }
 
     fn is_shared(&self, run: &Run) {
-        if let Some(figures) = self.figures.get() {
-            run.measure_queue(Arc::clone(&figures.workflow.queue_wait));
+        if let Some(figures) = self.figures() {
+            run.measure_queue(Arc::clone(&figures.queue_wait));
         }
     }
 
     fn came(&self, waited: Duration) {
-        if let Some(figures) = self.figures.get() {
-            figures.workflow.lock_wait.record(waited, 1);
+        if let Some(figures) = self.figures() {
+            figures.lock_wait.record(waited, 1);
         }
     }
 

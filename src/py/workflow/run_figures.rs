@@ -1,5 +1,6 @@
 //! What is counted of one run and its nodes.
 
+use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
@@ -30,28 +31,51 @@ pub(super) struct PlanFigures {
 
 type Counted = (u64, Weak<RuntimeFigures>, Arc<WorkflowFigures>);
 
+/// The figures of a plan and a runtime.
+pub(super) enum Found<'a> {
+    /// The plan's first: nothing is to be held on to.
+    Plans(&'a WorkflowFigures),
+    Other(Arc<WorkflowFigures>),
+}
+
+impl Deref for Found<'_> {
+    type Target = WorkflowFigures;
+
+    fn deref(&self) -> &WorkflowFigures {
+        match self {
+            Self::Plans(figures) => figures,
+            Self::Other(figures) => figures,
+        }
+    }
+}
+
 /// Where one run is counted.
 pub(super) struct RunFigures {
-    pub(super) workflow: Arc<WorkflowFigures>,
+    /// `None` if the figures are the plan's first, which the run keeps anyway.
+    other: Option<Arc<WorkflowFigures>>,
     /// For how many executions one of a node stands here; zero if none is timed.
     weight: u32,
+    /// Set by whoever drives the run, alone.
     is_over: AtomicBool,
     has_left: AtomicBool,
 }
 
 impl Plan {
     /// Where a runtime counts this plan's runs.
+    #[inline]
     pub(super) fn figures(
         &self,
         runtime: &Arc<RuntimeFigures>,
         workflow: &Bound<'_, PyAny>,
-    ) -> Arc<WorkflowFigures> {
-        if let Some((number, first)) = self.figures.first.get()
-            && *number == runtime.number
-        {
-            return Arc::clone(first);
-        }
-        self.figures_of_another(runtime, workflow)
+    ) -> Found<'_> {
+        let known = self.known_figures(runtime.number);
+        known.unwrap_or_else(|| Found::Other(self.figures_of_another(runtime, workflow)))
+    }
+
+    #[inline]
+    fn known_figures(&self, runtime: u64) -> Option<Found<'_>> {
+        let (number, first) = self.figures.first.get()?;
+        (*number == runtime).then_some(Found::Plans(first))
     }
 
     #[cold]
@@ -89,37 +113,56 @@ pub(super) fn name_of(workflow: &Bound<'_, PyAny>) -> String {
 }
 
 impl RunFigures {
-    pub(super) fn new(workflow: Arc<WorkflowFigures>) -> Self {
-        workflow.active.begin();
+    fn begin(found: Found<'_>) -> Self {
+        found.active.begin();
         Self {
-            weight: workflow.sampler.weight(),
-            workflow,
+            weight: found.sampler.weight(),
+            other: match found {
+                Found::Plans(_) => None,
+                Found::Other(figures) => Some(figures),
+            },
             is_over: AtomicBool::new(false),
             has_left: AtomicBool::new(false),
         }
     }
-
-    /// The run is no longer under way, though nodes of it may still run.
-    pub(super) fn leave(&self) {
-        if !self.has_left.swap(true, Ordering::AcqRel) {
-            self.workflow.active.end();
-        }
-    }
-}
-
-impl Drop for RunFigures {
-    /// A run that could not be counted: it was already.
-    fn drop(&mut self) {
-        self.leave();
-    }
 }
 
 impl WorkflowProgram {
-    /// Has the run counted; only the first time, and before a node has run.
-    pub(super) fn count(&self, figures: RunFigures) {
-        let is_timed = figures.weight > 0;
-        if self.figures.set(figures).is_ok() && is_timed {
-            self.is_watched.store(true, Ordering::Relaxed);
+    /// Has the run counted, which has not begun.
+    pub(super) fn count(&mut self, py: Python<'_>, runtime: &Arc<RuntimeFigures>) {
+        let found = self.plan.known_figures(runtime.number);
+        let found = found.unwrap_or_else(|| {
+            let workflow = self.host.workflow(py);
+            Found::Other(self.plan.figures_of_another(runtime, &workflow))
+        });
+        let figures = RunFigures::begin(found);
+        *self.is_watched.get_mut() |= figures.weight > 0;
+        self.run_figures = Some(figures);
+    }
+
+    /// Where the run is counted, if it is.
+    #[inline]
+    pub(super) fn figures(&self) -> Option<&WorkflowFigures> {
+        self.counted().map(|(_, figures)| figures)
+    }
+
+    #[inline]
+    fn counted(&self) -> Option<(&RunFigures, &WorkflowFigures)> {
+        let run = self.run_figures.as_ref()?;
+        let figures = match &run.other {
+            Some(other) => other,
+            None => &self.plan.figures.first.get()?.1,
+        };
+        Some((run, figures))
+    }
+
+    /// The run is no longer under way, though nodes of it may still run.
+    pub(super) fn leave(&self) {
+        if let Some((run, figures)) = self.counted()
+            && !run.has_left.load(Ordering::Acquire)
+        {
+            run.has_left.store(true, Ordering::Release);
+            figures.active.end();
         }
     }
 
@@ -140,27 +183,26 @@ impl WorkflowProgram {
     /// A node took so long, and ended as was noted.
     pub(super) fn took(&self, position: u32, duration: Duration, noted: Option<(Status, u32)>) {
         let ran = !matches!(noted, Some((Status::Skipped | Status::Cached, _)));
-        if let Some(figures) = self.figures.get()
-            && figures.weight > 0
+        if let Some((run, figures)) = self.counted()
+            && run.weight > 0
             && ran
         {
-            let node = self.stage.node(position);
-            figures.workflow.took(node, duration, figures.weight);
+            figures.took(self.stage.node(position), duration, run.weight);
         }
     }
 
     /// A node is left out.
     pub(super) fn note_skipped(&self, index: u32) {
-        if let Some(figures) = self.figures.get() {
-            figures.workflow.skipped(index);
+        if let Some(figures) = self.figures() {
+            figures.skipped(index);
         }
         self.note(Status::Skipped);
     }
 
     /// A node's output was taken over.
     pub(super) fn note_cached(&self, index: u32) {
-        if let Some(figures) = self.figures.get() {
-            figures.workflow.cached(index);
+        if let Some(figures) = self.figures() {
+            figures.cached(index);
         }
         self.note(Status::Cached);
     }
@@ -176,11 +218,11 @@ impl WorkflowProgram {
 
     #[cold]
     fn note_failed(&self, py: Python<'_>, index: u32, error: &PyErr) {
-        if let Some(figures) = self.figures.get()
+        if let Some(figures) = self.figures()
             && error.is_instance_of::<PyException>(py)
         {
             let name = type_name(py, error);
-            figures.workflow.node_failed(index, &name);
+            figures.node_failed(index, &name);
         }
         match self.recording.get() {
             None => self.note(Status::Failed),
@@ -200,22 +242,22 @@ impl WorkflowProgram {
 
     /// The run is over. `is_whole`: it went through with all of its nodes.
     pub(super) fn is_over(&self, is_whole: bool) {
-        let Some(figures) = self.figures.get() else {
+        let Some((run, figures)) = self.counted() else {
             return;
         };
         // Told by whoever drives the run, and once more when nobody has it any longer.
-        if figures.is_over.load(Ordering::Acquire) {
+        if run.is_over.load(Ordering::Acquire) {
             return;
         }
-        figures.is_over.store(true, Ordering::Release);
-        figures.leave();
+        run.is_over.store(true, Ordering::Release);
+        self.leave();
         if is_whole && self.stage.is_whole() {
-            figures.workflow.went_through();
+            figures.went_through();
             return;
         }
         for node in self.stage.nodes() {
             if self.kind(node) != Kind::Pending {
-                figures.workflow.reached(node);
+                figures.reached(node);
             }
         }
     }

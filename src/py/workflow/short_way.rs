@@ -20,7 +20,6 @@ use super::options::RunOptions;
 use super::outcome::Short;
 use super::plan::WorkflowPlan;
 use super::quiet::{Listeners, Quiet};
-use super::run_figures::RunFigures;
 use super::run_ids::new_run_id;
 use super::variables::variable_value;
 use super::watch::{tag, version};
@@ -156,10 +155,8 @@ impl ShortWay {
         let host = host.map(|part| part.clone().unbind());
         let make_host = self.around.make_host.clone_ref(py);
         let places = known.places.bind(py).clone();
-        let figures = known.figures.as_ref().map(|figures| {
-            let runtime = &figures.get().0;
-            RunFigures::new(plan.get().plan.figures(runtime, workflow))
-        });
+        let figures = known.figures.as_ref();
+        let figures = figures.map(|figures| figures.bind(py).clone());
         let options = known.options;
         let (outcome, elapsed) = plan.get().run_short(
             py, make_host, host, &inputs, options, places, figures, began,
