@@ -69,7 +69,10 @@ impl Plan {
         workflow: &Bound<'_, PyAny>,
     ) -> Found<'_> {
         let known = self.known_figures(runtime.number);
-        known.unwrap_or_else(|| Found::Other(self.figures_of_another(runtime, workflow)))
+        known.unwrap_or_else(|| {
+            let name = || name_of(workflow);
+            Found::Other(self.figures_of_another(workflow.py(), runtime, name))
+        })
     }
 
     #[inline]
@@ -81,8 +84,9 @@ impl Plan {
     #[cold]
     fn figures_of_another(
         &self,
+        py: Python<'_>,
         runtime: &Arc<RuntimeFigures>,
-        workflow: &Bound<'_, PyAny>,
+        name: impl FnOnce() -> String,
     ) -> Arc<WorkflowFigures> {
         let number = runtime.number;
         let find = |known: &[Counted]| {
@@ -92,7 +96,7 @@ impl Plan {
         if let Some(known) = find(&self.figures.others.lock()) {
             return known;
         }
-        let fresh = runtime.of(&name_of(workflow), &self.shape(workflow.py()));
+        let fresh = runtime.of(&name(), &self.shape(py));
         if self.figures.first.set((number, Arc::clone(&fresh))).is_ok() {
             return fresh;
         }
@@ -132,8 +136,8 @@ impl WorkflowProgram {
     pub(super) fn count(&mut self, py: Python<'_>, runtime: &Arc<RuntimeFigures>) {
         let found = self.plan.known_figures(runtime.number);
         let found = found.unwrap_or_else(|| {
-            let workflow = self.host.workflow(py);
-            Found::Other(self.plan.figures_of_another(runtime, &workflow))
+            let name = || name_of(&self.host.workflow(py));
+            Found::Other(self.plan.figures_of_another(py, runtime, name))
         });
         let figures = RunFigures::begin(found);
         *self.is_watched.get_mut() |= figures.weight > 0;
