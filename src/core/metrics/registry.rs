@@ -144,7 +144,7 @@ mod tests {
 
     fn fail(figures: &WorkflowFigures, error: &str) {
         figures.run_failures.count(0, error, 1);
-        figures.ran(Duration::from_millis(1), RunEnd::Failed);
+        figures.ran(1_000_000, RunEnd::Failed);
     }
 
     fn executions(figures: &WorkflowFigures) -> Vec<(String, u64)> {
