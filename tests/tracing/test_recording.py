@@ -274,7 +274,15 @@ def test_branches_that_are_not_taken_are_skipped(mode: str, kind: str) -> None:
 
 class TestAsyncLocalRuntime:
     def test_served_runs(self) -> None:
-        trace = asyncio.run(traced_async(naps()))
+        # They wait for one another, so that each has a thread however busy the machine is.
+        met = threading.Barrier(3)
+
+        def meet(node: Node, **_: Any) -> int:
+            met.wait(60)
+            time.sleep(NAP)
+            return 1
+
+        trace = asyncio.run(traced_async(node_workflow({f"n{i}": CallingNode(meet) for i in range(3)})))
         check(trace)
         events = of(trace)
         assert all(events[f"n{i}"].duration >= NAP for i in range(3))
