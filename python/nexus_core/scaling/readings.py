@@ -1,0 +1,101 @@
+"""What is measured for policies: the monitor's metrics, under the guide's names too, and the target's own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from nexus_core.monitoring.measurements import OF_PROCESS, OF_RUNS
+
+__all__ = ["GUIDES", "OF_TARGET", "Readings", "known_metrics"]
+
+#: The guide's names, and what they are called in a monitor.
+GUIDES = {
+    "cpu_usage": "cpu_usage_percent",
+    "memory_usage": "memory_usage_percent",
+    "response_time": "response_time_ms",
+}
+#: What only the scaler measures.
+OF_TARGET = ("request_rate", "utilization", "queue_per_instance", "active_instances")
+
+
+def known_metrics(monitor: Any) -> list[str]:
+    """The names that a policy's metric may have.
+
+    Args:
+        monitor: The monitor, with collectors of its user's.
+    """
+    own = [name for name in monitor._known_metrics() if name not in (*OF_RUNS, *OF_PROCESS)]
+    return [*GUIDES, *OF_TARGET, *OF_RUNS, *OF_PROCESS, *own]
+
+
+class Readings:
+    """Turns what a monitor and a target say into the metrics of one check; not for several threads at a time."""
+
+    def __init__(self) -> None:
+        self._busy: tuple[float, float] | None = None
+        self._active: float | None = None
+        self._at: float | None = None
+        self._unread: float | None = None
+
+    def from_series(self, monitor: Any, now: float) -> dict[str, float | None]:
+        """What a monitor that samples by itself has measured since the last check.
+
+        Args:
+            monitor: The monitor.
+            now: The time of the check.
+
+        Returns:
+            By metric the mean over the samples, of run figures over the runs; ``None`` where the samples had no value.
+            Nothing at all without a new sample.
+        """
+        from nexus_core.monitoring.summary import average
+
+        since, self._unread = self._unread, now
+        found: dict[str, float | None] = {}
+        for name, series in monitor.metrics.items():
+            points = list(series)
+            new = [point for point in points if since is None or point[0] > since]
+            new = new if since is not None else points[-1:]
+            if new:
+                found[name] = average(new)
+        if found:
+            for name in OF_RUNS:
+                found.setdefault(name, None)
+        return found
+
+    def completed(
+        self, measured: Mapping[str, float | None], now: float, current: int, busy: float | None, queued: float | None
+    ) -> dict[str, float | None]:
+        """All metrics of a check.
+
+        Args:
+            measured: By the monitor's names.
+            now: The time, by the clock of the checks.
+            current: How many workers there are.
+            busy: Seconds that they have spent on work so far; ``None`` if the target does not tell.
+            queued: How much waits for one of them; ``None`` if the target does not tell.
+        """
+        found = dict(measured)
+        for name, monitors in GUIDES.items():
+            if monitors in measured:
+                found[name] = measured[monitors]
+        elapsed = 0.0 if self._at is None else now - self._at
+        self._at = now
+        active, before = measured.get("active_workflows"), self._active
+        self._active = active
+        ended = measured.get("throughput_per_second")
+        if ended is not None:
+            grown = (active - before) / elapsed if active is not None and before is not None and elapsed > 0 else 0.0
+            found["request_rate"] = max(0.0, ended + grown)
+        elif "throughput_per_second" in measured:
+            found["request_rate"] = None
+        if queued is None:
+            queued = measured.get("queue_size")
+        if queued is not None and current > 0:
+            found["queue_per_instance"] = queued / current
+        last, self._busy = self._busy, None if busy is None else (now, busy)
+        if busy is not None and last is not None and now > last[0] and current > 0:
+            found["utilization"] = min(100.0, max(0.0, 100 * (busy - last[1]) / (now - last[0]) / current))
+        found["active_instances"] = current
+        return found
