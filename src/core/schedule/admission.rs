@@ -248,6 +248,8 @@ impl Admission {
         let admitted = {
             let mut state = here.state.lock();
             (state.places, state.threads) = (places, threads);
+            // What ran at once under other bounds says nothing about these.
+            state.most_taken = state.taken.min(places);
             here.places.store(places, Ordering::Relaxed);
             here.threads.store(threads, Ordering::Relaxed);
             let admitted = state.admit();
@@ -315,7 +317,7 @@ impl Admission {
         self.here().contended.load(Ordering::Relaxed)
     }
 
-    /// The most nodes that ever ran at once.
+    /// The most nodes that ran at once since the bounds are as they are.
     pub fn most_taken(&self) -> usize {
         self.here().state.lock().most_taken
     }

@@ -48,7 +48,7 @@ impl Places {
         prepare_served(self.admission.threads());
     }
 
-    /// The most nodes that ever ran at once.
+    /// The most nodes that ran at once since the bounds are as they are.
     fn most_taken(&self) -> usize {
         self.admission.most_taken()
     }
