@@ -18,9 +18,14 @@ _CAUGHT = (Exception, asyncio.CancelledError, SystemExit)
 
 
 class Problems:
-    """Calls what may raise, and remembers it."""
+    """Calls what may raise, and remembers it.
 
-    def __init__(self) -> None:
+    Args:
+        log: Where it is logged; the monitor's log by default.
+    """
+
+    def __init__(self, log: logging.Logger = _log) -> None:
+        self._log = log
         self._found: dict[str, tuple[int, str]] = {}
         self._logged: set[tuple[str, type[BaseException]]] = set()
 
@@ -38,7 +43,7 @@ class Problems:
             self._found[name] = count, f"{type(error).__name__}: {error}"
             if (name, type(error)) not in self._logged:
                 self._logged.add((name, type(error)))
-                _log.warning("%s failed, is called again, and not logged for this error any more", name, exc_info=error)
+                self._log.warning("%s failed, is called again, and not logged for this error any more", name, exc_info=error)
             return None
 
     def has(self, name: str) -> int:

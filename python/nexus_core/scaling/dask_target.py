@@ -7,7 +7,8 @@ import threading
 import time
 from typing import Any
 
-from nexus_core.scaling.targets import TargetError, Worker
+from nexus_core.errors import TargetError
+from nexus_core.scaling.targets import Worker
 
 __all__ = ["DaskTarget", "is_dask"]
 
@@ -56,7 +57,8 @@ class DaskTarget:
         self._closed = False
         try:
             # One of its own, which never becomes the caller's default.
-            self._client = Client(address, timeout=_TIMEOUT, set_as_default=False, name="nexus-core-scaler")
+            connect: Any = Client
+            self._client: Any = connect(address, timeout=_TIMEOUT, set_as_default=False, name="nexus-core-scaler")
         except (OSError, ValueError) as error:
             raise TargetError(f"the Dask scheduler at {address!r} does not answer: {error}") from error
 

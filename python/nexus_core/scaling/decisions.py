@@ -202,9 +202,7 @@ class Decider:
         return asks(wanted, reason, threshold)
 
     @staticmethod
-    def _compared(
-        value: float, current: int, policy: ScalingPolicy, past: _Past
-    ) -> tuple[int, str, float | None]:
+    def _compared(value: float, current: int, policy: ScalingPolicy, past: _Past) -> tuple[int, str, float | None]:
         up, down = policy.scale_up_threshold, policy.scale_down_threshold
         assert up is not None and down is not None
         past.above = past.above + 1 if value > up else 0

@@ -123,9 +123,7 @@ def _tested(
         at_end: list[float] = []
         for origin in origins:
             foreseen = model(values[:origin], horizon)
-            errors = [
-                value - guess for value, guess in zip(values[origin : origin + horizon], foreseen, strict=True)
-            ]
+            errors = [value - guess for value, guess in zip(values[origin : origin + horizon], foreseen, strict=True)]
             everywhere.extend(errors)
             at_end.extend(errors[3 * horizon // 4 :])
         found[name] = everywhere, at_end

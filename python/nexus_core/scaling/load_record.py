@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 __all__ = ["LoadRecord", "Stretch"]
@@ -55,11 +56,9 @@ class LoadRecord:
             The record; ``None`` if runs, or what workers do, cannot be seen in it.
         """
         found = []
-        for before, after in zip(history, history[1:], strict=False):
+        for before, after in pairwise(history):
             seconds = after["timestamp"] - before["timestamp"]
-            rate, share, ended = (
-                after.get(name) for name in ("request_rate", "utilization", "throughput_per_second")
-            )
+            rate, share, ended = (after.get(name) for name in ("request_rate", "utilization", "throughput_per_second"))
             if seconds <= 0 or rate is None or share is None or ended is None:
                 continue
             count = int(after["active_instances"])

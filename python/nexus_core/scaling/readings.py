@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping
 from typing import Any
 
-from nexus_core.monitoring.measurements import OF_PROCESS, OF_RUNS
+from nexus_core.monitoring.measurements import OF_RUNS
+from nexus_core.scaling.policy import ScalingPolicy
 
-__all__ = ["GUIDES", "OF_TARGET", "Readings", "known_metrics"]
+__all__ = ["GUIDES", "OF_TARGET", "Readings", "check_metric"]
 
 #: The guide's names, and what they are called in a monitor.
 GUIDES = {
@@ -19,14 +21,42 @@ GUIDES = {
 OF_TARGET = ("request_rate", "utilization", "queue_per_instance", "active_instances")
 
 
-def known_metrics(monitor: Any) -> list[str]:
-    """The names that a policy's metric may have.
+def check_metric(policy: ScalingPolicy, monitor: Any, target: Any) -> None:
+    """Whether there is the metric that a policy looks at.
 
     Args:
+        policy: The policy.
         monitor: The monitor, with collectors of its user's.
+        target: What is scaled; ``None`` if that is not known yet.
+
+    Raises:
+        ValueError: If there is none, or the target does not tell it.
     """
-    own = [name for name in monitor._known_metrics() if name not in (*OF_RUNS, *OF_PROCESS)]
-    return [*GUIDES, *OF_TARGET, *OF_RUNS, *OF_PROCESS, *own]
+    metric = policy.metric
+    of_monitor: list[str] = monitor._known_metrics()
+    known = [*GUIDES, *OF_TARGET, *of_monitor]
+    if metric not in known:
+        near = difflib.get_close_matches(metric, known, 1)
+        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(sorted(known))}."
+        raise ValueError(
+            f"policy {policy.name!r}: no metric is called {metric!r}; {hint} For one of your own, call "
+            "monitor.collect(name, ...) first"
+        )
+    if metric == "utilization" and target is not None and _busy_of(target) is None:
+        raise ValueError(
+            f"policy {policy.name!r}: the target does not tell how busy its workers are, so there is no 'utilization'; "
+            "give it a method busy_seconds(), or look at another metric"
+        )
+
+
+def _busy_of(target: Any) -> Any:
+    try:
+        return target.busy_seconds()
+    except AttributeError:
+        return None
+    except Exception:
+        # It has one, which fails now: that is told at the checks.
+        return 0.0
 
 
 class Readings:

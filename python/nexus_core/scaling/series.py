@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from statistics import median
 
 from nexus_core.monitoring.trends import trend_of
@@ -26,7 +27,7 @@ def even(points: Sequence[tuple[float, float]]) -> tuple[float, list[float]]:
         The distance in seconds, and a value for each interval of that length up to the last point: the mean of its
         points, or where it has none, what lies on the line between its neighbours.
     """
-    usual = median(after[0] - before[0] for before, after in zip(points, points[1:], strict=False))
+    usual = median(after[0] - before[0] for before, after in pairwise(points))
     span = points[-1][0] - points[0][0]
     distance = max(usual, span / _MOST)
     if distance <= 0:
@@ -39,7 +40,7 @@ def even(points: Sequence[tuple[float, float]]) -> tuple[float, list[float]]:
         numbers[place] += 1
     known = [(place, sums[place] / numbers[place]) for place in range(count) if numbers[place]]
     values: list[float] = []
-    for (place, value), (following, then) in zip(known, known[1:], strict=False):
+    for (place, value), (following, then) in pairwise(known):
         values.extend(value + (then - value) * step / (following - place) for step in range(following - place))
     values.append(known[-1][1])
     return distance, values
@@ -97,8 +98,7 @@ def season_of(values: Sequence[float]) -> int | None:
     peaks = [
         lag
         for lag in range(max(first, 4), longest + 1)
-        if found[lag] >= max(_LEAST_CORRELATION, found[lag - 1])
-        and (lag == longest or found[lag] >= found[lag + 1])
+        if found[lag] >= max(_LEAST_CORRELATION, found[lag - 1]) and (lag == longest or found[lag] >= found[lag + 1])
     ]
     if not peaks:
         return None

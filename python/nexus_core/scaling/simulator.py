@@ -13,6 +13,7 @@ import random
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from nexus_core.scaling.decisions import Decider, Decision
 from nexus_core.scaling.load_record import LoadRecord, Stretch
@@ -283,7 +284,7 @@ def _run(
         responses[math.ceil(0.95 * count) - 1] if count else 0.0,
         cost,
         len(decisions),
-        sum(one is not other for one, other in zip(ups, ups[1:], strict=False)),
+        sum(one is not other for one, other in pairwise(ups)),
         tuple(decisions),
     )
 

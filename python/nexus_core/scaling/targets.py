@@ -7,13 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, runtime_checkable
 
-from nexus_core.errors import NexusCoreError
+from nexus_core.errors import TargetError
 
-__all__ = ["PoolTarget", "RuntimeTarget", "ScalingTarget", "TargetError", "Worker", "made_target"]
-
-
-class TargetError(NexusCoreError):
-    """A target that cannot be scaled, or does not do what it says."""
+__all__ = ["PoolTarget", "RuntimeTarget", "ScalingTarget", "Worker", "made_target"]
 
 
 @dataclass(frozen=True, slots=True)
