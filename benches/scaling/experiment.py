@@ -5,30 +5,32 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
+import nexus_core
 from kailash.workflow.builder import WorkflowBuilder
 from nexus import Nexus
-
-import nexus_core
 from nexus_core import AutoScaler
 from nexus_core.load_testing import LoadTest
 from nexus_core.scaling import LoadRecord, Outcome, ScalingPolicy, simulated
+
 from scaling.shapes import Shape, load_of
 
 CHECK_SECONDS = 0.5
 SERVICE_SECONDS = 0.05
 ALLOWED_SECONDS = 0.2
-_LIMITS = {"metric": "utilization", "min_instances": 1, "max_instances": 16}
+_LIMITS = {"min_instances": 1, "max_instances": 16, "window": 2}
 POLICIES: dict[str, dict[str, Any]] = {
     "thresholds": {
         **_LIMITS,
+        "metric": "utilization",
         "scale_up_threshold": 75,
         "scale_down_threshold": 40,
         "cooldown_period": 1,
         "scale_up_increment": 2,
     },
-    "target": {**_LIMITS, "target": 60, "scale_up_cooldown": 0, "scale_down_cooldown": 4},
+    "target": {**_LIMITS, "metric": "demand", "target": 60, "scale_up_cooldown": 0, "scale_down_cooldown": 4},
 }
 
 
@@ -61,7 +63,7 @@ class Ran:
     @property
     def reversals(self) -> int:
         actions = [event["action"] for event in self.events]
-        return sum(one != other for one, other in zip(actions, actions[1:], strict=False))
+        return sum(one != other for one, other in pairwise(actions))
 
 
 class _Timed:

@@ -46,7 +46,8 @@ class AutoScaler:
 
     Policies may look at the metrics of `PerformanceMonitor`, at the guide's ``cpu_usage``, ``memory_usage``,
     ``request_rate`` and ``response_time`` (in ms), and at what is measured of the target: ``utilization`` (the
-    percentage of their time that its workers are busy), ``queue_per_instance`` and ``active_instances``.
+    percentage of their time that its workers are busy), ``demand`` (what that would be if nothing had to wait: above
+    100 where they cannot keep up), ``queue_per_instance`` and ``active_instances``.
 
     Args:
         nexus_app: An open ``nexus.Nexus``; of one that is not attached there is nothing to scale, unless a target is given.
@@ -126,6 +127,7 @@ class AutoScaler:
         self._on_event = on_event
         self._problems = Problems(_log)
         self._given = None if target is None else made_target(target)
+        self._owns_target = self._given is not target
         self._own: RuntimeTarget | None = None
         self._policies: dict[str, ScalingPolicy] = {}
         self._events: deque[dict[str, Any]] = deque(maxlen=self._max_events)
@@ -410,8 +412,8 @@ class AutoScaler:
     ) -> dict[str, Any]:
         """What is wrong with the policies by what they have done, and which would have done better.
 
-        The load that was recorded is replayed against the policies as they are, against variants of them, and against the
-        utilization kept at 50, 65 or 80 %. It changes nothing.
+        The load that was recorded is replayed against the policies as they are, against variants of them, and against a
+        demand kept at 50, 65 or 80 % of what the workers can do. It changes nothing.
 
         Args:
             latency_target_ms: What a run may take; by default what the scaler was made with.
@@ -558,6 +560,9 @@ class AutoScaler:
         self._plugin.leave(self.app)
         if self._owns_monitor:
             self.monitor.close()
+        close_target = getattr(self._given, "close", None)
+        if self._owns_target and close_target is not None:
+            self._problems.guard("the target", close_target)
 
     # --- inside -----------------------------------------------------------------------
 
@@ -680,6 +685,8 @@ class AutoScaler:
             with self._lock:
                 self._decider.acted(decision)
             return decision.with_outcome("dry_run")
+        # Those that are there are not owed to it.
+        self._problems.guard("the target's workers()", self._instances)
         self._book.policy = decision.policy
         done = self._problems.guard("the target", partial(_scaled, target, decision.after))
         if done is None:
@@ -688,6 +695,7 @@ class AutoScaler:
             self._decider.acted(decision)
             self._expected = decision.after, decision.at
         self._problems.guard("the target's workers()", self._instances)
+        self._book.policy = None
         proposal = decision.proposal
         _log.info(
             "scaled from %d to %d instances: %s",

@@ -15,8 +15,10 @@ __all__ = ["PER_WORKER", "Action", "Decider", "Decision", "Proposal", "shown"]
 Action = Literal["scale_up", "scale_down", "hold"]
 
 #: Metrics of which all workers together have as much before and after a change of their number.
-PER_WORKER = frozenset({"utilization", "queue_per_instance"})
+PER_WORKER = frozenset({"utilization", "demand", "queue_per_instance"})
 
+# So many times its target a metric is not by chance.
+_BURST = 2.0
 # What is asked for is not rounded up for the sake of an error in the last digit.
 _ROUNDING = 1e-9
 
@@ -108,6 +110,21 @@ class _Past:
     above: int = 0
     below: int = 0
     needed: deque[tuple[float, int]] = field(default_factory=deque)
+    values: deque[tuple[float, float]] = field(default_factory=deque)
+
+    def averaged(self, now: float, value: float, current: int, policy: ScalingPolicy) -> float:
+        """The metric over the policy's window; of one that the workers share, how much it would be for each of them now."""
+        if policy.window == 0:
+            return value
+        weight = current if policy.metric in PER_WORKER else 1
+        goal = policy.target if policy.target is not None else (policy.target_per_instance or math.inf) * current
+        if value >= _BURST * goal:
+            # The average would come to it when it is too late; what was before says nothing any more.
+            self.values.clear()
+        self.values.append((now, value * weight))
+        while self.values[0][0] <= now - policy.window:
+            self.values.popleft()
+        return sum(amount for _, amount in self.values) / len(self.values) / weight
 
 
 class Decider:
@@ -173,16 +190,16 @@ class Decider:
         here = policy.clamped(current)
 
         def asks(wanted: int | None, reason: str, threshold: float | None = None) -> Proposal:
-            value = metrics.get(policy.metric)
             return Proposal(policy.name, policy.metric, value, wanted, threshold, reason)
 
+        value = metrics.get(policy.metric)
         if policy.metric not in metrics:
             past.above = past.below = 0
             return asks(here, f"{policy.metric} could not be measured, so nothing is let go")
-        value = metrics[policy.metric]
         if value is None:
             past.above = past.below = 0
             return asks(None, f"{policy.metric} has no value now")
+        value = past.averaged(now, value, current, policy)
         wanted, reason, threshold = (
             self._tracked(now, value, current, policy, past)
             if policy.is_tracking
@@ -231,8 +248,12 @@ class Decider:
         per_instance = policy.target is None
         goal = policy.target_per_instance if per_instance else policy.target
         assert goal is not None
-        share = value / (goal * current) if per_instance else value / goal
-        needed = current if abs(share - 1) <= policy.tolerance else max(0, math.ceil(current * share - _ROUNDING))
+        whole = (value if per_instance else value * current) / goal
+        # Between more and fewer there is a gap, or chance alone would have a worker come and go.
+        if whole > current * (1 + policy.tolerance):
+            needed = math.ceil(whole - _ROUNDING)
+        else:
+            needed = min(current, max(0, math.ceil(whole / (1 - policy.tolerance) - _ROUNDING)))
         if not past.needed:
             past.needed.append((now, current))
         past.needed.append((now, needed))

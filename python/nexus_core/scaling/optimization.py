@@ -144,8 +144,8 @@ def _tried(policies: Sequence[ScalingPolicy], others: Mapping[str, ScalingPolicy
             "cooldown_period": min(policy.down_cooldown for policy in policies),
         }
         for goal in (50, 65, 80):
-            tried[f"utilization kept at {goal} %"] = [
-                ScalingPolicy("utilization", "utilization", target=goal, **limits)  # type: ignore[arg-type]
+            tried[f"demand kept at {goal} %"] = [
+                ScalingPolicy("demand", "demand", target=goal, **limits)  # type: ignore[arg-type]
             ]
     tried.update({name: [policy] for name, policy in others.items()})
     return tried

@@ -39,11 +39,15 @@ class ScalingPolicy:
             to be as many workers as would bring it there, if it falls as they grow in number.
         target_per_instance: The same for a metric that is a sum, such as ``request_rate`` or ``queue_size``: so
             much for each worker.
-        tolerance: With a target, the share by which the metric may miss it before anything is done.
+        tolerance: With a target, the share by which the metric may exceed it before there are more workers, and by
+            which it has to fall short of it with fewer.
         scale_up_cooldown: Instead of ``cooldown_period``, before there are more workers.
         scale_down_cooldown: Instead of ``cooldown_period``, before there are fewer. With a target, the number of
             workers that was needed at any time within it is kept.
         samples: In so many checks after one another the metric has to be beyond a threshold.
+        window: Seconds over which the metric is averaged; 0 for its last value. The fewer runs there are from one
+            check to the next, the more its values differ by chance, and the longer it has to be. With a target, a
+            value of twice as much is no chance: it counts alone.
 
     Raises:
         TypeError: If a value is of the wrong kind.
@@ -74,6 +78,7 @@ class ScalingPolicy:
     scale_up_cooldown: float | None = None
     scale_down_cooldown: float | None = None
     samples: int = 1
+    window: float = 0
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name:
@@ -87,6 +92,7 @@ class ScalingPolicy:
             value = getattr(self, name)
             if value is not None or name == "cooldown_period":
                 checked_seconds(self._says(name), value, zero=True)
+        checked_seconds(self._says("window"), self.window, zero=True)
         if self.is_tracking:
             self._check_target()
         else:

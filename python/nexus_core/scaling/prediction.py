@@ -143,7 +143,9 @@ def _needed(
     if rate is None or record is None:
         return None
     most = max(0.0, *rate.values)
-    goals = [policy.target for policy in policies if policy.metric == "utilization" and policy.target is not None]
+    goals = [
+        policy.target for policy in policies if policy.metric in ("utilization", "demand") and policy.target is not None
+    ]
     share = min(goals) / 100 if goals else _UTILIZATION
     return {
         "request_rate": most,

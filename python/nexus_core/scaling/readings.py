@@ -18,7 +18,7 @@ GUIDES = {
     "response_time": "response_time_ms",
 }
 #: What only the scaler measures.
-OF_TARGET = ("request_rate", "utilization", "queue_per_instance", "active_instances")
+OF_TARGET = ("request_rate", "utilization", "demand", "queue_per_instance", "active_instances")
 
 
 def check_metric(policy: ScalingPolicy, monitor: Any, target: Any) -> None:
@@ -42,9 +42,9 @@ def check_metric(policy: ScalingPolicy, monitor: Any, target: Any) -> None:
             f"policy {policy.name!r}: no metric is called {metric!r}; {hint} For one of your own, call "
             "monitor.collect(name, ...) first"
         )
-    if metric == "utilization" and target is not None and _busy_of(target) is None:
+    if metric in ("utilization", "demand") and target is not None and _busy_of(target) is None:
         raise ValueError(
-            f"policy {policy.name!r}: the target does not tell how busy its workers are, so there is no 'utilization'; "
+            f"policy {policy.name!r}: the target does not tell how busy its workers are, so there is no {metric!r}; "
             "give it a method busy_seconds(), or look at another metric"
         )
 
@@ -59,6 +59,10 @@ def _busy_of(target: Any) -> Any:
         return 0.0
 
 
+# How much what was known of service times still counts at the next check: they change slowly, and are had by chance.
+_KEPT = 0.9
+
+
 class Readings:
     """Turns what a monitor and a target say into the metrics of one check; not for several threads at a time."""
 
@@ -67,6 +71,7 @@ class Readings:
         self._active: float | None = None
         self._at: float | None = None
         self._unread: float | None = None
+        self._work = self._runs = 0.0
 
     def from_series(self, monitor: Any, now: float) -> dict[str, float | None]:
         """What a monitor that samples by itself has measured since the last check.
@@ -126,6 +131,12 @@ class Readings:
             found["queue_per_instance"] = queued / current
         last, self._busy = self._busy, None if busy is None else (now, busy)
         if busy is not None and last is not None and now > last[0] and current > 0:
-            found["utilization"] = min(100.0, max(0.0, 100 * (busy - last[1]) / (now - last[0]) / current))
+            worked = max(0.0, busy - last[1])
+            found["utilization"] = min(100.0, 100 * worked / (now - last[0]) / current)
+            self._work = _KEPT * self._work + worked
+            self._runs = _KEPT * self._runs + (ended or 0.0) * elapsed
+            rate = found.get("request_rate")
+            if rate is not None and self._runs > 0:
+                found["demand"] = 100 * rate * self._work / self._runs / current
         found["active_instances"] = current
         return found

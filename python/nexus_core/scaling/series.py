@@ -13,8 +13,9 @@ __all__ = ["even", "robust_line", "season_of"]
 
 # More would take long to fit, and say no more about what is to come.
 _MOST = 400
-# How much of what is left of a line a season has to explain.
-_LEAST_CORRELATION = 0.3
+# How much of what is left of a line a season has to explain; and by how many standard errors more than nothing, as
+# of many lengths that are looked at some seem right by chance.
+_LEAST_CORRELATION, _STANDARD_ERRORS = 0.3, 4.0
 
 
 def even(points: Sequence[tuple[float, float]]) -> tuple[float, list[float]]:

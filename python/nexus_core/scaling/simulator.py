@@ -128,6 +128,7 @@ def simulated(
         rate = stretch.arrivals / stretch.seconds
         metrics: dict[str, float | None] = {
             "utilization": step.utilization,
+            "demand": 100 * rate * load.service_seconds / step.instances,
             "queue_size": step.queue,
             "queue_per_instance": step.queue / step.instances,
             "response_time": None if step.response_time is None else 1000 * step.response_time,

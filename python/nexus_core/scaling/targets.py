@@ -146,7 +146,7 @@ class RuntimeTarget:
         count = self.current()
         self._follow(runtime, count)
         taken = int(places.threads_taken() if self.of == "threads" else places.occupancy()[0])
-        load = self._lately(places, count)
+        load = self._lately(runtime, places, count)
         found = [
             Worker(f"place-{number}", started, "busy" if number <= taken else "idle", load)
             for number, started in enumerate(self._started, 1)
@@ -162,14 +162,15 @@ class RuntimeTarget:
         del self._started[count:]
         self._started.extend([time.time()] * (count - len(self._started)))
 
-    def _lately(self, places: Any, count: int) -> float | None:
-        """The places are one like the other, and so is their load: what it was since the last look."""
+    def _lately(self, runtime: Any, places: Any, count: int) -> float | None:
+        """The places are one like the other, and so is their load: what it was since the last look, or the beginning."""
         if self.of != "threads":
             return None
-        now, seconds = time.monotonic(), places.thread_seconds()
-        before, self._seen = self._seen, (now, seconds)
-        if before is not None and now > before[0]:
-            self._load = min(1.0, max(0.0, (seconds - before[1]) / (now - before[0]) / count))
+        now, seconds = time.time(), places.thread_seconds()
+        since, before = self._seen or (runtime._counted_since, 0.0)
+        if now > since:
+            self._seen = now, seconds
+            self._load = min(1.0, max(0.0, (seconds - before) / (now - since) / count))
         return self._load
 
 

@@ -11,14 +11,11 @@ import re
 import sys
 from pathlib import Path
 
-BENCHES = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(BENCHES))
-
 from scaling import plot
 from scaling.experiment import ALLOWED_SECONDS, POLICIES, Ran, foreseen, run
 from scaling.shapes import SHAPES, Shape
 
-DOCS = BENCHES.parent / "docs"
+DOCS = Path(__file__).resolve().parent.parent / "docs"
 _TABLE = re.compile(r"(<!-- measured: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -66,10 +63,14 @@ def main(names: list[str]) -> None:
         print(f"{shape.title}\n{table}", flush=True)
         if page.exists():
             text = page.read_text(encoding="utf-8")
-            page.write_text(
-                _TABLE.sub(lambda found: found[1] + table + found[3] if found[2] == shape.name else found[0], text),
-                encoding="utf-8",
-            )
+            page.write_text(_with_table(text, shape.name, table), encoding="utf-8")
+
+
+def _with_table(text: str, name: str, table: str) -> str:
+    def changed(found: re.Match[str]) -> str:
+        return found[1] + table + found[3] if found[2] == name else found[0]
+
+    return _TABLE.sub(changed, text)
 
 
 if __name__ == "__main__":
