@@ -17,13 +17,14 @@ from nexus_core._app_workflows import attached_runtime, checked_app
 from nexus_core._checks import checked_seconds, checked_whole
 from nexus_core.cache_tiers.forks import after_fork
 from nexus_core.errors import NexusCoreError, TargetError
-from nexus_core.monitoring.problems import Problems
+from nexus_core.monitoring import prometheus
 from nexus_core.monitoring.sampler import Sampler
 from nexus_core.performance_monitor import PerformanceMonitor
 from nexus_core.scaling import optimization, prediction
 from nexus_core.scaling.app_plugin import join, others_of
 from nexus_core.scaling.decisions import Decider, Decision
 from nexus_core.scaling.instances import Counted, InstanceBook
+from nexus_core.scaling.isolation import Isolation
 from nexus_core.scaling.policy import ScalingPolicy, check_together
 from nexus_core.scaling.readings import Readings, check_metric
 from nexus_core.scaling.targets import RuntimeTarget, Worker, made_target
@@ -125,7 +126,7 @@ class AutoScaler:
         self.auto_scaling_enabled = True
         self._now = time.time if clock is None else clock
         self._on_event = on_event
-        self._problems = Problems(_log)
+        self._problems = Isolation()
         self._given = None if target is None else made_target(target)
         self._owns_target = self._given is not target
         self._own: RuntimeTarget | None = None
@@ -138,6 +139,8 @@ class AutoScaler:
         self._counted: Counted | None = None
         #: How many workers there are to be, and since when, while the target has others.
         self._expected: tuple[int, float] | None = None
+        #: The policy that they are owed to.
+        self._owed_to: str | None = None
         self._sampler: Sampler | None = None
         self._closed = False
         self._lock = threading.RLock()
@@ -160,8 +163,7 @@ class AutoScaler:
     @property
     def instances(self) -> dict[str, dict[str, Any]]:
         """The workers that there are now, under the guide's names; see `get_scaling_status`."""
-        with self._checking:
-            return self._instances()
+        return self._instances()
 
     @property
     def scaling_events(self) -> list[dict[str, Any]]:
@@ -562,7 +564,7 @@ class AutoScaler:
             self.monitor.close()
         close_target = getattr(self._given, "close", None)
         if self._owns_target and close_target is not None:
-            self._problems.guard("the target", close_target)
+            self._problems.call("the target", close_target)
 
     # --- inside -----------------------------------------------------------------------
 
@@ -607,7 +609,7 @@ class AutoScaler:
         if self.app.runtime is None:
             self.close()
         else:
-            self._problems.guard("a check", self._step_while_open)
+            self._problems.call("a check", self._step_while_open)
 
     def _step_while_open(self) -> None:
         try:
@@ -620,7 +622,7 @@ class AutoScaler:
         self._check_open()
         now = self._now()
         target = self._target_or_none()
-        count = None if target is None else self._problems.guard("the target", partial(_counted, target))
+        count = None if target is None else self._problems.call("the target", partial(_counted, target))
         metrics = self._measured(target, 1 if count is None else count, now)
         with self._lock:
             policies = self._enabled()
@@ -640,13 +642,13 @@ class AutoScaler:
                 event = _event_of(decision)
                 self._events.append(event)
         if event is not None and self._on_event is not None:
-            self._problems.guard("the handler of events", partial(self._on_event, event.copy()))
+            self._problems.call("the handler of events", partial(self._on_event, event.copy()))
         return decision
 
     def _measured(self, target: Any, count: int, now: float) -> dict[str, float | None]:
         monitor = self.monitor
         if self._owns_monitor or not monitor.monitoring_active:
-            seen = self._problems.guard("the monitor", monitor.sample) or {}
+            seen = self._problems.call("the monitor", monitor.sample) or {}
             measured = {name: value for name, value in seen.items() if name != "timestamp"}
         else:
             measured = self._readings.from_series(monitor, now)
@@ -658,7 +660,7 @@ class AutoScaler:
 
     def _asked(self, target: Any, what: str) -> Any:
         function = getattr(target, what, None)
-        return None if function is None else self._problems.guard(f"the target's {what}()", function)
+        return None if function is None else self._problems.call(f"the target's {what}()", function)
 
     def _base(self, count: int, now: float) -> int:
         """How many workers there are to be so far: what the target was told, while it is getting there."""
@@ -677,7 +679,7 @@ class AutoScaler:
                     f"the target was told to have {wanted} workers, and says after {now - since:.3g} s that it has {count}"
                 )
 
-            self._problems.guard("the target", say)
+            self._problems.call("the target", say)
         return count
 
     def _carried_out(self, target: Any, decision: Decision) -> Decision:
@@ -686,16 +688,14 @@ class AutoScaler:
                 self._decider.acted(decision)
             return decision.with_outcome("dry_run")
         # Those that are there are not owed to it.
-        self._problems.guard("the target's workers()", self._instances)
-        self._book.policy = decision.policy
-        done = self._problems.guard("the target", partial(_scaled, target, decision.after))
+        self._problems.call("the target's workers()", self._instances)
+        done = self._problems.call("the target", partial(_scaled, target, decision.after))
         if done is None:
             return decision.with_outcome("failed", self._last_problem())
         with self._lock:
             self._decider.acted(decision)
-            self._expected = decision.after, decision.at
-        self._problems.guard("the target's workers()", self._instances)
-        self._book.policy = None
+            self._expected, self._owed_to = (decision.after, decision.at), decision.policy
+        self._problems.call("the target's workers()", self._instances)
         proposal = decision.proposal
         _log.info(
             "scaled from %d to %d instances: %s",
@@ -706,7 +706,7 @@ class AutoScaler:
         return decision.with_outcome("applied")
 
     def _last_problem(self) -> str:
-        return str(self.problems.get("the target", {}).get("last_error", "the target does not answer"))
+        return self._problems.last_error("the target") or "the target does not answer"
 
     def _instances(self) -> dict[str, dict[str, Any]]:
         target = None if self._closed else self._target_or_none()
@@ -714,19 +714,22 @@ class AutoScaler:
         if target is not None:
             workers = self._asked(target, "workers")
             if workers is None:
-                count = self._problems.guard("the target", partial(_counted, target))
+                count = self._problems.call("the target", partial(_counted, target))
                 if count is not None:
                     self._counted = self._counted or Counted(self._now())
                     workers = self._counted.workers(count, self._now())
         elif self._given is None:
             # An app that is not attached: the process is all there is.
             workers = [Worker("process", _process_started(), "running")]
-        found = self._problems.guard("the target's workers()", partial(self._book.seen, workers or []))
+        with self._lock:
+            self._book.policy = None if self._expected is None else self._owed_to
+            found = self._problems.call("the target's workers()", partial(self._book.seen, workers or []))
         return found or {}
 
     def _after_fork(self) -> None:
         self._lock, self._checking = threading.RLock(), threading.RLock()
         self._busy = threading.local()
+        self._own = None  # its lock may be held by whom there is not
         # The child has no thread of it.
         self._sampler = None
 
@@ -739,6 +742,9 @@ def _own_monitor(app: Any, clock: Callable[[], float] | None) -> PerformanceMoni
     # It only measures: who wants alerts makes one for them.
     for name in list(monitor.thresholds):
         del monitor.thresholds[name]
+    # Nor is it one of the app's: a user's own is to have the names, and it ends with the scaler.
+    monitor._plugin.leave(app)
+    prometheus.hide(monitor)
     return monitor
 
 

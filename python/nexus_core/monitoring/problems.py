@@ -18,14 +18,9 @@ _CAUGHT = (Exception, asyncio.CancelledError, SystemExit)
 
 
 class Problems:
-    """Calls what may raise, and remembers it.
+    """Calls what may raise, and remembers it."""
 
-    Args:
-        log: Where it is logged; the monitor's log by default.
-    """
-
-    def __init__(self, log: logging.Logger = _log) -> None:
-        self._log = log
+    def __init__(self) -> None:
         self._found: dict[str, tuple[int, str]] = {}
         self._logged: set[tuple[str, type[BaseException]]] = set()
 
@@ -43,7 +38,7 @@ class Problems:
             self._found[name] = count, f"{type(error).__name__}: {error}"
             if (name, type(error)) not in self._logged:
                 self._logged.add((name, type(error)))
-                self._log.warning("%s failed, is called again, and not logged for this error any more", name, exc_info=error)
+                _log.warning("%s failed, is called again, and not logged for this error any more", name, exc_info=error)
             return None
 
     def has(self, name: str) -> int:

@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Mapping
 from typing import Any
 
-from nexus_core.monitoring.measurements import OF_RUNS
+from nexus_core.monitoring.measurements import OF_PROCESS, OF_RUNS
 from nexus_core.scaling.policy import ScalingPolicy
 
 __all__ = ["GUIDES", "OF_TARGET", "Readings", "check_metric"]
@@ -33,9 +33,11 @@ def check_metric(policy: ScalingPolicy, monitor: Any, target: Any) -> None:
         ValueError: If there is none, or the target does not tell it.
     """
     metric = policy.metric
-    of_monitor: list[str] = monitor._known_metrics()
-    known = [*GUIDES, *OF_TARGET, *of_monitor]
+    known = {*GUIDES, *OF_TARGET, *OF_RUNS, *OF_PROCESS, *monitor.metrics}
     if metric not in known:
+        # Of one that was not sampled since it is collected, a sample tells.
+        known.update(name for name in monitor.sample() if name != "timestamp")
+    if metric not in known and f"the collector of {metric!r}" not in monitor.problems:
         near = difflib.get_close_matches(metric, known, 1)
         hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(sorted(known))}."
         raise ValueError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -91,6 +92,7 @@ class RuntimeTarget:
         self._started: list[float] = []
         self._seen: tuple[float, float] | None = None
         self._load: float | None = None
+        self._lock = threading.Lock()
 
     @property
     def runtime(self) -> Any:
@@ -129,7 +131,8 @@ class RuntimeTarget:
             RuntimeSizes(max(self._least_nodes, n), n).apply(runtime)
         else:
             RuntimeSizes(n, before.thread_pool_size).apply(runtime)
-        self._follow(runtime, self.current())
+        with self._lock:
+            self._follow(runtime, n)
 
     def busy_seconds(self) -> float | None:
         """Time that worker threads have spent in places; ``None`` for nodes of either kind, which is not counted."""
@@ -144,12 +147,14 @@ class RuntimeTarget:
         runtime = self.runtime
         places = runtime._places
         count = self.current()
-        self._follow(runtime, count)
+        with self._lock:
+            self._follow(runtime, count)
+            started = list(self._started)
+            load = self._lately(runtime, places, count)
         taken = int(places.threads_taken() if self.of == "threads" else places.occupancy()[0])
-        load = self._lately(runtime, places, count)
         found = [
             Worker(f"place-{number}", started, "busy" if number <= taken else "idle", load)
-            for number, started in enumerate(self._started, 1)
+            for number, started in enumerate(started, 1)
         ]
         now = time.time()
         found.extend(Worker(f"place-{number}", now, "draining", 1.0) for number in range(count + 1, taken + 1))
@@ -197,6 +202,7 @@ class PoolTarget:
             raise TargetError(f"a pool needs resize(n) and size or max_workers, which {pool!r} has not")
         self.pool = pool
         self._busy: dict[str, float] = {}
+        self._lock = threading.Lock()
 
     def current(self) -> int:
         """How many workers it may have."""
@@ -213,10 +219,11 @@ class PoolTarget:
     def busy_seconds(self) -> float | None:
         """Time that its workers have spent on tasks; ``None`` if it does not tell."""
         if hasattr(self.pool, "workers"):
-            # Workers that have left are counted with what they had when last seen.
-            for worker in self.pool.workers():
-                self._busy[worker.name] = float(worker.busy_seconds)
-            return sum(self._busy.values())
+            seen = {worker.name: float(worker.busy_seconds) for worker in self.pool.workers()}
+            with self._lock:
+                # Workers that have left are counted with what they had when last seen.
+                self._busy.update(seen)
+                return sum(self._busy.values())
         found = getattr(self._statistics(), "busy_seconds", None)
         return None if found is None else float(found)
 
