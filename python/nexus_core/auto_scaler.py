@@ -5,29 +5,24 @@ from __future__ import annotations
 import atexit
 import logging
 import threading
-import time
 import weakref
 from collections import deque
 from collections.abc import Callable, Mapping
-from functools import partial
-from operator import index
 from typing import Any
 
-from nexus_core._app_workflows import attached_runtime, checked_app
+from nexus_core._app_workflows import checked_app
 from nexus_core._checks import checked_seconds, checked_whole
 from nexus_core.cache_tiers.forks import after_fork
 from nexus_core.errors import NexusCoreError, TargetError
-from nexus_core.monitoring import prometheus
 from nexus_core.monitoring.sampler import Sampler
 from nexus_core.performance_monitor import PerformanceMonitor
 from nexus_core.scaling import optimization, prediction
 from nexus_core.scaling.app_plugin import join, others_of
-from nexus_core.scaling.decisions import Decider, Decision
-from nexus_core.scaling.instances import Counted, InstanceBook
-from nexus_core.scaling.isolation import Isolation
-from nexus_core.scaling.policy import ScalingPolicy, check_together
-from nexus_core.scaling.readings import Readings, check_metric
-from nexus_core.scaling.targets import RuntimeTarget, Worker, made_target
+from nexus_core.scaling.controller import NOT_ATTACHED, Controller, counted
+from nexus_core.scaling.decisions import Decision
+from nexus_core.scaling.policy import ScalingPolicy
+from nexus_core.scaling.readings import check_metric
+from nexus_core.scaling.targets import RuntimeTarget
 
 __all__ = ["AutoScaler"]
 
@@ -67,9 +62,6 @@ class AutoScaler:
 
     Attributes:
         app: The app.
-        monitor: Where the metrics come from.
-        dry_run: Whether it only says what it would do; may be set.
-        metrics_history: What was measured, check by check, the oldest first.
         auto_scaling_enabled: Whether it was not stopped.
 
     Raises:
@@ -120,35 +112,19 @@ class AutoScaler:
                 raise TypeError(f"{name} must be a function, got {function!r}")
         self._latency_target = _milliseconds(latency_target_ms)
         self._max_events = checked_whole("max_events", max_events, 1)
-        self._settle = checked_seconds("settle_seconds", settle_seconds, zero=True)
-        self.dry_run = dry_run
-        self.metrics_history: deque[dict[str, Any]] = deque(maxlen=checked_whole("history", history, 2))
+        self._controller = Controller(
+            self.app,
+            target,
+            monitor,
+            dry_run=dry_run,
+            max_events=self._max_events,
+            history=checked_whole("history", history, 2),
+            settle_seconds=checked_seconds("settle_seconds", settle_seconds, zero=True),
+            on_event=on_event,
+            clock=clock,
+        )
         self.auto_scaling_enabled = True
-        self._now = time.time if clock is None else clock
-        self._on_event = on_event
-        self._problems = Isolation()
-        self._given = None if target is None else made_target(target)
-        self._owns_target = self._given is not target
-        self._own: RuntimeTarget | None = None
-        self._policies: dict[str, ScalingPolicy] = {}
-        self._events: deque[dict[str, Any]] = deque(maxlen=self._max_events)
-        self._decisions: deque[Decision] = deque(maxlen=self._max_events)
-        self._decider = Decider()
-        self._readings = Readings()
-        self._book = InstanceBook()
-        self._counted: Counted | None = None
-        #: How many workers there are to be, and since when, while the target has others.
-        self._expected: tuple[int, float] | None = None
-        #: The policy that they are owed to.
-        self._owed_to: str | None = None
         self._sampler: Sampler | None = None
-        self._closed = False
-        self._lock = threading.RLock()
-        # Held while others' code is called: one check at a time.
-        self._checking = threading.RLock()
-        self._busy = threading.local()
-        self._owns_monitor = monitor is None
-        self.monitor = monitor if monitor is not None else _own_monitor(self.app, clock)
         self._plugin = join(self.app, self)
         after_fork(self)
         _open.add(self)
@@ -158,18 +134,39 @@ class AutoScaler:
     @property
     def scaling_policies(self) -> dict[str, dict[str, Any]]:
         """By name the policies, as they are now; `configure_scaling_policy` changes them."""
-        return {name: policy.as_dict() for name, policy in self._policies.copy().items()}
+        return {name: policy.as_dict() for name, policy in self._controller.policies.copy().items()}
+
+    @property
+    def monitor(self) -> PerformanceMonitor:
+        """Where the metrics come from."""
+        return self._controller.monitor
+
+    @property
+    def metrics_history(self) -> deque[dict[str, Any]]:
+        """What was measured, check by check, the oldest first."""
+        return self._controller.history
+
+    @property
+    def dry_run(self) -> bool:
+        """Whether it only says what it would do; may be set."""
+        return self._controller.dry_run
+
+    @dry_run.setter
+    def dry_run(self, value: bool) -> None:
+        if not isinstance(value, bool):
+            raise TypeError(f"dry_run must be True or False, got {value!r}")
+        self._controller.dry_run = value
 
     @property
     def instances(self) -> dict[str, dict[str, Any]]:
         """The workers that there are now, under the guide's names; see `get_scaling_status`."""
-        return self._instances()
+        return self._controller.instances()
 
     @property
     def scaling_events(self) -> list[dict[str, Any]]:
         """The last events, the oldest first."""
-        with self._lock:
-            return [event.copy() for event in self._events]
+        with self._controller.lock:
+            return [event.copy() for event in self._controller.events]
 
     @property
     def scaling_thread(self) -> threading.Thread | None:
@@ -204,13 +201,7 @@ class AutoScaler:
             ('busy', 60, 10)
         """
         policy = ScalingPolicy.of(policy_name, config)
-        check_metric(policy, self.monitor, self._target_or_none())
-        with self._lock:
-            others = [each for name, each in self._policies.items() if name != policy.name and each.enabled]
-            if policy.enabled:
-                check_together([*others, policy])
-            self._policies[policy.name] = policy
-            self._decider.forget(policy.name)
+        self._controller.configure(policy)
         return {"policy_configured": policy.name, "policy": policy.as_dict()}
 
     def remove_scaling_policy(self, policy_name: str) -> None:
@@ -232,11 +223,7 @@ class AutoScaler:
             ...     scaler.scaling_policies
             {}
         """
-        with self._lock:
-            if policy_name not in self._policies:
-                raise KeyError(f"there is no policy {policy_name!r}; there are {sorted(self._policies)}")
-            del self._policies[policy_name]
-            self._decider.forget(policy_name)
+        self._controller.remove(policy_name)
 
     def start_auto_scaling(self, check_interval: float = 60) -> dict[str, Any]:
         """Checks at intervals from now on, on a thread that keeps nothing alive.
@@ -269,13 +256,13 @@ class AutoScaler:
             True
         """
         interval = checked_seconds("check_interval", check_interval)
-        self._check_open()
-        target = self._target_or_none()
+        self._controller.check_open()
+        target = self._controller.target()
         if target is not None:
-            _counted(target)
+            counted(target)
             self._check_alone(target)
-        with self._lock:
-            self._check_open()
+        with self._controller.lock:
+            self._controller.check_open()
             running = self._sampler if self.is_running else None
             if running is None:
                 try:
@@ -293,7 +280,7 @@ class AutoScaler:
             "check_interval": check_interval,
             "already_running": running is not None,
             "dry_run": self.dry_run,
-            "not_scaled": None if target is not None else _NOT_ATTACHED,
+            "not_scaled": None if target is not None else NOT_ATTACHED,
         }
 
     def stop_auto_scaling(self) -> dict[str, Any]:
@@ -312,7 +299,7 @@ class AutoScaler:
             ...     AutoScaler(app).stop_auto_scaling()
             {'auto_scaling_stopped': True, 'was_running': False, 'check_pending': False}
         """
-        with self._lock:
+        with self._controller.lock:
             sampler, was_running = self._sampler, self.is_running
             self.auto_scaling_enabled = False
             if sampler is not None:
@@ -343,23 +330,25 @@ class AutoScaler:
             (2, 'running', [])
         """
         instances = self.instances
-        with self._lock:
+        with self._controller.lock:
             sampler = self._sampler
-            expected = self._expected
+            expected = self._controller.expected
             count = sum(each["status"] != "draining" for each in instances.values())
             return {
                 "auto_scaling_enabled": self.auto_scaling_enabled,
                 "current_instances": count,
                 "instances": instances,
-                "active_policies": sum(policy.enabled for policy in self._policies.values()),
-                "recent_events": [event.copy() for event in list(self._events)[-5:]],
+                "active_policies": sum(policy.enabled for policy in self._controller.policies.values()),
+                "recent_events": [event.copy() for event in list(self._controller.events)[-5:]],
                 "metrics_collected": len(self.metrics_history),
                 "running": self.is_running,
                 "check_interval": sampler.interval if sampler is not None and self.is_running else None,
                 "dry_run": self.dry_run,
                 "wanted_instances": count if expected is None else expected[0],
-                "not_scaled": None if self._closed or self._target_or_none() is not None else _NOT_ATTACHED,
-                "last_decision": self._decisions[-1].explain() if self._decisions else None,
+                "not_scaled": None
+                if self._controller.closed or self._controller.target() is not None
+                else NOT_ATTACHED,
+                "last_decision": self._controller.decisions[-1].explain() if self._controller.decisions else None,
                 "problems": self.problems,
             }
 
@@ -445,7 +434,7 @@ class AutoScaler:
         if candidates is not None and not isinstance(candidates, Mapping):
             raise TypeError(f"candidates must be a mapping of names to configurations, got {candidates!r}")
         others = {name: ScalingPolicy.of(name, config) for name, config in (candidates or {}).items()}
-        target = self._target_or_none()
+        target = self._controller.target()
         for policy in others.values():
             check_metric(policy, self.monitor, target)
         history, policies = self._recorded()
@@ -453,7 +442,7 @@ class AutoScaler:
         return {
             "analysis_period": f"last_{self._max_events}_events",
             "total_scaling_events": len(events),
-            "optimization_recommendations": optimization.found_in_events(events, self._policies.copy()),
+            "optimization_recommendations": optimization.found_in_events(events, self._controller.policies.copy()),
             "simulation": optimization.compared(history, policies, allowed, others),
         }
 
@@ -468,18 +457,18 @@ class AutoScaler:
     @property
     def closed(self) -> bool:
         """Whether the scaler was closed, or the app."""
-        return self._closed
+        return self._controller.closed
 
     @property
     def decisions(self) -> list[Decision]:
         """The last decisions, those to do nothing too, the oldest first."""
-        with self._lock:
-            return list(self._decisions)
+        with self._controller.lock:
+            return list(self._controller.decisions)
 
     @property
     def problems(self) -> dict[str, dict[str, object]]:
         """Targets, metrics and handlers that have raised or lied: how often, and the last error."""
-        return self._problems.as_dict()
+        return self._controller.problems.as_dict()
 
     def step(self) -> Decision:
         """Checks once, now, beside what is done at intervals: measures, decides, and scales.
@@ -499,14 +488,7 @@ class AutoScaler:
             >>> decision.action, decision.reason
             ('hold', 'there is nothing to scale: the app is not attached: nexus_core.attach(app)')
         """
-        if getattr(self._busy, "checking", False):
-            raise NexusCoreError("a target, collector or handler of a scaler must not call step(): it would not end")
-        self._busy.checking = True
-        try:
-            with self._checking:
-                return self._step()
-        finally:
-            self._busy.checking = False
+        return self._controller.step()
 
     def why(self, at: float | None = None) -> str:
         """Why there are as many workers as there are: what was decided, and what each policy asked for.
@@ -531,8 +513,8 @@ class AutoScaler:
             4 instances stay: queue: queue_size is 0, between -1 and 70
               - queue: wants 4: queue_size is 0, between -1 and 70
         """
-        with self._lock:
-            known = [each for each in self._decisions if at is None or each.at <= at]
+        with self._controller.lock:
+            known = [each for each in self._controller.decisions if at is None or each.at <= at]
         if not known:
             return "nothing has been decided yet" if at is None else "nothing is known of what was decided until then"
         return known[-1].explain()
@@ -551,31 +533,19 @@ class AutoScaler:
             ...     scaler.closed
             True
         """
-        with self._lock:
-            if self._closed:
-                return
-            self._closed = True
-            self.auto_scaling_enabled = False
-            if self._sampler is not None:
-                self._sampler.stop()
+        if not self._controller.close():
+            return
+        self.auto_scaling_enabled = False
+        if self._sampler is not None:
+            self._sampler.stop()
         _open.discard(self)
         self._plugin.leave(self.app)
-        if self._owns_monitor:
-            self.monitor.close()
-        close_target = getattr(self._given, "close", None)
-        if self._owns_target and close_target is not None:
-            self._problems.call("the target", close_target)
 
     # --- inside -----------------------------------------------------------------------
 
-    def _check_open(self) -> None:
-        if self._closed:
-            raise NexusCoreError("the scaler is closed, as its app may be; make a new one")
-        checked_app(self.app, "AutoScaler")
-
     def _check_alone(self, target: Any) -> None:
         for other in others_of(self.app, self):
-            theirs = other._target_or_none()
+            theirs = other._controller.target()
             same = theirs is target or (
                 isinstance(target, RuntimeTarget)
                 and isinstance(theirs, RuntimeTarget)
@@ -587,165 +557,28 @@ class AutoScaler:
                     "another AutoScaler of the app scales that already; stop it, or give it the policy, too"
                 )
 
-    def _target_or_none(self) -> Any:
-        if self._given is not None:
-            return self._given
-        runtime = None if self.app.runtime is None else attached_runtime(self.app)
-        if runtime is None:
-            return None
-        if self._own is None or self._own.runtime is not runtime:
-            self._own = RuntimeTarget(runtime)
-        return self._own
-
     def _recorded(self) -> tuple[list[dict[str, Any]], list[ScalingPolicy]]:
-        with self._lock:
-            return list(self.metrics_history), self._enabled()
-
-    def _enabled(self) -> list[ScalingPolicy]:
-        return [policy for policy in self._policies.values() if policy.enabled]
+        with self._controller.lock:
+            return list(self.metrics_history), self._controller.enabled()
 
     def _step_aside(self) -> None:
         """On the scaler's thread: the next check is not to miss for what this one has met."""
         if self.app.runtime is None:
             self.close()
         else:
-            self._problems.call("a check", self._step_while_open)
+            self._controller.problems.call("a check", self._step_while_open)
 
     def _step_while_open(self) -> None:
         try:
             self.step()
         except NexusCoreError:
-            if not self._closed:
+            if not self.closed:
                 raise
 
-    def _step(self) -> Decision:
-        self._check_open()
-        now = self._now()
-        target = self._target_or_none()
-        count = None if target is None else self._problems.call("the target", partial(_counted, target))
-        metrics = self._measured(target, 1 if count is None else count, now)
-        with self._lock:
-            policies = self._enabled()
-            if target is None or count is None:
-                reason = f"there is nothing to scale: {_NOT_ATTACHED}" if target is None else self._last_problem()
-                decision = Decision(now, "hold", count or 0, count or 0, None, reason, (), metrics)
-            else:
-                decision = self._decider.decide(now, metrics, self._base(count, now), policies)
-            # It may have been closed while somebody took his time.
-            self._check_open()
-        if decision.action != "hold":
-            decision = self._carried_out(target, decision)
-        event = None
-        with self._lock:
-            self._decisions.append(decision)
-            if decision.outcome in ("applied", "dry_run"):
-                event = _event_of(decision)
-                self._events.append(event)
-        if event is not None and self._on_event is not None:
-            self._problems.call("the handler of events", partial(self._on_event, event.copy()))
-        return decision
-
-    def _measured(self, target: Any, count: int, now: float) -> dict[str, float | None]:
-        monitor = self.monitor
-        if self._owns_monitor or not monitor.monitoring_active:
-            seen = self._problems.call("the monitor", monitor.sample) or {}
-            measured = {name: value for name, value in seen.items() if name != "timestamp"}
-        else:
-            measured = self._readings.from_series(monitor, now)
-        busy = self._asked(target, "busy_seconds")
-        metrics = self._readings.completed(measured, now, count, busy, self._asked(target, "queued"))
-        with self._lock:
-            self.metrics_history.append({"timestamp": now, **metrics})
-        return metrics
-
-    def _asked(self, target: Any, what: str) -> Any:
-        function = getattr(target, what, None)
-        return None if function is None else self._problems.call(f"the target's {what}()", function)
-
-    def _base(self, count: int, now: float) -> int:
-        """How many workers there are to be so far: what the target was told, while it is getting there."""
-        if self._expected is None:
-            return count
-        wanted, since = self._expected
-        if count == wanted:
-            self._expected = None
-        elif now - since <= self._settle:
-            return wanted
-        else:
-            self._expected = None
-
-            def say() -> None:
-                raise TargetError(
-                    f"the target was told to have {wanted} workers, and says after {now - since:.3g} s that it has {count}"
-                )
-
-            self._problems.call("the target", say)
-        return count
-
-    def _carried_out(self, target: Any, decision: Decision) -> Decision:
-        if self.dry_run:
-            with self._lock:
-                self._decider.acted(decision)
-            return decision.with_outcome("dry_run")
-        # Those that are there are not owed to it.
-        self._problems.call("the target's workers()", self._instances)
-        done = self._problems.call("the target", partial(_scaled, target, decision.after))
-        if done is None:
-            return decision.with_outcome("failed", self._last_problem())
-        with self._lock:
-            self._decider.acted(decision)
-            self._expected, self._owed_to = (decision.after, decision.at), decision.policy
-        self._problems.call("the target's workers()", self._instances)
-        proposal = decision.proposal
-        _log.info(
-            "scaled from %d to %d instances: %s",
-            decision.before,
-            decision.after,
-            proposal.reason if proposal else decision.reason,
-        )
-        return decision.with_outcome("applied")
-
-    def _last_problem(self) -> str:
-        return self._problems.last_error("the target") or "the target does not answer"
-
-    def _instances(self) -> dict[str, dict[str, Any]]:
-        target = None if self._closed else self._target_or_none()
-        workers: list[Any] | None = None
-        if target is not None:
-            workers = self._asked(target, "workers")
-            if workers is None:
-                count = self._problems.call("the target", partial(_counted, target))
-                if count is not None:
-                    self._counted = self._counted or Counted(self._now())
-                    workers = self._counted.workers(count, self._now())
-        elif self._given is None:
-            # An app that is not attached: the process is all there is.
-            workers = [Worker("process", _process_started(), "running")]
-        with self._lock:
-            self._book.policy = None if self._expected is None else self._owed_to
-            found = self._problems.call("the target's workers()", partial(self._book.seen, workers or []))
-        return found or {}
-
     def _after_fork(self) -> None:
-        self._lock, self._checking = threading.RLock(), threading.RLock()
-        self._busy = threading.local()
-        self._own = None  # its lock may be held by whom there is not
+        self._controller.begin_anew()
         # The child has no thread of it.
         self._sampler = None
-
-
-_NOT_ATTACHED = "the app is not attached: nexus_core.attach(app)"
-
-
-def _own_monitor(app: Any, clock: Callable[[], float] | None) -> PerformanceMonitor:
-    monitor = PerformanceMonitor(app, clock=clock)
-    # It only measures: who wants alerts makes one for them.
-    for name in list(monitor.thresholds):
-        del monitor.thresholds[name]
-    # Nor is it one of the app's: a user's own is to have the names, and it ends with the scaler.
-    monitor._plugin.leave(app)
-    prometheus.hide(monitor)
-    return monitor
 
 
 def _milliseconds(value: float | None) -> float | None:
@@ -753,46 +586,6 @@ def _milliseconds(value: float | None) -> float | None:
     if value is None:
         return None
     return checked_seconds("latency_target_ms", value, what="a number of milliseconds") / 1000
-
-
-def _process_started() -> float:
-    from nexus_core.metrics.process import process_metrics
-
-    return time.time() - (process_metrics().uptime_seconds or 0.0)
-
-
-def _counted(target: Any) -> int:
-    """How many workers a target says that it has."""
-    count = target.current()
-    try:
-        number = -1 if isinstance(count, bool) else index(count)
-    except TypeError:
-        number = -1
-    if number < 0:
-        raise TargetError(f"the target's current() must be a number of workers, got {count!r}")
-    return number
-
-
-def _scaled(target: Any, count: int) -> bool:
-    target.scale(count)
-    return True
-
-
-def _event_of(decision: Decision) -> dict[str, Any]:
-    proposal = decision.proposal
-    change = decision.after - decision.before
-    return {
-        "timestamp": decision.at,
-        "action": decision.action,
-        "policy": decision.policy,
-        "metric_value": None if proposal is None else proposal.value,
-        "threshold": None if proposal is None else proposal.threshold,
-        ("instances_added" if change > 0 else "instances_removed"): abs(change),
-        "total_instances": decision.after,
-        "metric": None if proposal is None else proposal.metric,
-        "reason": decision.reason,
-        "dry_run": decision.outcome == "dry_run",
-    }
 
 
 @atexit.register
