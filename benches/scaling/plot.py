@@ -8,7 +8,7 @@ from plot import WIDTH, document, text
 from scaling.experiment import ALLOWED_SECONDS, Ran
 from scaling.shapes import Shape
 
-LEFT, RIGHT, PANEL, GAP, TOP = 70, 24, 110, 34, 66
+LEFT, RIGHT, PANEL, GAP, TOP = 60, 24, 100, 46, 88
 COLOURS = ("w0", "w1")
 STYLE = (
     "<style>.l0{stroke:#0969da}.l1{stroke:#bc4c00}.l2{stroke:#1a7f37}.line{fill:none;stroke-width:1.8}"
@@ -30,7 +30,7 @@ def svg(shape: Shape, ran: Sequence[Ran], foreseen: Points) -> str:
     """
     parts = [STYLE, text(20, 28, f"{shape.title}: what policies make of it", "title"), *_legend(ran)]
     seconds = [second / 4 for second in range(int(4 * shape.seconds) + 1)]
-    parts += _Panel(0, shape, "requests/s", 1.1 * shape.highest).lines(
+    parts += _Panel(0, shape, "requests a second", 1.1 * shape.highest).lines(
         [([(at, shape.rate(at)) for at in seconds], "l2", False)]
     )
     counts: list[tuple[Points, str, bool]] = [(each.workers, f"l{number}", True) for number, each in enumerate(ran)]
@@ -39,11 +39,13 @@ def svg(shape: Shape, ran: Sequence[Ran], foreseen: Points) -> str:
     parts += _Panel(1, shape, "workers", most + 1).lines(counts)
     slow = [(_p95(each, shape.seconds), f"l{number}", False) for number, each in enumerate(ran)]
     highest = max([2 * ALLOWED_SECONDS, *(1.05 * value for points, *_ in slow for _, value in points)])
-    panel = _Panel(2, shape, "p95, ms", 1000 * highest)
+    panel = _Panel(2, shape, "p95 of the replies of each second, ms", 1000 * highest)
     parts += panel.lines([([(at, 1000 * value) for at, value in points], *more) for points, *more in slow])
     parts.append(panel.level(1000 * ALLOWED_SECONDS, f"{1000 * ALLOWED_SECONDS:.0f} ms allowed"))
-    height = TOP + 3 * (PANEL + GAP) + 10
-    parts.append(text(LEFT, height - 12, "seconds", "minor"))
+    late = [(_late(each, shape.seconds), f"l{number}", False) for number, each in enumerate(ran)]
+    parts += _Panel(3, shape, "replies that took longer than allowed, % of each second", 100).lines(late)
+    height = TOP + 4 * (PANEL + GAP) + 4
+    parts.append(text(WIDTH - RIGHT, height - 12, "seconds", "minor", anchor="end"))
     return document(height, parts, f"{shape.title}: load, workers and latency")
 
 
@@ -59,7 +61,7 @@ class _Panel:
         return self._top + PANEL * (1 - min(value, self._most) / self._most)
 
     def lines(self, drawn: Sequence[tuple[Points, str, bool]]) -> list[str]:
-        parts = [text(LEFT - 10, self._top - 6, self._title, "minor", anchor="end")]
+        parts = [text(LEFT, self._top - 10, self._title, "minor")]
         for share in (0.0, 0.5, 1.0):
             y = self._y(share * self._most)
             parts.append(f'<line class="grid" x1="{LEFT}" y1="{y:.1f}" x2="{WIDTH - RIGHT}" y2="{y:.1f}"/>')
@@ -83,13 +85,23 @@ class _Panel:
         return line + text(WIDTH - RIGHT, y - 5, words, "minor", anchor="end")
 
 
+def _by_second(ran: Ran, seconds: float) -> list[tuple[float, list[float]]]:
+    found: dict[int, list[float]] = {}
+    for at, value in ran.replies:
+        if 0 <= at < seconds:
+            found.setdefault(int(at), []).append(value)
+    return [(second + 0.5, sorted(values)) for second, values in sorted(found.items())]
+
+
 def _p95(ran: Ran, seconds: float) -> list[tuple[float, float]]:
-    found = []
-    for second in range(int(seconds)):
-        values = sorted(value for at, value in ran.replies if second <= at < second + 1)
-        if values:
-            found.append((second + 0.5, values[min(len(values) - 1, int(0.95 * len(values)))]))
-    return found
+    return [(at, values[min(len(values) - 1, int(0.95 * len(values)))]) for at, values in _by_second(ran, seconds)]
+
+
+def _late(ran: Ran, seconds: float) -> list[tuple[float, float]]:
+    return [
+        (at, 100 * sum(value > ALLOWED_SECONDS for value in values) / len(values))
+        for at, values in _by_second(ran, seconds)
+    ]
 
 
 def _legend(ran: Sequence[Ran]) -> list[str]:
