@@ -329,11 +329,12 @@ class AutoScaler:
             >>> status["current_instances"], status["instances"]["nexus-2"]["status"], status["recent_events"]
             (2, 'running', [])
         """
-        instances = self.instances
+        instances, current = self.instances, self._controller.current()
         with self._controller.lock:
             sampler = self._sampler
             expected = self._controller.expected
-            count = sum(each["status"] != "draining" for each in instances.values())
+            # One that starts workers only when they are needed may have fewer than it is to have.
+            count = sum(each["status"] != "draining" for each in instances.values()) if current is None else current
             return {
                 "auto_scaling_enabled": self.auto_scaling_enabled,
                 "current_instances": count,

@@ -9,7 +9,8 @@ from nexus_core.scaling.forecast import Forecast, forecast_of
 from nexus_core.scaling.load_record import LoadRecord
 from nexus_core.scaling.policy import ScalingPolicy
 from nexus_core.scaling.simulator import Outcome, simulated
-from nexus_core.scaling.targets import PoolTarget, RuntimeTarget, ScalingTarget, Worker
+from nexus_core.scaling.targets import PoolTarget, RuntimeTarget, ScalingTarget
+from nexus_core.scaling.worker import Worker
 
 __all__ = [
     "DaskTarget",

@@ -16,11 +16,13 @@ from nexus_core.errors import NexusCoreError, TargetError
 from nexus_core.monitoring import prometheus
 from nexus_core.performance_monitor import PerformanceMonitor
 from nexus_core.scaling.decisions import Decider, Decision
-from nexus_core.scaling.instances import Counted, InstanceBook
+from nexus_core.scaling.instances import InstanceBook
 from nexus_core.scaling.isolation import Isolation
 from nexus_core.scaling.policy import ScalingPolicy, check_together
 from nexus_core.scaling.readings import Readings, check_metric
-from nexus_core.scaling.targets import RuntimeTarget, Worker, made_target
+from nexus_core.scaling.slots import Slots
+from nexus_core.scaling.targets import RuntimeTarget, made_target
+from nexus_core.scaling.worker import Worker
 
 __all__ = ["NOT_ATTACHED", "Controller", "counted"]
 
@@ -82,7 +84,8 @@ class Controller:
         self._decider = Decider()
         self._readings = Readings()
         self._book = InstanceBook()
-        self._counted: Counted | None = None
+        self._slots = Slots("worker")
+        self._began = self._now()
         # Held while others' code is called: one check at a time.
         self._checking = threading.RLock()
         self._busy = threading.local()
@@ -167,8 +170,7 @@ class Controller:
             if workers is None:
                 count = self.problems.call("the target", partial(counted, target))
                 if count is not None:
-                    self._counted = self._counted or Counted(self._now())
-                    workers = self._counted.workers(count, self._now())
+                    workers = self._slots.workers(count, self._now(), self._began)
         elif self._given is None:
             # An app that is not attached: the process is all there is.
             workers = [Worker("process", _process_started(), "running")]
@@ -176,6 +178,11 @@ class Controller:
             self._book.policy = None if self.expected is None else self._owed_to
             found = self.problems.call("the target's workers()", partial(self._book.seen, workers or []))
         return found or {}
+
+    def current(self) -> int | None:
+        """How many workers the target says that it has; ``None`` if it does not say."""
+        target = None if self.closed else self.target()
+        return None if target is None else self.problems.call("the target", partial(counted, target))
 
     def close(self) -> bool:
         """Makes no more checks, and lets go of what it has made for itself.

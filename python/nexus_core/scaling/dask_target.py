@@ -8,7 +8,7 @@ import time
 from typing import Any
 
 from nexus_core.errors import TargetError
-from nexus_core.scaling.targets import Worker
+from nexus_core.scaling.worker import Worker
 
 __all__ = ["DaskTarget", "is_dask"]
 

@@ -7,10 +7,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Counted", "InstanceBook"]
+__all__ = ["InstanceBook"]
 
 _STARTING = frozenset({"starting", "created"})
-_DRAINING = frozenset({"draining", "closing", "stopping", "retiring", "closing_gracefully"})
+_DRAINING = frozenset({"draining", "closing", "stopping", "retiring", "closing_gracefully", "leaving"})
 
 
 @dataclass(slots=True)
@@ -32,7 +32,7 @@ class InstanceBook:
         """What there is now.
 
         Args:
-            workers: With the attributes of ``scaling.targets.Worker``, at least ``name`` and ``started``.
+            workers: With the attributes of ``scaling.Worker``, at least ``name`` and ``started``.
 
         Returns:
             By the guide's names, the oldest first: ``status`` (``"running"``, ``"starting"``, ``"draining"``),
@@ -61,26 +61,3 @@ class InstanceBook:
                 "load": getattr(worker, "load", None),
             }
         return replies
-
-
-class Counted:
-    """Workers of a target that only tells how many there are: known by when they were first counted."""
-
-    def __init__(self, now: float) -> None:
-        self._began = now
-        self._started: list[float] = []
-
-    def workers(self, count: int, now: float) -> list[Any]:
-        """As many as were counted; the newest are taken to go first.
-
-        Args:
-            count: How many there are.
-            now: The time.
-        """
-        from nexus_core.scaling.targets import Worker
-
-        if not self._started:
-            self._started = [self._began] * count
-        del self._started[count:]
-        self._started.extend([now] * (count - len(self._started)))
-        return [Worker(f"worker-{number}", at, "running") for number, at in enumerate(self._started, 1)]

@@ -5,37 +5,21 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Literal, Protocol, runtime_checkable
 
 from nexus_core.errors import TargetError
+from nexus_core.scaling.slots import Slots
+from nexus_core.scaling.worker import Worker
 
-__all__ = ["PoolTarget", "RuntimeTarget", "ScalingTarget", "Worker", "made_target"]
-
-
-@dataclass(frozen=True, slots=True)
-class Worker:
-    """One worker of a target.
-
-    Attributes:
-        name: Tells it from the others of the target.
-        started: When it was started, in seconds since 1970.
-        state: ``"busy"``, ``"idle"``, ``"starting"``, or ``"draining"``: it ends when its work has.
-        load: The share of its time that it was busy lately, from 0 to 1; ``None`` where that is not known.
-    """
-
-    name: str
-    started: float
-    state: str
-    load: float | None = None
+__all__ = ["PoolTarget", "RuntimeTarget", "ScalingTarget", "made_target"]
 
 
 @runtime_checkable
 class ScalingTarget(Protocol):
     """Anything with a number of workers that can be changed.
 
-    Two more methods are used where a target has them: ``workers()``, a list of `Worker` or of objects with
-    its attributes; and ``busy_seconds()``, the time that all workers together have spent on work since they
+    Two more methods are used where a target has them: ``workers()``, a list of `nexus_core.scaling.Worker` or of
+    objects with its attributes; and ``busy_seconds()``, the time that all workers together have spent on work since they
     began, from which their utilization is told. ``queued()`` tells how much waits for a worker.
 
     Example:
@@ -89,10 +73,7 @@ class RuntimeTarget:
         self.of = of
         self._runtime: Callable[[], Any] = runtime if callable(runtime) else lambda: runtime
         self._least_nodes = 0
-        self._started: list[float] = []
-        self._seen: tuple[float, float] | None = None
-        self._load: float | None = None
-        self._lock = threading.Lock()
+        self._slots = Slots("place")
 
     @property
     def runtime(self) -> Any:
@@ -131,8 +112,7 @@ class RuntimeTarget:
             RuntimeSizes(max(self._least_nodes, n), n).apply(runtime)
         else:
             RuntimeSizes(n, before.thread_pool_size).apply(runtime)
-        with self._lock:
-            self._follow(runtime, n)
+        self._slots.follow(n, time.time(), runtime._counted_since)
 
     def busy_seconds(self) -> float | None:
         """Time that worker threads have spent in places; ``None`` for nodes of either kind, which is not counted."""
@@ -146,37 +126,10 @@ class RuntimeTarget:
         """The places, the oldest first; those that more take than there may be drain."""
         runtime = self.runtime
         places = runtime._places
-        count = self.current()
-        with self._lock:
-            self._follow(runtime, count)
-            started = list(self._started)
-            load = self._lately(runtime, places, count)
         taken = int(places.threads_taken() if self.of == "threads" else places.occupancy()[0])
-        found = [
-            Worker(f"place-{number}", started, "busy" if number <= taken else "idle", load)
-            for number, started in enumerate(started, 1)
-        ]
-        now = time.time()
-        found.extend(Worker(f"place-{number}", now, "draining", 1.0) for number in range(count + 1, taken + 1))
-        return found
-
-    def _follow(self, runtime: Any, count: int) -> None:
-        """What somebody else has changed since is taken to have happened now."""
-        if not self._started:
-            self._started = [runtime._counted_since] * count
-        del self._started[count:]
-        self._started.extend([time.time()] * (count - len(self._started)))
-
-    def _lately(self, runtime: Any, places: Any, count: int) -> float | None:
-        """The places are one like the other, and so is their load: what it was since the last look, or the beginning."""
-        if self.of != "threads":
-            return None
-        now, seconds = time.time(), places.thread_seconds()
-        since, before = self._seen or (runtime._counted_since, 0.0)
-        if now > since:
-            self._seen = now, seconds
-            self._load = min(1.0, max(0.0, (seconds - before) / (now - since) / count))
-        return self._load
+        return self._slots.workers(
+            self.current(), time.time(), runtime._counted_since, taken=taken, seconds=self.busy_seconds()
+        )
 
 
 class PoolTarget:
@@ -201,7 +154,10 @@ class PoolTarget:
         if not callable(getattr(pool, "resize", None)) or not (hasattr(pool, "size") or hasattr(pool, "max_workers")):
             raise TargetError(f"a pool needs resize(n) and size or max_workers, which {pool!r} has not")
         self.pool = pool
+        self._began = time.time()
+        self._slots = Slots("thread")
         self._busy: dict[str, float] = {}
+        self._looked: dict[str, tuple[float, float]] = {}
         self._lock = threading.Lock()
 
     def current(self) -> int:
@@ -229,15 +185,38 @@ class PoolTarget:
 
     def queued(self) -> int | None:
         """Tasks that wait for a worker; ``None`` if it does not tell."""
-        found = getattr(self._statistics(), "queued", None)
+        statistics = self._statistics()
+        found = getattr(statistics, "queued", getattr(statistics, "waiting", None))
         return None if found is None else int(found)
 
-    def workers(self) -> list[Any] | None:
-        """Its workers; ``None`` if it does not tell."""
-        return list(self.pool.workers()) if hasattr(self.pool, "workers") else None
+    def workers(self) -> list[Worker]:
+        """Its workers, those that have been started."""
+        now = time.time()
+        if not hasattr(self.pool, "workers"):
+            statistics = self._statistics()
+            return self._slots.workers(
+                self.current(),
+                now,
+                self._began,
+                taken=getattr(statistics, "running", None),
+                seconds=getattr(statistics, "busy_seconds", None),
+            )
+        found = list(self.pool.workers())
+        with self._lock:
+            before, self._looked = self._looked, {each.name: (now, float(each.busy_seconds)) for each in found}
+        return [
+            Worker(each.name, each.started, each.state, _lately(each, now, before.get(each.name, (each.started, 0.0))))
+            for each in found
+        ]
 
     def _statistics(self) -> Any:
         return self.pool.statistics() if hasattr(self.pool, "statistics") else None
+
+
+def _lately(worker: Any, now: float, before: tuple[float, float]) -> float | None:
+    """The share of its time since then that a worker was busy."""
+    since, seconds = before
+    return min(1.0, max(0.0, (worker.busy_seconds - seconds) / (now - since))) if now > since else None
 
 
 def made_target(given: Any) -> ScalingTarget:
