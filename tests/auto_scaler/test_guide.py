@@ -9,7 +9,7 @@ from typing import Any
 
 import nexus_core
 from auto_scaler.support import until
-from nexus_core import AutoScaler
+from nexus_core import AutoScaler, PerformanceBestPractices
 
 _CPU = {
     "metric": "cpu_usage",
@@ -131,3 +131,17 @@ def test_events_and_metrics_have_the_guides_keys(app: Any, clock: Any) -> None:
     # The processor's share is told once some time has passed.
     assert {*autoscaler.metrics_history[-1], "cpu_usage"} >= names
     assert autoscaler.metrics_history[-1]["active_instances"] == 5
+
+
+def test_the_checklist_sees_it(app: Any) -> None:
+    def checked() -> dict[str, Any]:
+        found = PerformanceBestPractices.workflow_optimization_checklist(app)["scaling_configuration"]
+        return {item.name: item for item in found}
+
+    assert not checked()["scaling_policies"].holds
+    autoscaler = AutoScaler(app)
+    for name in ("scaling_policies", "scaling_events"):
+        assert checked()[name].holds
+        assert "nexus-core-auto-scaler" in checked()[name].evidence
+    autoscaler.close()
+    assert not checked()["scaling_policies"].holds

@@ -96,9 +96,8 @@ class DaskTarget:
         Raises:
             TargetError: If the scheduler does not answer.
         """
-        processing = self._asked(self._client.processing)
-        running = sum(self._running().values())
-        return max(0, sum(len(tasks) for tasks in processing.values()) - running)
+        unfinished: int = self._asked(self._client.run_on_scheduler, _unfinished)
+        return max(0, unfinished - sum(self._running().values()))
 
     def workers(self) -> list[Worker]:
         """The workers, in the order in which they came.
@@ -124,7 +123,7 @@ class DaskTarget:
     # --- inside -----------------------------------------------------------------------
 
     def _asked(self, question: Any, *args: Any, **options: Any) -> Any:
-        if getattr(self.cluster, "status", None) is not None and self.cluster.status.name in ("closed", "failed"):
+        if self._is_gone():
             raise TargetError(f"the Dask cluster {self.cluster.name!r} is {self.cluster.status.name}")
         try:
             return question(*args, **options)
@@ -132,6 +131,10 @@ class DaskTarget:
             raise TargetError(
                 f"the Dask scheduler at {self.cluster.scheduler_address!r} does not answer: {error}"
             ) from error
+
+    def _is_gone(self) -> bool:
+        status = getattr(self.cluster, "status", None)
+        return status is not None and status.name in ("closing", "closed", "failed")
 
     def _known(self) -> dict[str, Any]:
         """The workers by address, the oldest first."""
@@ -145,9 +148,9 @@ class DaskTarget:
             del self._draining[gone]
         return dict(sorted(found.items(), key=lambda item: _order(item[1]["name"])))
 
-    def _running(self) -> dict[str, int]:
+    def _running(self, addresses: list[str] | None = None) -> dict[str, int]:
         """By address how many tasks a worker is in the middle of; asked of the workers, as the scheduler learns late."""
-        found: dict[str, int] = self._asked(self._client.run, _executing, on_error="ignore")
+        found: dict[str, int] = self._asked(self._client.run, _executing, workers=addresses, on_error="ignore")
         return found
 
     def _drain(self, known: dict[str, Any], addresses: list[str]) -> None:
@@ -161,7 +164,7 @@ class DaskTarget:
 
     def _end_idle(self) -> None:
         """Ends workers that drain as soon as they run nothing, until there is none."""
-        while not self._closed:
+        while not self._closed and not self._is_gone():
             try:
                 with self._lock:
                     self._go_on()
@@ -175,7 +178,7 @@ class DaskTarget:
 
     def _go_on(self) -> None:
         self._known()
-        running = self._running()
+        running = self._running(list(self._draining))
         idle = {address: name for address, name in self._draining.items() if not running.get(address)}
         can_choose = hasattr(self.cluster, "scale_down")
         if not idle or not (can_choose or len(idle) == len(self._draining)):
@@ -189,6 +192,12 @@ class DaskTarget:
             self.cluster.scale(self._wanted)
         for address in idle:
             del self._draining[address]
+
+
+def _unfinished(dask_scheduler: Any) -> int:
+    """Tasks that workers have, and those that no worker has yet."""
+    at_workers = sum(len(worker.processing) for worker in dask_scheduler.workers.values())
+    return at_workers + len(dask_scheduler.queued) + len(dask_scheduler.unrunnable)
 
 
 def _executing(dask_worker: Any) -> int:
