@@ -165,3 +165,14 @@ def test_what_cannot_be_simulated_has_no_say() -> None:
     memory = ScalingPolicy.of("memory", {"metric": "memory_usage"})
     outcome = _simulated(load, memory)
     assert (outcome.changes, {step.instances for step in outcome.steps}) == (0, {4})
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("metric", ["utilization", "demand"])
+def test_a_steady_load_of_random_runs_does_not_make_it_oscillate(metric: str, seed: int) -> None:
+    load = _load([8.0] * 240, instances=40, seconds=30.0)
+    policy = _demand(metric=metric, max_instances=30, scale_down_cooldown=300)
+    outcome = simulated(load, [policy], allowed_seconds=2.0, start_instances=2, variability=1.0, seed=seed)
+    assert outcome.reversals <= 1
+    assert len({step.instances for step in outcome.steps[60:]}) <= 2
+    assert outcome.violation_share < 0.05

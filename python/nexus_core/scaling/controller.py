@@ -145,6 +145,7 @@ class Controller:
             return self._given
         runtime = None if self.app.runtime is None else attached_runtime(self.app)
         if runtime is None:
+            self._own = None
             return None
         if self._own is None or self._own.runtime is not runtime:
             self._own = RuntimeTarget(runtime)
