@@ -20,8 +20,9 @@ __all__ = ["compared", "found_in_events"]
 _EVENTS, _LEAST_EVENTS, _TURNS = 10, 4, 0.6
 # The guide's: so many events of one policy are too many.
 _SENSITIVE = 10
-# More would take more than some tenths of a second for each policy that is tried.
-_MOST_RUNS = 30_000
+# More would take more than some tenths of a second for each policy that is tried; how uneven service times are, a
+# part of them tells.
+_MOST_RUNS, _FITTED_RUNS = 1_000_000, 100_000
 # Runs beyond what is allowed that do not yet make a policy a bad one.
 _FORGIVEN = 0.01
 # Costs so near to each other are the same.
@@ -98,7 +99,7 @@ def compared(
         }
     load = record.last(_MOST_RUNS)
     allowed = _ALLOWED * load.service_seconds if allowed_seconds is None else allowed_seconds
-    variability = fitted_variability(load, allowed)
+    variability = fitted_variability(load.last(_FITTED_RUNS), allowed)
     actual = replayed(load, allowed_seconds=allowed, variability=variability)
     start = load.stretches[0].instances
     tried = _tried(policies, others)

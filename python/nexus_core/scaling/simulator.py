@@ -6,17 +6,14 @@ here: where they share what is scarce, as processors or a database, more of them
 
 from __future__ import annotations
 
-import bisect
-import heapq
 import math
-import random
-from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from nexus_core._core import _ReplayedLine
 from nexus_core.scaling.decisions import Decider, Decision
-from nexus_core.scaling.load_record import LoadRecord, Stretch
+from nexus_core.scaling.load_record import LoadRecord
 from nexus_core.scaling.policy import ScalingPolicy
 
 __all__ = ["Outcome", "Step", "fitted_variability", "replayed", "response_error", "simulated"]
@@ -78,21 +75,6 @@ class Outcome:
     def violation_share(self) -> float:
         """Violations by runs, from 0 to 1."""
         return self.violations / self.runs if self.runs else 0.0
-
-
-class _Workers:
-    """Servers with one line, whose number changes: those that go end their run first."""
-
-    def __init__(self, count: int, now: float) -> None:
-        self.free_at = [now] * count
-
-    def resize(self, count: int, now: float) -> None:
-        """So many from now on, or rather from ``now`` on those that are new."""
-        while len(self.free_at) < count:
-            heapq.heappush(self.free_at, now)
-        # Whoever is free first goes first: nobody waits for a worker that is to go.
-        while len(self.free_at) > count:
-            heapq.heappop(self.free_at)
 
 
 def simulated(
@@ -199,50 +181,6 @@ def response_error(load: LoadRecord, outcome: Outcome) -> float:
     return sum(differences) / len(differences) if differences else 0.0
 
 
-class _Queue:
-    """One line of runs and the workers that take them."""
-
-    def __init__(self, instances: int, now: float) -> None:
-        self.workers = _Workers(instances, now)
-        self._line: deque[tuple[float, float]] = deque()
-        self._under_way: list[tuple[float, float]] = []
-
-    @property
-    def waiting(self) -> int:
-        """Runs that no worker has taken."""
-        return len(self._line)
-
-    def until(self, start: float, end: float, runs: Iterable[tuple[float, float]]) -> tuple[list[float], float]:
-        """Goes on to a moment, at which the number of workers may change.
-
-        Args:
-            start: Where it has come to.
-            end: The moment.
-            runs: When each of them arrives, and its service time.
-
-        Returns:
-            How long the runs that ended took, and the time for which workers were busy.
-        """
-        self._line.extend(runs)
-        free_at = self.workers.free_at
-        busy = sum(min(done, end) - start for done, _ in self._under_way)
-        while self._line:
-            arrival, service = self._line[0]
-            begin = max(arrival, free_at[0])
-            # A change concerns all that wait then.
-            if begin >= end:
-                break
-            self._line.popleft()
-            heapq.heapreplace(free_at, begin + service)
-            heapq.heappush(self._under_way, (begin + service, arrival))
-            busy += min(begin + service, end) - begin
-        ended = []
-        while self._under_way and self._under_way[0][0] <= end:
-            done, arrival = heapq.heappop(self._under_way)
-            ended.append(done - arrival)
-        return ended, busy
-
-
 def _run(
     load: LoadRecord,
     chosen: Callable[[int, Step], int],
@@ -253,61 +191,39 @@ def _run(
     start_seconds: float,
     seed: int,
 ) -> Outcome:
-    runs = _Runs(load, variability, seed)
-    queue = _Queue(instances, load.stretches[0].start)
-    responses: list[float] = []
+    line = _ReplayedLine(instances, load.service_seconds, variability, allowed_seconds, seed)
+    # From zero on: since 1970 so many seconds have passed that small parts of one are lost.
+    origin = load.stretches[0].start
     steps: list[Step] = []
-    cost = 0.0
-    end = 0.0
+    runs = late = 0
+    response_seconds = cost = end = rest = 0.0
     for number, stretch in enumerate(load.stretches):
-        end = stretch.start + stretch.seconds
-        ended, busy = queue.until(stretch.start, end, runs.of(stretch))
-        responses.extend(ended)
+        start, end = stretch.start - origin, stretch.start - origin + stretch.seconds
+        # Of fractions of runs, which rates have, whole ones come at some time.
+        count = int(rest + stretch.arrivals)
+        rest += stretch.arrivals - count
+        ended, seconds, too_late, busy = line.advance(start, end, count)
+        runs, late, response_seconds = runs + ended, late + too_late, response_seconds + seconds
         cost += instances * stretch.seconds
-        mean = sum(ended) / len(ended) if ended else None
-        late = sum(seconds > allowed_seconds for seconds in ended)
-        share = min(100.0, 100 * busy / (instances * stretch.seconds))
-        steps.append(Step(end, instances, share, queue.waiting, mean, late, len(ended)))
+        share = max(0.0, min(100.0, 100 * busy / (instances * stretch.seconds)))
+        mean = seconds / ended if ended else None
+        steps.append(Step(origin + end, instances, share, line.waiting(), mean, too_late, ended))
         after = chosen(number, steps[-1])
         if after != instances:
-            queue.workers.resize(after, end + (start_seconds if after > instances else 0.0))
+            line.resize(after, end + (start_seconds if after > instances else 0.0))
             instances = after
     # What still waits, with the workers that there are then.
-    responses.extend(queue.until(end, math.inf, ())[0])
-    responses.sort()
+    ended, seconds, too_late, _ = line.finish(end)
+    runs, late, response_seconds = runs + ended, late + too_late, response_seconds + seconds
     ups = [decision.after > decision.before for decision in decisions]
-    count = len(responses)
     return Outcome(
         tuple(steps),
-        count,
-        count - bisect.bisect_right(responses, allowed_seconds),
-        sum(responses) / count if count else 0.0,
-        responses[math.ceil(0.95 * count) - 1] if count else 0.0,
+        runs,
+        late,
+        response_seconds / runs if runs else 0.0,
+        line.quantile(0.95),
         cost,
         len(decisions),
         sum(one is not other for one, other in pairwise(ups)),
         tuple(decisions),
     )
-
-
-class _Runs:
-    """The runs of a load: as many as were recorded in each stretch, at random moments of it."""
-
-    def __init__(self, load: LoadRecord, variability: float, seed: int) -> None:
-        self._mean = load.service_seconds
-        self._variability = variability
-        # Apart, so that the same runs come whatever their service times are.
-        self._arrivals, self._services = random.Random(seed), random.Random(f"services {seed}")
-        self._rest = 0.0
-
-    def of(self, stretch: Stretch) -> list[tuple[float, float]]:
-        self._rest += stretch.arrivals
-        count = int(self._rest)
-        self._rest -= count
-        moments = sorted(stretch.start + stretch.seconds * self._arrivals.random() for _ in range(count))
-        return [(moment, self._service()) for moment in moments]
-
-    def _service(self) -> float:
-        if self._variability == 0:
-            return self._mean
-        return self._services.gammavariate(1 / self._variability, self._mean * self._variability)
