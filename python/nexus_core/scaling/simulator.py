@@ -102,7 +102,6 @@ def simulated(
         What came of it.
     """
     decider = Decider()
-    counts = [start_instances]
     decisions: list[Decision] = []
 
     def chosen(number: int, step: Step) -> int:
@@ -125,7 +124,6 @@ def simulated(
         if decision.action != "hold":
             decider.acted(decision)
             decisions.append(decision)
-        counts.append(decision.after)
         return decision.after
 
     return _run(load, chosen, decisions, start_instances, allowed_seconds, variability, start_seconds, seed)
