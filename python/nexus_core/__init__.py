@@ -29,6 +29,7 @@ from nexus_core._core import (
 )
 
 if TYPE_CHECKING:
+    from nexus_core.auto_scaler import AutoScaler
     from nexus_core.cache import Cache
     from nexus_core.cached_functions import cached
     from nexus_core.cached_runs import CachePolicy, ResultCache, last_cache_outcome
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from nexus_core.tiered_cache import TieredCache
 
 __all__ = [
+    "AutoScaler",
     "Cache",
     "CachePolicy",
     "CancellationToken",
@@ -81,6 +83,7 @@ except (AttributeError, RuntimeError):  # a Python without it, or one that is go
 
 # What is for Nexus and Kailash, or needs asyncio, is imported when it is asked for.
 _LATER = {
+    "AutoScaler": "nexus_core.auto_scaler",
     "Cache": "nexus_core.cache",
     "CachePolicy": "nexus_core.cached_runs",
     "ConnectionPool": "nexus_core.connection_pool",

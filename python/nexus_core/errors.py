@@ -31,6 +31,7 @@ __all__ = [
     "RunTimeout",
     "ShutdownTimeout",
     "StepError",
+    "TargetError",
     "TooManyWaiting",
     "UnknownInput",
     "UnknownNode",
@@ -443,3 +444,7 @@ class UnknownWorkflow(NexusCoreError, LookupError):
 
 class LoadTestError(NexusCoreError):
     """A load test that cannot begin: nothing was sent."""
+
+
+class TargetError(NexusCoreError):
+    """Something that is to be scaled and cannot be, or does not do what it says."""

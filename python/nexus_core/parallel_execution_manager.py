@@ -241,7 +241,7 @@ class ParallelExecutionManager:
             workflow_name: The name that the workflow is registered under.
             target_throughput: Runs a second.
             apply: Whether the attached runtime is made large enough. It serves all workflows of the app, so
-                it never becomes smaller. Runs that are under way keep what they began with.
+                it never becomes smaller. Runs that wait for their turn have the room at once.
             longest_wait: Seconds that a run may wait on average for its turn; by default a tenth of its
                 service time.
             arrival_variability: Squared coefficient of variation of the times between requests: 1 for

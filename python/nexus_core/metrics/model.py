@@ -94,7 +94,7 @@ class PlaceMetrics:
         limit: Nodes that may run at once.
         thread_limit: How many of them on worker threads.
         taken: Nodes that run now.
-        peak: The most nodes that ever ran at once.
+        peak: The most nodes that ran at once since the limits are as they are.
         waiting: Runs that stand in line for a place.
     """
 

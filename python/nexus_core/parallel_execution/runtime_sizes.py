@@ -20,8 +20,9 @@ MOST_NODES = 1_000_000
 class RuntimeSizes:
     """The sizes of an ``AsyncLocalRuntime``.
 
-    Runs that are under way keep the places that they began with; what begins later has the new ones. What
-    Kailash runs itself keeps the threads that the runtime was made with.
+    Nodes that run keep their places; those that wait get one as soon as there is room. A run that is under
+    way has no more nodes at once than it could when it began. What Kailash runs itself keeps the threads that
+    the runtime was made with.
 
     Attributes:
         max_concurrent_nodes: Nodes that run at once.
@@ -38,12 +39,11 @@ class RuntimeSizes:
 
     def apply(self, runtime: Any) -> None:
         """Gives a runtime these sizes."""
-        places = Places(self.max_concurrent_nodes, self.thread_pool_size)
-        # A node's memory limit could keep a thread from starting later.
-        places.prepare()
+        places: Places = runtime._places
+        # Not another one: runs that wait in line now are to have the room, too.
+        places.resize(self.max_concurrent_nodes, self.thread_pool_size)
         runtime.max_concurrent_nodes = self.max_concurrent_nodes
         runtime.thread_pool_size = self.thread_pool_size
-        runtime._places = places
 
     def at_least(self, other: RuntimeSizes) -> RuntimeSizes:
         """The larger of both, one by one."""

@@ -7,8 +7,9 @@
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
 use crate::core::locks::Mutex;
 use crate::core::threads::fork_generation;
@@ -76,17 +77,23 @@ type Line = VecDeque<(u64, Arc<dyn Applicant>)>;
 struct State {
     places: usize,
     threads: usize,
+    taken: usize,
+    threads_taken: usize,
     /// A line each, or finding the first for whom there is room could mean
     /// looking at all the others. Who came first of two lines, the turns tell.
     for_threads: Line,
     for_loop: Line,
     turns: u64,
-    fewest_free: usize,
+    most_taken: usize,
+    /// Thread time spent in places until `busy_until`.
+    busy: Duration,
+    busy_until: Instant,
 }
 
 impl State {
     fn has_room(&self, place: Place) -> bool {
-        self.places > 0 && (place == Place::Loop || self.threads > 0)
+        // After the bounds became narrower, more may be taken than there are.
+        self.taken < self.places && (place == Place::Loop || self.threads_taken < self.threads)
     }
 
     fn line(&mut self, place: Place) -> &mut Line {
@@ -125,9 +132,35 @@ impl State {
     }
 
     fn occupy(&mut self, place: Place) {
-        self.places -= 1;
-        self.fewest_free = self.fewest_free.min(self.places);
-        self.threads -= usize::from(place == Place::Thread);
+        self.taken += 1;
+        self.most_taken = self.most_taken.max(self.taken);
+        if place == Place::Thread {
+            self.account();
+            self.threads_taken += 1;
+        }
+    }
+
+    fn vacate(&mut self, place: Place) {
+        // A child may get back what was taken in its parent.
+        self.taken = self.taken.saturating_sub(1);
+        if place == Place::Thread {
+            self.account();
+            self.threads_taken = self.threads_taken.saturating_sub(1);
+        }
+    }
+
+    /// Adds up what threads were busy since it was last done. Places on a loop
+    /// do not count: a look at the clock would show in runs as short as theirs.
+    fn account(&mut self) {
+        let now = Instant::now();
+        let threads = u32::try_from(self.threads_taken).unwrap_or(u32::MAX);
+        self.busy += now.saturating_duration_since(self.busy_until) * threads;
+        self.busy_until = now;
+    }
+
+    /// Lets in as many as there is room for.
+    fn admit(&mut self) -> Vec<Admitted> {
+        std::iter::from_fn(|| self.next()).collect()
     }
 
     /// Gives a place to the first in line for whom there is room.
@@ -145,8 +178,9 @@ impl State {
 
 /// The places of one runtime.
 pub struct Admission {
-    places: usize,
-    threads: usize,
+    /// The bounds in `state`, readable while somebody who was forked away holds its lock.
+    places: AtomicUsize,
+    threads: AtomicUsize,
     generation: u64,
     state: Mutex<State>,
     /// Whether anybody stands in line; looked at between nodes.
@@ -162,16 +196,20 @@ impl Admission {
     pub fn new(places: usize, threads: usize) -> Self {
         let (places, threads) = (places.max(1), threads.max(1));
         Self {
-            places,
-            threads,
+            places: AtomicUsize::new(places),
+            threads: AtomicUsize::new(threads),
             generation: fork_generation(),
             state: Mutex::new(State {
                 places,
                 threads,
+                taken: 0,
+                threads_taken: 0,
                 for_threads: Line::new(),
                 for_loop: Line::new(),
                 turns: 0,
-                fewest_free: places,
+                most_taken: 0,
+                busy: Duration::ZERO,
+                busy_until: Instant::now(),
             }),
             contended: AtomicBool::new(false),
             in_child: OnceLock::new(),
@@ -183,17 +221,49 @@ impl Admission {
         while admission.generation != fork_generation() {
             admission = admission
                 .in_child
-                .get_or_init(|| Box::new(Self::new(self.places, self.threads)));
+                .get_or_init(|| Box::new(Self::new(admission.bounds().0, admission.bounds().1)));
         }
         admission
     }
 
+    fn bounds(&self) -> (usize, usize) {
+        let places = self.places.load(Ordering::Relaxed);
+        (places, self.threads.load(Ordering::Relaxed))
+    }
+
     pub fn places(&self) -> usize {
-        self.places
+        self.here().bounds().0
     }
 
     pub fn threads(&self) -> usize {
-        self.threads
+        self.here().bounds().1
+    }
+
+    /// Changes the bounds, at least one each. Whoever stands in line comes in if
+    /// there is room now. With less room, all keep the places that they have,
+    /// and nobody is let in until there are few enough.
+    pub fn resize(&self, places: usize, threads: usize) {
+        let (places, threads) = (places.max(1), threads.max(1));
+        let here = self.here();
+        let admitted = {
+            let mut state = here.state.lock();
+            (state.places, state.threads) = (places, threads);
+            // What ran at once under other bounds says nothing about these.
+            state.most_taken = state.taken.min(places);
+            here.places.store(places, Ordering::Relaxed);
+            here.threads.store(threads, Ordering::Relaxed);
+            let admitted = state.admit();
+            here.contended.store(state.waiting() > 0, Ordering::Relaxed);
+            admitted
+        };
+        tell(admitted);
+    }
+
+    /// Time that threads have spent in places, of all of them together.
+    pub fn thread_time(&self) -> Duration {
+        let mut state = self.here().state.lock();
+        state.account();
+        state.busy
     }
 
     /// Takes a place if one is free and nobody stands in line for it.
@@ -216,19 +286,13 @@ impl Admission {
     /// Gives a place back; whoever has waited longest gets it.
     pub fn give_back(&self, place: Place) {
         let here = self.here();
-        let mut admitted = Vec::new();
-        {
+        let admitted = {
             let mut state = here.state.lock();
-            // A child may get back what was taken in its parent.
-            state.places = (state.places + 1).min(self.places);
-            if place == Place::Thread {
-                state.threads = (state.threads + 1).min(self.threads);
-            }
-            while let Some(next) = state.next() {
-                admitted.push(next);
-            }
+            state.vacate(place);
+            let admitted = state.admit();
             here.contended.store(state.waiting() > 0, Ordering::Relaxed);
-        }
+            admitted
+        };
         tell(admitted);
     }
 
@@ -253,17 +317,19 @@ impl Admission {
         self.here().contended.load(Ordering::Relaxed)
     }
 
-    /// The most nodes that ever ran at once.
+    /// The most nodes that ran at once since the bounds are as they are.
     pub fn most_taken(&self) -> usize {
-        let here = self.here();
-        let state = here.state.lock();
-        self.places - state.fewest_free
+        self.here().state.lock().most_taken
     }
 
     /// Nodes that run, and runs that stand in line.
     pub fn occupancy(&self) -> (usize, usize) {
-        let here = self.here();
-        let state = here.state.lock();
-        (self.places - state.places, state.waiting())
+        let state = self.here().state.lock();
+        (state.taken, state.waiting())
+    }
+
+    /// Nodes that run on worker threads.
+    pub fn threads_taken(&self) -> usize {
+        self.here().state.lock().threads_taken
     }
 }

@@ -34,15 +34,33 @@ impl Places {
         self.admission.threads()
     }
 
+    /// Changes the bounds while runs go on. Nodes that run keep their places; those
+    /// that wait get one as soon as there is room.
+    fn resize(&self, py: Python<'_>, places: usize, threads: usize) {
+        prepare_served(threads);
+        // Whoever is let in may be told with the interpreter.
+        py.detach(|| self.admission.resize(places, threads));
+    }
+
     /// Starts the threads that runs may need: a node's memory limit could keep
     /// a thread from starting later.
     fn prepare(&self) {
         prepare_served(self.admission.threads());
     }
 
-    /// The most nodes that ever ran at once.
+    /// The most nodes that ran at once since the bounds are as they are.
     fn most_taken(&self) -> usize {
         self.admission.most_taken()
+    }
+
+    /// Seconds that worker threads have spent in places, all together.
+    fn thread_seconds(&self) -> f64 {
+        self.admission.thread_time().as_secs_f64()
+    }
+
+    /// Nodes that run on worker threads now.
+    fn threads_taken(&self) -> usize {
+        self.admission.threads_taken()
     }
 
     /// Nodes that run now, and runs that stand in line for a place.

@@ -488,3 +488,63 @@ fn a_forked_child_is_not_held_up_by_a_lock_of_its_parent() {
     stop.store(1, Ordering::SeqCst);
     busy.join().expect("it does not panic");
 }
+
+#[test]
+fn more_room_lets_in_whoever_waits_and_less_takes_nothing_away() {
+    let admission = Admission::new(1, 1);
+    let book = Book::default();
+    take_all(&admission, Place::Thread, 1);
+    for name in ["a", "b", "c"] {
+        assert!(!admission.take_or_wait(Place::Thread, &noting(name, &book)));
+    }
+    admission.resize(3, 3);
+    let names = || {
+        book.lock()
+            .iter()
+            .map(|(name, _)| *name)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(names(), ["a", "b"]);
+    assert_eq!(admission.occupancy(), (3, 1));
+    admission.resize(1, 1);
+    assert_eq!(admission.occupancy(), (3, 1), "whoever is in stays in");
+    admission.give_back(Place::Thread);
+    admission.give_back(Place::Thread);
+    assert_eq!((admission.occupancy(), names().len()), ((1, 1), 2));
+    admission.give_back(Place::Thread);
+    assert_eq!(names(), ["a", "b", "c"]);
+    assert_eq!(
+        admission.most_taken(),
+        1,
+        "since the bounds are as they are"
+    );
+}
+
+#[test]
+fn time_in_places_of_threads_adds_up() {
+    let admission = Admission::new(3, 2);
+    take_all(&admission, Place::Thread, 2);
+    assert!(admission.try_take(Place::Loop));
+    let (began, before) = (std::time::Instant::now(), admission.thread_time());
+    std::thread::sleep(std::time::Duration::from_millis(5));
+    let both = admission.thread_time().saturating_sub(before);
+    assert!(both >= std::time::Duration::from_millis(10));
+    assert!(both <= 2 * began.elapsed());
+    admission.give_back(Place::Thread);
+    admission.give_back(Place::Thread);
+    let idle = admission.thread_time();
+    assert_eq!(admission.thread_time(), idle);
+}
+
+#[test]
+fn a_forked_child_has_the_bounds_of_its_time() {
+    let admission = Admission::new(2, 1);
+    admission.resize(5, 4);
+    assert!(holds_in_a_child(|| {
+        let inherited = (admission.places(), admission.threads()) == (5, 4);
+        take_all(&admission, Place::Thread, 4);
+        admission.resize(1, 1);
+        inherited && (admission.places(), admission.occupancy()) == (1, (4, 0))
+    }));
+    assert_eq!((admission.places(), admission.threads()), (5, 4));
+}

@@ -19,6 +19,8 @@ enum Step {
     Leave(Place, usize),
     /// Of the places held, the one at this position.
     GiveBack(usize),
+    /// To so many places and threads.
+    Resize(usize, usize),
 }
 
 fn places() -> impl Strategy<Value = Place> {
@@ -32,6 +34,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         6 => (places(), who.clone()).prop_map(|(place, who)| Step::TakeOrWait(place, who)),
         1 => (places(), who).prop_map(|(place, who)| Step::Leave(place, who)),
         5 => any::<usize>().prop_map(Step::GiveBack),
+        1 => (1..6_usize, 1..6_usize).prop_map(|(places, threads)| Step::Resize(places, threads)),
     ];
     vec(step, 0..200)
 }
@@ -57,8 +60,8 @@ impl Applicant for Numbered {
 struct Model {
     places: usize,
     threads: usize,
-    /// Who waits for what, and how many places have been given since.
-    line: VecDeque<(usize, Place, usize)>,
+    /// Who waits for what.
+    line: VecDeque<(usize, Place)>,
     held: Vec<Place>,
     given: Vec<(usize, Place)>,
 }
@@ -78,20 +81,43 @@ impl Model {
     }
 
     fn give_back(&mut self, place: Place) {
+        self.vacate(place);
+        self.admit();
+    }
+
+    fn resize(&mut self, places: usize, threads: usize) {
+        (self.places, self.threads) = (places, threads);
+        self.admit();
+    }
+
+    fn vacate(&mut self, place: Place) {
         let held = self.held.iter().position(|&held| held == place);
         self.held.swap_remove(held.expect("it is held"));
-        let next = (0..self.line.len()).find(|&at| self.is_free(self.line[at].1));
-        let Some((who, place, _)) = next.and_then(|at| self.line.remove(at)) else {
-            return;
-        };
-        for (_, _, turns) in &mut self.line {
-            *turns += 1;
+    }
+
+    /// All for whom there is room come in before the first of them is told.
+    fn admit(&mut self) {
+        let mut told = 0;
+        let mut admitted = self.let_in();
+        while let Some(&(who, place)) = admitted.get(told) {
+            told += 1;
+            self.given.push((who, place));
+            if refuses(who) {
+                self.vacate(place);
+                let next = self.let_in();
+                admitted.extend(next);
+            }
         }
-        self.given.push((who, place));
-        self.held.push(place);
-        if refuses(who) {
-            self.give_back(place);
+    }
+
+    fn let_in(&mut self) -> Vec<(usize, Place)> {
+        let mut admitted = Vec::new();
+        while let Some(at) = (0..self.line.len()).find(|&at| self.is_free(self.line[at].1)) {
+            let (who, place) = self.line.remove(at).expect("it was found there");
+            self.held.push(place);
+            admitted.push((who, place));
         }
+        admitted
     }
 }
 
@@ -124,16 +150,16 @@ proptest! {
                 }
                 // As runs do: one does not stand in line twice for the same.
                 Step::TakeOrWait(place, who)
-                    if model.line.iter().any(|&(other, its, _)| (other, its) == (who, place)) => {}
+                    if model.line.iter().any(|&(other, its)| (other, its) == (who, place)) => {}
                 Step::TakeOrWait(place, who) => {
                     let had = model.take(place);
                     prop_assert_eq!(admission.take_or_wait(place, &applicants[who]), had);
                     if !had {
-                        model.line.push_back((who, place, 0));
+                        model.line.push_back((who, place));
                     }
                 }
                 Step::Leave(place, who) => {
-                    let at = model.line.iter().position(|&(other, its, _)| (other, its) == (who, place));
+                    let at = model.line.iter().position(|&(other, its)| (other, its) == (who, place));
                     let left = at.and_then(|at| model.line.remove(at)).is_some();
                     prop_assert_eq!(admission.leave_line(place, &applicants[who]), left);
                 }
@@ -143,11 +169,18 @@ proptest! {
                     admission.give_back(place);
                     model.give_back(place);
                 }
+                Step::Resize(places, threads) => {
+                    admission.resize(places, threads);
+                    model.resize(places, threads);
+                    prop_assert_eq!((admission.places(), admission.threads()), (places, threads));
+                }
             }
             prop_assert_eq!(&*given.lock(), &model.given);
             prop_assert_eq!(admission.occupancy(), (model.held.len(), model.line.len()));
             prop_assert_eq!(admission.is_contended(), !model.line.is_empty());
-            for (_, place, _) in &model.line {
+            let on_threads = model.held.iter().filter(|&&held| held == Place::Thread);
+            prop_assert_eq!(admission.threads_taken(), on_threads.count());
+            for (_, place) in &model.line {
                 prop_assert!(!model.is_free(*place), "a free place and somebody who waits for it");
             }
         }

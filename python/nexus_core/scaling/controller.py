@@ -1,0 +1,352 @@
+"""What an ``AutoScaler`` does at each check: measures, decides, scales, and remembers it."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+from operator import index
+from typing import Any
+
+from nexus_core._app_workflows import attached_runtime, checked_app
+from nexus_core.errors import NexusCoreError, TargetError
+from nexus_core.monitoring import prometheus
+from nexus_core.performance_monitor import PerformanceMonitor
+from nexus_core.scaling.decisions import Decider, Decision
+from nexus_core.scaling.instances import InstanceBook
+from nexus_core.scaling.isolation import Isolation
+from nexus_core.scaling.policy import ScalingPolicy, check_together
+from nexus_core.scaling.readings import Readings, check_metric
+from nexus_core.scaling.slots import Slots
+from nexus_core.scaling.targets import RuntimeTarget, made_target
+from nexus_core.scaling.worker import Worker
+
+__all__ = ["NOT_ATTACHED", "Controller", "counted"]
+
+_log = logging.getLogger("nexus_core.scaling")
+
+NOT_ATTACHED = "the app is not attached: nexus_core.attach(app)"
+
+
+class Controller:
+    """Checks an app when it is told to.
+
+    Args:
+        app: An open app.
+        target: What is scaled, in any form; ``None`` for the runtime that the app is attached to.
+        monitor: Where the metrics come from; ``None`` for one of its own.
+        dry_run: Whether it only says what it would do.
+        max_events: Events and decisions that are kept.
+        history: Checks whose metrics are kept.
+        settle_seconds: How long a target may take until it has the workers that it was told to have.
+        on_event: Called with each event.
+        clock: Tells the time; ``None`` for the system's.
+
+    Attributes:
+        lock: Guards what is remembered; code of others runs without it.
+    """
+
+    def __init__(
+        self,
+        app: Any,
+        target: Any,
+        monitor: PerformanceMonitor | None,
+        *,
+        dry_run: bool,
+        max_events: int,
+        history: int,
+        settle_seconds: float,
+        on_event: Callable[[dict[str, Any]], object] | None,
+        clock: Callable[[], float] | None,
+    ) -> None:
+        self.app = app
+        self.dry_run = dry_run
+        self.closed = False
+        self.problems = Isolation()
+        self.policies: dict[str, ScalingPolicy] = {}
+        self.events: deque[dict[str, Any]] = deque(maxlen=max_events)
+        self.decisions: deque[Decision] = deque(maxlen=max_events)
+        self.history: deque[dict[str, Any]] = deque(maxlen=history)
+        self.lock = threading.RLock()
+        #: How many workers there are to be, and since when, while the target has others.
+        self.expected: tuple[int, float] | None = None
+        # The policy that they are owed to.
+        self._owed_to: str | None = None
+        self._settle = settle_seconds
+        self._on_event = on_event
+        self._now = time.time if clock is None else clock
+        self._given = None if target is None else made_target(target)
+        self._owns_target = self._given is not target
+        self._own: RuntimeTarget | None = None
+        self._decider = Decider()
+        self._readings = Readings()
+        self._book = InstanceBook()
+        self._slots = Slots("worker")
+        self._began = self._now()
+        # Held while others' code is called: one check at a time.
+        self._checking = threading.RLock()
+        self._busy = threading.local()
+        self._owns_monitor = monitor is None
+        self.monitor = monitor if monitor is not None else _own_monitor(app, clock)
+
+    def configure(self, policy: ScalingPolicy) -> None:
+        """Adds a policy, or replaces the one of that name.
+
+        Args:
+            policy: The policy.
+
+        Raises:
+            ValueError: If there is no such metric, or it contradicts another policy.
+        """
+        check_metric(policy, self.monitor, self.target())
+        with self.lock:
+            others = [each for name, each in self.policies.items() if name != policy.name and each.enabled]
+            if policy.enabled:
+                check_together([*others, policy])
+            self.policies[policy.name] = policy
+            self._decider.forget(policy.name)
+
+    def remove(self, name: str) -> None:
+        """Undoes `configure`.
+
+        Args:
+            name: The policy's.
+
+        Raises:
+            KeyError: If there is none of that name.
+        """
+        with self.lock:
+            if name not in self.policies:
+                raise KeyError(f"there is no policy {name!r}; there are {sorted(self.policies)}")
+            del self.policies[name]
+            self._decider.forget(name)
+
+    def enabled(self) -> list[ScalingPolicy]:
+        """The policies that are looked at."""
+        with self.lock:
+            return [policy for policy in self.policies.values() if policy.enabled]
+
+    def check_open(self) -> None:
+        """Does nothing, if the scaler and the app are open.
+
+        Raises:
+            NexusCoreError: If they are not.
+        """
+        if self.closed:
+            raise NexusCoreError("the scaler is closed, as its app may be; make a new one")
+        checked_app(self.app, "AutoScaler")
+
+    def target(self) -> Any:
+        """What is scaled now; ``None`` if that is nothing."""
+        if self._given is not None:
+            return self._given
+        runtime = None if self.app.runtime is None else attached_runtime(self.app)
+        if runtime is None:
+            self._own = None
+            return None
+        if self._own is None or self._own.runtime is not runtime:
+            self._own = RuntimeTarget(runtime)
+        return self._own
+
+    def step(self) -> Decision:
+        """Checks once, as of ``AutoScaler.step``."""
+        if getattr(self._busy, "checking", False):
+            raise NexusCoreError("a target, collector or handler of a scaler must not call step(): it would not end")
+        self._busy.checking = True
+        try:
+            with self._checking:
+                return self._step()
+        finally:
+            self._busy.checking = False
+
+    def instances(self) -> dict[str, dict[str, Any]]:
+        """The workers that there are now, under the guide's names."""
+        target = None if self.closed else self.target()
+        workers: list[Any] | None = None
+        if target is not None:
+            workers = self._asked(target, "workers")
+            if workers is None:
+                count = self.problems.call("the target", partial(counted, target))
+                if count is not None:
+                    workers = self._slots.workers(count, self._now(), self._began)
+        elif self._given is None:
+            # An app that is not attached: the process is all there is.
+            workers = [Worker("process", _process_started(), "running")]
+        with self.lock:
+            self._book.policy = None if self.expected is None else self._owed_to
+            found = self.problems.call("the target's workers()", partial(self._book.seen, workers or []))
+        return found or {}
+
+    def current(self) -> int | None:
+        """How many workers the target says that it has; ``None`` if it does not say."""
+        target = None if self.closed else self.target()
+        return None if target is None else self.problems.call("the target", partial(counted, target))
+
+    def close(self) -> bool:
+        """Makes no more checks, and lets go of what it has made for itself.
+
+        Returns:
+            Whether it was open.
+        """
+        with self.lock:
+            if self.closed:
+                return False
+            self.closed = True
+        if self._owns_monitor:
+            self.monitor.close()
+        close_target = getattr(self._given, "close", None)
+        if self._owns_target and close_target is not None:
+            self.problems.call("the target", close_target)
+        return True
+
+    def begin_anew(self) -> None:
+        """For a forked child: whoever held a lock is not there."""
+        self.lock, self._checking = threading.RLock(), threading.RLock()
+        self._busy = threading.local()
+        self._own = None
+
+    # --- inside -----------------------------------------------------------------------
+
+    def _step(self) -> Decision:
+        self.check_open()
+        now = self._now()
+        target = self.target()
+        count = None if target is None else self.problems.call("the target", partial(counted, target))
+        metrics = self._measured(target, 1 if count is None else count, now)
+        with self.lock:
+            policies = self.enabled()
+            if target is None or count is None:
+                reason = f"there is nothing to scale: {NOT_ATTACHED}" if target is None else self._last_problem()
+                decision = Decision(now, "hold", count or 0, count or 0, None, reason, (), metrics)
+            else:
+                decision = self._decider.decide(now, metrics, self._base(count, now), policies)
+            # It may have been closed while somebody took his time.
+            self.check_open()
+        if decision.action != "hold":
+            decision = self._carried_out(target, decision)
+        event = None
+        with self.lock:
+            self.decisions.append(decision)
+            if decision.outcome in ("applied", "dry_run"):
+                event = _event_of(decision)
+                self.events.append(event)
+        if event is not None and self._on_event is not None:
+            self.problems.call("the handler of events", partial(self._on_event, event.copy()))
+        return decision
+
+    def _measured(self, target: Any, count: int, now: float) -> dict[str, float | None]:
+        monitor = self.monitor
+        if self._owns_monitor or not monitor.monitoring_active:
+            seen = self.problems.call("the monitor", monitor.sample) or {}
+            measured = {name: value for name, value in seen.items() if name != "timestamp"}
+        else:
+            measured = self._readings.from_series(monitor, now)
+        busy = self._asked(target, "busy_seconds")
+        metrics = self._readings.completed(measured, now, count, busy, self._asked(target, "queued"))
+        with self.lock:
+            self.history.append({"timestamp": now, **metrics})
+        return metrics
+
+    def _asked(self, target: Any, what: str) -> Any:
+        function = getattr(target, what, None)
+        return None if function is None else self.problems.call(f"the target's {what}()", function)
+
+    def _base(self, count: int, now: float) -> int:
+        """How many workers there are to be so far: what the target was told, while it is getting there."""
+        if self.expected is None:
+            return count
+        wanted, since = self.expected
+        if count == wanted:
+            self.expected = None
+        elif now - since <= self._settle:
+            return wanted
+        else:
+            self.expected = None
+
+            def say() -> None:
+                raise TargetError(
+                    f"the target was told to have {wanted} workers, and says after {now - since:.3g} s that it has {count}"
+                )
+
+            self.problems.call("the target", say)
+        return count
+
+    def _carried_out(self, target: Any, decision: Decision) -> Decision:
+        if self.dry_run:
+            with self.lock:
+                self._decider.acted(decision)
+            return decision.with_outcome("dry_run")
+        # Those that are there are not owed to it.
+        self.problems.call("the target's workers()", self.instances)
+        done = self.problems.call("the target", partial(_scaled, target, decision.after))
+        if done is None:
+            return decision.with_outcome("failed", self._last_problem())
+        with self.lock:
+            self._decider.acted(decision)
+            self.expected, self._owed_to = (decision.after, decision.at), decision.policy
+        self.problems.call("the target's workers()", self.instances)
+        proposal = decision.proposal
+        _log.info(
+            "scaled from %d to %d instances: %s",
+            decision.before,
+            decision.after,
+            proposal.reason if proposal else decision.reason,
+        )
+        return decision.with_outcome("applied")
+
+    def _last_problem(self) -> str:
+        return self.problems.last_error("the target") or "the target does not answer"
+
+
+def _own_monitor(app: Any, clock: Callable[[], float] | None) -> PerformanceMonitor:
+    monitor = PerformanceMonitor(app, clock=clock)
+    # It only measures: who wants alerts makes one for them.
+    for name in list(monitor.thresholds):
+        del monitor.thresholds[name]
+    # Nor is it one of the app's: a user's own is to have the names, and it ends with the scaler.
+    monitor._plugin.leave(app)
+    prometheus.hide(monitor)
+    return monitor
+
+
+def _process_started() -> float:
+    from nexus_core.metrics.process import process_metrics
+
+    return time.time() - (process_metrics().uptime_seconds or 0.0)
+
+
+def counted(target: Any) -> int:
+    """How many workers a target says that it has."""
+    count = target.current()
+    try:
+        number = -1 if isinstance(count, bool) else index(count)
+    except TypeError:
+        number = -1
+    if number < 0:
+        raise TargetError(f"the target's current() must be a number of workers, got {count!r}")
+    return number
+
+
+def _scaled(target: Any, count: int) -> bool:
+    target.scale(count)
+    return True
+
+
+def _event_of(decision: Decision) -> dict[str, Any]:
+    proposal = decision.proposal
+    change = decision.after - decision.before
+    return {
+        "timestamp": decision.at,
+        "action": decision.action,
+        "policy": decision.policy,
+        "metric_value": None if proposal is None else proposal.value,
+        "threshold": None if proposal is None else proposal.threshold,
+        ("instances_added" if change > 0 else "instances_removed"): abs(change),
+        "total_instances": decision.after,
+        "metric": None if proposal is None else proposal.metric,
+        "reason": decision.reason,
+        "dry_run": decision.outcome == "dry_run",
+    }

@@ -1,0 +1,106 @@
+"""The load of an app as it was recorded, in the form in which it can be replayed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+__all__ = ["LoadRecord", "Stretch"]
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """What happened between two checks.
+
+    Attributes:
+        start: When it began, in seconds since 1970.
+        seconds: How long it was.
+        arrivals: Runs that began in it.
+        instances: Workers that there were.
+        busy: Seconds that they spent on work.
+        response_time: Mean seconds of the runs that ended in it; ``None`` if none did.
+        ended: Runs that ended in it.
+    """
+
+    start: float
+    seconds: float
+    arrivals: float
+    instances: int
+    busy: float
+    response_time: float | None
+    ended: float
+
+
+@dataclass(frozen=True, slots=True)
+class LoadRecord:
+    """A load, stretch by stretch.
+
+    Attributes:
+        stretches: In the order of time.
+        service_seconds: Seconds of a worker's time that a run takes.
+    """
+
+    stretches: tuple[Stretch, ...]
+    service_seconds: float
+
+    @classmethod
+    def of(cls, history: Sequence[Mapping[str, Any]]) -> LoadRecord | None:
+        """From the metrics that a scaler has kept.
+
+        Args:
+            history: Metrics check by check, with their ``timestamp``.
+
+        Returns:
+            The record; ``None`` if runs, or what workers do, cannot be seen in it.
+        """
+        found = []
+        for before, after in pairwise(history):
+            seconds = after["timestamp"] - before["timestamp"]
+            rate, share, ended = (after.get(name) for name in ("request_rate", "utilization", "throughput_per_second"))
+            if seconds <= 0 or rate is None or share is None or ended is None:
+                continue
+            count = int(after["active_instances"])
+            response = after.get("response_time")
+            found.append(
+                Stretch(
+                    before["timestamp"],
+                    seconds,
+                    rate * seconds,
+                    count,
+                    share / 100 * count * seconds,
+                    None if response is None else response / 1000,
+                    ended * seconds,
+                )
+            )
+        runs = sum(stretch.ended for stretch in found)
+        busy = sum(stretch.busy for stretch in found)
+        if len(found) < 2 or runs <= 0 or busy <= 0:
+            return None
+        return cls(tuple(found), busy / runs)
+
+    @property
+    def arrivals(self) -> float:
+        """Runs that began in all of it."""
+        return sum(stretch.arrivals for stretch in self.stretches)
+
+    @property
+    def seconds(self) -> float:
+        """How long it is."""
+        return sum(stretch.seconds for stretch in self.stretches)
+
+    def last(self, runs: float) -> LoadRecord:
+        """The end of it, with no more than so many runs, if that can be.
+
+        Args:
+            runs: How many.
+        """
+        kept: list[Stretch] = []
+        total = 0.0
+        for stretch in reversed(self.stretches):
+            total += stretch.arrivals
+            if kept and total > runs:
+                break
+            kept.append(stretch)
+        return LoadRecord(tuple(reversed(kept)), self.service_seconds)

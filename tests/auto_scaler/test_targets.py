@@ -1,0 +1,343 @@
+"""What is scaled is really scaled; what refuses or lies is told once, and the app runs on."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any
+
+import pytest
+
+import nexus_core
+from apps import function_workflow
+from auto_scaler.support import Boxes, until
+from nexus_core import AutoScaler, ThreadPool
+from nexus_core.errors import TargetError
+from nexus_core.runtime import AsyncLocalRuntime
+from nexus_core.scaling import PoolTarget, RuntimeTarget, ScalingTarget
+from nexus_core.scaling.targets import made_target
+from performance_monitor.support import run
+
+
+class _Held:
+    """Runs of a workflow whose node waits for the test, on a loop of their own."""
+
+    def __init__(self, runtime: AsyncLocalRuntime) -> None:
+        self.runtime = runtime
+        self.may_end = threading.Semaphore(0)
+        self.inside = 0
+        self.ended: list[int] = []
+        self._lock = threading.Lock()
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever)
+        self._thread.start()
+
+        def node(number: int) -> dict[str, int]:
+            with self._lock:
+                self.inside += 1
+            self.may_end.acquire()
+            with self._lock:
+                self.inside -= 1
+                self.ended.append(number)
+            return {"number": number}
+
+        self._workflow = function_workflow(node)
+
+    def begin(self, *numbers: int) -> list[Future[Any]]:
+        async def one(number: int) -> Any:
+            results, _ = await self.runtime.execute_workflow_async(self._workflow, {"number": number})
+            return results["node"]["result"]["number"]
+
+        return [asyncio.run_coroutine_threadsafe(one(number), self._loop) for number in numbers]
+
+    def let(self, count: int) -> None:
+        self.may_end.release(count)
+
+    def close(self) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+
+@pytest.fixture
+def held() -> Any:
+    with AsyncLocalRuntime(thread_pool_size=1, max_concurrent_nodes=4) as runtime:
+        made = _Held(runtime)
+        yield made
+        made.close()
+
+
+def test_runs_in_line_have_the_room_at_once_and_none_is_lost_when_it_goes(held: _Held) -> None:
+    target = RuntimeTarget(held.runtime)
+    futures = held.begin(*range(12))
+    until(lambda: held.inside == 1 and target.queued() == 11)
+    target.scale(4)
+    until(lambda: held.inside == 4)
+    assert (target.current(), target.queued()) == (4, 8)
+    assert [worker.state for worker in target.workers()] == ["busy"] * 4
+    target.scale(2)
+    workers = target.workers()
+    assert [worker.state for worker in workers] == ["busy", "busy", "draining", "draining"]
+    assert (target.current(), held.inside, held.ended) == (2, 4, [])
+    held.let(2)
+    until(lambda: len(held.ended) == 2)
+    until(lambda: [worker.state for worker in target.workers()] == ["busy", "busy"])
+    assert held.inside == 2, "nobody takes the place of those that have gone"
+    held.let(10)
+    assert [future.result(60) for future in futures] == list(range(12))
+    assert sorted(held.ended) == list(range(12)), "none is lost, and none runs twice"
+    until(lambda: [worker.state for worker in target.workers()] == ["idle", "idle"])
+
+
+def test_more_places_than_the_runtime_had_nodes(held: _Held) -> None:
+    target = RuntimeTarget(held.runtime)
+    futures = held.begin(*range(9))
+    target.scale(7)
+    assert (held.runtime.thread_pool_size, held.runtime.max_concurrent_nodes) == (7, 7)
+    until(lambda: held.inside == 7)
+    target.scale(1)
+    assert (held.runtime.thread_pool_size, held.runtime.max_concurrent_nodes) == (1, 4)
+    held.let(9)
+    assert [future.result(60) for future in futures] == list(range(9))
+
+
+def test_nodes_of_either_kind(held: _Held) -> None:
+    target = RuntimeTarget(held.runtime, "nodes")
+    target.scale(6)
+    assert (target.current(), held.runtime.max_concurrent_nodes, held.runtime.thread_pool_size) == (6, 6, 1)
+    assert target.busy_seconds() is None
+    with pytest.raises(ValueError, match="of must be 'threads' or 'nodes', got 'cores'"):
+        RuntimeTarget(held.runtime, "cores")  # type: ignore[arg-type]
+    with pytest.raises(TargetError, match="a runtime needs at least one place, got 0"):
+        target.scale(0)
+
+
+def test_how_busy_a_runtime_is(held: _Held) -> None:
+    target = RuntimeTarget(held.runtime)
+    before = target.busy_seconds()
+    assert before is not None
+    (future,) = held.begin(1)
+    until(lambda: held.inside == 1)
+    assert (target.busy_seconds() or 0) > before
+    held.let(1)
+    future.result(60)
+    until(lambda: target.busy_seconds() == target.busy_seconds())
+
+
+def test_somebody_else_may_resize_it_too(held: _Held) -> None:
+    target = RuntimeTarget(held.runtime)
+    target.scale(3)
+    held.runtime.thread_pool_size = 5
+    assert len(target.workers()) == 5
+    held.runtime.thread_pool_size = 2
+    assert [worker.name for worker in target.workers()] == ["place-1", "place-2"]
+
+
+def test_a_thread_pool(app: Any, clock: Any) -> None:
+    go = threading.Event()
+    with ThreadPool(2) as pool:
+        scaler = AutoScaler(app, target=pool, clock=clock)
+        scaler.configure_scaling_policy("queue", {"metric": "queue_per_instance", "target": 2, "cooldown_period": 0})
+        futures = [pool.submit(go.wait) for _ in range(12)]
+        until(lambda: pool.statistics().running == 2)
+        decision = scaler.step()
+        assert (decision.before, decision.after, pool.max_workers) == (2, 5, 5)
+        until(lambda: pool.statistics().running == 5)
+        assert [each["state"] for each in scaler.instances.values()] == ["busy"] * 5
+        go.set()
+        assert all(future.result(60) for future in futures)
+        clock.pass_(1)
+        assert scaler.step().after == pool.max_workers == 1
+        seen = scaler.step().metrics
+        assert seen["queue_per_instance"] == 0
+        assert PoolTarget(pool).busy_seconds() is not None
+
+
+def test_what_can_be_given(app: Any) -> None:
+    class Processes:
+        """What a process pool has."""
+
+        size = 2
+
+        def resize(self, n: int) -> None:
+            self.size = n
+
+        def workers(self) -> list[Any]:
+            from types import SimpleNamespace
+
+            return [
+                SimpleNamespace(name=f"w{each}", pid=each, started=float(each), state="idle", busy_seconds=1.5)
+                for each in range(self.size)
+            ]
+
+    pool = Processes()
+    target = made_target(pool)
+    assert isinstance(target, ScalingTarget)
+    target.scale(3)
+    assert (pool.size, target.current(), target.busy_seconds(), target.queued()) == (3, 3, 4.5, None)  # type: ignore[attr-defined]
+    pool.resize(1)
+    assert target.busy_seconds() == 4.5, "what those that left have done was done"  # type: ignore[attr-defined]
+    scaler = AutoScaler(app, target=pool)
+    pool.resize(2)
+    assert {name: (each["worker"], each["state"]) for name, each in scaler.instances.items()} == {
+        "nexus-1": ("w0", "idle"),
+        "nexus-2": ("w1", "idle"),
+    }
+    loads = [each["load"] for each in scaler.instances.values()]
+    assert loads == [0, 0], "they have not worked since they were looked at last"
+    boxes = Boxes()
+    assert made_target(boxes) is boxes
+    runtime = nexus_core.nexus_app.attaching._attachment(app).runtime  # type: ignore[attr-defined]
+    assert isinstance(made_target(runtime), RuntimeTarget)
+    for given, says in (
+        (5, r"a target has current\(\) and scale\(n\).*got builtins.int"),
+        ("tcp://127.0.0.1:8786", "the scheduler at 'tcp://127.0.0.1:8786' cannot start workers: pass the cluster"),
+        (object(), "a target has current"),
+    ):
+        with pytest.raises(TargetError, match=says):
+            AutoScaler(app, target=given)
+
+
+def test_numbers_are_given_out_again_but_never_change(app: Any) -> None:
+    from types import SimpleNamespace
+
+    class Crew(Boxes):
+        names = ("a", "b", "c")
+
+        def workers(self) -> list[Any]:
+            return [SimpleNamespace(name=name, started=float(ord(name)), state="draining" if name == "c" else "busy")
+                    for name in self.names]  # fmt: skip
+
+    crew = Crew(3)
+    scaler = AutoScaler(app, target=crew)
+    assert [(name, each["worker"], each["status"]) for name, each in scaler.instances.items()] == [
+        ("nexus-1", "a", "running"), ("nexus-2", "b", "running"), ("nexus-3", "c", "draining"),
+    ]  # fmt: skip
+    crew.names = ("b", "d", "e")
+    assert {each["worker"]: name for name, each in scaler.instances.items()} == {
+        "b": "nexus-2", "d": "nexus-1", "e": "nexus-3",
+    }  # fmt: skip
+
+
+def _by_level(app: Any, clock: Any, target: Any, **options: Any) -> AutoScaler:
+    scaler = AutoScaler(app, target=target, clock=clock, **options)
+    scaler.monitor.collect("level", lambda: 90)
+    scaler.configure_scaling_policy("levels", {"metric": "level", "cooldown_period": 0})
+    return scaler
+
+
+@pytest.mark.parametrize("error", [RuntimeError("full"), OSError("gone"), asyncio.CancelledError()])
+def test_a_target_that_refuses(app: Any, clock: Any, caplog: pytest.LogCaptureFixture, error: BaseException) -> None:
+    class Refuses(Boxes):
+        def scale(self, n: int) -> None:
+            raise error
+
+    refuses = Refuses(2)
+    scaler = _by_level(app, clock, refuses)
+    for _ in range(3):
+        clock.pass_(1)
+        decision = scaler.step()
+    assert (decision.outcome, decision.after) == ("failed", 3)
+    assert type(error).__name__ in (decision.error or "")
+    assert len([record for record in caplog.records if record.levelno >= logging.WARNING]) == 1
+    assert (scaler.scaling_events, scaler.problems["the target"]["count"]) == ([], 3)
+    assert "failed" in scaler.why()
+    _runs_on(app)
+
+
+@pytest.mark.parametrize("count", [None, "3", -1, 2.5, True])
+def test_a_target_that_does_not_tell_how_many(app: Any, clock: Any, count: Any) -> None:
+    boxes = Boxes(2)
+    scaler = _by_level(app, clock, boxes)
+    boxes.count = count
+    with pytest.raises(TargetError, match=rf"current\(\) must be a number of workers, got {count!r}"):
+        scaler.start_auto_scaling(60)
+    assert not scaler.is_running
+    decision = scaler.step()
+    assert (decision.outcome, boxes.told) == ("held", [])
+    assert f"must be a number of workers, got {count!r}" in decision.reason
+    _runs_on(app)
+
+
+def test_a_target_that_raises_when_asked(app: Any, clock: Any) -> None:
+    class Silent(Boxes):
+        def current(self) -> int:
+            raise ConnectionError("nobody there")
+
+    scaler = _by_level(app, clock, Silent())
+    with pytest.raises(ConnectionError, match="nobody there"):
+        scaler.start_auto_scaling(60)
+    assert scaler.step().reason == "ConnectionError: nobody there"
+    assert scaler.instances == {}
+    _runs_on(app)
+
+
+def test_a_target_that_lies(app: Any, clock: Any, caplog: pytest.LogCaptureFixture) -> None:
+    class Lies(Boxes):
+        def scale(self, n: int) -> None:
+            self.told.append(n)
+
+    lies = Lies(2)
+    scaler = _by_level(app, clock, lies, settle_seconds=10)
+    assert scaler.step().outcome == "applied"
+    clock.pass_(10)
+    decision = scaler.step()
+    assert (decision.before, decision.after) == (3, 4), "it may still get there"
+    assert scaler.get_scaling_status()["wanted_instances"] == 4
+    clock.pass_(11)
+    decision = scaler.step()
+    assert (decision.before, decision.after) == (2, 3), "from then on what it says counts"
+    says = "was told to have 4 workers, and says after 11 s that it has 2"
+    assert says in str(scaler.problems["the target"]["last_error"])
+    clock.pass_(11)
+    scaler.step()
+    warnings = [record for record in caplog.records if record.levelno >= logging.WARNING]
+    assert len(warnings) == 1
+    assert says in str(warnings[0].exc_info)
+    _runs_on(app)
+
+
+def test_a_target_that_takes_its_time(app: Any, clock: Any) -> None:
+    class Slow(Boxes):
+        def scale(self, n: int) -> None:
+            self.told.append(n)
+
+    slow = Slow(1)
+    scaler = AutoScaler(app, target=slow, clock=clock)
+    scaler.monitor.collect("jobs", lambda: 30)
+    scaler.configure_scaling_policy("jobs", {"metric": "jobs", "target_per_instance": 10, "cooldown_period": 0})
+    assert scaler.step().after == 3
+    for _ in range(4):
+        clock.pass_(10)
+        assert scaler.step().action == "hold", "it was told already"
+    slow.count = 3
+    clock.pass_(10)
+    scaler.step()
+    assert (slow.told, scaler.problems) == ([3], {})
+
+
+def test_one_scaler_for_one_target(app: Any) -> None:
+    boxes = Boxes()
+    first, second = AutoScaler(app, target=boxes), AutoScaler(app, target=boxes)
+    first.start_auto_scaling(3600)
+    with pytest.raises(TargetError, match="another AutoScaler of the app scales that already"):
+        second.start_auto_scaling(3600)
+    assert AutoScaler(app).start_auto_scaling(3600)["auto_scaling_started"]
+    with pytest.raises(TargetError, match="another AutoScaler of the app"):
+        AutoScaler(app).start_auto_scaling(3600)
+    first.stop_auto_scaling()
+    assert second.start_auto_scaling(3600)["auto_scaling_started"]
+
+
+def _runs_on(app: Any) -> None:
+    app.register("quick", _quick())
+    assert run(app, "quick") == [None]
+
+
+def _quick() -> Callable[..., Any]:
+    from apps import code_workflow
+
+    return code_workflow()
