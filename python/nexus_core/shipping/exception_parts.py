@@ -76,7 +76,7 @@ def make(kind: type[BaseException], custom: tuple[Any, ...] | None, args: tuple[
         except Exception:  # as with any class whose arguments are not those of its base
             made = None
         if type(made) is kind:
-            return made  # type: ignore[no-any-return]  # of the class that was asked for
+            return made
     base: Any = _builtin_base(kind)
     made = base.__new__(kind, *args)
     base.__init__(made, *args)

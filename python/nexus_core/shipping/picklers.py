@@ -106,12 +106,13 @@ def dumps(
 def _with_first(pickler: type[pickle.Pickler], first: _Reduce | None) -> type[pickle.Pickler]:
     if first is None:
         return pickler
+    ask = first
 
     class Pickler(pickler):  # type: ignore[misc,valid-type]  # a variable as a base
-        """Asks ``first`` first."""
+        """Asks before the others do."""
 
         def reducer_override(self, value: Any) -> Any:
-            reduced = first(value)
+            reduced = ask(value)
             return super().reducer_override(value) if reduced is NotImplemented else reduced
 
     return Pickler
