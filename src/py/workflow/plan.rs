@@ -21,6 +21,7 @@ use super::node_caching::NodeCaching;
 use super::options::RunOptions;
 use super::outcome::{Short, run_short};
 use super::preparation::{Given, Part, Service, prepare};
+use super::remote::RemoteNodes;
 use super::round::Round;
 use super::run::WorkflowRun;
 use super::run_figures::{PlanFigures, RunFigures};
@@ -163,7 +164,7 @@ impl WorkflowPlan {
     /// nobody's thread waits for: the runtime's places, and whether nodes share
     /// context variables. `caching`: which nodes are cached, if any are.
     #[allow(clippy::too_many_arguments)] // one call from Python
-    #[pyo3(signature = (host, options, parameters, workflow_context, service=None, caching=None))]
+    #[pyo3(signature = (host, options, parameters, workflow_context, service=None, caching=None, remote=None))]
     fn start(
         &self,
         py: Python<'_>,
@@ -173,6 +174,7 @@ impl WorkflowPlan {
         workflow_context: Py<PyDict>,
         service: Option<Service<'_>>,
         caching: Option<Py<NodeCaching>>,
+        remote: Option<Py<RemoteNodes>>,
     ) -> PyResult<WorkflowRun> {
         let part = self.plan.whole_run()?;
         let given = Given {
@@ -182,6 +184,7 @@ impl WorkflowPlan {
             workflow_context,
             service,
             caching,
+            remote,
         };
         WorkflowRun::new(py, Arc::clone(&self.plan), part, given)
     }
@@ -195,7 +198,7 @@ impl WorkflowPlan {
     /// Prepares a run of a stage's nodes alone. `prior`: outputs by node id of
     /// nodes that ran before; those of members are looked for nowhere else.
     #[allow(clippy::too_many_arguments)] // one call from Python
-    #[pyo3(signature = (stage, prior, host, options, parameters, workflow_context, memory_limit=None, service=None, caching=None))]
+    #[pyo3(signature = (stage, prior, host, options, parameters, workflow_context, memory_limit=None, service=None, caching=None, remote=None))]
     fn start_stage(
         &self,
         py: Python<'_>,
@@ -208,6 +211,7 @@ impl WorkflowPlan {
         memory_limit: Option<Py<MemoryLimit>>,
         service: Option<Service<'_>>,
         caching: Option<Py<NodeCaching>>,
+        remote: Option<Py<RemoteNodes>>,
     ) -> PyResult<WorkflowRun> {
         let part = Part {
             stage: Arc::clone(&stage.get().0),
@@ -222,6 +226,7 @@ impl WorkflowPlan {
             workflow_context,
             service,
             caching,
+            remote,
         };
         WorkflowRun::new(py, Arc::clone(&self.plan), part, given)
     }
@@ -229,7 +234,7 @@ impl WorkflowPlan {
     /// Prepares one round of a stage of a workflow with cycles: an iteration of
     /// a cycle, or nodes outside of cycles.
     #[allow(clippy::too_many_arguments)] // one call from Python
-    #[pyo3(signature = (stage, round, host, options, parameters, memory_limit=None))]
+    #[pyo3(signature = (stage, round, host, options, parameters, memory_limit=None, remote=None))]
     fn start_round(
         &self,
         py: Python<'_>,
@@ -239,6 +244,7 @@ impl WorkflowPlan {
         options: &Bound<'_, RunOptions>,
         parameters: Option<Py<PyDict>>,
         memory_limit: Option<Py<MemoryLimit>>,
+        remote: Option<Py<RemoteNodes>>,
     ) -> PyResult<WorkflowRun> {
         let part = Part {
             stage: Arc::clone(&stage.get().0),
@@ -254,6 +260,7 @@ impl WorkflowPlan {
             service: None,
             // What its nodes are given tells the rounds apart.
             caching: None,
+            remote,
         };
         WorkflowRun::new(py, Arc::clone(&self.plan), part, given)
     }
@@ -378,6 +385,7 @@ impl WorkflowPlan {
                 workflow_context: PyDict::new(py).unbind(),
                 service: Some((places, true)),
                 caching: None,
+                remote: None,
             };
             prepare(py, Arc::clone(&self.plan), part, given)
         });

@@ -17,6 +17,7 @@ use super::node_caching::NodeCaching;
 use super::options::RunOptions;
 use super::plan::Plan;
 use super::program::{Dialect, WorkflowProgram};
+use super::remote::RemoteNodes;
 use super::round::Round;
 use super::run_figures::RunFigures;
 use super::stage::Stage;
@@ -45,6 +46,8 @@ pub(super) struct Given<'py> {
     pub(super) service: Option<Service<'py>>,
     /// Which of the plan's nodes are cached, if any are.
     pub(super) caching: Option<Py<NodeCaching>>,
+    /// Where nodes run, if some may run in other processes.
+    pub(super) remote: Option<Py<RemoteNodes>>,
 }
 
 /// Prepares a run.
@@ -61,6 +64,7 @@ pub(super) fn prepare(
         workflow_context,
         service,
         caching,
+        remote,
     } = given;
     let rows = options
         .history
@@ -116,6 +120,7 @@ pub(super) fn prepare(
         rows,
     );
     program.round = part.round;
+    program.remote = remote;
     if let Some(nodes) = caching {
         program.caching = Some(RunCaching::new(py, nodes, program.plan.nodes.len())?);
     }
