@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import signal
 from collections.abc import Mapping
 from concurrent.futures.thread import BrokenThreadPool
+from typing import Any
 
 __all__ = [
     "AttachError",
@@ -26,6 +28,7 @@ __all__ = [
     "PoolMisuse",
     "PoolShutdown",
     "PoolTimeout",
+    "ProcessPoolClosed",
     "QueueFull",
     "RecursiveLoad",
     "RunCancelled",
@@ -37,6 +40,7 @@ __all__ = [
     "UnknownNode",
     "UnknownWorkflow",
     "UnreadableEntry",
+    "WorkerLost",
 ]
 
 
@@ -385,6 +389,53 @@ class PoolClosed(PoolError):
 
     def __init__(self, pool: str) -> None:
         super().__init__(pool, f"pool {pool!r} is closed; make a new one")
+
+
+class ProcessPoolClosed(PoolClosed, RuntimeError):
+    """A task for a process pool that takes no more of them, or that was closed while the task waited or ran."""
+
+
+class WorkerLost(PoolError, RuntimeError):
+    """A worker process that ended while it ran something.
+
+    Attributes:
+        pool: The pool's name.
+        worker: The worker's name.
+        pid: Its process id.
+        status: Its exit status, negative for the signal that ended it; ``None`` if nobody knows.
+        task: What it ran.
+        attempts: How often that was begun.
+    """
+
+    def __init__(
+        self, pool: str, worker: str, pid: int, status: int | None, task: str, attempts: int, may_retry: bool
+    ) -> None:
+        self.worker = worker
+        self.pid = pid
+        self.status = status
+        self.task = task
+        self.attempts = attempts
+        self._may_retry = may_retry
+        if status is not None and status < 0:
+            try:
+                how = f"was ended by {signal.Signals(-status).name}"
+            except ValueError:
+                how = f"was ended by signal {-status}"
+            if -status == signal.SIGKILL:
+                how += ", as the system does when memory runs out"
+        else:
+            how = "ended" if status is None else f"ended with exit status {status}"
+        rest = (
+            f"and so did others before it, {attempts} in all"
+            if may_retry
+            else "It may have run in part, so it is not run again: say retry_on_worker_loss where it may be"
+        )
+        joined = ", " if may_retry else ". "
+        super().__init__(pool, f"{worker} (process {pid}) {how} while it ran {task}{joined}{rest}")
+
+    def __reduce__(self) -> tuple[type[WorkerLost], tuple[Any, ...]]:
+        told = (self.pool, self.worker, self.pid, self.status, self.task, self.attempts, self._may_retry)
+        return type(self), told
 
 
 class TooManyWaiting(PoolError):

@@ -10,6 +10,7 @@ mod errors;
 mod failures;
 mod keys;
 mod process;
+mod processes;
 mod task_graph;
 mod thread_pool;
 mod tracing;
@@ -36,6 +37,7 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     task_graph::register(module)?;
     thread_pool::register(module)?;
     module.add_function(wrap_pyfunction!(process::read_process, module)?)?;
+    processes::register(module)?;
     tracing::register(module)?;
     workflow::register(module)?;
     module.add_function(wrap_pyfunction!(values::copies::measured_copy, module)?)?;

@@ -20,7 +20,7 @@ from nexus_core.shipping.values import culprit
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["ShippedWorkflow", "load", "ship", "unshippable"]
+__all__ = ["ShippedWorkflow", "load", "part_of", "ship", "unshippable"]
 
 #: Workflows that a process keeps loaded.
 _MOST_LOADED = 64
@@ -72,7 +72,7 @@ def ship(workflow: Any, only: Collection[str] | None = None) -> ShippedWorkflow:
         ('one',)
     """
     if only is not None:
-        workflow = _part_of(workflow, only)
+        workflow = part_of(workflow, only)
     payload = _description(workflow)
     described = payload is not None
     if payload is None:
@@ -238,7 +238,7 @@ def _quiet() -> Iterator[None]:
         logger.setLevel(before)
 
 
-def _part_of(workflow: Any, only: Collection[str]) -> Any:
+def part_of(workflow: Any, only: Collection[str]) -> Any:
     """A workflow of some of the nodes, which are the same objects."""
     from kailash.workflow.graph import Workflow
 

@@ -13,7 +13,7 @@ use super::node::Node;
 use super::program::{Dialect, WorkflowProgram};
 
 /// Where each node of a plan runs. Shared by its runs.
-#[pyclass(frozen, module = "nexus_core")]
+#[pyclass(frozen, module = "nexus_core", name = "_RemoteNodes")]
 pub(crate) struct RemoteNodes {
     nodes: Box<[Placement]>,
     policy: Policy,

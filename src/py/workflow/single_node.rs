@@ -17,7 +17,7 @@ use super::program::{Dialect, WorkflowProgram};
 /// `host`: asked where Kailash's own functions have to decide; `dialect`: whose rules the run
 /// follows, `"local"`, `"async"` or `"cyclic"`; for the last, `inputs` hold the context of the
 /// iteration too.
-#[pyfunction]
+#[pyfunction(name = "_run_single_node")]
 #[allow(clippy::too_many_arguments)] // one call from Python
 pub(super) fn run_single_node<'py>(
     py: Python<'py>,

@@ -1,0 +1,162 @@
+"""Single nodes of workflows, run in a worker process by the same native programs as in its parent."""
+
+from __future__ import annotations
+
+
+from collections import OrderedDict
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+from nexus_core._core import MemoryLimit, WorkflowPlan, _run_single_node
+from nexus_core.errors import NotShippable
+from nexus_core.processes.tasks import NodeTask
+from nexus_core.runtime.compiler import Awaits, CompiledWorkflow, compiled
+from nexus_core.runtime.node_host import NodeHost
+from nexus_core.runtime.run_options import run_options
+from nexus_core.shipping.workflows import load, part_of
+
+__all__ = ["node_runner"]
+
+#: Workflows that a worker keeps; its parent is told when it asks for one that is gone.
+MOST_WORKFLOWS = 64
+
+_workflows: OrderedDict[str, _Nodes] = OrderedDict()
+_RUNTIME = SimpleNamespace(_cached_runs=None)
+
+
+def node_runner(task: NodeTask) -> Callable[[], tuple[Any, dict[str, Any]]] | None:
+    """What runs a node and returns its output and what it has set in the workflow context.
+
+    Args:
+        task: Which node, and what it is given.
+
+    Returns:
+        ``None`` if the workflow is not here.
+    """
+    nodes = _workflows.get(task.digest)
+    if nodes is None:
+        if task.workflow is None:
+            return None
+        nodes = _workflows[task.digest] = _Nodes(load(task.workflow))
+        while len(_workflows) > MOST_WORKFLOWS:
+            _workflows.popitem(last=False)
+    else:
+        _workflows.move_to_end(task.digest)
+    node = nodes.get(task.node_id)
+    return lambda: node.run(task)
+
+
+class _Nodes:
+    """The nodes of one workflow, each with a plan of its own, made when it first runs."""
+
+    def __init__(self, workflow: Any) -> None:
+        self._workflow = workflow
+        self._nodes: dict[str, _SingleNode] = {}
+
+    def get(self, node_id: str) -> _SingleNode:
+        node = self._nodes.get(node_id)
+        if node is None:
+            node = self._nodes[node_id] = _SingleNode(part_of(self._workflow, {node_id}))
+        return node
+
+
+class _SingleNode:
+    def __init__(self, workflow: Any) -> None:
+        self._workflow = workflow
+        self._plan: CompiledWorkflow | None = None
+        self._memory_limit: MemoryLimit | None = None
+
+    def run(self, task: NodeTask) -> tuple[Any, dict[str, Any]]:
+        """Runs the node as the parent would.
+
+        Args:
+            task: What it is given.
+        """
+        plan = self._plan
+        if plan is None or not plan.plan.is_current():
+            plan = self._plan = compiled(self._workflow, Awaits.NONE)
+            self._memory_limit = plan.plan.memory_limit(1)
+        context = _Context(task.context, task.withheld)
+        host = _WorkerHost(self._workflow, plan, context, self._memory_limit)
+        options = run_options(
+            max_concurrency=1,
+            stock_execute=task.own_execute,
+            logs_nodes=task.logs,
+            guards_each_node=plan.guarded_by is not None and not task.own_execute,
+        )
+        native: WorkflowPlan = plan.plan
+        try:
+            output = _run_single_node(
+                native,
+                host,
+                options,
+                0,
+                task.inputs,
+                context,
+                self._memory_limit,
+                task.dialect,  # type: ignore[arg-type]  # one of those that there are
+            )
+        finally:
+            host.release()
+        return output, context.changes(task.context)
+
+
+class _Context(dict[str, Any]):
+    """A run's workflow context, without what cannot leave the parent."""
+
+    def __init__(self, given: dict[str, Any], withheld: dict[str, str]) -> None:
+        super().__init__(given)
+        self._withheld = withheld
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """As a dict's; fails for what the parent has and could not send."""
+        if key in self._withheld and key not in self:
+            raise NotShippable(f"workflow_context[{key!r}]", "value", self._withheld[key])
+        return super().get(key, default)
+
+    def __missing__(self, key: str) -> Any:
+        self.get(key)
+        raise KeyError(key)
+
+    def changes(self, given: dict[str, Any]) -> dict[str, Any]:
+        """What was set."""
+        return {key: value for key, value in self.items() if key not in given or given[key] is not value}
+
+
+class _WorkerHost(NodeHost):
+    """Asked by the native program where Kailash's own functions have to decide."""
+
+    __slots__ = ("_context",)
+
+    def __init__(
+        self, workflow: Any, plan: CompiledWorkflow, context: dict[str, Any], memory_limit: MemoryLimit | None
+    ) -> None:
+        super().__init__(_RUNTIME, workflow, plan, None)
+        self._context = context
+        self.run = SimpleNamespace(memory_limit=memory_limit)  # type: ignore[assignment]  # all that is asked of it
+
+    def give_context(self, index: int, context: dict[str, Any]) -> None:
+        """Lets a node see the run's workflow context."""
+        self.compiled.instances[index]._workflow_context = context
+
+    def context_functions(self) -> tuple[Callable[..., Any], Callable[..., None]]:
+        """``get_workflow_context`` and ``set_workflow_context`` of the run."""
+        context = self._context
+
+        def get_workflow_context(key: str, default: Any = None) -> Any:
+            return context.get(key, default)
+
+        def set_workflow_context(key: str, value: Any) -> None:
+            context[key] = value
+
+        return get_workflow_context, set_workflow_context
+
+    def execute_in_round(self, index: int, keywords: dict[str, Any]) -> Any:
+        """Runs a node of a cycle that has no native program."""
+        return self.compiled.instances[index].execute(**keywords)
+
+    def release(self) -> None:
+        """Leaves nothing of the run in the node."""
+        for node in self.compiled.instances:
+            vars(node).pop("_workflow_context", None)
