@@ -10,6 +10,7 @@ from typing import Any
 
 from nexus_core._core import MemoryLimit, WorkflowPlan, _run_single_node
 from nexus_core.errors import NotShippable
+from nexus_core.processes.isolation import Isolation
 from nexus_core.processes.tasks import NodeTask
 from nexus_core.runtime.compiler import Awaits, CompiledWorkflow, compiled
 from nexus_core.runtime.node_host import NodeHost
@@ -22,7 +23,8 @@ __all__ = ["node_runner"]
 MOST_WORKFLOWS = 64
 
 _workflows: OrderedDict[str, _Nodes] = OrderedDict()
-_RUNTIME = SimpleNamespace(_cached_runs=None)
+#: Its own nodes run where they are.
+_RUNTIME = SimpleNamespace(_cached_runs=None, _isolation=Isolation(False, None))
 
 
 def node_runner(task: NodeTask) -> Callable[[], tuple[Any, dict[str, Any]]] | None:

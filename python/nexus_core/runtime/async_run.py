@@ -18,6 +18,7 @@ from nexus_core.cached_runs.nodes import awaited, node_caching
 from nexus_core.runtime.async_host import AsyncHost, Follower
 from nexus_core.runtime.clients import Client, current_client, has_left
 from nexus_core.runtime.compiler import CompiledWorkflow
+from nexus_core.runtime.node_host import nodes_elsewhere
 
 __all__ = ["GRACE_SECONDS", "AsyncRun", "inside", "places_for"]
 
@@ -87,6 +88,9 @@ class AsyncRun(AsyncHost):
         self.follower = follower
         self._registry = registry
         self.caching = node_caching(runtime, workflow, plan)
+        self.elsewhere = nodes_elsewhere(runtime, workflow, plan)
+        self.levels = None
+        self.is_over = False
         places: Places = runtime._places
         if places is inside.get():
             places = places_for(runtime)
@@ -97,6 +101,7 @@ class AsyncRun(AsyncHost):
             {},
             (places, not plan.needs_loop),
             self.native_caching,
+            self.remote,
         )
         if runtime._figures is not None:
             runtime._figures.follow(self.run, workflow)
@@ -110,7 +115,8 @@ class AsyncRun(AsyncHost):
         host.runtime = runtime
         host.workflow = workflow
         host.compiled = plan
-        host.token = host.metrics = host.follower = host.caching = None
+        host.token = host.metrics = host.follower = host.caching = host.elsewhere = host.levels = None
+        host.is_over = False
         host.variables = variables
         host._registry = runtime.resource_registry
         host.run = run
@@ -172,7 +178,7 @@ class AsyncRun(AsyncHost):
             await self._abandon()
             raise
         finally:
-            self._over = True
+            self._over = self.is_over = True
             if listener is not None:
                 listener.cancel()
             for timer in self._timers:
@@ -343,7 +349,7 @@ class AsyncRun(AsyncHost):
 
     async def _abandon(self) -> None:
         """Stops what has not started and cancels what is awaited; synchronous nodes end by themselves."""
-        self._over = True
+        self._over = self.is_over = True
         self.run.abandon()
         tasks = list(self._tasks)
         for task in tasks:

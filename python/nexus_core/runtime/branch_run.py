@@ -204,6 +204,7 @@ async def _first_phase(host: BranchHost, options: RunOptions, drive: Drive, log:
         host.memory_limit,
         None,
         host.native_caching,
+        host.remote,
     )
     try:
         await drive(run)
@@ -243,6 +244,7 @@ async def _second_phase(
         host.memory_limit,
         None,
         host.native_caching,
+        host.remote,
     )
     host.run = run
     try:

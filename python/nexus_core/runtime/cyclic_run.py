@@ -183,7 +183,7 @@ class CyclicRun:
         round_ = Round(self._outputs, previous, self._workflow.workflow_id, self.run_id, cycle)
         part = self._cycles.part(plan.plan, self._places, nodes)
         run = self.host.run = plan.plan.start_round(
-            part, round_, self.host, self._options, self._parameters, self._memory_limit
+            part, round_, self.host, self._options, self._parameters, self._memory_limit, self.host.remote
         )
         if self._traced is not None:
             self._traced.follow(run)
