@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from typing import TYPE_CHECKING, Any, Literal
@@ -14,9 +15,11 @@ from nexus_core.cached_runs.watched_digest import WatchedDigest
 from nexus_core.errors import NotShippable
 from nexus_core.processes import context_variables, log_records
 from nexus_core.processes.isolation import Isolation, IsolationError
+from nexus_core.processes.node_state import attributes_of
 from nexus_core.processes.statements import RETRY_KEY, what_is_said
-from nexus_core.processes.tasks import NodeTask
+from nexus_core.processes.tasks import Failed, NodeTask, NotTold, Unknown
 from nexus_core.processes.worker_process import Abandoned, Limits, Overdue, WorkerProcess
+from nexus_core.shipping.exceptions import restore
 from nexus_core.shipping.values import Packed, pack
 from nexus_core.shipping.workflows import ShippedWorkflow, ship, unshippable
 
@@ -111,6 +114,8 @@ class IsolatedNodes:
         self._named = named
         #: Those that are measured on, wherever they are.
         self._measured = {index for index, place in enumerate(places) if place == "measured"}
+        #: Those that change themselves.
+        self._changing: set[int] = set()
         self.reasons = reasons
         self.remote = _RemoteNodes(places)
         retried = what_is_said(workflow, plan.node_ids, RETRY_KEY)
@@ -170,7 +175,7 @@ class IsolatedNodes:
 
     def run(
         self, host: NodeHost, index: int, inputs: dict[str, Any], dialect: str, own_execute: bool, logs: bool
-    ) -> tuple[Any] | None:
+    ) -> tuple[Any, BaseException | None] | None:
         """Runs a node in a worker.
 
         Args:
@@ -182,12 +187,11 @@ class IsolatedNodes:
             logs: Whether somebody reads what Kailash's ``Node.execute`` logs.
 
         Returns:
-            A tuple of its output; ``None`` if it is to run here.
+            Its output and ``None``, or ``None`` and what it has raised; ``None`` alone if it is to run here.
 
         Raises:
             NotShippable: If its inputs or its output cannot be described.
             WorkerLost: If its worker ended.
-            Exception: What the node has raised.
         """
         shipped = self._shipped
         if shipped is None:
@@ -199,6 +203,8 @@ class IsolatedNodes:
         levels = host.levels
         if levels is None:
             levels = host.levels = log_records.levels()
+        handled = _handled()
+        state = attributes_of(self._instances[index]) if index in self._changing else None
         sent = 0.0
 
         def prepare(worker: WorkerProcess) -> Packed:
@@ -207,8 +213,9 @@ class IsolatedNodes:
             told = None if worker.levels is levels or worker.levels == levels else levels
             workflow = None if is_known else shipped
             task = NodeTask(
-                workflow, shipped.digest, node_id, dialect, own_execute, logs, inputs, context, withheld, variables, told
-            )
+                workflow, shipped.digest, node_id, dialect, own_execute, logs, inputs,
+                context, withheld, variables, told, handled, state,
+            )  # fmt: skip
             packed = pack(task)
             worker.known.add(shipped.digest)
             worker.levels = levels
@@ -226,31 +233,39 @@ class IsolatedNodes:
                 limits=limits,
             )
         except NotShippable as refused:
-            told = _told(refused, node_id, ".inputs")
+            refusal = NotShippable(refused.path.replace("[6]", "inputs", 1), refused.type_name, refused.reason, node_id)
             if not is_measured:
-                raise told from refused
-            self._keep(index, str(told))
+                raise refusal from refused
+            self._keep(index, str(refusal))
             return None
         except Overdue:
-            raise host.code_failed(index, None, time.perf_counter() - began) from None
+            return None, host.code_failed(index, None, time.perf_counter() - began)
         except Abandoned:
-            raise host.given_up() from None
+            return None, host.given_up()
         if reply.variables:
             context_variables.apply(reply.variables)
         if reply.context and given is not None:
             given.update(reply.context)
         if reply.records:
             log_records.emit(reply.records)
+        if reply.state is not None:
+            # From now on it is sent along: other runs of this plan may be under way.
+            self._changing.add(index)
+            own = vars(self._instances[index])
+            own.update(reply.state[0])
+            for name in reply.state[1]:
+                own.pop(name, None)
         if is_measured:
             verdict = self.remote.ran_there(index, reply.work, time.perf_counter() - sent)
             if verdict == "too dear":
                 self.reasons[index] = _TOO_DEAR
-        try:
-            return (self._pool.value_of(reply, f"the output of node {node_id!r}"),)
-        except NotShippable as refused:
-            if refused.node is None and refused.path is not None and reply.outcome.__class__.__name__ == "NotTold":
-                raise _told(refused, node_id, "") from None
-            raise
+        outcome = reply.outcome
+        if isinstance(outcome, Failed):
+            return None, restore(outcome.error)
+        if isinstance(outcome, NotTold):
+            raise NotShippable(f"output{outcome.path}", outcome.type_name, outcome.reason, node_id)
+        assert not isinstance(outcome, Unknown)
+        return outcome[0], None
 
     def _limit_of(self, index: int) -> float | None:
         """Seconds after which Kailash would say that a node took too long, and some more."""
@@ -324,10 +339,14 @@ def _checked_retry(says: Any, where: str) -> bool:
     raise IsolationError(f"{where} must be True or False, or for a workflow ids of nodes, got {says!r}")
 
 
-def _told(refused: NotShippable, node_id: str, below: str) -> NotShippable:
-    """The same of a node: where in its inputs, rather than in what was sent for it."""
-    path = refused.path.removeprefix("[6]")
-    return NotShippable(f"{below.removeprefix('.')}{path}", refused.type_name, refused.reason, node_id)
+def _handled() -> BaseException | str | None:
+    """What is being handled; not as an exception if it is Kailash's own of every run."""
+    error = sys.exception()
+    if type(error) is RuntimeError and error.__context__ is None and len(error.args) == 1 and not error.__dict__:
+        text = error.args[0]
+        if type(text) is str:
+            return text
+    return error
 
 
 def _divided(context: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
@@ -360,7 +379,7 @@ class _Watch:
             return
         # What the nodes themselves hold, at least.
         self._nodes = [
-            (node, _state(node)) for node_id, node in workflow._node_instances.items() if node_id in going
+            (node, attributes_of(node)) for node_id, node in workflow._node_instances.items() if node_id in going
         ]
 
     def is_current(self) -> bool:
@@ -368,14 +387,7 @@ class _Watch:
         if self._digest is not None:
             return self._digest.is_current()
         return all(
-            len(now := _state(node)) == len(before)
+            len(now := attributes_of(node)) == len(before)
             and all(name in now and now[name] is value for name, value in before.items())
             for node, before in self._nodes
         )
-
-
-_OF_NO_CONCERN = frozenset({"_workflow_context", "_cached_params", "_param_cache", "_cache_hits", "_cache_misses"})
-
-
-def _state(node: Any) -> dict[str, Any]:
-    return {name: value for name, value in vars(node).items() if name not in _OF_NO_CONCERN}

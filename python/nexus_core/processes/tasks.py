@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from nexus_core.shipping.exceptions import Carried
 from nexus_core.shipping.workflows import ShippedWorkflow
 
-__all__ = ["Failed", "NodeTask", "NotTold", "Phase", "Reply", "Unknown"]
+__all__ = ["Failed", "NodeTask", "NotTold", "Phase", "RaisedInNode", "Reply", "Unknown"]
 
 
 class Phase(IntEnum):
@@ -38,6 +38,9 @@ class NodeTask(NamedTuple):
         withheld: Keys of the context that cannot go, and why.
         variables: Context variables.
         levels: What is logged; ``None`` for no change.
+        handled: The exception that the run's caller handles: the context of those that the node raises. A plain
+            ``RuntimeError`` is its text.
+        state: Attributes of the node, of one that changes itself.
     """
 
     workflow: ShippedWorkflow | None
@@ -51,6 +54,19 @@ class NodeTask(NamedTuple):
     withheld: dict[str, str]
     variables: dict[ContextVar[Any], Any]
     levels: tuple[int, dict[str, int]] | None
+    handled: BaseException | str | None
+    state: dict[str, Any] | None
+
+
+class RaisedInNode(Exception):
+    """A node has raised, after it may have set something."""
+
+    def __init__(
+        self, error: BaseException, context: dict[str, Any], state: tuple[dict[str, Any], list[str]] | None
+    ) -> None:
+        self.error = error
+        self.context = context
+        self.state = state
 
 
 class Failed(NamedTuple):
@@ -86,6 +102,7 @@ class Reply(NamedTuple):
         variables: Context variables that were set.
         context: Entries of the workflow context that were set.
         records: What was logged.
+        state: Attributes of the node that were set, and those that were deleted.
     """
 
     outcome: tuple[Any] | Failed | NotTold | Unknown
@@ -93,3 +110,4 @@ class Reply(NamedTuple):
     variables: dict[ContextVar[Any], Any] | None = None
     context: dict[str, Any] | None = None
     records: list[dict[str, Any]] | None = None
+    state: tuple[dict[str, Any], list[str]] | None = None

@@ -16,7 +16,7 @@ from nexus_core.errors import NotShippable
 from nexus_core.processes import context_variables
 from nexus_core.processes.frames import receive, send
 from nexus_core.processes.log_records import Capture
-from nexus_core.processes.tasks import Failed, NodeTask, NotTold, Phase, Reply, Unknown
+from nexus_core.processes.tasks import Failed, NodeTask, NotTold, Phase, RaisedInNode, Reply, Unknown
 from nexus_core.shipping.exceptions import carry
 from nexus_core.shipping.values import Packed, pack, unpack
 
@@ -58,6 +58,10 @@ def _flush() -> None:
             stream.flush()
         except (OSError, ValueError, AttributeError):  # closed, or nobody reads: as at any program's end
             continue
+
+
+#: Runs something: what it returns, what it sets in the workflow context, and in the node.
+Run = Callable[[], tuple[Any, dict[str, Any], tuple[dict[str, Any], list[str]] | None]]
 
 
 class _Worker:
@@ -115,24 +119,28 @@ class _Worker:
             return self._in_context(run, task.variables)
         assert isinstance(task, tuple)
         function, arguments, keywords, variables = task
-        return self._in_context(lambda: (function(*arguments, **keywords), {}), variables)
+        return self._in_context(lambda: (function(*arguments, **keywords), {}, None), variables)
 
     def _in_context(
-        self, run: Callable[[], tuple[Any, dict[str, Any]]], variables: Mapping[ContextVar[Any], Any]
+        self, run: Run, variables: Mapping[ContextVar[Any], Any]
     ) -> Reply:
         return contextvars.Context().run(self._timed, run, variables)
 
-    def _timed(self, run: Callable[[], tuple[Any, dict[str, Any]]], variables: Mapping[ContextVar[Any], Any]) -> Reply:
+    def _timed(self, run: Run, variables: Mapping[ContextVar[Any], Any]) -> Reply:
         context_variables.apply(variables)
         outcome: tuple[Any] | Failed
         context: dict[str, Any] = {}
+        state = None
         self.is_at(Phase.RUNNING)
         began = time.thread_time()
         try:
-            value, context = run()
+            value, context, state = run()
             outcome = (value,)
+        except RaisedInNode as raised:
+            context, state = raised.context, raised.state
+            outcome = Failed(carry(raised.error))
         except BaseException as error:
             # Those that would end a process, too: this one is not theirs to end.
             outcome = Failed(carry(error))
         work = time.thread_time() - began
-        return Reply(outcome, work, context_variables.changed(variables), context, self._capture.taken())
+        return Reply(outcome, work, context_variables.changed(variables), context, self._capture.taken(), state)

@@ -8,10 +8,13 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
+from kailash.nodes.code.python import PythonCodeNode
+
 from nexus_core._core import MemoryLimit, WorkflowPlan, _run_single_node
 from nexus_core.errors import NotShippable
 from nexus_core.processes.isolation import Isolation
-from nexus_core.processes.tasks import NodeTask
+from nexus_core.processes.node_state import NodeState
+from nexus_core.processes.tasks import NodeTask, RaisedInNode
 from nexus_core.runtime.compiler import Awaits, CompiledWorkflow, compiled
 from nexus_core.runtime.node_host import NodeHost
 from nexus_core.runtime.run_options import run_options
@@ -22,12 +25,15 @@ __all__ = ["node_runner"]
 #: Workflows that a worker keeps; its parent is told when it asks for one that is gone.
 MOST_WORKFLOWS = 64
 
+#: What a node returns, what it has set in the workflow context, and in itself.
+Outcome = tuple[Any, dict[str, Any], tuple[dict[str, Any], list[str]] | None]
+
 _workflows: OrderedDict[str, _Nodes] = OrderedDict()
 #: Its own nodes run where they are.
 _RUNTIME = SimpleNamespace(_cached_runs=None, _isolation=Isolation(False, None))
 
 
-def node_runner(task: NodeTask) -> Callable[[], tuple[Any, dict[str, Any]]] | None:
+def node_runner(task: NodeTask) -> Callable[[], Outcome] | None:
     """What runs a node and returns its output and what it has set in the workflow context.
 
     Args:
@@ -46,7 +52,23 @@ def node_runner(task: NodeTask) -> Callable[[], tuple[Any, dict[str, Any]]] | No
     else:
         _workflows.move_to_end(task.digest)
     node = nodes.get(task.node_id)
-    return lambda: node.run(task)
+    if task.handled is None:
+        return lambda: node.run(task)
+    return lambda: _run_handling(node, task)
+
+
+def _run_handling(node: _SingleNode, task: NodeTask) -> Outcome:
+    """Runs a node while an exception is being handled, as where it comes from."""
+    handled = task.handled
+    error = RuntimeError(handled) if isinstance(handled, str) else handled
+    assert error is not None
+    traceback = error.__traceback__
+    try:
+        raise error
+    except BaseException as now:
+        if traceback is not None:
+            now.__traceback__ = traceback
+        return node.run(task)
 
 
 class _Nodes:
@@ -68,13 +90,22 @@ class _SingleNode:
         self._workflow = workflow
         self._plan: CompiledWorkflow | None = None
         self._memory_limit: MemoryLimit | None = None
+        (node,) = workflow._node_instances.values()
+        # The others are Kailash's own, and hold nothing of a run.
+        self._state = None if type(node) is PythonCodeNode else NodeState(node)
 
-    def run(self, task: NodeTask) -> tuple[Any, dict[str, Any]]:
+    def run(self, task: NodeTask) -> Outcome:
         """Runs the node as the parent would.
 
         Args:
             task: What it is given.
+
+        Raises:
+            RaisedInNode: If it raises.
         """
+        state = self._state
+        if state is not None and task.state is not None:
+            state.set(task.state)
         plan = self._plan
         if plan is None or not plan.plan.is_current():
             plan = self._plan = compiled(self._workflow, Awaits.NONE)
@@ -88,6 +119,8 @@ class _SingleNode:
             guards_each_node=plan.guarded_by is not None and not task.own_execute,
         )
         native: WorkflowPlan = plan.plan
+        failure: BaseException | None = None
+        output = None
         try:
             output = _run_single_node(
                 native,
@@ -99,9 +132,14 @@ class _SingleNode:
                 self._memory_limit,
                 task.dialect,  # type: ignore[arg-type]  # one of those that there are
             )
+        except BaseException as error:
+            failure = error
         finally:
             host.release()
-        return output, context.changes(task.context)
+        changes = None if state is None else state.taken()
+        if failure is not None:
+            raise RaisedInNode(failure, context.changes(task.context), changes)
+        return output, context.changes(task.context), changes
 
 
 class _Context(dict[str, Any]):

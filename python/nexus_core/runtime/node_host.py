@@ -71,8 +71,8 @@ class NodeHost:
 
     def run_elsewhere(
         self, index: int, inputs: dict[str, Any], dialect: str, own_execute: bool, logs: bool
-    ) -> tuple[Any] | None:
-        """Runs a node in another process; ``None`` if it is to run here."""
+    ) -> tuple[Any, BaseException | None] | None:
+        """Its output or what it has raised, of a node in another process; ``None`` if it is to run here."""
         assert self.elsewhere is not None
         return self.elsewhere.run(self, index, inputs, dialect, own_execute, logs)
 

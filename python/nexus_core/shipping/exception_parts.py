@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from types import TracebackType
+from contextlib import suppress
+from types import MemberDescriptorType, TracebackType
 from typing import Any
 
 from nexus_core.shipping.tracebacks import Frame, frames_of, traceback_of
@@ -44,7 +45,28 @@ def parts(error: BaseException) -> tuple[type[BaseException], tuple[Any, ...] | 
     reduced: Any = base.__reduce__(error)
     _, args, *rest = reduced
     attributes = dict(rest[0]) if rest and rest[0] else {}
+    for name in _fields_of(base):
+        value = getattr(error, name, None)
+        if value is not None:
+            attributes[name] = value
     return kind, custom, args, attributes
+
+
+#: By class of Python's own: what it knows beside its arguments.
+_fields: dict[type, tuple[str, ...]] = {}
+
+
+def _fields_of(base: type) -> tuple[str, ...]:
+    found = _fields.get(base)
+    if found is None:
+        found = _fields[base] = tuple(
+            name
+            for owner in base.__mro__
+            for name, held in vars(owner).items()
+            # An attribute that was looked for in vain was looked for in anything.
+            if isinstance(held, MemberDescriptorType) and name not in ("__suppress_context__", "obj")
+        )
+    return found
 
 
 def _own_reduction(error: BaseException) -> tuple[Any, ...] | None:
@@ -93,11 +115,13 @@ def fill(error: BaseException, state: tuple[Any, ...]) -> None:
     """
     attributes: dict[str, Any]
     frames: list[Frame]
-    attributes, cause, context, suppress, frames = state
-    if attributes:
-        BaseException.__setstate__(error, attributes)
+    attributes, cause, context, is_suppressed, frames = state
+    for name, value in attributes.items():
+        # What the arguments have set already may not be settable.
+        with suppress(AttributeError, TypeError):
+            setattr(error, name, value)
     error.__cause__ = cause
     error.__context__ = context
-    error.__suppress_context__ = suppress
+    error.__suppress_context__ = is_suppressed
     traceback: TracebackType | None = traceback_of(frames)
     error.__traceback__ = traceback

@@ -162,11 +162,16 @@ impl WorkflowProgram {
             intern!(py, "run_elsewhere"),
             (index, inputs, dialect, own_execute, logs),
         )?;
-        // Nothing but a tuple with the output: `None` may be one.
         if answer.is_none() {
             return Ok(None);
         }
-        answer.get_item(0).map(Some)
+        // Raising it there would have replaced its context.
+        let (output, raised): (Bound<'_, PyAny>, Bound<'_, PyAny>) = answer.extract()?;
+        if raised.is_none() {
+            Ok(Some(output))
+        } else {
+            Err(PyErr::from_value(raised))
+        }
     }
 
     fn run_measured<'py>(
