@@ -15,7 +15,7 @@ from nexus_core.cached_runs.watched_digest import WatchedDigest
 from nexus_core.errors import NotShippable
 from nexus_core.processes import context_variables, log_records
 from nexus_core.processes.isolation import Isolation, IsolationError
-from nexus_core.processes.node_state import attributes_of
+from nexus_core.processes.node_state import attributes_of, take_over
 from nexus_core.processes.statements import RETRY_KEY, what_is_said
 from nexus_core.processes.tasks import Failed, NodeTask, NotTold, Unknown
 from nexus_core.processes.worker_process import Abandoned, Limits, Overdue, WorkerProcess
@@ -251,10 +251,7 @@ class IsolatedNodes:
         if reply.state is not None:
             # From now on it is sent along: other runs of this plan may be under way.
             self._changing.add(index)
-            own = vars(self._instances[index])
-            own.update(reply.state[0])
-            for name in reply.state[1]:
-                own.pop(name, None)
+            take_over(self._instances[index], *reply.state)
         if is_measured:
             verdict = self.remote.ran_there(index, reply.work, time.perf_counter() - sent)
             if verdict == "too dear":

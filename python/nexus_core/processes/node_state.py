@@ -11,7 +11,7 @@ from typing import Any
 
 from nexus_core.shipping.picklers import dumps
 
-__all__ = ["NodeState", "attributes_of"]
+__all__ = ["NodeState", "attributes_of", "take_over"]
 
 #: What every node of Kailash's holds for its own purposes.
 _NOT_STATE = frozenset(
@@ -40,6 +40,29 @@ def attributes_of(node: Any) -> dict[str, Any]:
         node: The node.
     """
     return {name: value for name, value in vars(node).items() if name not in _NOT_STATE}
+
+
+def take_over(node: Any, changed: dict[str, Any], deleted: list[str]) -> None:
+    """Changes a node as it was changed elsewhere.
+
+    Args:
+        node: The node.
+        changed: Attributes that were set.
+        deleted: Attributes that were deleted.
+    """
+    own = vars(node)
+    for name, value in changed.items():
+        held = own.get(name)
+        # Others may hold the same object.
+        if type(held) is dict and type(value) is dict:
+            held.clear()
+            held.update(value)
+        elif type(held) is list and type(value) is list:
+            held[:] = value
+        else:
+            own[name] = value
+    for name in deleted:
+        own.pop(name, None)
 
 
 class NodeState:

@@ -138,30 +138,38 @@ class _SingleNode:
             host.release()
         changes = None if state is None else state.taken()
         if failure is not None:
-            raise RaisedInNode(failure, context.changes(task.context), changes)
-        return output, context.changes(task.context), changes
+            raise RaisedInNode(failure, context.changes(), changes)
+        return output, context.changes(), changes
+
+
+class _Withheld:
+    """Stands for what is in the parent's workflow context and cannot leave it."""
+
+    def __init__(self, key: str, reason: str) -> None:
+        self.__dict__["_told"] = (f"workflow_context[{key!r}]", "object", reason)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        raise NotShippable(*self.__dict__["_told"])
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise NotShippable(*self.__dict__["_told"])
 
 
 class _Context(dict[str, Any]):
-    """A run's workflow context, without what cannot leave the parent."""
+    """A run's workflow context; what cannot leave the parent fails when it is used."""
 
     def __init__(self, given: dict[str, Any], withheld: dict[str, str]) -> None:
         super().__init__(given)
-        self._withheld = withheld
+        self._before = dict(given)
+        for key, reason in withheld.items():
+            self[key] = self._before[key] = _Withheld(key, reason)
 
-    def get(self, key: str, default: Any = None) -> Any:
-        """As a dict's; fails for what the parent has and could not send."""
-        if key in self._withheld and key not in self:
-            raise NotShippable(f"workflow_context[{key!r}]", "value", self._withheld[key])
-        return super().get(key, default)
-
-    def __missing__(self, key: str) -> Any:
-        self.get(key)
-        raise KeyError(key)
-
-    def changes(self, given: dict[str, Any]) -> dict[str, Any]:
+    def changes(self) -> dict[str, Any]:
         """What was set."""
-        return {key: value for key, value in self.items() if key not in given or given[key] is not value}
+        before = self._before
+        return {key: value for key, value in self.items() if key not in before or before[key] is not value}
 
 
 class _WorkerHost(NodeHost):
