@@ -40,7 +40,10 @@ _MARGIN = 1.0
 #: Of the workflow context: what is bound to the run's own process, and made for each run.
 _OF_THE_RUN = frozenset({"signal_channel", "query_registry", "execution_tracker"})
 
-_TOO_DEAR = "sending its inputs and outputs costs more than half of what it computes"
+_REASONS: dict[str | None, str] = {
+    "too dear": "sending its inputs and outputs costs more than half of what it computes",
+    "too idle": "it waits more than it computes",
+}
 
 
 def isolated_nodes(isolation: Isolation, workflow: Any, plan: CompiledWorkflow) -> IsolatedNodes | None:
@@ -253,9 +256,10 @@ class IsolatedNodes:
             self._changing.add(index)
             take_over(self._instances[index], *reply.state)
         if is_measured:
-            verdict = self.remote.ran_there(index, reply.work, time.perf_counter() - sent)
-            if verdict == "too dear":
-                self.reasons[index] = _TOO_DEAR
+            overhead = max(time.perf_counter() - sent - reply.elapsed, 0.0)
+            verdict = self.remote.ran_there(index, reply.work, reply.waited, overhead)
+            if verdict in _REASONS:
+                self.reasons[index] = _REASONS[verdict]
         outcome = reply.outcome
         if isinstance(outcome, Failed):
             return None, restore(outcome.error)

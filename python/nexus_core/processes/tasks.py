@@ -99,6 +99,8 @@ class Reply(NamedTuple):
     Attributes:
         outcome: A tuple of what was returned; or why there is nothing.
         work: Seconds of processor time.
+        elapsed: Seconds that it took.
+        waited: Seconds of those in which it waited of its own accord.
         variables: Context variables that were set.
         context: Entries of the workflow context that were set.
         records: What was logged.
@@ -107,6 +109,8 @@ class Reply(NamedTuple):
 
     outcome: tuple[Any] | Failed | NotTold | Unknown
     work: float = 0.0
+    elapsed: float = 0.0
+    waited: float = 0.0
     variables: dict[ContextVar[Any], Any] | None = None
     context: dict[str, Any] | None = None
     records: list[dict[str, Any]] | None = None

@@ -30,6 +30,8 @@ def serve(channel: socket.socket, state: int) -> NoReturn:
         channel: Where they come from.
         state: Descriptor of the memory in which it says how far it is.
     """
+    global _schedstat
+    _schedstat = _open_schedstat()
     worker = _Worker(mmap.mmap(state, mmap.PAGESIZE))
     os.close(state)
     while True:
@@ -58,6 +60,41 @@ def _flush() -> None:
             stream.flush()
         except (OSError, ValueError, AttributeError):  # closed, or nobody reads: as at any program's end
             continue
+
+
+class _Clock:
+    """What a stretch of the only thread's time is spent on."""
+
+    def __init__(self) -> None:
+        self._elapsed, self._work, self._kept = time.perf_counter(), time.thread_time(), _kept_from_running()
+
+    def read(self) -> tuple[float, float, float]:
+        """Seconds since: of work, all in all, and of waiting of its own accord."""
+        elapsed, work = time.perf_counter() - self._elapsed, time.thread_time() - self._work
+        kept = _kept_from_running() - self._kept
+        return work, elapsed, max(elapsed - work - kept, 0.0)
+
+
+def _kept_from_running() -> float:
+    """Seconds for which the system had other things to do than to run this thread; 0 where it does not tell."""
+    if _schedstat is None:
+        return 0.0
+    return int(os.pread(_schedstat, 128, 0).split()[1]) / 1e9
+
+
+#: Where the system tells that, once a worker serves.
+_schedstat: int | None = None
+
+
+def _open_schedstat() -> int | None:
+    try:
+        descriptor = os.open("/proc/thread-self/schedstat", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    if len(os.pread(descriptor, 128, 0).split()) > 1:
+        return descriptor
+    os.close(descriptor)
+    return None
 
 
 #: Runs something: what it returns, what it sets in the workflow context, and in the node.
@@ -104,8 +141,8 @@ class _Worker:
             pack(reply.outcome)
         except NotShippable as reason:
             told = NotTold(reason.path.removeprefix("[0]"), reason.type_name, reason.reason)
-            return Reply(told, reply.work, records=reply.records)
-        return Reply(Failed(carry(refused)), reply.work, records=reply.records)
+            return Reply(told, reply.work, reply.elapsed, reply.waited, records=reply.records)
+        return Reply(Failed(carry(refused)), reply.work, reply.elapsed, reply.waited, records=reply.records)
 
     def _run(self, task: Any) -> Reply:
         if isinstance(task, NodeTask):
@@ -132,7 +169,7 @@ class _Worker:
         context: dict[str, Any] = {}
         state = None
         self.is_at(Phase.RUNNING)
-        began = time.thread_time()
+        clock = _Clock()
         try:
             value, context, state = run()
             outcome = (value,)
@@ -142,5 +179,4 @@ class _Worker:
         except BaseException as error:
             # Those that would end a process, too: this one is not theirs to end.
             outcome = Failed(carry(error))
-        work = time.thread_time() - began
-        return Reply(outcome, work, context_variables.changed(variables), context, self._capture.taken(), state)
+        return Reply(outcome, *clock.read(), context_variables.changed(variables), context, self._capture.taken(), state)

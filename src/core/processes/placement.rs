@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use crate::core::locks::Mutex;
+use crate::core::threads::Spent;
 
 /// Where a node runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,7 +39,8 @@ impl Place {
 pub struct Policy {
     /// Processor time that a node takes at the least.
     pub least_work: Duration,
-    /// Part of its time that a node works, rather than waits, at the least.
+    /// Part of its time that a node works, rather than waits, at the least. Small: here it may
+    /// have waited for the interpreter. In another process it turns out whether it was that.
     pub least_share: f64,
     /// What sending may cost, as a part of the work.
     pub most_overhead: f64,
@@ -55,6 +57,8 @@ pub enum Verdict {
     Worth,
     /// Sending costs too much: the node is back, for good.
     TooDear,
+    /// It waits more than it works: the same.
+    TooIdle,
     /// The node has become short: it is back, and measured.
     TooShort,
 }
@@ -110,10 +114,14 @@ impl Placement {
         self.place.store(place as u8, Ordering::Release);
     }
 
-    /// Notes a run in this process.
-    pub fn ran_here(&self, work: Duration, elapsed: Duration, policy: &Policy) -> Verdict {
-        let works = work >= policy.least_work
-            && work.as_secs_f64() >= policy.least_share * elapsed.as_secs_f64();
+    /// Notes a run in this process, in which the node's thread has had a processor for `work`.
+    ///
+    /// A thread that did not wait of its own accord computes, however long it was kept from it: by
+    /// the system, or by others that hold the interpreter.
+    pub fn ran_here(&self, work: Duration, spent: Spent, policy: &Policy) -> Verdict {
+        let elapsed = spent.elapsed;
+        let share = policy.least_share * elapsed.as_secs_f64();
+        let works = work >= policy.least_work && (!spent.waited || work.as_secs_f64() >= share);
         let mut tally = self.tally.lock();
         tally.add(work, elapsed);
         if self.place() == Place::Measured && tally.seen(works, policy) {
@@ -122,19 +130,28 @@ impl Placement {
         Verdict::AsBefore
     }
 
-    /// Notes a run of a node in another process that was measured into going there: `elapsed`
-    /// is the time between sending and having the reply.
-    pub fn ran_there(&self, work: Duration, elapsed: Duration, policy: &Policy) -> Verdict {
-        let overhead = elapsed.saturating_sub(work).as_secs_f64();
-        let is_dear = overhead > policy.most_overhead * work.as_secs_f64();
+    /// Notes a run of a node in another process that was measured into going there: for how long
+    /// it worked and waited there, and what sending and receiving took beside that.
+    pub fn ran_there(
+        &self,
+        work: Duration,
+        waited: Duration,
+        overhead: Duration,
+        policy: &Policy,
+    ) -> Verdict {
+        let is_idle = waited > work;
+        let is_dear = overhead.as_secs_f64() > policy.most_overhead * work.as_secs_f64();
         let is_short = work < policy.least_work / 2;
         let mut tally = self.tally.lock();
-        tally.add(work, elapsed);
-        if self.place() != Place::There || !tally.seen(is_dear || is_short, policy) {
+        tally.add(work, work + waited);
+        let speaks_for = is_dear || is_short || is_idle;
+        if self.place() != Place::There || !tally.seen(speaks_for, policy) {
             return Verdict::AsBefore;
         }
         tally.in_a_row = 0;
-        let (place, verdict) = if is_short {
+        let (place, verdict) = if is_idle {
+            (Place::Here, Verdict::TooIdle)
+        } else if is_short {
             (Place::Measured, Verdict::TooShort)
         } else {
             (Place::Here, Verdict::TooDear)

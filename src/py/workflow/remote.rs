@@ -1,6 +1,6 @@
 //! Nodes that run in other processes: which, and what was measured of those that may.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use pyo3::exceptions::{PyIndexError, PyValueError};
 use pyo3::intern;
@@ -8,6 +8,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use crate::core::processes::{Place, Placement, Policy, Verdict, thread_time};
+use crate::core::threads::Stretch;
 
 use super::node::Node;
 use super::program::{Dialect, WorkflowProgram};
@@ -48,7 +49,7 @@ impl RemoteNodes {
     /// `places`: one a node of the plan, `"here"`, `"there"` or `"measured"`; `least_work`: in
     /// seconds of processor time.
     #[new]
-    #[pyo3(signature = (places, *, least_work=0.005, least_share=0.5, most_overhead=0.5, sightings=2))]
+    #[pyo3(signature = (places, *, least_work=0.005, least_share=0.05, most_overhead=0.5, sightings=2))]
     #[allow(clippy::needless_pass_by_value)] // as Python hands them over
     fn new(
         places: Vec<String>,
@@ -80,16 +81,23 @@ impl RemoteNodes {
         Ok(())
     }
 
-    /// Notes a run in another process; returns `"too dear"` or `"too short"` if it was the last one.
-    fn ran_there(&self, index: usize, work: f64, elapsed: f64) -> PyResult<Option<&'static str>> {
+    /// Notes a run in another process; returns `"too dear"`, `"too idle"` or `"too short"` if it was the last one.
+    fn ran_there(
+        &self,
+        index: usize,
+        work: f64,
+        waited: f64,
+        overhead: f64,
+    ) -> PyResult<Option<&'static str>> {
         let node = self.node(index)?;
-        Ok(
-            match node.ran_there(seconds(work)?, seconds(elapsed)?, &self.policy) {
-                Verdict::TooDear => Some("too dear"),
-                Verdict::TooShort => Some("too short"),
-                Verdict::AsBefore | Verdict::Worth => None,
-            },
-        )
+        let (work, waited) = (seconds(work)?, seconds(waited)?);
+        let verdict = node.ran_there(work, waited, seconds(overhead)?, &self.policy);
+        Ok(match verdict {
+            Verdict::TooDear => Some("too dear"),
+            Verdict::TooIdle => Some("too idle"),
+            Verdict::TooShort => Some("too short"),
+            Verdict::AsBefore | Verdict::Worth => None,
+        })
     }
 
     /// Runs that were measured, and the averages of their work and time in seconds.
@@ -184,7 +192,7 @@ impl WorkflowProgram {
         let Some(remote) = &self.remote else {
             return here();
         };
-        let began = Instant::now();
+        let stretch = Stretch::begin();
         let before = thread_time();
         let Some(output) = here()? else {
             return Ok(None);
@@ -193,7 +201,7 @@ impl WorkflowProgram {
         let work = worked.map_or(Duration::ZERO, |(now, before)| now.saturating_sub(before));
         let remote = remote.get();
         let node = remote.node(index as usize)?;
-        if node.ran_here(work, began.elapsed(), &remote.policy) == Verdict::Worth {
+        if node.ran_here(work, stretch.spent(), &remote.policy) == Verdict::Worth {
             let host = self.host.bind(py);
             host.ask(intern!(py, "is_worth_a_process"), (index, inputs, &output))?;
         }
