@@ -312,6 +312,7 @@ def _run_single_node(
     memory_limit: MemoryLimit | None,
     dialect: Literal["local", "async", "cyclic"],
 ) -> Any: ...
+
 @final
 class _PrivateMapping:
     def __new__(cls, descriptor: int, length: int) -> _PrivateMapping: ...

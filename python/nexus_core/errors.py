@@ -13,7 +13,9 @@ __all__ = [
     "CycleError",
     "DuplicateNode",
     "ForeignConnection",
+    "ForkServerError",
     "GraphError",
+    "IsolationError",
     "LoadTestError",
     "MissingInput",
     "NexusCoreError",
@@ -477,6 +479,14 @@ class PoolMisuse(PoolError, TypeError):
 
     def __init__(self, pool: str, what: str) -> None:
         super().__init__(pool, f"pool {pool!r}: {what}")
+
+
+class ForkServerError(NexusCoreError, RuntimeError):
+    """Worker processes that cannot be started."""
+
+
+class IsolationError(NexusCoreError, ValueError):
+    """Nodes that are to run in processes and cannot, or something that says so and makes no sense."""
 
 
 class RecursiveLoad(NexusCoreError, RuntimeError):

@@ -100,9 +100,7 @@ class ProcessPool(Executor):
         1024
     """
 
-    def __init__(
-        self, size: int | None = None, *, name: str = "processes", retry_on_worker_loss: bool = False
-    ) -> None:
+    def __init__(self, size: int | None = None, *, name: str = "processes", retry_on_worker_loss: bool = False) -> None:
         self.name = name
         self.retry_on_worker_loss = retry_on_worker_loss
         self._crew = Crew(name, _checked_size(_processors() if size is None else size))
@@ -151,7 +149,7 @@ class ProcessPool(Executor):
 
         Raises:
             nexus_core.errors.ProcessPoolClosed: If the pool is closed.
-            nexus_core.processes.fork_server.ForkServerError: If they cannot be started.
+            nexus_core.errors.ForkServerError: If they cannot be started.
         """
         self._crew.start()
 

@@ -231,7 +231,7 @@ class Crew:
         Args:
             size: At least one. Workers beyond that leave: free ones now, others after what they are doing.
         """
-        leaving = []
+        leaving: list[WorkerProcess] = []
         with self._lock:
             self.size = size
             while self._idle and self.current - len(leaving) > size:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from nexus_core.errors import NotShippable
+from nexus_core.errors import IsolationError, NotShippable
 from nexus_core.process_pool import has_lock
-from nexus_core.processes.isolation import Isolation, IsolationError
+from nexus_core.processes.isolation import Isolation
 
 if TYPE_CHECKING:
     from nexus_core.runtime.compiler import CompiledWorkflow
@@ -16,9 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["placed"]
 
 
-def placed(
-    runtime: Any, workflow: Any, plan: CompiledWorkflow
-) -> tuple[tuple[NodeExplanation, ...], tuple[str, ...]]:
+def placed(runtime: Any, workflow: Any, plan: CompiledWorkflow) -> tuple[tuple[NodeExplanation, ...], tuple[str, ...]]:
     """The nodes of a plan with where they run, and why, a sentence each.
 
     Args:

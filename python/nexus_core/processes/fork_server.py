@@ -15,9 +15,9 @@ import sys
 import threading
 from typing import Any
 
-from nexus_core.errors import NexusCoreError
+from nexus_core.errors import ForkServerError
 
-__all__ = ["ForkServer", "ForkServerError", "fork_server"]
+__all__ = ["ForkServer", "fork_server"]
 
 LENGTH = struct.Struct("<I")
 
@@ -26,10 +26,6 @@ _SCIENCE = ("numpy", "pandas", "scipy", "sklearn", "matplotlib", "seaborn", "plo
 
 #: Seconds in which it has to answer. Its first answer takes as long as importing Kailash.
 _PATIENCE = 120.0
-
-
-class ForkServerError(NexusCoreError, RuntimeError):
-    """Worker processes cannot be started."""
 
 
 class ForkServer:
@@ -204,8 +200,6 @@ _server = ForkServer()
 def fork_server() -> ForkServer:
     """The one of this process."""
     return _server
-
-
 
 
 atexit.register(_server.close)

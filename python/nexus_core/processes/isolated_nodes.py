@@ -12,9 +12,9 @@ from kailash.nodes.logic.operations import MergeNode, SwitchNode
 
 from nexus_core._core import _RemoteNodes
 from nexus_core.cached_runs.watched_digest import WatchedDigest
-from nexus_core.errors import NotShippable
+from nexus_core.errors import IsolationError, NotShippable
 from nexus_core.processes import context_variables, log_records
-from nexus_core.processes.isolation import Isolation, IsolationError
+from nexus_core.processes.isolation import Isolation
 from nexus_core.processes.node_state import attributes_of, take_over
 from nexus_core.processes.statements import RETRY_KEY, what_is_said
 from nexus_core.processes.tasks import Failed, NodeTask, NotTold, Unknown
@@ -316,10 +316,10 @@ class IsolatedNodes:
         if there := by_place.get("process"):
             told.append(f"in processes of pool {self._pool.name!r}: {', '.join(there)}")
         if measured := by_place.get("measured"):
-            told.append(
-                f"measured, and in processes once they prove to be long and to compute: {', '.join(measured)}"
-            )
-        told += [f"node {self._ids[index]!r} stays in this process: {why}" for index, why in sorted(self.reasons.items())]
+            told.append(f"measured, and in processes once they prove to be long and to compute: {', '.join(measured)}")
+        told += [
+            f"node {self._ids[index]!r} stays in this process: {why}" for index, why in sorted(self.reasons.items())
+        ]
         return tuple(told)
 
 

@@ -7,7 +7,7 @@ import weakref
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from nexus_core.errors import NexusCoreError
+from nexus_core.errors import IsolationError
 from nexus_core.process_pool import ProcessPool, default_process_pool, has_lock
 from nexus_core.processes.statements import ISOLATION_KEY
 
@@ -16,13 +16,9 @@ if TYPE_CHECKING:
     from nexus_core.processes.isolated_nodes import IsolatedNodes
     from nexus_core.runtime.compiler import CompiledWorkflow
 
-__all__ = ["Isolation", "IsolationError"]
+__all__ = ["Isolation"]
 
 _MODES = ("process", "auto")
-
-
-class IsolationError(NexusCoreError, ValueError):
-    """Nodes are to run in processes that cannot, or something says so that makes no sense."""
 
 
 def _mode(given: Any, where: str) -> str | None:
@@ -123,7 +119,6 @@ class Isolation:
         if nodes is not None:
             nodes.check(workflow)
         return nodes
-
 
     def check(self, workflow: Any, plan: CompiledWorkflow) -> None:
         """Finds out before a run whether nodes can be where they are to be.

@@ -158,9 +158,7 @@ class _Worker:
         function, arguments, keywords, variables = task
         return self._in_context(lambda: (function(*arguments, **keywords), {}, None), variables)
 
-    def _in_context(
-        self, run: Run, variables: Mapping[ContextVar[Any], Any]
-    ) -> Reply:
+    def _in_context(self, run: Run, variables: Mapping[ContextVar[Any], Any]) -> Reply:
         return contextvars.Context().run(self._timed, run, variables)
 
     def _timed(self, run: Run, variables: Mapping[ContextVar[Any], Any]) -> Reply:
@@ -179,4 +177,6 @@ class _Worker:
         except BaseException as error:
             # Those that would end a process, too: this one is not theirs to end.
             outcome = Failed(carry(error))
-        return Reply(outcome, *clock.read(), context_variables.changed(variables), context, self._capture.taken(), state)
+        return Reply(
+            outcome, *clock.read(), context_variables.changed(variables), context, self._capture.taken(), state
+        )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 from collections import OrderedDict
 from collections.abc import Callable
 from types import SimpleNamespace

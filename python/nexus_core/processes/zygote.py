@@ -53,10 +53,8 @@ def main(descriptor: int, preloaded: list[str]) -> NoReturn:
         if question is None:
             # Nothing is cleaned up: workers are ended by the system.
             os._exit(0)
-        if question[0] == "fork":
-            answer = _fork(control, question[1], descriptors)
-        else:
-            answer = _end(question[1], question[2])
+        kind, *given = question
+        answer: Any = _fork(control, *given, descriptors) if kind == "fork" else _end(*given)
         for received in descriptors:
             os.close(received)
         text = pickle.dumps(answer)

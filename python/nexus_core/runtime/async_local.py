@@ -114,9 +114,7 @@ class AsyncLocalRuntime(AsyncEntries, NativeRuns, StreamedRuns, stock.StockAsync
             "thread_pool_size": thread_pool_size,
             "execution_timeout": execution_timeout,
         }
-        super().__init__(
-            **own, strict=strict, cache=cache, isolation=isolation, process_pool=process_pool, **kwargs
-        )
+        super().__init__(**own, strict=strict, cache=cache, isolation=isolation, process_pool=process_pool, **kwargs)
         self.thread_pool_size = thread_pool_size
         self.run_short_on_loop = run_short_on_loop
         self._places = Places(max_concurrent_nodes, thread_pool_size)

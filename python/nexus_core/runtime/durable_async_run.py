@@ -51,7 +51,9 @@ class DurableAsyncRun(AsyncRun):
         self._durability = durability
         places: Places = places_for(runtime)
         # Stock runs every node of such a workflow in a context of its own.
-        self.run = plan.plan.start(self, options, variables or None, {}, (places, False), self.native_caching, self.remote)
+        self.run = plan.plan.start(
+            self, options, variables or None, {}, (places, False), self.native_caching, self.remote
+        )
         if runtime._figures is not None:
             runtime._figures.follow(self.run, workflow)
         self._confirmations = Confirmations(durability, self.run, self._begin, self._look)

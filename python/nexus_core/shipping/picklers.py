@@ -5,15 +5,14 @@ from __future__ import annotations
 import io
 import pickle
 from collections.abc import Callable
+from contextvars import ContextVar
 from types import FunctionType
 from typing import Any
 
 from nexus_core.shipping import exception_parts
+from nexus_core.shipping.context_variables import BY_VALUE, reduce_variable
 
-__all__ = ["BY_VALUE", "cloud_pickler", "dumps", "install_hint"]
-
-#: Modules that mean something else in another process: what they define goes by value.
-BY_VALUE = frozenset({"__main__", "__mp_main__"})
+__all__ = ["cloud_pickler", "dumps", "install_hint"]
 
 _Reduce = Callable[[Any], Any]
 
@@ -29,6 +28,8 @@ class _Pickler(pickle.Pickler):
         """Called for every object that is not of a plain type."""
         if isinstance(value, BaseException):
             return exception_parts.reduce(value)
+        if type(value) is ContextVar:
+            return reduce_variable(value)
         if isinstance(value, (type, FunctionType)) and value.__module__ in BY_VALUE:
             raise _ByValue
         return NotImplemented
@@ -65,6 +66,8 @@ def _make_cloud_pickler() -> type[pickle.Pickler] | None:
         def reducer_override(self, value: Any) -> Any:
             if isinstance(value, BaseException):
                 return exception_parts.reduce(value)
+            if type(value) is ContextVar:
+                return reduce_variable(value)
             return super().reducer_override(value)
 
     return CloudPickler

@@ -93,23 +93,26 @@ def _refusal(value: Any, refused: Exception) -> NotShippable:
     return NotShippable(path, f"{type(part).__module__}.{type(part).__qualname__}", f"{reason}{install_hint()}")
 
 
-def culprit(value: Any, refused: Exception, path: str = "") -> tuple[str, Any, Exception]:
+def culprit(
+    value: Any, refused: Exception, path: str = "", first: Callable[[Any], Any] | None = None
+) -> tuple[str, Any, Exception]:
     """The innermost part of a value that cannot be described: where it is, what it is, and why.
 
     Args:
         value: The value.
         refused: Why it as a whole cannot.
         path: Where it is itself, as an expression.
+        first: As for :func:`dumps`.
     """
     if len(path) > 200:
         return path, value, refused
     for step, part in _children(value):
         try:
-            dumps(part)
+            dumps(part, first=first)
         except RecursionError:
             break
         except Exception as why:
-            return culprit(part, why, path + step)
+            return culprit(part, why, path + step, first)
     return path, value, refused
 
 

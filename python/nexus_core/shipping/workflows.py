@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from nexus_core.errors import NotKeyable, NotShippable
-from nexus_core.shipping.picklers import BY_VALUE, dumps, install_hint
+from nexus_core.shipping.context_variables import BY_VALUE
+from nexus_core.shipping.picklers import dumps, install_hint
 from nexus_core.shipping.values import culprit
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ def unshippable(workflow: Any, only: Collection[str] | None = None) -> dict[str,
         try:
             dumps(node, first=_reduce)
         except Exception as refused:
-            path, part, reason = culprit(node, refused)
+            path, part, reason = culprit(node, refused, first=_reduce)
             refusals[node_id] = NotShippable(path, _name(part), f"{reason}{install_hint()}", node_id)
     return refusals
 
