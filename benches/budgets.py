@@ -192,7 +192,11 @@ def nodes_in_processes(session: Session) -> Iterator[Check]:
         return session.figures.spread(Cell("processes", "nodes", key), name)
 
     yield judge(
-        "sequential ÷ processes", PROCESSES["fan_8"].title, "≥ 1.8×", figure("fan_8", "ratio"), lambda value: value >= 1.8
+        "sequential ÷ processes",
+        PROCESSES["fan_8"].title,
+        "≥ 1.8×",
+        figure("fan_8", "ratio"),
+        lambda value: value >= 1.8,
     )
     hop = figure("hop", "hop")
     if hop is None:

@@ -127,7 +127,9 @@ def rows(session: Session) -> Iterator[Row]:
         here, there = (session.figures.median(cell, name) for name in ("here", "there"))
         if here is None or there is None:
             continue
-        last = {"fan_8": ("ratio", "×", 1.0), "hop": ("hop", " µs a hop", 1e6), "array": ("copies", " copies", 1.0)}[key]
+        last = {"fan_8": ("ratio", "×", 1.0), "hop": ("hop", " µs a hop", 1e6), "array": ("copies", " copies", 1.0)}[
+            key
+        ]
         value = (session.figures.median(cell, last[0]) or 0.0) * last[2]
         unit = 1e6 if key == "hop" else 1e3
         yield (

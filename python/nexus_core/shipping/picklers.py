@@ -11,6 +11,7 @@ from typing import Any
 
 from nexus_core.shipping import exception_parts
 from nexus_core.shipping.context_variables import BY_VALUE, reduce_variable
+from nexus_core.shipping.resources import PREFIX, reduce_resource
 
 __all__ = ["cloud_pickler", "dumps", "install_hint"]
 
@@ -30,8 +31,11 @@ class _Pickler(pickle.Pickler):
             return exception_parts.reduce(value)
         if type(value) is ContextVar:
             return reduce_variable(value)
-        if isinstance(value, (type, FunctionType)) and value.__module__ in BY_VALUE:
-            raise _ByValue
+        if isinstance(value, (type, FunctionType)):
+            if value.__module__ in BY_VALUE:
+                raise _ByValue
+        elif type(value).__module__.startswith(PREFIX):
+            return reduce_resource(value)
         return NotImplemented
 
 
@@ -68,6 +72,10 @@ def _make_cloud_pickler() -> type[pickle.Pickler] | None:
                 return exception_parts.reduce(value)
             if type(value) is ContextVar:
                 return reduce_variable(value)
+            if type(value).__module__.startswith(PREFIX):
+                reduced = reduce_resource(value)
+                if reduced is not NotImplemented:
+                    return reduced
             return super().reducer_override(value)
 
     return CloudPickler
