@@ -1,3 +1,4 @@
+import sys
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextvars import Context
@@ -317,7 +318,8 @@ def _run_single_node(
 class _PrivateMapping:
     def __new__(cls, descriptor: int, length: int) -> _PrivateMapping: ...
     def __len__(self) -> int: ...
-    def __buffer__(self, flags: int, /) -> memoryview: ...
+    if sys.version_info >= (3, 12):
+        def __buffer__(self, flags: int, /) -> memoryview: ...
 
 @final
 class Round:

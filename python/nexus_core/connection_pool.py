@@ -111,6 +111,7 @@ class ConnectionPool(_ConnectionPool, Generic[C]):
     _home: LoopHome | None
     _reporter: Reporter
     _popped: dict[str, int]
+    _made_with: tuple[Callable[..., Any], dict[str, Any]]
     _lock: threading.Lock
 
     def __new__(

@@ -12,7 +12,7 @@ import os
 import socket
 import struct
 import tempfile
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from nexus_core._core import _PrivateMapping
 from nexus_core.shipping.values import Packed
@@ -174,7 +174,7 @@ def _write(descriptor: int, segments: list[Buffer], lengths: list[int]) -> int:
 def _map(descriptor: int, size: int, lengths: tuple[int, ...]) -> list[Buffer]:
     if not size:
         return [bytearray() for _ in lengths]
-    whole = memoryview(_PrivateMapping(descriptor, size))
+    whole = memoryview(cast("Buffer", _PrivateMapping(descriptor, size)))
     segments: list[Buffer] = []
     offset = 0
     for length in lengths:

@@ -53,8 +53,8 @@ def main(descriptor: int, preloaded: list[str]) -> NoReturn:
         if question is None:
             # Nothing is cleaned up: workers are ended by the system.
             os._exit(0)
-        kind, *given = question
-        answer: Any = _fork(control, *given, descriptors) if kind == "fork" else _end(*given)
+        kind, first, *rest = question
+        answer: Any = _fork(control, first, descriptors) if kind == "fork" else _end(first, *rest)
         for received in descriptors:
             os.close(received)
         text = pickle.dumps(answer)
