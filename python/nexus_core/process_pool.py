@@ -74,6 +74,13 @@ class _Counts:
     def __init__(self) -> None:
         self.done = self.failed = self.retried = self.lost = self.killed = self.bytes_copied = 0
         self.work_seconds = 0.0
+        self._lock = threading.Lock()
+
+    def add(self, **more: float) -> None:
+        """Counts what has happened on any thread."""
+        with self._lock:
+            for name, amount in more.items():
+                setattr(self, name, getattr(self, name) + amount)
 
 
 class ProcessPool(Executor):
@@ -278,18 +285,16 @@ class ProcessPool(Executor):
                 status = self._crew.discard(worker)
                 if self._crew.is_closed:
                     raise ProcessPoolClosed(self.name) from None
-                counts.lost += 1
                 if attempts < MOST_ATTEMPTS and (may_retry or not lost.has_begun):
-                    counts.retried += 1
+                    counts.add(lost=1, retried=1)
                     continue
-                counts.done += 1
-                counts.failed += 1
+                counts.add(lost=1, done=1, failed=1)
                 raise WorkerLost(
                     self.name, worker.name, worker.pid, status, what, attempts, may_retry or not lost.has_begun
                 ) from None
             except BaseException:
                 # It is in the middle of something that nobody will ask for.
-                counts.killed += 1
+                counts.add(killed=1)
                 self._crew.discard(worker)
                 raise
             worker.tasks += 1
@@ -299,11 +304,9 @@ class ProcessPool(Executor):
                 worker.known.discard(digest or "")
                 attempts -= 1
                 continue
-            counts.done += 1
-            counts.work_seconds += reply.work
-            counts.bytes_copied += copied + sum(memoryview(buffer).nbytes for buffer in packed.buffers)
-            if not isinstance(reply.outcome, tuple) or isinstance(reply.outcome, (Failed, NotTold)):
-                counts.failed += 1
+            has_failed = isinstance(reply.outcome, (Failed, NotTold))
+            copied += sum(memoryview(buffer).nbytes for buffer in packed.buffers)
+            counts.add(done=1, failed=has_failed, work_seconds=reply.work, bytes_copied=copied)
             return reply
 
     @staticmethod

@@ -13,6 +13,7 @@ from kailash.nodes.base import Node, NodeParameter
 
 #: Of a module that workers import.
 tenant: ContextVar[str] = ContextVar("tenant", default="nobody")
+bag: ContextVar[dict[str, Any] | None] = ContextVar("bag", default=None)
 _log = logging.getLogger("processes.nodes")
 
 
@@ -38,6 +39,13 @@ class Tenant(Takes):
         if inputs.get("x"):
             tenant.set(inputs["x"])
         return {"result": before}
+
+
+class Bag(Takes):
+    """Reads the other one."""
+
+    def run(self, **inputs: Any) -> dict[str, Any]:
+        return {"result": bag.get()}
 
 
 class Counts(Takes):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import threading
 from typing import Any
 
 import numpy as np
@@ -191,8 +192,27 @@ def test_context_variables_there_and_back(pool: ProcessPool) -> None:
         nodes.tenant.set("nobody")
 
 
+def test_what_cannot_go_of_the_surroundings_stays(pool: ProcessPool) -> None:
+    class Held(Exception):
+        def __init__(self) -> None:
+            super().__init__(threading.Lock())
+
+    with runtime(pool) as made:
+        nodes.bag.set({"fine": 1})
+        assert made.execute(of(a=nodes.Bag()))[0]["a"]["result"] == {"fine": 1}
+        nodes.bag.set({"lock": threading.Lock()})
+        try:
+            assert made.execute(of(a=nodes.Bag()))[0]["a"]["result"] is None
+            try:
+                raise Held
+            except Held:
+                assert made.execute(of(a=nodes.Bag()))[0]["a"]["result"] is None
+        finally:
+            nodes.bag.set(None)
+
+
 def test_the_workflow_context_there_and_back(pool: ProcessPool) -> None:
-    context = {"given": {"a": 1}, "lock": __import__("threading").Lock()}
+    context = {"given": {"a": 1}, "lock": threading.Lock()}
     with runtime(pool) as made:
         results = made.execute(of(a=nodes.Context()), parameters={"workflow_context": context})[0]
     assert results["a"]["result"] == {"a": 1}
@@ -204,7 +224,7 @@ def test_code_that_uses_what_is_withheld_is_told(pool: ProcessPool) -> None:
     builder.add_node("PythonCodeNode", "a", {"code": "result = get_workflow_context('lock').acquire()"})
     with runtime(pool) as made:
         record = made.execute(
-            builder.build(), parameters={"workflow_context": {"lock": __import__("threading").Lock()}}
+            builder.build(), parameters={"workflow_context": {"lock": threading.Lock()}}
         )[0]["a"]
     assert "workflow_context['lock']" in record["error"]
 

@@ -11,7 +11,7 @@ from nexus_core.errors import NotShippable
 from nexus_core.shipping import values
 from nexus_core.shipping.context_variables import place_of_variable
 
-__all__ = ["apply", "carried", "changed"]
+__all__ = ["apply", "carried", "changed", "that_go"]
 
 _MISSING = object()
 
@@ -47,6 +47,15 @@ def _can_go(variable: ContextVar[Any], value: Any) -> bool:
     except NotShippable:
         return False
     return True
+
+
+def that_go(variables: Mapping[ContextVar[Any], Any]) -> dict[ContextVar[Any], Any]:
+    """Those whose value can be pickled.
+
+    Args:
+        variables: Their values.
+    """
+    return {variable: value for variable, value in variables.items() if _can_go(variable, value)}
 
 
 def changed(before: Mapping[ContextVar[Any], Any]) -> dict[ContextVar[Any], Any]:

@@ -131,7 +131,7 @@ class ForkServer:
             *subprocess._args_from_interpreter_flags(),  # type: ignore[attr-defined]  # as multiprocessing does
             "-c",
             f"import sys; sys.path[:] = {sys.path!r}; "
-            f"from nexus_core.processes.zygote import main; main({theirs.fileno()}, {_preloaded()!r})",
+            f"from nexus_core.processes.zygote import main; main({theirs.fileno()}, {_preloaded()!r}, {_address_space()!r})",
         ]
         # Until it ignores Ctrl-C, which reaches the whole group of processes.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
@@ -164,6 +164,21 @@ def _folder() -> str | None:
     with contextlib.suppress(OSError):  # it may have been deleted
         return os.getcwd()
     return None
+
+
+def _address_space() -> int | None:
+    """The limit of address space that the process has, but for what Kailash has set while a node runs.
+
+    That is over a node of this process, and would be inherited.
+    """
+    try:
+        import resource
+    except ImportError:
+        return None
+    saved = getattr(sys.modules.get("kailash.security"), "_address_space_saved", None)
+    if isinstance(saved, tuple):
+        return int(saved[0])
+    return resource.getrlimit(resource.RLIMIT_AS)[0]
 
 
 def _preloaded() -> list[str]:

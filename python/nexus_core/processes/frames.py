@@ -114,6 +114,8 @@ def _descriptor_in(ancillary: list[tuple[int, int, bytes]]) -> int | None:
         if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
             found = array.array("i")
             found.frombytes(data[: found.itemsize])
+            if not _CLOSED_ON_EXEC:
+                os.set_inheritable(found[0], False)
             return found[0]
     return None
 

@@ -19,7 +19,7 @@ from nexus_core.processes.node_state import attributes_of, take_over
 from nexus_core.processes.statements import RETRY_KEY, what_is_said
 from nexus_core.processes.tasks import Failed, NodeTask, NotTold, Unknown
 from nexus_core.processes.worker_process import Abandoned, Limits, Overdue, WorkerProcess
-from nexus_core.shipping.exceptions import restore
+from nexus_core.shipping.exceptions import Carried, carry, restore
 from nexus_core.shipping.values import Packed, pack
 from nexus_core.shipping.workflows import ShippedWorkflow, ship, unshippable
 
@@ -123,7 +123,8 @@ class IsolatedNodes:
         self.remote = _RemoteNodes(places)
         retried = what_is_said(workflow, plan.node_ids, RETRY_KEY)
         self._retried = [_may_retry(pool, retried, node_id) for node_id in plan.node_ids]
-        self._lock = threading.Lock()
+        # What is described may itself run a workflow.
+        self._lock = threading.RLock()
         self._shipped: ShippedWorkflow | None = None
         self._watch: _Watch | None = None
 
@@ -219,7 +220,7 @@ class IsolatedNodes:
                 workflow, shipped.digest, node_id, dialect, own_execute, logs, inputs,
                 context, withheld, variables, told, handled, state,
             )  # fmt: skip
-            packed = pack(task)
+            packed = _packed(task)
             worker.known.add(shipped.digest)
             worker.levels = levels
             sent = time.perf_counter()
@@ -340,14 +341,25 @@ def _checked_retry(says: Any, where: str) -> bool:
     raise IsolationError(f"{where} must be True or False, or for a workflow ids of nodes, got {says!r}")
 
 
-def _handled() -> BaseException | str | None:
-    """What is being handled; not as an exception if it is Kailash's own of every run."""
+def _packed(task: NodeTask) -> Packed:
+    """A task on its way; without context variables whose value cannot go although others of its type could."""
+    try:
+        return pack(task)
+    except NotShippable:
+        variables = context_variables.that_go(task.variables)
+        if len(variables) == len(task.variables):
+            raise
+        return pack(task._replace(variables=variables))
+
+
+def _handled() -> Carried | str | None:
+    """What is being handled; its text alone if it is Kailash's own of every run."""
     error = sys.exception()
     if type(error) is RuntimeError and error.__context__ is None and len(error.args) == 1 and not error.__dict__:
         text = error.args[0]
         if type(text) is str:
             return text
-    return error
+    return None if error is None else carry(error)
 
 
 def _divided(context: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:

@@ -54,7 +54,7 @@ class NodeTask(NamedTuple):
     withheld: dict[str, str]
     variables: dict[ContextVar[Any], Any]
     levels: tuple[int, dict[str, int]] | None
-    handled: BaseException | str | None
+    handled: Carried | str | None
     state: dict[str, Any] | None
 
 

@@ -17,6 +17,7 @@ from nexus_core.processes.tasks import NodeTask, RaisedInNode
 from nexus_core.runtime.compiler import Awaits, CompiledWorkflow, compiled
 from nexus_core.runtime.node_host import NodeHost
 from nexus_core.runtime.run_options import run_options
+from nexus_core.shipping.exceptions import restore
 from nexus_core.shipping.workflows import load, part_of
 
 __all__ = ["node_runner"]
@@ -59,8 +60,8 @@ def node_runner(task: NodeTask) -> Callable[[], Outcome] | None:
 def _run_handling(node: _SingleNode, task: NodeTask) -> Outcome:
     """Runs a node while an exception is being handled, as where it comes from."""
     handled = task.handled
-    error = RuntimeError(handled) if isinstance(handled, str) else handled
-    assert error is not None
+    assert handled is not None
+    error = RuntimeError(handled) if isinstance(handled, str) else restore(handled)
     traceback = error.__traceback__
     try:
         raise error

@@ -31,13 +31,18 @@ _ROOM = socket.CMSG_SPACE(8 * array.array("i").itemsize)
 _LOOK = 0.0005
 
 
-def main(descriptor: int, preloaded: list[str]) -> NoReturn:
+def main(descriptor: int, preloaded: list[str], address_space: int | None) -> NoReturn:
     """Serves until the parent closes its end.
 
     Args:
         descriptor: Of the socket to the parent.
         preloaded: Modules to import beside Kailash.
+        address_space: The limit of address space that workers begin with, as ``resource`` has it.
     """
+    if address_space is not None:
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_AS, (address_space, resource.getrlimit(resource.RLIMIT_AS)[1]))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     control = socket.socket(fileno=descriptor)

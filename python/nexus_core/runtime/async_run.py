@@ -156,6 +156,7 @@ class AsyncRun(AsyncHost):
         if waiting is not None and not waiting.answered:
             listener = loop.create_task(self._listen(waiting))
         run.context().run(inside.set, self.runtime._places)
+        is_settled = False
         try:
             self.runtime._places.prepare()
             if self.follower is not None:
@@ -166,19 +167,22 @@ class AsyncRun(AsyncHost):
             await self._done
             if self._expired is not None:
                 raise self._expired
+            # From here on it is a node that fails: others that run may end, as on threads.
+            is_settled = True
             run.check()
             run.retire()
             return run.results()
         except GeneratorExit:
             # The loop is gone, and with it whoever could wait for anything.
-            self._over = True
+            self._over = self.is_over = True
             run.abandon()
             raise
         except BaseException:
+            self.is_over = not is_settled
             await self._abandon()
             raise
         finally:
-            self._over = self.is_over = True
+            self._over = True
             if listener is not None:
                 listener.cancel()
             for timer in self._timers:
@@ -349,7 +353,7 @@ class AsyncRun(AsyncHost):
 
     async def _abandon(self) -> None:
         """Stops what has not started and cancels what is awaited; synchronous nodes end by themselves."""
-        self._over = self.is_over = True
+        self._over = True
         self.run.abandon()
         tasks = list(self._tasks)
         for task in tasks:

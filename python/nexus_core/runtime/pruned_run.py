@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -164,7 +165,8 @@ class PrunedRun:
         try:
             return await run_branches(host, options, drive_phase)
         finally:
-            host.is_over = True
+            # Ctrl-C, for instance: nobody will ask for what still runs.
+            host.is_over = not isinstance(sys.exc_info()[1], Exception | None)
             if memory_limit is not None:
                 plan.leave_memory_limit(memory_limit)
             if host.scope is not None:

@@ -355,7 +355,8 @@ class NativeRun(RecordedRun):
             host.ended_by(failure)
             raise
         finally:
-            host.is_over = True
+            # Ctrl-C, for instance: nobody will ask for what still runs.
+            host.is_over = not isinstance(sys.exc_info()[1], Exception | None)
             if memory_limit is not None:
                 plan.leave_memory_limit(memory_limit)
             if host.scope is not None:
