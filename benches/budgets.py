@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from control_flow import ASYNC, LOCAL
 from measuring import CASES as MEASURED
+from process_nodes import CASES as PROCESSES
 from ratios import Ratio
 from service.cases import DEFAULT_THREADS, MANY_THREADS, case_of, thread_bound
 from service.cold_start import RUNTIMES
@@ -40,6 +41,7 @@ def check(session: Session, groups: Sequence[str]) -> list[Check]:
         "pools": (checkouts, contention, tasks),
         "cache": (cache_hits, hit_ratio, cache_threads),
         "measuring": (measuring_costs,),
+        "processes": (nodes_in_processes,),
         "http": (serving,),
         "heartbeat": (loop_under_work,),
         "cold_start": (cold_start,),
@@ -200,6 +202,27 @@ def measuring_costs(session: Session) -> Iterator[Check]:
     cell = Cell("measuring", "short_nodes", "local_1000")
     traced = session.figures.spread(cell, "traced_ratio")
     yield judge("traced ÷ not traced", MEASURED["local_1000"].title, "≤ 2×", traced, at_most(2))
+
+
+def nodes_in_processes(session: Session) -> Iterator[Check]:
+    def figure(key: str, name: str) -> Ratio | None:
+        return session.figures.spread(Cell("processes", "nodes", key), name)
+
+    yield judge(
+        "sequential ÷ processes",
+        PROCESSES["fan_8"].title,
+        "≥ 1.8×",
+        figure("fan_8", "ratio"),
+        lambda value: value >= 1.8,
+    )
+    hop = figure("hop", "hop")
+    if hop is None:
+        yield Check("a hop", PROCESSES["hop"].title, "< 150 µs", "–", UNKNOWN)
+    else:
+        low, median, high = (f"{value * 1e6:.0f}" for value in (hop.low, hop.median, hop.high))
+        status = PASS if hop.median < 150e-6 else MISS
+        yield Check("a hop", PROCESSES["hop"].title, "< 150 µs", f"{median} µs ({low}–{high})", status)
+    yield judge("copies made", PROCESSES["array"].title, "< 2×", figure("array", "copies"), lambda value: value < 2)
 
 
 def judge_microseconds(line: str, case: str, limit: float, session: Session, key: Key) -> Check:

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from nexus_core.performance_best_practices import PerformanceBestPractices
     from nexus_core.performance_monitor import PerformanceMonitor
     from nexus_core.performance_optimizer import PerformanceOptimizer
+    from nexus_core.process_pool import ProcessPool
     from nexus_core.resource_pool_manager import ResourcePoolManager
     from nexus_core.thread_pool import ThreadPool
     from nexus_core.tiered_cache import TieredCache
@@ -59,6 +60,7 @@ __all__ = [
     "PerformanceBestPractices",
     "PerformanceMonitor",
     "PerformanceOptimizer",
+    "ProcessPool",
     "Ref",
     "ResourcePoolManager",
     "ResultCache",
@@ -92,6 +94,7 @@ _LATER = {
     "PerformanceBestPractices": "nexus_core.performance_best_practices",
     "PerformanceMonitor": "nexus_core.performance_monitor",
     "PerformanceOptimizer": "nexus_core.performance_optimizer",
+    "ProcessPool": "nexus_core.process_pool",
     "ResourcePoolManager": "nexus_core.resource_pool_manager",
     "ResultCache": "nexus_core.cached_runs",
     "ThreadPool": "nexus_core.thread_pool",

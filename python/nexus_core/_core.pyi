@@ -1,3 +1,4 @@
+import sys
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextvars import Context
@@ -266,6 +267,7 @@ class WorkflowPlan:
         service: tuple[Places, bool] | None = None,
         caching: _NodeCaching | None = None,
         figures: _Figures | None = None,
+        remote: _RemoteNodes | None = None,
     ) -> WorkflowRun: ...
     def stage(self, members: list[int]) -> PlanStage: ...
     def start_round(
@@ -277,6 +279,7 @@ class WorkflowPlan:
         parameters: dict[str, Any] | None,
         memory_limit: MemoryLimit | None = None,
         figures: _Figures | None = None,
+        remote: _RemoteNodes | None = None,
     ) -> WorkflowRun: ...
     def memory_limit(self, together: int) -> MemoryLimit | None: ...
     def start_stage(
@@ -291,11 +294,49 @@ class WorkflowPlan:
         service: tuple[Places, bool] | None = None,
         caching: _NodeCaching | None = None,
         figures: _Figures | None = None,
+        remote: _RemoteNodes | None = None,
     ) -> WorkflowRun: ...
     def is_short(self) -> bool: ...
     def has_blocked(self) -> bool: ...
     def durations(self) -> dict[str, float]: ...
     def __len__(self) -> int: ...
+
+@final
+class _RemoteNodes:
+    def __new__(
+        cls,
+        places: Sequence[Literal["here", "there", "measured"]],
+        *,
+        least_work: float = 0.005,
+        least_share: float = 0.05,
+        most_overhead: float = 0.5,
+        sightings: int = 2,
+    ) -> _RemoteNodes: ...
+    def place(self, index: int) -> Literal["here", "there", "measured"]: ...
+    def put(self, index: int, place: Literal["here", "there", "measured"]) -> None: ...
+    def ran_there(
+        self, index: int, work: float, waited: float, overhead: float
+    ) -> Literal["too dear", "too idle", "too short"] | None: ...
+    def figures(self, index: int) -> tuple[int, float, float]: ...
+    def __len__(self) -> int: ...
+
+def _run_single_node(
+    plan: WorkflowPlan,
+    host: object,
+    options: RunOptions,
+    index: int,
+    inputs: dict[str, Any],
+    workflow_context: dict[str, Any],
+    memory_limit: MemoryLimit | None,
+    dialect: Literal["local", "async", "cyclic"],
+) -> Any: ...
+
+@final
+class _PrivateMapping:
+    def __new__(cls, descriptor: int, length: int) -> _PrivateMapping: ...
+    def __len__(self) -> int: ...
+    if sys.version_info >= (3, 12):
+        def __buffer__(self, flags: int, /) -> memoryview: ...
 
 @final
 class Round:

@@ -111,6 +111,7 @@ class ConnectionPool(_ConnectionPool, Generic[C]):
     _home: LoopHome | None
     _reporter: Reporter
     _popped: dict[str, int]
+    _made_with: tuple[Callable[..., Any], dict[str, Any]]
     _lock: threading.Lock
 
     def __new__(
@@ -140,6 +141,7 @@ class ConnectionPool(_ConnectionPool, Generic[C]):
         check_in: Literal["pool", "caller"] = "pool",
         asynchronous: bool | None = None,
     ) -> ConnectionPool[C]:
+        given = {option: value for option, value in locals().items() if option not in ("cls", "factory", "__class__")}
         name = arguments.pool_name(name)
         if not callable(factory):
             raise TypeError(f"pool {name!r}: factory must be callable, got {factory!r}")
@@ -190,6 +192,8 @@ class ConnectionPool(_ConnectionPool, Generic[C]):
             },
         )
         reporter.watch(self)
+        # For a pool like it in another process.
+        self._made_with = (factory, {**given, "name": name})
         self._reporter = reporter
         self._popped = {}
         self._lock = threading.Lock()

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import difflib
+import signal
 from collections.abc import Mapping
 from concurrent.futures.thread import BrokenThreadPool
+from typing import Any
 
 __all__ = [
     "AttachError",
     "CycleError",
     "DuplicateNode",
     "ForeignConnection",
+    "ForkServerError",
     "GraphError",
+    "IsolationError",
     "LoadTestError",
     "MissingInput",
     "NexusCoreError",
@@ -19,12 +23,14 @@ __all__ = [
     "NotCallable",
     "NotKeyable",
     "NotSerializable",
+    "NotShippable",
     "PoolBroken",
     "PoolClosed",
     "PoolError",
     "PoolMisuse",
     "PoolShutdown",
     "PoolTimeout",
+    "ProcessPoolClosed",
     "QueueFull",
     "RecursiveLoad",
     "RunCancelled",
@@ -37,6 +43,7 @@ __all__ = [
     "UnknownNode",
     "UnknownWorkflow",
     "UnreadableEntry",
+    "WorkerLost",
 ]
 
 
@@ -206,6 +213,29 @@ class NotKeyable(NexusCoreError, TypeError):
         return type(self), (self.path, self.type_name, self.reason)
 
 
+class NotShippable(NexusCoreError, TypeError):
+    """A value, or a node, that cannot be described for another process.
+
+    Attributes:
+        path: Where in the value it is, as an expression; empty for the value itself.
+        type_name: The full name of its type.
+        reason: What pickle says of it.
+        node: The id of the node that it belongs to, or ``None``.
+    """
+
+    def __init__(self, path: str, type_name: str, reason: str, node: str | None = None) -> None:
+        self.path = path
+        self.type_name = type_name
+        self.reason = reason
+        self.node = node
+        whose = "a value" if node is None else f"node {node!r}"
+        part = f"its part {path}, a {type_name}," if path else f"it is a {type_name}, which"
+        super().__init__(f"{whose} cannot go to another process: {part} cannot be pickled: {reason}")
+
+    def __reduce__(self) -> tuple[type[NotShippable], tuple[str, str, str, str | None]]:
+        return type(self), (self.path, self.type_name, self.reason, self.node)
+
+
 class NotSerializable(NexusCoreError, TypeError):
     """A value that cannot leave the process exactly as it is; it is kept locally alone.
 
@@ -364,6 +394,53 @@ class PoolClosed(PoolError):
         super().__init__(pool, f"pool {pool!r} is closed; make a new one")
 
 
+class ProcessPoolClosed(PoolClosed, RuntimeError):
+    """A task for a process pool that takes no more of them, or that was closed while the task waited or ran."""
+
+
+class WorkerLost(PoolError, RuntimeError):
+    """A worker process that ended while it ran something.
+
+    Attributes:
+        pool: The pool's name.
+        worker: The worker's name.
+        pid: Its process id.
+        status: Its exit status, negative for the signal that ended it; ``None`` if nobody knows.
+        task: What it ran.
+        attempts: How often that was begun.
+    """
+
+    def __init__(
+        self, pool: str, worker: str, pid: int, status: int | None, task: str, attempts: int, may_retry: bool
+    ) -> None:
+        self.worker = worker
+        self.pid = pid
+        self.status = status
+        self.task = task
+        self.attempts = attempts
+        self._may_retry = may_retry
+        if status is not None and status < 0:
+            try:
+                how = f"was ended by {signal.Signals(-status).name}"
+            except ValueError:
+                how = f"was ended by signal {-status}"
+            if -status == signal.SIGKILL:
+                how += ", as the system does when memory runs out"
+        else:
+            how = "ended" if status is None else f"ended with exit status {status}"
+        rest = (
+            f"and so did others before it, {attempts} in all"
+            if may_retry
+            else "It may have run in part, so it is not run again: say retry_on_worker_loss where it may be"
+        )
+        joined = ", " if may_retry else ". "
+        super().__init__(pool, f"{worker} (process {pid}) {how} while it ran {task}{joined}{rest}")
+
+    def __reduce__(self) -> tuple[type[WorkerLost], tuple[Any, ...]]:
+        told = (self.pool, self.worker, self.pid, self.status, self.task, self.attempts, self._may_retry)
+        return type(self), told
+
+
 class TooManyWaiting(PoolError):
     """A caller that was refused because as many wait as may.
 
@@ -403,6 +480,14 @@ class PoolMisuse(PoolError, TypeError):
 
     def __init__(self, pool: str, what: str) -> None:
         super().__init__(pool, f"pool {pool!r}: {what}")
+
+
+class ForkServerError(NexusCoreError, RuntimeError):
+    """Worker processes that cannot be started."""
+
+
+class IsolationError(NexusCoreError, ValueError):
+    """Nodes that are to run in processes and cannot, or something that says so and makes no sense."""
 
 
 class RecursiveLoad(NexusCoreError, RuntimeError):

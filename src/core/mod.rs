@@ -7,6 +7,7 @@ pub mod graph;
 pub mod keys;
 pub mod locks;
 pub mod metrics;
+pub mod processes;
 pub mod replay;
 pub mod schedule;
 pub mod sync;

@@ -10,6 +10,7 @@ mod errors;
 mod failures;
 mod keys;
 mod process;
+mod processes;
 mod replay;
 mod task_graph;
 mod thread_pool;
@@ -38,6 +39,7 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     thread_pool::register(module)?;
     module.add_function(wrap_pyfunction!(process::read_process, module)?)?;
     module.add_class::<replay::ReplayedLine>()?;
+    processes::register(module)?;
     tracing::register(module)?;
     workflow::register(module)?;
     module.add_function(wrap_pyfunction!(values::copies::measured_copy, module)?)?;

@@ -35,7 +35,14 @@ def text_of(value: object) -> str:
 
 
 class Snapshot:
-    """Pictures taken by one instance share one numbering of mutable objects."""
+    """Pictures taken by one instance share one numbering of mutable objects.
+
+    Attributes:
+        tells_sharing: Whether it shows which objects are the same. Runtimes whose nodes are in other processes
+            hand on copies: for those a shared object is shown again wherever it stands.
+    """
+
+    tells_sharing = True
 
     def __init__(self) -> None:
         self._numbers: dict[int, int] = {}
@@ -70,8 +77,16 @@ class Snapshot:
             return ("same as", known)
         number = self._numbers[id(value)] = len(self._numbers)
         self._keep.append(value)
+        if self.tells_sharing:
+            return self._content(value, (name, number), depth)
+        try:
+            return self._content(value, (name,), depth)
+        finally:
+            # Only what holds itself is told.
+            del self._numbers[id(value)]
+
+    def _content(self, value: Any, head: Picture, depth: int) -> Picture:
         walk = functools.partial(self._walk, depth=depth)
-        head: Picture = (name, number)
         if isinstance(value, dict):
             return (*head, *((walk(key), walk(item)) for key, item in dict.items(value)))
         if isinstance(value, list):

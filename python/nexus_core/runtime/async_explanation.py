@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from nexus_core.cached_runs.nodes import notes_on_cached_nodes
+from nexus_core.processes.explanation import placed
 from nexus_core.runtime.async_delegation import LOST, reasons_to_delegate
 from nexus_core.runtime.compiler import NotNative, compiled
 from nexus_core.runtime.durability import how_it_is_durable
@@ -39,7 +40,8 @@ def explain_async(runtime: Any, workflow: Any) -> Explanation:
         return Explanation(False, tuple(reasons), plan.explanations, notes)
     if pruned is not None and not isinstance(pruned, tuple):
         notes = (PRUNING_NOTE, *notes_on_cached_nodes(runtime, workflow, pruned))
-        return Explanation(True, (), pruned.explanations, notes)
+        nodes, placement = placed(runtime, workflow, pruned)
+        return Explanation(True, (), nodes, (*notes, *placement))
     if plan.needs_loop:
         where = "asynchronous nodes are awaited on the loop, the others run on worker threads"
     elif runtime.run_short_on_loop and plan.fits_on_loop and plan.plan.is_short():
@@ -56,4 +58,5 @@ def explain_async(runtime: Any, workflow: Any) -> Explanation:
     if cached_runs is not None:
         more.append(cached_runs.explain(runtime, workflow))
     more.extend(notes_on_cached_nodes(runtime, workflow, plan))
-    return Explanation(not reasons, tuple(reasons), plan.explanations, tuple(more))
+    nodes, placement = placed(runtime, workflow, plan)
+    return Explanation(not reasons, tuple(reasons), nodes, (*more, *placement))

@@ -14,6 +14,7 @@ from kailash.runtime._time_limits import _validate_limits
 
 from nexus_core._core import Places, _collection
 from nexus_core.metrics.loops import LoopLag
+from nexus_core.process_pool import ProcessPool
 from nexus_core.runtime import stock
 from nexus_core.runtime.async_delegation import reasons_to_delegate, watch_of_methods
 from nexus_core.runtime.async_entries import AsyncEntries
@@ -66,6 +67,8 @@ class AsyncLocalRuntime(AsyncEntries, NativeRuns, StreamedRuns, stock.StockAsync
         run_short_on_loop: Whether workflows that have proved to be short may run on the
             loop's own thread.
         cache: As for :class:`LocalRuntime`.
+        isolation: As for :class:`LocalRuntime`.
+        process_pool: As for :class:`LocalRuntime`.
         **kwargs: As for :class:`LocalRuntime`.
 
     Raises:
@@ -96,6 +99,8 @@ class AsyncLocalRuntime(AsyncEntries, NativeRuns, StreamedRuns, stock.StockAsync
         strict: bool = False,
         run_short_on_loop: bool = True,
         cache: Any = None,
+        isolation: Any = None,
+        process_pool: ProcessPool | None = None,
         **kwargs: Any,
     ) -> None:
         warn_once()
@@ -110,7 +115,7 @@ class AsyncLocalRuntime(AsyncEntries, NativeRuns, StreamedRuns, stock.StockAsync
             "thread_pool_size": thread_pool_size,
             "execution_timeout": execution_timeout,
         }
-        super().__init__(**own, strict=strict, cache=cache, **kwargs)
+        super().__init__(**own, strict=strict, cache=cache, isolation=isolation, process_pool=process_pool, **kwargs)
         self.thread_pool_size = thread_pool_size
         self.run_short_on_loop = run_short_on_loop
         self._places = Places(max_concurrent_nodes, thread_pool_size)
@@ -373,7 +378,7 @@ class AsyncLocalRuntime(AsyncEntries, NativeRuns, StreamedRuns, stock.StockAsync
         """Notes that nothing about the runtime has to be delegated."""
         quiet = self.run_short_on_loop and self.analyzer and not self._tracing and self._recorder is None
         cached_runs = self._cached_runs
-        if cached_runs is not None and cached_runs.cache._nodes:
+        if (cached_runs is not None and cached_runs.cache._nodes) or not self._isolation.is_idle:
             quiet = False
         options = run_options(max_concurrency=self.max_concurrent_nodes, guards_stretch=True) if quiet else None
         self._short_way.renew(

@@ -20,6 +20,7 @@ from nexus_core.runtime.compiler import CompiledWorkflow
 from nexus_core.runtime.durability import Durability, begin_async
 from nexus_core.runtime.durable_async_run import DurableAsyncRun
 from nexus_core.runtime.log_visibility import is_visible
+from nexus_core.runtime.node_host import nodes_elsewhere
 from nexus_core.runtime.pruning import is_pruned
 from nexus_core.runtime.pruning_log import log_beginning
 from nexus_core.runtime.run_ends import account_for
@@ -93,6 +94,7 @@ class NativeRuns(stock.StockAsyncLocalRuntime):
         idempotency_key: str | None = None,
         force_resume_with_drift: bool = False,
     ) -> tuple[dict[str, Any], str]:
+        elsewhere = nodes_elsewhere(self, workflow, plan)
         began = time.perf_counter()
         self._counts.native_runs += 1
         if self._loop_lag is not None:
@@ -115,7 +117,9 @@ class NativeRuns(stock.StockAsyncLocalRuntime):
         if reads_info:
             self._log_plan(plan)
         rule = rule_of(self, workflow)
-        options = self._run_options(plan, rule, metrics is not None or follower is not None, durability)
+        options = self._run_options(
+            plan, rule, metrics is not None or follower is not None, durability, elsewhere is None
+        )
         run: AsyncRun | AsyncPrunedRun = (
             # Of a run that is pruned Kailash saves and tells nothing.
             AsyncPrunedRun(self, workflow, plan, given)
@@ -135,6 +139,7 @@ class NativeRuns(stock.StockAsyncLocalRuntime):
                 self.run_short_on_loop
                 and plan.fits_on_loop
                 and plan.plan.is_short()
+                and elsewhere is None
                 and follower is None
                 and soft_time_limit is None
                 and time_limit is None
@@ -166,9 +171,16 @@ class NativeRuns(stock.StockAsyncLocalRuntime):
         return results, run_id or new_run_id()
 
     def _run_options(
-        self, plan: CompiledWorkflow, rule: WorkflowRule, observed: bool, durability: Durability | None
+        self,
+        plan: CompiledWorkflow,
+        rule: WorkflowRule,
+        observed: bool,
+        durability: Durability | None,
+        all_here: bool,
     ) -> RunOptions:
         guarded = plan.guarded_by is not None
+        # A ceiling over a stretch would be over what comes back from other processes, too.
+        guards_stretch = guarded and plan.only_code_on_threads and all_here
         return run_options(
             max_concurrency=1 if rule.one_at_a_time else self.max_concurrent_nodes,
             in_order=rule.in_order,
@@ -176,8 +188,8 @@ class NativeRuns(stock.StockAsyncLocalRuntime):
             logs_nodes=is_visible(_nodes_logger, logging.INFO),
             logs_skips=is_visible(_logger, logging.INFO),
             observed=observed,
-            guards_each_node=guarded and not plan.only_code_on_threads,
-            guards_stretch=guarded and plan.only_code_on_threads,
+            guards_each_node=guarded and not guards_stretch,
+            guards_stretch=guards_stretch,
             trace=self._tracing,
             tracks=durability is not None,
             confirms=durability is not None and durability.confirms,

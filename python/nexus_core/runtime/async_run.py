@@ -18,6 +18,7 @@ from nexus_core.cached_runs.nodes import awaited, node_caching
 from nexus_core.runtime.async_host import AsyncHost, Follower
 from nexus_core.runtime.clients import Client, current_client, has_left
 from nexus_core.runtime.compiler import CompiledWorkflow
+from nexus_core.runtime.node_host import nodes_elsewhere
 
 __all__ = ["GRACE_SECONDS", "AsyncRun", "inside", "places_for"]
 
@@ -87,6 +88,9 @@ class AsyncRun(AsyncHost):
         self.follower = follower
         self._registry = registry
         self.caching = node_caching(runtime, workflow, plan)
+        self.elsewhere = nodes_elsewhere(runtime, workflow, plan)
+        self.levels = None
+        self.is_over = False
         places: Places = runtime._places
         if places is inside.get():
             places = places_for(runtime)
@@ -98,6 +102,7 @@ class AsyncRun(AsyncHost):
             (places, not plan.needs_loop),
             self.native_caching,
             runtime._figures,
+            self.remote,
         )
 
     @classmethod
@@ -109,7 +114,8 @@ class AsyncRun(AsyncHost):
         host.runtime = runtime
         host.workflow = workflow
         host.compiled = plan
-        host.token = host.metrics = host.follower = host.caching = None
+        host.token = host.metrics = host.follower = host.caching = host.elsewhere = host.levels = None
+        host.is_over = False
         host.variables = variables
         host._registry = runtime.resource_registry
         host.run = run
@@ -149,6 +155,7 @@ class AsyncRun(AsyncHost):
         if waiting is not None and not waiting.answered:
             listener = loop.create_task(self._listen(waiting))
         run.context().run(inside.set, self.runtime._places)
+        is_settled = False
         try:
             self.runtime._places.prepare()
             if self.follower is not None:
@@ -159,15 +166,18 @@ class AsyncRun(AsyncHost):
             await self._done
             if self._expired is not None:
                 raise self._expired
+            # From here on it is a node that fails: others that run may end, as on threads.
+            is_settled = True
             run.check()
             run.retire()
             return run.results()
         except GeneratorExit:
             # The loop is gone, and with it whoever could wait for anything.
-            self._over = True
+            self._over = self.is_over = True
             run.abandon()
             raise
         except BaseException:
+            self.is_over = not is_settled
             await self._abandon()
             raise
         finally:

@@ -205,6 +205,7 @@ async def _first_phase(host: BranchHost, options: RunOptions, drive: Drive, log:
         None,
         host.native_caching,
         host.runtime._figures,
+        host.remote,
     )
     try:
         await drive(run)
@@ -245,6 +246,7 @@ async def _second_phase(
         None,
         host.native_caching,
         host.runtime._figures,
+        host.remote,
     )
     host.run = run
     try:

@@ -16,6 +16,7 @@ from typing import Any
 
 from nexus_core._core import MemoryLimit, WorkflowPlan
 from nexus_core.cached_runs.nodes import METADATA_KEY, what_nodes_say
+from nexus_core.processes.statements import ISOLATION_KEY, RETRY_KEY, what_is_said
 from nexus_core.runtime import stock
 from nexus_core.runtime.branches import BranchPlan, NotPrunable
 from nexus_core.runtime.breaths import Breaths, hold_breath
@@ -41,7 +42,7 @@ _NODE_METHODS = (
     "execute", "execute_async", "run", "validate_inputs", "validate_outputs",
     "get_parameters", "get_output_schema", "_is_json_serializable",
     "cleanup", "id", "_strict_unknown_params", "_SPECIAL_PARAMS", *SWITCH_METHODS[1:],
-    *(name for name in VALIDATION_METHODS if name != "validate_inputs"), "cacheable",
+    *(name for name in VALIDATION_METHODS if name != "validate_inputs"), "cacheable", ISOLATION_KEY, RETRY_KEY,
 )  # fmt: skip
 _EXECUTOR_METHODS = ("execute_code", "execute_function", "check_code_safety")
 _INSTANCE_KEYS = [
@@ -50,7 +51,7 @@ _INSTANCE_KEYS = [
     "code", "function", "class_type", "process_method", "executor", "sandbox_mode",
     "_input_schema", "_output_schema", "_cache_enabled", "_cached_params", "_strict_unknown_params", "_SPECIAL_PARAMS",
     "_is_json_serializable", *SWITCH_METHODS[1:], *(name for name in VALIDATION_METHODS if name != "validate_inputs"),
-    "cacheable",
+    "cacheable", ISOLATION_KEY, RETRY_KEY,
 ]  # fmt: skip
 _SECURITY_NAMES = [
     "sanitize_input", "validate_node_parameters", "validate_file_path",
@@ -126,6 +127,8 @@ class CompiledWorkflow:
     fingerprint: str | None = None
     #: What nodes say of being cached, by their id.
     cacheable_nodes: dict[str, Any] = field(default_factory=dict)
+    #: What nodes say of running in processes, by their id.
+    isolated_nodes: dict[str, Any] = field(default_factory=dict)
 
     def enter_memory_limit(self, limit: MemoryLimit) -> None:
         """Puts a run under the limit, with what earlier runs have shown of their threads."""
@@ -229,6 +232,7 @@ def _compile(workflow: Any, awaits: Awaits, breathe: Callable[[], object]) -> tu
     is_local = awaits in (Awaits.ANY, Awaits.CLEANUP)
     # Stock awaits the nodes of cycles one by one, on loops of their own.
     reading = _Reading(workflow, order, awaits if cycles is None else Awaits.NONE, kind_of_order, breathe)
+    isolated = what_is_said(workflow, order, ISOLATION_KEY)
     fresh = CompiledWorkflow(
         plan=WorkflowPlan(
             reading.describe_all(),
@@ -249,8 +253,8 @@ def _compile(workflow: Any, awaits: Awaits, breathe: Callable[[], object]) -> tu
         guarded_by=reading.guarded_by,
         only_code_nodes=reading.only_code_nodes,
         only_code_on_threads=reading.only_code_on_threads,
-        fits_on_loop=reading.fits_on_loop,
-        fits_short_way=reading.fits_on_loop and reading.only_code_on_threads,
+        fits_on_loop=reading.fits_on_loop and not isolated,
+        fits_short_way=reading.fits_on_loop and reading.only_code_on_threads and not isolated,
         widest_level=max(reading.levels.values(), default=1),
         level_count=len(reading.levels),
         cleanup_ids=tuple(node_id for node_id in order if hasattr(instances[node_id], "cleanup")),
@@ -258,6 +262,7 @@ def _compile(workflow: Any, awaits: Awaits, breathe: Callable[[], object]) -> tu
         cycles=cycles,
         one_pass=kind_of_order is _Order.ONE_PASS,
         cacheable_nodes=what_nodes_say(workflow, order),
+        isolated_nodes=isolated,
     )
     return fresh, was_ordered and before.is_current()
 
@@ -512,7 +517,7 @@ def _watched_dicts(
     yield vars(workflow), ["graph", "_node_instances", "metadata", "_topo_cache"]
     yield workflow._node_instances, None
     yield graph._edge_attrs, None
-    yield workflow.metadata, ["connection_contracts", METADATA_KEY]
+    yield workflow.metadata, ["connection_contracts", METADATA_KEY, ISOLATION_KEY, RETRY_KEY]
     yield sys.modules, ["coverage"]
     yield vars(stock.security), _SECURITY_NAMES
     yield vars(stock.code_module), _SECURITY_NAMES

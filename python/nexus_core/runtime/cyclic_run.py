@@ -184,7 +184,7 @@ class CyclicRun:
         part = self._cycles.part(plan.plan, self._places, nodes)
         run = self.host.run = plan.plan.start_round(
             part, round_, self.host, self._options, self._parameters, self._memory_limit,
-            self._runtime._figures,
+            self._runtime._figures, self.host.remote,
         )  # fmt: skip
         if self._traced is not None:
             self._traced.follow(run)

@@ -52,7 +52,7 @@ class DurableAsyncRun(AsyncRun):
         places: Places = places_for(runtime)
         # Stock runs every node of such a workflow in a context of its own.
         self.run = plan.plan.start(
-            self, options, variables or None, {}, (places, False), self.native_caching, runtime._figures
+            self, options, variables or None, {}, (places, False), self.native_caching, runtime._figures, self.remote
         )
         self._confirmations = Confirmations(durability, self.run, self._begin, self._look)
 

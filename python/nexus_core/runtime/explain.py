@@ -37,12 +37,15 @@ class NodeExplanation:
             checks of inputs and outputs; ``"execute"``: its own ``execute`` is called;
             ``"async"``: it is awaited on the runtime's event loop.
         reason: Why it has no native program, or ``None`` if it has one.
+        place: ``"here"``; ``"process"`` if it runs in a worker process; ``"measured"`` if it will once it has
+            proved to be long and to compute.
     """
 
     node_id: str
     node_type: str
     program: str
     reason: str | None = None
+    place: str = "here"
 
     @property
     def native(self) -> bool:
@@ -75,6 +78,7 @@ class Explanation:
         width = max((len(node.node_id) for node in self.nodes), default=0)
         for node in self.nodes:
             how = node.program if node.native else f"{node.program} ({node.reason})"
-            lines.append(f"  {node.node_id:<{width}}  {node.node_type}: {how}")
+            where = {"here": "", "process": ", in a process", "measured": ", measured"}[node.place]
+            lines.append(f"  {node.node_id:<{width}}  {node.node_type}: {how}{where}")
         lines.extend(f"Note: {note}" for note in self.notes)
         return "\n".join(lines)

@@ -9,7 +9,7 @@ from typing import Any
 
 from kailash.runtime.validation.error_categorizer import ErrorCategorizer
 from kailash.runtime.validation.metrics import get_metrics_collector
-from kailash.sdk_exceptions import WorkflowExecutionError
+from kailash.sdk_exceptions import WorkflowCancelledError, WorkflowExecutionError
 
 from nexus_core.runtime import stock, validation_counts
 from nexus_core.runtime.compiler import CompiledWorkflow
@@ -183,6 +183,8 @@ class RunHost(NodeHost):
         """
         runtime = self.runtime
         node_id = self.compiled.node_ids[index]
+        if isinstance(error, WorkflowCancelledError) and self.is_given_up():
+            return error
         self._failed[index] = error
         try:
             text = f"Node {node_id} failed: {error}"

@@ -16,9 +16,10 @@ from kailash.runtime._time_limits import (
     _validate_limits,
     arm_time_limits,
 )
-from kailash.runtime.cancellation import CancellationToken
 from kailash.sdk_exceptions import WorkflowCancelledError
 
+from nexus_core.process_pool import ProcessPool
+from nexus_core.processes.isolation import Isolation
 from nexus_core.runtime import history, stock, validation_counts
 from nexus_core.runtime.cached_execution import (
     UNCACHED,
@@ -41,7 +42,7 @@ from nexus_core.runtime.local_explanation import explain_locally
 from nexus_core.runtime.measured import Measured
 from nexus_core.runtime.pruning import PruningOnce, is_pruned, reasons_not_to_prune
 from nexus_core.runtime.run_ends import account_for, run_ends
-from nexus_core.runtime.time_limits import raise_if_too_late
+from nexus_core.runtime.time_limits import LimitedToken, raise_if_too_late
 from nexus_core.runtime.traced_runs import observe_delegation
 from nexus_core.runtime.workflow_context import LazySignals
 from nexus_core.runtime.workflow_run import NativeRun
@@ -69,6 +70,11 @@ class LocalRuntime(Measured, PruningOnce):
             :class:`DelegationError` instead.
         cache: Where results of workflows are kept that may be: ``True``, a
             :class:`~nexus_core.ResultCache`, an ``IntelligentCache``, or a ``Cache`` to keep them in.
+        isolation: Which nodes run in worker processes: ``"process"`` for all that can, ``"auto"`` for those
+            that prove to be long and to compute, ids of nodes (``"node"`` or ``"workflow/node"``), or either
+            by id. With ``None`` those of which a workflow or a node says so itself; with ``False`` none.
+        process_pool: The :class:`~nexus_core.ProcessPool` that they run in; by default one that all
+            runtimes of the process share.
         **kwargs: As for Kailash's; ``max_concurrency`` bounds the nodes that run at once.
 
     Example:
@@ -119,15 +125,19 @@ class LocalRuntime(Measured, PruningOnce):
         *,
         strict: bool = False,
         cache: Any = None,
+        isolation: Any = None,
+        process_pool: ProcessPool | None = None,
         **kwargs: Any,
     ) -> None:
         cached_runs = cached_runs_of(cache)
+        isolated = Isolation(isolation, process_pool)
         given = {key: value for key, value in locals().items() if key in _STOCK_ARGUMENTS}
         warn_once()
         # Those of another version of Kailash's; it refuses what it does not know.
         super().__init__(**given, **kwargs)
         self._strict: bool = strict
         self._cached_runs = cached_runs
+        self._isolation = isolated
         self._loop_in_use = threading.Lock()
         self._measure()
 
@@ -278,10 +288,12 @@ class LocalRuntime(Measured, PruningOnce):
                     time_limit=time_limit,
                     **kwargs,
                 )
+        self._isolation.check(workflow, plan)
         limits = None
         if soft_time_limit is not None or time_limit is not None:
-            cancellation_token = CancellationToken()
+            cancellation_token = LimitedToken()
             limits = arm_time_limits(cancellation_token, soft_time_limit=soft_time_limit, time_limit=time_limit)
+            cancellation_token.limits = limits
         run: NativeRun | None = None
         succeeded = False
         began = time.perf_counter()
@@ -458,6 +470,7 @@ class LocalRuntime(Measured, PruningOnce):
                 raise DelegationError(plan)
             self._delegated_runs.update(plan)
             return await observe_delegation(self, workflow, plan, super()._execute_async(workflow, **kwargs))
+        self._isolation.check(workflow, plan)
         self._counts.native_runs += 1
         run = NativeRun(
             self,

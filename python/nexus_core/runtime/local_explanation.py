@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from nexus_core.cached_runs.nodes import notes_on_cached_nodes
+from nexus_core.processes.explanation import placed
 from nexus_core.runtime.compiler import NotNative, compiled
 from nexus_core.runtime.delegation import notes_on_delegation, reasons_to_delegate
 from nexus_core.runtime.durability import how_it_is_durable
@@ -49,4 +50,5 @@ def explain_locally(runtime: Any, workflow: Any) -> Explanation:
     if cached_runs is not None:
         notes.append(cached_runs.explain(runtime, workflow))
     notes.extend(notes_on_cached_nodes(runtime, workflow, plan))
-    return Explanation(True, (), plan.explanations, tuple(notes))
+    nodes, where = placed(runtime, workflow, plan)
+    return Explanation(True, (), nodes, (*notes, *where))

@@ -8,17 +8,27 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from kailash.sdk_exceptions import NodeExecutionError, NodeValidationError, WorkflowExecutionError
+from kailash.sdk_exceptions import (
+    NodeExecutionError,
+    NodeValidationError,
+    WorkflowCancelledError,
+    WorkflowExecutionError,
+)
 
-from nexus_core._core import WorkflowRun, _NodeCaching
+from nexus_core._core import WorkflowRun, _NodeCaching, _RemoteNodes
 from nexus_core.cached_runs.nodes import node_caching
 from nexus_core.runtime import stock
 from nexus_core.runtime.compiler import CompiledWorkflow
 from nexus_core.runtime.named_functions import call_named_function, without_own_frames
+from nexus_core.runtime.time_limits import ends_nodes
 
-__all__ = ["NodeHost", "caused_by", "while_handling"]
+if TYPE_CHECKING:
+    from nexus_core.processes.isolated_nodes import IsolatedNodes
+    from nexus_core.processes.isolation import Isolation
+
+__all__ = ["NodeHost", "caused_by", "nodes_elsewhere", "while_handling"]
 
 _code_logger = logging.getLogger("kailash.nodes.code.python")
 _security_logger = logging.getLogger("kailash.security")
@@ -27,7 +37,7 @@ _security_logger = logging.getLogger("kailash.security")
 class NodeHost:
     """The Python side of one run, as far as it concerns single nodes."""
 
-    __slots__ = ("caching", "compiled", "run", "runtime", "token", "workflow")
+    __slots__ = ("caching", "compiled", "elsewhere", "is_over", "levels", "run", "runtime", "token", "workflow")
 
     def __init__(self, runtime: Any, workflow: Any, compiled: CompiledWorkflow, token: Any) -> None:
         self.runtime = runtime
@@ -37,11 +47,48 @@ class NodeHost:
         self.run: WorkflowRun = None  # type: ignore[assignment]  # set before the first node
         #: The run's cached nodes, and what the engine has been given for them.
         self.caching = node_caching(runtime, workflow, compiled)
+        self._place_nodes()
 
     @property
     def native_caching(self) -> _NodeCaching | None:
         """What the engine is given for the run's cached nodes; ``None`` if there are none."""
         return None if self.caching is None else self.caching[1]
+
+    # --- nodes in other processes -----------------------------------------------------
+
+    def _place_nodes(self) -> None:
+        #: The run's nodes that run in other processes; ``None`` if none does.
+        self.elsewhere = nodes_elsewhere(self.runtime, self.workflow, self.compiled)
+        #: What is logged in this process, once a worker has to know.
+        self.levels: tuple[int, dict[str, int]] | None = None
+        #: Nobody waits for the run any more.
+        self.is_over = False
+
+    @property
+    def remote(self) -> _RemoteNodes | None:
+        """What the engine is given for them; ``None`` if there are none."""
+        return None if self.elsewhere is None else self.elsewhere.remote
+
+    def run_elsewhere(
+        self, index: int, inputs: dict[str, Any], dialect: str, own_execute: bool, logs: bool
+    ) -> tuple[Any, BaseException | None] | None:
+        """Its output or what it has raised, of a node in another process; ``None`` if it is to run here."""
+        assert self.elsewhere is not None
+        return self.elsewhere.run(self, index, inputs, dialect, own_execute, logs)
+
+    def is_worth_a_process(self, index: int, inputs: dict[str, Any], output: Any) -> None:
+        """A node that is measured has proved to be long, and to compute."""
+        assert self.elsewhere is not None
+        self.elsewhere.consider(index, inputs, output)
+
+    def is_given_up(self) -> bool:
+        """Whether nobody wants to know what a node in another process returns, which is killed then."""
+        return self.is_over or (self.token is not None and ends_nodes(self.token))
+
+    def given_up(self) -> BaseException:
+        """What a node ends with that was killed for that."""
+        reason = None if self.token is None else self.token.reason
+        return WorkflowCancelledError(message=f"Workflow cancelled: {reason or 'no reason provided'}")
 
     def was_taken(self, index: int) -> bool:
         """Whether a node has not run, because its output was kept."""
@@ -164,6 +211,20 @@ class NodeHost:
         failed = NodeExecutionError(f"Node '{node.id}' execution failed: {type(error).__name__}: {error}")
         failed.__cause__ = failed.__context__ = error
         return failed
+
+
+def nodes_elsewhere(runtime: Any, workflow: Any, plan: CompiledWorkflow) -> IsolatedNodes | None:
+    """The nodes of a run that run in other processes; ``None`` if there are none.
+
+    Args:
+        runtime: The runtime.
+        workflow: The workflow.
+        plan: Its plan.
+    """
+    isolation: Isolation = runtime._isolation
+    if isolation.is_idle and not plan.isolated_nodes:
+        return None
+    return isolation.nodes_of(workflow, plan)
 
 
 def caused_by(error: Exception, text: str) -> WorkflowExecutionError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -123,6 +124,7 @@ class PrunedRun:
         sharing = plan.instances if self._own_execute or logs_nodes else plan.context_nodes
         spans: list[tuple[str, str, float, float]] = []
         guarded = plan.guarded_by is not None and not self._own_execute
+        guards_run = guarded and plan.only_code_nodes and host.elsewhere is None
 
         def options(is_first: bool) -> RunOptions:
             return run_options(
@@ -133,8 +135,8 @@ class PrunedRun:
                 logs_nodes=logs_nodes,
                 never_skips=True,
                 completes_input_data=is_first,
-                guards_memory=guarded and plan.only_code_nodes,
-                guards_each_node=guarded and not plan.only_code_nodes,
+                guards_memory=guards_run,
+                guards_each_node=guarded and not guards_run,
                 trace=runtime._tracing,
             )
 
@@ -153,7 +155,7 @@ class PrunedRun:
 
         if sharing:
             host.scope = ContextScope(sharing, host.context)
-        if guarded and plan.only_code_nodes:
+        if guards_run:
             host.memory_limit = plan.plan.memory_limit(min(runtime.max_concurrency, len(plan.node_ids)))
         memory_limit = host.memory_limit
         if memory_limit is not None:
@@ -161,6 +163,8 @@ class PrunedRun:
         try:
             return await run_branches(host, options, drive_phase)
         finally:
+            # Ctrl-C, for instance: nobody will ask for what still runs.
+            host.is_over = not isinstance(sys.exc_info()[1], Exception | None)
             if memory_limit is not None:
                 plan.leave_memory_limit(memory_limit)
             if host.scope is not None:

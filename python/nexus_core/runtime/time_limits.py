@@ -4,9 +4,32 @@ from __future__ import annotations
 
 from typing import Any
 
+from kailash.runtime.cancellation import CancellationToken
 from kailash.sdk_exceptions import HardTimeLimitExceeded, SoftTimeLimitExceeded
 
-__all__ = ["raise_if_too_late"]
+__all__ = ["LimitedToken", "ends_nodes", "raise_if_too_late"]
+
+
+class LimitedToken(CancellationToken):
+    """Is cancelled when time has run out.
+
+    Attributes:
+        limits: What Kailash's ``arm_time_limits`` returned for it.
+    """
+
+    limits: Any = None
+
+
+def ends_nodes(token: Any) -> bool:
+    """Whether nodes that can be ended are not waited for any longer: the hard limit has passed.
+
+    A token that is cancelled alone lets nodes end that are running, as Kailash says.
+
+    Args:
+        token: A run's cancellation token.
+    """
+    limits = getattr(token, "limits", None)
+    return limits is not None and bool(limits.hard_deadline_reached)
 
 
 def raise_if_too_late(limits: Any, token: Any) -> None:

@@ -30,6 +30,7 @@ from nexus_core.runtime.durable_local_run import LoopDriver, Resumption, Tracked
 from nexus_core.runtime.host import RunHost
 from nexus_core.runtime.log_visibility import is_visible
 from nexus_core.runtime.node_contexts import ContextScope, own_context
+from nexus_core.runtime.node_host import nodes_elsewhere
 from nexus_core.runtime.observers import RunObserver
 from nexus_core.runtime.outside import Request, driven
 from nexus_core.runtime.pruned_run import PrunedRun
@@ -289,8 +290,10 @@ class NativeRun(RecordedRun):
         if isinstance(host, TrackedHost) and durability is not None:
             host.durability = durability
         guarded = plan.guarded_by is not None and not own_execute
-        guards_run = guarded and plan.only_code_nodes and not confirms
-        guards_stretch = guarded and plan.only_code_on_threads and confirms
+        # A ceiling that holds for the run would be over what comes back from other processes.
+        all_here = host.elsewhere is None
+        guards_run = guarded and plan.only_code_nodes and not confirms and all_here
+        guards_stretch = guarded and plan.only_code_on_threads and confirms and all_here
         options = run_options(
             max_concurrency=runtime.max_concurrency,
             validates_connections=runtime.connection_validation != "off",
@@ -321,6 +324,7 @@ class NativeRun(RecordedRun):
             None if places is None else (places, True),
             host.native_caching,
             runtime._figures,
+            host.remote,
         )
         if self.traced is not None:
             self.traced.follow(run)
@@ -350,6 +354,8 @@ class NativeRun(RecordedRun):
             host.ended_by(failure)
             raise
         finally:
+            # Ctrl-C, for instance: nobody will ask for what still runs.
+            host.is_over = not isinstance(sys.exc_info()[1], Exception | None)
             if memory_limit is not None:
                 plan.leave_memory_limit(memory_limit)
             if host.scope is not None:
@@ -413,6 +419,7 @@ class NativeRun(RecordedRun):
         runtime, plan = self.runtime, self.plan
         own_execute = self._needs_own_execute()
         guarded = plan.guarded_by is not None and not own_execute
+        guards_run = guarded and plan.only_code_nodes and nodes_elsewhere(runtime, self.workflow, plan) is None
         tasks: CycleTasks | None = None
         if self._history_id is not None:
             tasks = self._cycle_rows = HistoryTasks()
@@ -425,8 +432,8 @@ class NativeRun(RecordedRun):
             stock_execute=own_execute,
             logs_nodes=is_visible(_nodes_logger, logging.INFO),
             observed=self._manager_id is not None,
-            guards_memory=guarded and plan.only_code_nodes,
-            guards_each_node=guarded and not plan.only_code_nodes,
+            guards_memory=guards_run,
+            guards_each_node=guarded and not guards_run,
             history=self._history_id is not None,
         )
         together = min(runtime.max_concurrency, len(plan.node_ids))
@@ -436,7 +443,7 @@ class NativeRun(RecordedRun):
         # As a task of its own would: what nodes set is not the caller's.
         context = contextvars.copy_context()
         context.run(_current_progress_registry.set, runtime._progress_registry)
-        if memory_limit is None or not plan.only_code_nodes:
+        if memory_limit is None or not guards_run:
             return await self._outside(partial(context.run, run.execute))
         plan.enter_memory_limit(memory_limit)
         try:

@@ -21,6 +21,7 @@ use super::node_caching::NodeCaching;
 use super::options::RunOptions;
 use super::outcome::{Short, run_short};
 use super::preparation::{Given, Part, Service, prepare};
+use super::remote::RemoteNodes;
 use super::round::Round;
 use super::run::WorkflowRun;
 use super::run_figures::PlanFigures;
@@ -164,7 +165,7 @@ impl WorkflowPlan {
     /// context variables. `caching`: which nodes are cached, if any are. `figures`: what
     /// counts the run, if anything does.
     #[allow(clippy::too_many_arguments)] // one call from Python
-    #[pyo3(signature = (host, options, parameters, workflow_context, service=None, caching=None, figures=None))]
+    #[pyo3(signature = (host, options, parameters, workflow_context, service=None, caching=None, figures=None, remote=None))]
     fn start(
         &self,
         py: Python<'_>,
@@ -175,6 +176,7 @@ impl WorkflowPlan {
         service: Option<Service<'_>>,
         caching: Option<Py<NodeCaching>>,
         figures: Option<Bound<'_, Figures>>,
+        remote: Option<Py<RemoteNodes>>,
     ) -> PyResult<WorkflowRun> {
         let part = self.plan.whole_run()?;
         let given = Given {
@@ -185,6 +187,7 @@ impl WorkflowPlan {
             service,
             caching,
             figures,
+            remote,
         };
         WorkflowRun::new(py, Arc::clone(&self.plan), part, given)
     }
@@ -198,7 +201,7 @@ impl WorkflowPlan {
     /// Prepares a run of a stage's nodes alone. `prior`: outputs by node id of
     /// nodes that ran before; those of members are looked for nowhere else.
     #[allow(clippy::too_many_arguments)] // one call from Python
-    #[pyo3(signature = (stage, prior, host, options, parameters, workflow_context, memory_limit=None, service=None, caching=None, figures=None))]
+    #[pyo3(signature = (stage, prior, host, options, parameters, workflow_context, memory_limit=None, service=None, caching=None, figures=None, remote=None))]
     fn start_stage(
         &self,
         py: Python<'_>,
@@ -212,6 +215,7 @@ impl WorkflowPlan {
         service: Option<Service<'_>>,
         caching: Option<Py<NodeCaching>>,
         figures: Option<Bound<'_, Figures>>,
+        remote: Option<Py<RemoteNodes>>,
     ) -> PyResult<WorkflowRun> {
         let part = Part {
             stage: Arc::clone(&stage.get().0),
@@ -227,6 +231,7 @@ impl WorkflowPlan {
             service,
             caching,
             figures,
+            remote,
         };
         WorkflowRun::new(py, Arc::clone(&self.plan), part, given)
     }
@@ -234,7 +239,7 @@ impl WorkflowPlan {
     /// Prepares one round of a stage of a workflow with cycles: an iteration of
     /// a cycle, or nodes outside of cycles.
     #[allow(clippy::too_many_arguments)] // one call from Python
-    #[pyo3(signature = (stage, round, host, options, parameters, memory_limit=None, figures=None))]
+    #[pyo3(signature = (stage, round, host, options, parameters, memory_limit=None, figures=None, remote=None))]
     fn start_round(
         &self,
         py: Python<'_>,
@@ -245,6 +250,7 @@ impl WorkflowPlan {
         parameters: Option<Py<PyDict>>,
         memory_limit: Option<Py<MemoryLimit>>,
         figures: Option<Bound<'_, Figures>>,
+        remote: Option<Py<RemoteNodes>>,
     ) -> PyResult<WorkflowRun> {
         let part = Part {
             stage: Arc::clone(&stage.get().0),
@@ -261,6 +267,7 @@ impl WorkflowPlan {
             // What its nodes are given tells the rounds apart.
             caching: None,
             figures,
+            remote,
         };
         WorkflowRun::new(py, Arc::clone(&self.plan), part, given)
     }
@@ -386,6 +393,7 @@ impl WorkflowPlan {
                 service: Some((places, true)),
                 caching: None,
                 figures,
+                remote: None,
             };
             prepare(py, Arc::clone(&self.plan), part, given)
         });

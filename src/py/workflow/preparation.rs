@@ -18,6 +18,7 @@ use super::node_caching::NodeCaching;
 use super::options::RunOptions;
 use super::plan::Plan;
 use super::program::{Dialect, WorkflowProgram};
+use super::remote::RemoteNodes;
 use super::round::Round;
 use super::stage::Stage;
 
@@ -47,6 +48,8 @@ pub(super) struct Given<'py> {
     pub(super) caching: Option<Py<NodeCaching>>,
     /// What counts the run, if anything does.
     pub(super) figures: Option<Bound<'py, Figures>>,
+    /// Where nodes run, if some may run in other processes.
+    pub(super) remote: Option<Py<RemoteNodes>>,
 }
 
 /// Prepares a run.
@@ -64,6 +67,7 @@ pub(super) fn prepare(
         service,
         caching,
         figures,
+        remote,
     } = given;
     let rows = options
         .history
@@ -122,6 +126,7 @@ pub(super) fn prepare(
     if let Some(figures) = &figures {
         program.count(py, &figures.get().0);
     }
+    program.remote = remote;
     if let Some(nodes) = caching {
         program.caching = Some(RunCaching::new(py, nodes, program.plan.nodes.len())?);
     }

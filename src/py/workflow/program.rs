@@ -11,6 +11,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
 use crate::core::locks::Mutex;
+use crate::core::processes::Place;
 use crate::core::schedule::Run;
 use crate::core::threads::Spent;
 use crate::py::engine::{Ask, Program, Site, Slots, Step};
@@ -29,6 +30,7 @@ use super::options::RunOptions;
 use super::outputs::Kind;
 use super::plan::Plan;
 use super::recording::Recording;
+use super::remote::RemoteNodes;
 use super::round::Round;
 use super::run_figures::RunFigures;
 use super::stage::Stage;
@@ -76,6 +78,8 @@ pub(super) struct WorkflowProgram {
     pub(super) is_watched: AtomicBool,
     /// In a run some of whose nodes are cached.
     pub(super) caching: Option<RunCaching>,
+    /// In a run some of whose nodes may run in other processes.
+    pub(super) remote: Option<Py<RemoteNodes>>,
 }
 
 /// What a node left behind.
@@ -132,6 +136,7 @@ impl WorkflowProgram {
             run_figures: None,
             is_watched: AtomicBool::new(false),
             caching: None,
+            remote: None,
         };
         program.simple_parameters = program.dialect == Dialect::Async && program.are_simple(py);
         program
@@ -295,6 +300,23 @@ impl WorkflowProgram {
             let host = self.host.bind(py);
             host.ask(intern!(py, "give_context"), (index, context))?;
         }
+        let here = || self.run_here(py, index, node, inputs, own_execute);
+        if self.remote.is_some()
+            && let Some(outputs) = self.run_remote(py, index, node, inputs, || here().map(Some))?
+        {
+            return Ok(outputs);
+        }
+        here()
+    }
+
+    fn run_here<'py>(
+        &self,
+        py: Python<'py>,
+        index: u32,
+        node: &Node,
+        inputs: &Bound<'py, PyDict>,
+        own_execute: bool,
+    ) -> PyResult<Bound<'py, PyAny>> {
         if !own_execute && let Some(outputs) = self.run_body(py, index, node, inputs)? {
             return Ok(outputs);
         }
@@ -363,6 +385,7 @@ impl WorkflowProgram {
         if self.plain
             && let Body::Code(code) = &node.body
             && (self.dialect == Dialect::Async || self.parameters_of(py, index).is_none())
+            && self.place_of_node(index) == Place::Here
         {
             match code.run_plain(self, py, node, index) {
                 Ok(None) => {}

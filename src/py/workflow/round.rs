@@ -244,7 +244,7 @@ impl WorkflowProgram {
             return Ok(Ended::Skipped);
         }
         let native = RunContext::run_as_if_elsewhere(py, || {
-            let ended = self.native_in_round(py, index, node, merged, context);
+            let ended = self.remote_or_native_in_round(py, index, node, merged, context);
             if let Err(error) = &ended
                 && error.is_instance_of::<PyException>(py)
             {
@@ -263,6 +263,29 @@ impl WorkflowProgram {
             host.ask(intern!(py, "execute_in_round"), (index, keywords))
         })?
         .map(Ended::Output)
+    }
+
+    /// A node in another process, or measured, or as [`Self::native_in_round`] has it.
+    fn remote_or_native_in_round<'py>(
+        &self,
+        py: Python<'py>,
+        index: u32,
+        node: &Node,
+        merged: &Bound<'py, PyDict>,
+        context: &Bound<'py, PyDict>,
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let here = || self.native_in_round(py, index, node, merged, context);
+        let name = intern!(py, "context");
+        if self.remote.is_none() || merged.contains(name)? {
+            return here();
+        }
+        let inputs = PyDict::new(py);
+        inputs.set_item(name, context)?;
+        inputs.update(merged.as_mapping())?;
+        match self.run_remote(py, index, node, &inputs, here)? {
+            Some(outputs) => Ok(Some(outputs)),
+            None => here(),
+        }
     }
 
     /// A node's native program; `None` where it has none, or where its own

@@ -1,0 +1,406 @@
+"""The nodes of one plan that run, or may come to run, in worker processes."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING, Any, Literal
+
+from kailash.nodes.base_async import AsyncNode
+from kailash.nodes.logic.operations import MergeNode, SwitchNode
+
+from nexus_core._core import _RemoteNodes
+from nexus_core.cached_runs.watched_digest import WatchedDigest
+from nexus_core.errors import IsolationError, NotShippable
+from nexus_core.processes import context_variables, log_records
+from nexus_core.processes.isolation import Isolation
+from nexus_core.processes.node_state import attributes_of, take_over
+from nexus_core.processes.statements import RETRY_KEY, what_is_said
+from nexus_core.processes.tasks import Failed, NodeTask, NotTold, Unknown
+from nexus_core.processes.worker_process import Abandoned, Limits, Overdue, WorkerProcess
+from nexus_core.shipping.exceptions import Carried, carry, restore
+from nexus_core.shipping.values import Packed, pack
+from nexus_core.shipping.workflows import ShippedWorkflow, ship, unshippable
+
+if TYPE_CHECKING:
+    from nexus_core.process_pool import ProcessPool
+    from nexus_core.runtime.compiler import CompiledWorkflow
+    from nexus_core.runtime.node_host import NodeHost
+
+__all__ = ["IsolatedNodes", "isolated_nodes"]
+
+Place = Literal["here", "there", "measured"]
+
+#: Programs whose time Kailash limits.
+_TIMED = frozenset({"code", "named function"})
+#: Seconds that a worker has to say itself that its node took too long.
+_MARGIN = 1.0
+
+#: Of the workflow context: what is bound to the run's own process, and made for each run.
+_OF_THE_RUN = frozenset({"signal_channel", "query_registry", "execution_tracker"})
+
+_REASONS: dict[str | None, str] = {
+    "too dear": "sending its inputs and outputs costs more than half of what it computes",
+    "too idle": "it waits more than it computes",
+}
+
+
+def isolated_nodes(isolation: Isolation, workflow: Any, plan: CompiledWorkflow) -> IsolatedNodes | None:
+    """Where the nodes of a plan run; ``None`` if all of them do so here, whatever they do.
+
+    Args:
+        isolation: What the runtime is made with.
+        workflow: The workflow.
+        plan: Its plan.
+
+    Raises:
+        IsolationError: If a node is named that cannot run in a process.
+    """
+    places: list[Place] = []
+    reasons: dict[int, str] = {}
+    named: set[int] = set()
+    for index, node_id in enumerate(plan.node_ids):
+        mode, is_named = isolation.mode_of(workflow.name, node_id, plan.isolated_nodes)
+        refusal = None if mode is None else _refusal(plan, index)
+        if mode is not None and is_named:
+            named.add(index)
+        if refusal is not None:
+            if is_named:
+                raise IsolationError(
+                    f"node {node_id!r} is to run in a process, and cannot: {refusal}. Leave it out of the isolation"
+                )
+            reasons[index] = refusal
+        places.append("here" if mode is None or refusal else "there" if mode == "process" else "measured")
+    if not (named or reasons or any(place != "here" for place in places)):
+        return None
+    return IsolatedNodes(isolation.pool, workflow, plan, places, reasons, named)
+
+
+def _refusal(plan: CompiledWorkflow, index: int) -> str | None:
+    node = plan.instances[index]
+    if plan.explanations[index].program == "async":
+        return "it is awaited on the runtime's event loop"
+    if isinstance(node, AsyncNode):
+        return "it is asynchronous"
+    if type(node) in (SwitchNode, MergeNode):
+        return "it only hands data on"
+    return None
+
+
+class IsolatedNodes:
+    """Has nodes of a plan run in a pool's workers.
+
+    Args:
+        pool: The pool.
+        workflow: The workflow.
+        plan: Its plan.
+        places: Where each node runs.
+        reasons: Why nodes stay that were meant to go, by their place in the plan.
+        named: Nodes that somebody has named.
+    """
+
+    def __init__(
+        self,
+        pool: ProcessPool,
+        workflow: Any,
+        plan: CompiledWorkflow,
+        places: list[Place],
+        reasons: dict[int, str],
+        named: set[int],
+    ) -> None:
+        self._pool = pool
+        self._ids = plan.node_ids
+        self._instances = plan.instances
+        self._programs = [explanation.program for explanation in plan.explanations]
+        self._shows_context = plan.shows_context
+        self._named = named
+        #: Those that are measured on, wherever they are.
+        self._measured = {index for index, place in enumerate(places) if place == "measured"}
+        #: Those that change themselves.
+        self._changing: set[int] = set()
+        self.reasons = reasons
+        self.remote = _RemoteNodes(places)
+        retried = what_is_said(workflow, plan.node_ids, RETRY_KEY)
+        self._retried = [_may_retry(pool, retried, node_id) for node_id in plan.node_ids]
+        # What is described may itself run a workflow.
+        self._lock = threading.RLock()
+        self._shipped: ShippedWorkflow | None = None
+        self._watch: _Watch | None = None
+
+    # --- what is sent once --------------------------------------------------------------
+
+    def check(self, workflow: Any) -> None:
+        """Describes the nodes that go, if that has not been done or anything in them has changed since.
+
+        Called before each run.
+
+        Args:
+            workflow: The workflow.
+
+        Raises:
+            NotShippable: If a node cannot be described that somebody has named.
+        """
+        watch = self._watch
+        if watch is not None and watch.is_current():
+            return
+        with self._lock:
+            if self._watch is not None and self._watch.is_current():
+                return
+            going = {self._ids[index] for index in self._going()}
+            watch = _Watch(workflow, going)
+            self._shipped = self._ship(workflow, going)
+            self._watch = watch
+
+    def _going(self) -> list[int]:
+        return [index for index in range(len(self._ids)) if self.remote.place(index) != "here"]
+
+    def _ship(self, workflow: Any, going: set[str]) -> ShippedWorkflow | None:
+        if not going:
+            return None
+        try:
+            return ship(workflow, going)
+        except NotShippable:
+            refusals = unshippable(workflow, going)
+            if not refusals:
+                raise
+        for index, node_id in enumerate(self._ids):
+            if node_id in refusals:
+                if index in self._named:
+                    raise refusals[node_id]
+                self._keep(index, str(refusals[node_id]))
+        return self._ship(workflow, going - refusals.keys())
+
+    def _keep(self, index: int, reason: str) -> None:
+        self.remote.put(index, "here")
+        self.reasons[index] = reason
+
+    # --- what is sent for each run of a node ----------------------------------------------
+
+    def run(
+        self, host: NodeHost, index: int, inputs: dict[str, Any], dialect: str, own_execute: bool, logs: bool
+    ) -> tuple[Any, BaseException | None] | None:
+        """Runs a node in a worker.
+
+        Args:
+            host: Of the run.
+            index: The node's place in the plan.
+            inputs: Its inputs.
+            dialect: Whose rules the run follows.
+            own_execute: Whether the node's own ``execute`` is called whatever it is.
+            logs: Whether somebody reads what Kailash's ``Node.execute`` logs.
+
+        Returns:
+            Its output and ``None``, or ``None`` and what it has raised; ``None`` alone if it is to run here.
+
+        Raises:
+            NotShippable: If its inputs or its output cannot be described.
+            WorkerLost: If its worker ended.
+        """
+        shipped = self._shipped
+        if shipped is None:
+            return None
+        node_id, is_measured = self._ids[index], index in self._measured
+        variables = context_variables.carried()
+        given = getattr(host, "context", None) if self._shows_context and dialect == "local" else None
+        context, withheld = _divided(given) if given else ({}, {})
+        levels = host.levels
+        if levels is None:
+            levels = host.levels = log_records.levels()
+        handled = _handled()
+        state = attributes_of(self._instances[index]) if index in self._changing else None
+        sent = 0.0
+
+        def prepare(worker: WorkerProcess) -> Packed:
+            nonlocal sent
+            is_known = shipped.digest in worker.known
+            told = None if worker.levels is levels or worker.levels == levels else levels
+            workflow = None if is_known else shipped
+            task = NodeTask(
+                workflow, shipped.digest, node_id, dialect, own_execute, logs, inputs,
+                context, withheld, variables, told, handled, state,
+            )  # fmt: skip
+            packed = _packed(task)
+            worker.known.add(shipped.digest)
+            worker.levels = levels
+            sent = time.perf_counter()
+            return packed
+
+        limits = Limits(self._limit_of(index), host.is_given_up)
+        began = time.perf_counter()
+        try:
+            reply = self._pool.run(
+                prepare,
+                what=f"node {node_id!r}",
+                may_retry=self._retried[index],
+                digest=shipped.digest,
+                limits=limits,
+            )
+        except NotShippable as refused:
+            refusal = NotShippable(refused.path.replace("[6]", "inputs", 1), refused.type_name, refused.reason, node_id)
+            if not is_measured:
+                raise refusal from refused
+            self._keep(index, str(refusal))
+            return None
+        except Overdue:
+            return None, host.code_failed(index, None, time.perf_counter() - began)
+        except Abandoned:
+            return None, host.given_up()
+        if reply.variables:
+            context_variables.apply(reply.variables)
+        if reply.context and given is not None:
+            given.update(reply.context)
+        if reply.records:
+            log_records.emit(reply.records)
+        if reply.state is not None:
+            # From now on it is sent along: other runs of this plan may be under way.
+            self._changing.add(index)
+            take_over(self._instances[index], *reply.state)
+        if is_measured:
+            overhead = max(time.perf_counter() - sent - reply.elapsed, 0.0)
+            verdict = self.remote.ran_there(index, reply.work, reply.waited, overhead)
+            if verdict in _REASONS:
+                self.reasons[index] = _REASONS[verdict]
+        outcome = reply.outcome
+        if isinstance(outcome, Failed):
+            return None, restore(outcome.error)
+        if isinstance(outcome, NotTold):
+            raise NotShippable(f"output{outcome.path}", outcome.type_name, outcome.reason, node_id)
+        assert not isinstance(outcome, Unknown)
+        return outcome[0], None
+
+    def _limit_of(self, index: int) -> float | None:
+        """Seconds after which Kailash would say that a node took too long, and some more."""
+        if self._programs[index] not in _TIMED:
+            return None
+        limit = self._instances[index].executor.security_config.execution_timeout
+        return None if not limit else float(limit) + _MARGIN
+
+    def consider(self, index: int, inputs: dict[str, Any], output: Any) -> None:
+        """A node has proved to be long and to compute: it goes, unless something in it cannot.
+
+        Args:
+            index: The node's place in the plan.
+            inputs: What it was given.
+            output: What it has returned.
+        """
+        for name, value in (("inputs", inputs), ("output", output)):
+            try:
+                pack(value)
+            except NotShippable as refused:
+                self._keep(index, f"its {name} cannot go to another process: {refused}")
+                return
+        self.remote.put(index, "there")
+
+    # --- what is told ----------------------------------------------------------------------
+
+    @property
+    def pool(self) -> ProcessPool:
+        """Where nodes run."""
+        return self._pool
+
+    def place(self, index: int) -> str:
+        """Where a node runs: ``"here"``, ``"process"``, or ``"measured"`` if that is not decided.
+
+        Args:
+            index: The node's place in the plan.
+        """
+        place = self.remote.place(index)
+        return "process" if place == "there" else place
+
+    def explain(self) -> tuple[str, ...]:
+        """What goes where, and why, a sentence each."""
+        by_place: dict[str, list[str]] = {}
+        for index, node_id in enumerate(self._ids):
+            by_place.setdefault(self.place(index), []).append(node_id)
+        told = []
+        if there := by_place.get("process"):
+            told.append(f"in processes of pool {self._pool.name!r}: {', '.join(there)}")
+        if measured := by_place.get("measured"):
+            told.append(f"measured, and in processes once they prove to be long and to compute: {', '.join(measured)}")
+        told += [
+            f"node {self._ids[index]!r} stays in this process: {why}" for index, why in sorted(self.reasons.items())
+        ]
+        return tuple(told)
+
+
+def _may_retry(pool: ProcessPool, said: dict[str, Any], node_id: str) -> bool:
+    if node_id in said:
+        return _checked_retry(said[node_id], f"node {node_id!r}: {RETRY_KEY}")
+    listed = said.get("")
+    if listed is None:
+        return pool.retry_on_worker_loss
+    if isinstance(listed, (list, tuple, set, frozenset)):
+        return node_id in listed
+    return _checked_retry(listed, f"workflow.metadata[{RETRY_KEY!r}]")
+
+
+def _checked_retry(says: Any, where: str) -> bool:
+    if isinstance(says, bool):
+        return says
+    raise IsolationError(f"{where} must be True or False, or for a workflow ids of nodes, got {says!r}")
+
+
+def _packed(task: NodeTask) -> Packed:
+    """A task on its way; without context variables whose value cannot go although others of its type could."""
+    try:
+        return pack(task)
+    except NotShippable:
+        variables = context_variables.that_go(task.variables)
+        if len(variables) == len(task.variables):
+            raise
+        return pack(task._replace(variables=variables))
+
+
+def _handled() -> Carried | str | None:
+    """What is being handled; its text alone if it is Kailash's own of every run."""
+    error = sys.exception()
+    if type(error) is RuntimeError and error.__context__ is None and len(error.args) == 1 and not error.__dict__:
+        text = error.args[0]
+        if type(text) is str:
+            return text
+    return None if error is None else carry(error)
+
+
+def _divided(context: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
+    """A workflow context: what can go, and why the rest cannot."""
+    goes, withheld = {}, {}
+    for key, value in context.items():
+        if key in _OF_THE_RUN:
+            withheld[key] = "it belongs to the run's own process"
+            continue
+        try:
+            pack(value)
+        except NotShippable as refused:
+            withheld[key] = str(refused)
+        else:
+            goes[key] = value
+    return goes, withheld
+
+
+class _Watch:
+    """Notices when something in nodes changes that were described."""
+
+    def __init__(self, workflow: Any, going: set[str]) -> None:
+        self._digest: WatchedDigest | None = None
+        try:
+            digest = WatchedDigest(workflow)
+        except Exception:  # something in it has no key, or its own code raises
+            digest = None
+        if digest is not None and digest.is_watched:
+            self._digest = digest
+            return
+        # What the nodes themselves hold, at least.
+        self._nodes = [
+            (node, attributes_of(node)) for node_id, node in workflow._node_instances.items() if node_id in going
+        ]
+
+    def is_current(self) -> bool:
+        """Whether nothing has changed."""
+        if self._digest is not None:
+            return self._digest.is_current()
+        return all(
+            len(now := attributes_of(node)) == len(before)
+            and all(name in now and now[name] is value for name, value in before.items())
+            for node, before in self._nodes
+        )

@@ -1,0 +1,185 @@
+"""A worker process, as its parent sees it."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import select
+import socket
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from nexus_core.processes.fork_server import fork_server
+from nexus_core.processes.frames import receive, send
+from nexus_core.processes.tasks import Phase
+from nexus_core.shipping.values import Packed
+
+__all__ = ["Abandoned", "Limits", "Lost", "Overdue", "WorkerInfo", "WorkerProcess"]
+
+#: Seconds between two looks whether a task is still wanted.
+_LOOK = 0.05
+
+
+class Lost(Exception):
+    """The worker has ended."""
+
+    def __init__(self, has_begun: bool) -> None:
+        #: What it was sent may have run, in part.
+        self.has_begun = has_begun
+
+
+class Overdue(Exception):
+    """A task has not ended in time."""
+
+
+class Abandoned(Exception):
+    """Nobody wants a task any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How long a task may take.
+
+    Attributes:
+        seconds: From its start in a worker; ``None`` for no limit.
+        is_abandoned: Asked now and then whether nobody wants it any more.
+    """
+
+    seconds: float | None = None
+    is_abandoned: Callable[[], bool] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerInfo:
+    """A worker process.
+
+    Attributes:
+        name: Its name.
+        pid: Its process id.
+        started: When it was started, in seconds since the epoch.
+        state: ``"idle"``, ``"busy"``, or ``"leaving"`` if it ends after what it is doing.
+        tasks: What it has done so far.
+        busy_seconds: For how long it has worked.
+    """
+
+    name: str
+    pid: int
+    started: float
+    state: str
+    tasks: int
+    busy_seconds: float
+
+
+class WorkerProcess:
+    """Starts a worker process.
+
+    Args:
+        name: Its name.
+
+    Raises:
+        ForkServerError: If it cannot be started.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.started = time.time()
+        self.tasks = 0
+        self.busy_seconds = 0.0
+        self.busy_since: float | None = None
+        self.leaves = False
+        #: Digests of workflows that it has.
+        self.known: set[str] = set()
+        #: What it was last told of levels of loggers.
+        self.levels: object = None
+        self._channel, theirs = socket.socketpair()
+        descriptor = _shared_page()
+        try:
+            self._state = mmap.mmap(descriptor, mmap.PAGESIZE)
+            self.pid = fork_server().fork(theirs, descriptor)
+        except BaseException:
+            self._channel.close()
+            raise
+        finally:
+            theirs.close()
+            os.close(descriptor)
+
+    def info(self) -> WorkerInfo:
+        """What it is, and what it does now."""
+        since = self.busy_since
+        busy = self.busy_seconds + (0.0 if since is None else time.monotonic() - since)
+        state = "leaving" if self.leaves else "idle" if since is None else "busy"
+        return WorkerInfo(self.name, self.pid, self.started, state, self.tasks, busy)
+
+    def exchange(self, packed: Packed, limits: Limits) -> tuple[Packed, int]:
+        """Sends a task and waits for the reply.
+
+        Args:
+            packed: The task.
+            limits: How long it may take.
+
+        Returns:
+            The reply, and bytes that were copied on the way to it.
+
+        Raises:
+            Lost: If the worker has ended.
+            Overdue: If there was no reply in time; the worker still runs.
+            Abandoned: If nobody wants it any more; the worker still runs.
+        """
+        self._state[0] = Phase.READING
+        try:
+            copied = send(self._channel, packed)
+            del packed
+            if limits.seconds is not None or limits.is_abandoned is not None:
+                self._wait(limits)
+            return receive(self._channel), copied
+        except (EOFError, ConnectionError) as end:
+            raise Lost(self._state[0] != Phase.READING) from end
+
+    def _wait(self, limits: Limits) -> None:
+        until = None if limits.seconds is None else time.monotonic() + limits.seconds
+        poll = select.poll()
+        poll.register(self._channel, select.POLLIN)
+        while True:
+            left = _LOOK if until is None else min(_LOOK, until - time.monotonic())
+            if poll.poll(max(left, 0.0) * 1000):
+                return
+            if until is not None and time.monotonic() >= until:
+                raise Overdue
+            if limits.is_abandoned is not None and limits.is_abandoned():
+                raise Abandoned
+
+    def leave(self, patience: float) -> int | None:
+        """Ends it, once it has done what it is doing.
+
+        Args:
+            patience: Seconds after which it is killed.
+
+        Returns:
+            Its exit status, as :meth:`ForkServer.end` has it.
+        """
+        self._channel.close()
+        return fork_server().end(self.pid, patience)
+
+    def kill(self) -> int | None:
+        """Ends it at once."""
+        return self.leave(0.0)
+
+    def interrupt(self) -> None:
+        """Ends it at once, while another thread waits for its reply; that thread sees to the rest."""
+        fork_server().end(self.pid, 0.0)
+
+    def forget(self) -> None:
+        """In a forked child: it is the parent's."""
+        self._channel.close()
+
+
+def _shared_page() -> int:
+    if hasattr(os, "memfd_create"):
+        descriptor = os.memfd_create("nexus-core", os.MFD_CLOEXEC)
+    else:
+        descriptor, path = tempfile.mkstemp()
+        os.unlink(path)
+    os.ftruncate(descriptor, mmap.PAGESIZE)
+    return descriptor

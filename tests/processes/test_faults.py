@@ -1,0 +1,379 @@
+"""Whatever ends: nothing is lost, nothing runs twice that did not say it may, and every caller is answered."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from processes.programs import children_of, is_running, run, start, until
+
+pytestmark = [pytest.mark.timeout(240), pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="reads /proc")]
+
+
+def test_a_worker_killed_mid_node_fails_the_node_once(tmp_path: Path) -> None:
+    text = """
+        def killed(folder, x):
+            note("killed")
+            os.kill(os.getpid(), signal.SIGKILL)
+
+        def fine(folder, x):
+            return 1
+
+        with ProcessPool(2) as pool, LocalRuntime(enable_monitoring=False, isolation="process", process_pool=pool) as r:
+            error = failure(r, of(bad=killed))
+            print(type(error).__name__, error.status, error.task, error.attempts)
+            print("SIGKILL" in str(error), "retry_on_worker_loss" in str(error), times("killed"))
+            print(r.execute(of(good=fine))[0])
+            seen = pool.statistics()
+            print(seen.lost, seen.retried, seen.workers)
+    """
+    assert run(tmp_path, text).splitlines() == [
+        "WorkerLost -9 node 'bad' 1",
+        "True True 1",
+        "{'good': {'result': 1}}",
+        "1 0 1",
+    ]
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "workflow.metadata['retry_on_worker_loss'] = True",
+        "workflow.metadata['retry_on_worker_loss'] = ['node']",
+        "workflow._node_instances['node'].retry_on_worker_loss = True",
+        "pool.retry_on_worker_loss = True",
+    ],
+)
+def test_a_node_that_may_be_retried_is(tmp_path: Path, said: str) -> None:
+    text = f"""
+        def once(folder, x):
+            note("runs")
+            if times("runs") == 1:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return times("runs")
+
+        with ProcessPool(1) as pool, LocalRuntime(enable_monitoring=False, isolation="process", process_pool=pool) as r:
+            workflow = of(node=once)
+            {said}
+            print(r.execute(workflow)[0]["node"], pool.statistics().retried)
+    """
+    assert run(tmp_path, text) == "{'result': 2} 1\n"
+
+
+def test_a_node_that_always_ends_its_worker_is_given_up(tmp_path: Path) -> None:
+    text = """
+        def always(folder, x):
+            note("runs")
+            os._exit(3)
+
+        with ProcessPool(1, retry_on_worker_loss=True) as pool:
+            with LocalRuntime(enable_monitoring=False, isolation="process", process_pool=pool) as r:
+                error = failure(r, of(node=always))
+                print(type(error).__name__, error.status, error.attempts, times("runs"))
+    """
+    assert run(tmp_path, text) == "WorkerLost 3 3 3\n"
+
+
+def test_killed_in_every_phase(tmp_path: Path) -> None:
+    """Before the node has begun it is begun again, since nothing of it has run; afterwards it is not."""
+    text = """
+        class DiesWhenRead:
+            def __reduce__(self):
+                return die_once, ("read",)
+
+        class DiesWhenTold:
+            def __reduce__(self):
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        def die_once(name):
+            note(name)
+            if times(name) == 1:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return name
+
+        def echo(folder, x):
+            note("echo")
+            return str(x)
+
+        def replies(folder, x):
+            note("replies")
+            return {"dies": DiesWhenTold()}
+
+        class Any(Calls):
+            def validate_outputs(self, outputs):
+                return outputs
+
+        with ProcessPool(1) as pool, LocalRuntime(enable_monitoring=False, isolation="process", process_pool=pool) as r:
+            workflow = of(node=echo)
+            print("idle:", r.execute(workflow)[0]["node"], times("echo"))
+            os.kill(pool.workers()[0].pid, signal.SIGKILL)
+            print("idle:", r.execute(workflow)[0]["node"], times("echo"))
+            results = r.execute(workflow, parameters={"node": {"x": DiesWhenRead()}})[0]
+            print("reading:", results["node"], times("read"), times("echo"))
+            telling = Workflow("id", "name")
+            telling.add_node("node", Any(replies))
+            error = failure(r, telling)
+            print("replying:", type(error).__name__, times("replies"))
+            print(r.execute(workflow)[0]["node"], pool.statistics().lost)
+    """
+    assert run(tmp_path, text).splitlines() == [
+        "idle: {'result': 'None'} 1",
+        "idle: {'result': 'None'} 2",
+        "reading: {'result': 'read'} 2 3",
+        "replying: WorkerLost 1",
+        "{'result': 'None'} 3",
+    ]
+
+
+def test_workers_killed_at_any_time(tmp_path: Path) -> None:
+    """Each task has run at most once, and each caller has its value or is told of the loss."""
+    text = """
+        import random
+
+        def work(number):
+            note(f"task-{number}")
+            end = time.thread_time() + 0.002
+            while time.thread_time() < end:
+                pass
+            return number
+
+        random.seed(7)
+        killed = 0
+        with ProcessPool(2) as pool:
+            futures = [pool.submit(work, number) for number in range(150)]
+            while not all(future.done() for future in futures):
+                for worker in pool.workers():
+                    if random.random() < 0.2:
+                        killed += 1
+                        try:
+                            os.kill(worker.pid, signal.SIGKILL)
+                        except ProcessLookupError:
+                            pass
+                time.sleep(0.01)
+            lost = 0
+            for number, future in enumerate(futures):
+                error = future.exception()
+                if error is None:
+                    assert future.result() == number and times(f"task-{number}") == 1
+                else:
+                    assert isinstance(error, WorkerLost), error
+                    assert times(f"task-{number}") <= 1
+                    lost += 1
+            print(killed > 0, lost <= killed, pool.submit(work, 1000).result())
+    """
+    assert run(tmp_path, text) == "True True 1000\n"
+
+
+def test_an_output_that_cannot_be_pickled_names_the_node_and_the_part(tmp_path: Path) -> None:
+    text = """
+        def locked(folder, x):
+            note("runs")
+            return {"deep": [1, threading.Lock()]}
+
+        class Any(Calls):
+            def validate_outputs(self, outputs):
+                return outputs
+
+        with ProcessPool(1) as pool, LocalRuntime(enable_monitoring=False, isolation="process", process_pool=pool) as r:
+            workflow = Workflow("id", "name")
+            workflow.add_node("node", Any(locked))
+            error = failure(r, workflow)
+            print(type(error).__name__, error.node, error.path, error.type_name, times("runs"))
+            error = failure(r, of(given=str), parameters={"given": {"x": [threading.Lock()]}})
+            print(type(error).__name__, error.node, error.path, error.type_name)
+            print(pool.submit(abs, -1).result(), pool.statistics().lost)
+    """
+    assert run(tmp_path, text).splitlines() == [
+        "NotShippable node output['result']['deep'][1] _thread.lock 1",
+        "NotShippable given inputs['x'][0] _thread.lock",
+        "1 0",
+    ]
+
+
+def test_a_limit_ends_a_node_and_replaces_its_worker(tmp_path: Path) -> None:
+    text = """
+        from kailash.sdk_exceptions import HardTimeLimitExceeded
+
+        def endless(folder, x):
+            note("endless")
+            while True:
+                pass
+
+        def fine(folder, x):
+            return os.getpid()
+
+        with ProcessPool(1) as pool, LocalRuntime(enable_monitoring=False, isolation="process", process_pool=pool) as r:
+            first = r.execute(of(node=fine))[0]["node"]["result"]
+            try:
+                r.execute(of(node=endless), time_limit=0.3)
+            except HardTimeLimitExceeded as error:
+                print(error)
+            print(times("endless"), r.execute(of(node=fine))[0]["node"]["result"] != first, pool.statistics().killed)
+    """
+    lines = run(tmp_path, text).splitlines()
+    assert lines[0].startswith("workflow exceeded hard time limit (time_limit=0.3s")
+    assert lines[1:] == ["1 True 1"]
+
+
+def test_code_that_never_ends_has_kailashs_error(tmp_path: Path) -> None:
+    text = """
+        builder = WorkflowBuilder()
+        builder.add_node("PythonCodeNode", "endless", {"code": "while True:\\n    pass"})
+        workflow = builder.build()
+        workflow._node_instances["endless"].executor.security_config.execution_timeout = 0.2
+        with ProcessPool(1) as pool, LocalRuntime(enable_monitoring=False, isolation="process", process_pool=pool) as r:
+            error = failure(r, workflow)
+            print("Execution timeout: " in str(error), "> 0.2s" in str(error), pool.statistics().killed)
+    """
+    assert run(tmp_path, text) == "True True 1\n"
+
+
+def test_a_run_that_is_not_awaited_any_more_ends_its_nodes(tmp_path: Path) -> None:
+    text = """
+        import asyncio
+
+        def endless(folder, x):
+            note("endless")
+            while True:
+                pass
+
+        async def main(pool):
+            async with AsyncLocalRuntime(isolation="process", process_pool=pool) as r:
+                task = asyncio.create_task(r.execute_workflow_async(of(node=endless), {}))
+                while not times("endless"):
+                    await asyncio.sleep(0.01)
+                task.cancel()
+                try:
+                    await task
+                except asyncio.CancelledError:
+                    print("cancelled")
+                while pool.statistics().killed == 0:
+                    await asyncio.sleep(0.01)
+
+        with ProcessPool(1) as pool:
+            asyncio.run(main(pool))
+            print(pool.submit(abs, -3).result(), times("endless"))
+    """
+    assert run(tmp_path, text).splitlines() == ["cancelled", "3 1"]
+
+
+def test_nothing_is_left_of_a_parent_that_is_killed(tmp_path: Path) -> None:
+    text = """
+        def endless(folder, x):
+            note("endless")
+            while True:
+                pass
+
+        pool = ProcessPool(2)
+        with LocalRuntime(enable_monitoring=False, isolation="process", process_pool=pool) as r:
+            r.execute(of(one=endless, two=endless))
+    """
+    parent = start(tmp_path, text)
+    path = tmp_path / "endless"
+    assert until(lambda: path.exists() and len(path.read_text()) == 2)
+    family = children_of(parent.pid)
+    assert len(family) == 3
+    parent.kill()
+    parent.communicate()
+    assert until(lambda: not any(map(is_running, family)))
+
+
+def test_ctrl_c_is_the_parents_to_decide(tmp_path: Path) -> None:
+    text = """
+        def endless(folder, x):
+            note("endless")
+            while not (folder / "go").exists():
+                pass
+            return "went on"
+
+        pool = ProcessPool(1)
+        with LocalRuntime(enable_monitoring=False, isolation="process", process_pool=pool) as r:
+            try:
+                r.execute(of(node=endless))
+            except KeyboardInterrupt:
+                print("interrupted", flush=True)
+            print(pool.submit(abs, -1).result(), flush=True)
+    """
+    parent = start(tmp_path, text)
+    assert until(lambda: (tmp_path / "endless").exists())
+    family = children_of(parent.pid)
+    os.killpg(parent.pid, signal.SIGINT)
+    output, _ = parent.communicate(timeout=100)
+    assert output.splitlines()[-2:] == ["interrupted", "1"], output
+    assert until(lambda: not any(map(is_running, family)))
+
+
+def test_a_forked_child_has_workers_of_its_own(tmp_path: Path) -> None:
+    text = """
+        pool = ProcessPool(1)
+        first = pool.submit(os.getpid).result()
+        child = os.fork()
+        if child == 0:
+            own = pool.submit(os.getpid).result()
+            parent_of_own = pool.workers()[0].pid
+            pool.close()
+            os._exit(0 if own != first and own == parent_of_own else 1)
+        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+        print(pool.submit(os.getpid).result() == first)
+        pool.close()
+    """
+    assert run(tmp_path, text).splitlines() == ["0", "True"]
+
+
+def test_the_process_that_workers_come_from_may_be_killed(tmp_path: Path) -> None:
+    text = """
+        from nexus_core.processes.fork_server import fork_server
+
+        with ProcessPool(1) as pool:
+            first = pool.submit(os.getpid).result()
+            os.kill(fork_server()._process.pid, signal.SIGKILL)
+            print(pool.submit(os.getpid).result() != first, fork_server().starts)
+    """
+    assert run(tmp_path, text) == "True 2\n"
+
+
+def test_nothing_is_left_open(tmp_path: Path) -> None:
+    text = """
+        import numpy
+
+        def double(array):
+            array *= 2
+            return array
+
+        with ProcessPool(1) as pool:
+            array = numpy.ones(200_000)
+            pool.submit(double, array).result()
+            before = len(os.listdir("/proc/self/fd"))
+            worker = pool.workers()[0].pid
+            theirs = len(os.listdir(f"/proc/{worker}/fd"))
+            kept = [pool.submit(double, array).result() for _ in range(30)]
+            # It closes what it has sent a moment after that has come.
+            while len(os.listdir(f"/proc/{worker}/fd")) > theirs:
+                time.sleep(0.01)
+            print(len(os.listdir("/proc/self/fd")) - before)
+            print(all(found[0] == 2 for found in kept), array[0])
+        print(len(os.listdir("/proc/self/fd")) < before)
+    """
+    assert run(tmp_path, text).splitlines() == ["0", "True 1.0", "True"]
+
+
+def test_closing_a_pool_answers_those_who_wait(tmp_path: Path) -> None:
+    text = """
+        def endless(number):
+            note("endless")
+            while True:
+                pass
+
+        pool = ProcessPool(1)
+        futures = [pool.submit(endless, number) for number in range(2)]
+        while not times("endless"):
+            time.sleep(0.01)
+        pool.close(timeout=0.2)
+        for future in futures:
+            print(future.cancelled() or type(future.exception()).__name__)
+        print(times("endless"))
+    """
+    assert run(tmp_path, text).splitlines() == ["ProcessPoolClosed", "True", "1"]

@@ -1,0 +1,338 @@
+"""Which nodes go to processes, and what they take along."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import threading
+from typing import Any
+
+import numpy as np
+import pytest
+from kailash.nodes.base import Node
+from kailash.nodes.code.python import PythonCodeNode
+from kailash.workflow.builder import WorkflowBuilder
+from kailash.workflow.graph import Workflow
+
+from nexus_core import ProcessPool
+from nexus_core.errors import IsolationError, NotShippable
+from nexus_core.processes.isolation import Isolation
+from nexus_core.runtime import AsyncLocalRuntime, LocalRuntime
+from processes import nodes
+
+pytestmark = pytest.mark.timeout(240)
+
+
+def of(*, named: str = "name", **held: Node) -> Workflow:
+    workflow = Workflow("id", named)
+    for node_id, node in held.items():
+        workflow.add_node(node_id, node)
+    return workflow
+
+
+def runtime(pool: ProcessPool, isolation: Any = "process", **options: Any) -> LocalRuntime:
+    return LocalRuntime(enable_monitoring=False, isolation=isolation, process_pool=pool, **options)
+
+
+def places(pool: ProcessPool, isolation: Any, workflow: Workflow) -> dict[str, str]:
+    """Where each node has run, and what ``explain`` said."""
+    with runtime(pool, isolation) as made:
+        told = {node.node_id: node.place for node in made.explain(workflow).nodes}
+        ran = made.execute(workflow)[0]
+    here = {node_id: "here" if result["result"] == os.getpid() else "process" for node_id, result in ran.items()}
+    assert here == told
+    return here
+
+
+# --- which ------------------------------------------------------------------------------
+
+
+def test_all_that_can_or_those_that_are_named(pool: ProcessPool) -> None:
+    workflow = of(a=nodes.Where(), b=nodes.Where(), named="sums")
+    assert places(pool, None, workflow) == {"a": "here", "b": "here"}
+    assert places(pool, "process", workflow) == {"a": "process", "b": "process"}
+    assert places(pool, ["a"], workflow) == {"a": "process", "b": "here"}
+    assert places(pool, {"sums/b": "process", "other/a": "process"}, workflow) == {"a": "here", "b": "process"}
+    assert places(pool, {"a": None, "b": "process"}, workflow) == {"a": "here", "b": "process"}
+
+
+def test_what_workflows_and_nodes_say_themselves(pool: ProcessPool) -> None:
+    workflow = of(a=nodes.Where(), b=nodes.Where())
+    workflow._node_instances["a"].process_isolation = True
+    assert places(pool, None, workflow) == {"a": "process", "b": "here"}
+    assert places(pool, False, workflow) == {"a": "here", "b": "here"}
+    workflow._node_instances["a"].process_isolation = False
+    assert places(pool, "process", workflow) == {"a": "here", "b": "process"}
+    assert places(pool, ["a"], workflow) == {"a": "process", "b": "here"}
+    del workflow._node_instances["a"].process_isolation
+    workflow.metadata["process_isolation"] = ["b"]
+    assert places(pool, None, workflow) == {"a": "here", "b": "process"}
+    workflow.metadata["process_isolation"] = {"b": False}
+    assert places(pool, "process", workflow) == {"a": "process", "b": "here"}
+    workflow.metadata["process_isolation"] = "process"
+    assert places(pool, None, workflow) == {"a": "process", "b": "process"}
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("proces", "isolation must be 'process', 'auto' or None, got 'proces'"),
+        (3, "got 3"),
+        ({"a": "thread"}, "isolation['a'] must be 'process', 'auto' or None, got 'thread'"),
+        ({3: "process"}, "got 3"),
+        (["a", ""], "got ''"),
+    ],
+)
+def test_an_isolation_that_makes_no_sense(given: Any, said: str) -> None:
+    with pytest.raises(IsolationError) as refused:
+        LocalRuntime(isolation=given)
+    assert said in str(refused.value)
+
+
+def test_a_pool_that_is_none() -> None:
+    with pytest.raises(IsolationError, match=r"process_pool must be a nexus_core.ProcessPool, got 2"):
+        Isolation("process", 2)  # type: ignore[arg-type]
+
+
+def test_bad_statements_fail_before_anything_runs(pool: ProcessPool) -> None:
+    workflow = of(a=nodes.Counts())
+    workflow.metadata["process_isolation"] = "both"
+    with runtime(pool) as made, pytest.raises(IsolationError, match=r"metadata\['process_isolation'\].*'both'"):
+        made.execute(workflow)
+    assert workflow._node_instances["a"].count == 0
+
+
+def test_a_named_node_that_cannot_be_sent_fails_and_one_of_all_stays(pool: ProcessPool) -> None:
+    node = nodes.Where()
+    node.held = (value for value in ())  # type: ignore[attr-defined]
+    workflow = of(a=node, b=nodes.Where())
+    with runtime(pool, ["a"]) as made:
+        with pytest.raises(NotShippable, match=r"node 'a'.*\.held"):
+            made.execute(workflow)
+        assert "a run fails: node 'a'" in str(made.explain(workflow))
+    assert places(pool, "process", workflow) == {"a": "here", "b": "process"}
+    with runtime(pool) as made:
+        made.execute(workflow)
+        assert "node 'a' stays in this process" in str(made.explain(workflow))
+
+
+def test_asynchronous_nodes_and_switches_stay(pool: ProcessPool) -> None:
+    builder = WorkflowBuilder()
+    builder.add_node("PythonCodeNode", "start", {"code": "result = 3"})
+    builder.add_node("SwitchNode", "switch", {"operator": "==", "value": 3})
+    builder.add_node("AsyncPythonCodeNode", "awaited", {"code": "result = data"})
+    builder.add_connection("start", "result", "switch", "input_data")
+    builder.add_connection("switch", "true_output", "awaited", "data")
+    workflow = builder.build()
+    with runtime(pool) as made:
+        told = {node.node_id: node.place for node in made.explain(workflow).nodes}
+        assert told == {"start": "process", "switch": "here", "awaited": "here"}
+        assert made.execute(workflow)[0]["awaited"] == {"result": 3}
+    with runtime(pool, ["awaited"]) as made, pytest.raises(IsolationError, match=r"'awaited'.*event loop"):
+        made.execute(workflow)
+
+
+def test_interpreters_that_run_threads_in_parallel_need_no_processes(
+    pool: ProcessPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from nexus_core.processes import explanation, isolation
+
+    monkeypatch.setattr(isolation, "has_lock", lambda: False)
+    monkeypatch.setattr(explanation, "has_lock", lambda: False)
+    workflow = of(a=nodes.Where())
+    assert places(pool, "process", workflow) == {"a": "here"}
+    with runtime(pool) as made:
+        assert "nodes overlap without processes" in str(made.explain(workflow))
+
+
+# --- automatically --------------------------------------------------------------------------
+
+
+def test_nodes_that_prove_to_compute_go(pool: ProcessPool) -> None:
+    workflow = of(long=nodes.Works(), short=nodes.Where())
+    with runtime(pool, "auto") as made:
+        first = made.execute(workflow)[0]
+        assert first["long"]["result"] == os.getpid()
+        assert {node.node_id: node.place for node in made.explain(workflow).nodes} == {
+            "long": "measured",
+            "short": "measured",
+        }
+        made.execute(workflow)
+        assert {node.node_id: node.place for node in made.explain(workflow).nodes} == {
+            "long": "process",
+            "short": "measured",
+        }
+        third = made.execute(workflow)[0]
+        assert third["long"]["result"] != os.getpid()
+        assert third["short"]["result"] == os.getpid()
+
+
+def test_what_could_not_come_back_stays(pool: ProcessPool) -> None:
+    workflow = of(node=nodes.WorksOnLock())
+    with runtime(pool, "auto") as made:
+        for _ in range(4):
+            assert made.execute(workflow)[0]["node"]["result"] == os.getpid()
+        assert "its output cannot go to another process" in str(made.explain(workflow))
+
+
+# --- what goes along ------------------------------------------------------------------------
+
+
+def test_context_variables_there_and_back(pool: ProcessPool) -> None:
+    workflow = of(a=nodes.Tenant(), b=nodes.Tenant())
+    workflow.connect("a", "b", {"result": "y"})
+    nodes.tenant.set("acme")
+    try:
+        with runtime(pool) as made:
+            results = made.execute(workflow, parameters={"a": {"x": "other"}})[0]
+        assert (results["a"]["result"], results["b"]["result"]) == ("acme", "other")
+        assert nodes.tenant.get() == "acme"
+    finally:
+        nodes.tenant.set("nobody")
+
+
+def test_what_cannot_go_of_the_surroundings_stays(pool: ProcessPool) -> None:
+    class Held(Exception):
+        def __init__(self) -> None:
+            super().__init__(threading.Lock())
+
+    with runtime(pool) as made:
+        nodes.bag.set({"fine": 1})
+        assert made.execute(of(a=nodes.Bag()))[0]["a"]["result"] == {"fine": 1}
+        nodes.bag.set({"lock": threading.Lock()})
+        try:
+            assert made.execute(of(a=nodes.Bag()))[0]["a"]["result"] is None
+            try:
+                raise Held
+            except Held:
+                assert made.execute(of(a=nodes.Bag()))[0]["a"]["result"] is None
+        finally:
+            nodes.bag.set(None)
+
+
+def test_the_workflow_context_there_and_back(pool: ProcessPool) -> None:
+    context = {"given": {"a": 1}, "lock": threading.Lock()}
+    with runtime(pool) as made:
+        results = made.execute(of(a=nodes.Context()), parameters={"workflow_context": context})[0]
+    assert results["a"]["result"] == {"a": 1}
+    assert context["set"] != os.getpid()
+
+
+def test_code_that_uses_what_is_withheld_is_told(pool: ProcessPool) -> None:
+    builder = WorkflowBuilder()
+    builder.add_node("PythonCodeNode", "a", {"code": "result = get_workflow_context('lock').acquire()"})
+    with runtime(pool) as made:
+        record = made.execute(
+            builder.build(), parameters={"workflow_context": {"lock": threading.Lock()}}
+        )[0]["a"]
+    assert "workflow_context['lock']" in record["error"]
+
+
+def test_what_a_node_changes_in_itself_is_the_parents(pool: ProcessPool) -> None:
+    workflow, other = of(a=nodes.Counts()), of(a=nodes.Counts())
+    with runtime(pool) as made:
+        seen = [made.execute(workflow, parameters={"a": {"x": n}})[0]["a"]["result"] for n in range(1, 4)]
+        assert seen == [1, 2, 3]
+        assert workflow._node_instances["a"].seen == [1, 2, 3]
+        assert made.execute(other)[0]["a"]["result"] == 1
+        workflow._node_instances["a"].count = 40
+        assert made.execute(workflow)[0]["a"]["result"] == 41
+
+
+def test_logs_are_the_parents(pool: ProcessPool, caplog: pytest.LogCaptureFixture) -> None:
+    with runtime(pool) as made, caplog.at_level(logging.WARNING):
+        made.execute(of(a=nodes.Logs()), parameters={"a": {"x": 5}})
+    records = [record for record in caplog.records if record.name == "processes.nodes"]
+    assert [record.getMessage() for record in records] == ["seen 5", "failed"]
+    assert records[0].process != os.getpid()
+    assert records[1].exc_info is not None and isinstance(records[1].exc_info[1], KeyError)
+
+
+def test_errors_are_those_of_a_run_here(pool: ProcessPool) -> None:
+    workflow = of(a=nodes.Fails(), b=nodes.Where())
+    workflow.connect("a", "b", {"result": "x"})
+    errors = []
+    for isolation in (None, "process"):
+        with runtime(pool, isolation) as made, pytest.raises(Exception, match="because") as raised:
+            made.execute(workflow)
+        chain, found = [], raised.value
+        while found is not None:
+            chain.append((type(found), str(found)))
+            last, found = found, found.__cause__
+        assert isinstance(last, nodes.Odd) and last.code == 7
+        traceback, names = last.__traceback__, []
+        while traceback is not None:
+            names.append(traceback.tb_frame.f_code.co_name)
+            traceback = traceback.tb_next
+        assert names[-1] == "run"
+        errors.append(chain)
+    assert errors[0] == errors[1]
+
+
+def test_arrays_may_be_written_to_and_stay_the_parents(pool: ProcessPool) -> None:
+    array = np.ones(1_000_000)
+    with runtime(pool) as made:
+        before = pool.statistics().bytes_copied
+        result = made.execute(of(a=nodes.Scales()), parameters={"a": {"x": array}})[0]["a"]
+        copied = pool.statistics().bytes_copied - before
+    assert result["pid"] != os.getpid()
+    assert result["result"].sum() == 2_000_000
+    assert array.sum() == 1_000_000
+    # Once there, and once back.
+    assert copied == 2 * array.nbytes
+    result["result"][0] = 5
+
+
+def test_functions_and_cycles(pool: ProcessPool) -> None:
+    factor = 3
+
+    def scaled(x: int = 1) -> int:
+        return factor * x
+
+    function = of(f=PythonCodeNode.from_function(scaled, name="f"))
+    builder = WorkflowBuilder()
+    builder.add_node("PythonCodeNode", "up", {"code": "try:\n    result = x + 1\nexcept NameError:\n    result = 1"})
+    builder.add_node("PythonCodeNode", "same", {"code": "result = x"})
+    builder.add_connection("up", "result", "same", "x")
+    cyclic = builder.build()
+    cyclic.create_cycle("c").connect("same", "up", {"result": "x"}).max_iterations(4).build()
+    with runtime(pool) as made, runtime(pool, None) as plain:
+        done = pool.statistics().done
+        assert made.execute(function)[0] == plain.execute(function)[0] == {"f": {"result": 3}}
+        assert made.execute(cyclic)[0] == plain.execute(cyclic)[0]
+        assert pool.statistics().done == done + 1 + 8
+
+
+def test_workflows_that_are_awaited(pool: ProcessPool) -> None:
+    async def main() -> None:
+        async with AsyncLocalRuntime(isolation="process", process_pool=pool) as made:
+            workflow = of(a=nodes.Where(), b=nodes.Fails())
+            for _ in range(3):
+                with pytest.raises(Exception, match="because"):
+                    await made.execute_workflow_async(workflow, {})
+            results, _ = await made.execute_workflow_async(of(a=nodes.Where()), {})
+            assert results["a"]["result"] != os.getpid()
+            assert [node.place for node in made.explain(workflow).nodes] == ["process", "process"]
+
+    asyncio.run(main())
+
+
+def test_an_attached_app_is_given_it(pool: ProcessPool) -> None:
+    nexus = pytest.importorskip("nexus")
+    import nexus_core
+
+    app = nexus.Nexus(enable_durability=False)
+    try:
+        with pytest.raises(IsolationError, match="proces"):
+            nexus_core.attach(app, isolation="proces")
+        nexus_core.attach(app, isolation="process", process_pool=pool)
+        builder = WorkflowBuilder()
+        builder.add_node("PythonCodeNode", "one", {"code": "result = 1"})
+        done = pool.statistics().done
+        workflow = builder.build()
+        app.register("sums", workflow)
+        asyncio.run(app._execute_workflow("sums", {}))
+        assert pool.statistics().done == done + 1
+    finally:
+        app.close()
