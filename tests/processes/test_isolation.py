@@ -223,9 +223,7 @@ def test_code_that_uses_what_is_withheld_is_told(pool: ProcessPool) -> None:
     builder = WorkflowBuilder()
     builder.add_node("PythonCodeNode", "a", {"code": "result = get_workflow_context('lock').acquire()"})
     with runtime(pool) as made:
-        record = made.execute(
-            builder.build(), parameters={"workflow_context": {"lock": threading.Lock()}}
-        )[0]["a"]
+        record = made.execute(builder.build(), parameters={"workflow_context": {"lock": threading.Lock()}})[0]["a"]
     assert "workflow_context['lock']" in record["error"]
 
 

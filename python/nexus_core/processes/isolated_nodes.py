@@ -227,7 +227,6 @@ class IsolatedNodes:
             return packed
 
         limits = Limits(self._limit_of(index), host.is_given_up)
-        began = time.perf_counter()
         try:
             reply = self._pool.run(
                 prepare,
@@ -243,7 +242,7 @@ class IsolatedNodes:
             self._keep(index, str(refusal))
             return None
         except Overdue:
-            return None, host.code_failed(index, None, time.perf_counter() - began)
+            return None, host.code_failed(index, None, time.perf_counter() - sent)
         except Abandoned:
             return None, host.given_up()
         if reply.variables:

@@ -17,7 +17,7 @@ from kailash.runtime._time_limits import (
     arm_time_limits,
 )
 from kailash.runtime.metrics import get_metrics_bridge
-from kailash.sdk_exceptions import WorkflowCancelledError
+from kailash.sdk_exceptions import RuntimeExecutionError, WorkflowCancelledError
 from kailash.workflow.credentials import get_credential_store
 
 from nexus_core.process_pool import ProcessPool
@@ -43,7 +43,7 @@ from nexus_core.runtime.explain import DelegationError, Explanation
 from nexus_core.runtime.local_explanation import explain_locally
 from nexus_core.runtime.measured import Measured
 from nexus_core.runtime.pruning import PruningOnce, is_pruned, reasons_not_to_prune
-from nexus_core.runtime.time_limits import LimitedToken, raise_if_too_late
+from nexus_core.runtime.time_limits import LimitedToken, has_ended_nodes, raise_if_too_late
 from nexus_core.runtime.traced_runs import observe_delegation
 from nexus_core.runtime.workflow_context import LazySignals
 from nexus_core.runtime.workflow_run import NativeRun
@@ -314,6 +314,10 @@ class LocalRuntime(Measured, PruningOnce):
                     classified = _TimeLimitClassifier(limits).classify(error)
                     if classified is not error:
                         raise classified from error
+                raise
+            except RuntimeExecutionError as error:
+                if limits is not None and has_ended_nodes(error):
+                    raise_if_too_late(limits, cancellation_token)
                 raise
             if limits is not None:
                 raise_if_too_late(limits, cancellation_token)
