@@ -128,3 +128,29 @@ class Context(Takes):
     def run(self, **inputs: Any) -> dict[str, Any]:
         self.set_workflow_context("set", os.getpid())
         return {"result": self.get_workflow_context("given")}
+
+
+def made_in(pid: int) -> str:
+    """Cannot be called in another process than that."""
+    if pid != os.getpid():
+        raise RuntimeError("another process")
+    return "made"
+
+
+class OnlyHere:
+    """Can be read where it was made alone."""
+
+    def __reduce__(self) -> Any:
+        return made_in, (os.getpid(),)
+
+
+class Unreadable(Takes):
+    """Leaves a trace, and returns what only its own process can read."""
+
+    def run(self, **inputs: Any) -> dict[str, Any]:
+        with open(inputs["x"], "a") as file:
+            file.write("x")
+        return {"result": OnlyHere()}
+
+    def validate_outputs(self, outputs: dict[str, Any]) -> dict[str, Any]:
+        return outputs

@@ -212,10 +212,19 @@ def test_a_limit_ends_a_node_and_replaces_its_worker(tmp_path: Path) -> None:
             except HardTimeLimitExceeded as error:
                 print(error)
             print(times("endless"), r.execute(of(node=fine))[0]["node"]["result"] != first, pool.statistics().killed)
+            cyclic = of(one=endless, two=fine)
+            cyclic.connect("one", "two", {"result": "x"})
+            cyclic.create_cycle("c").connect("two", "one", {"result": "x"}).max_iterations(3).build()
+            try:
+                r.execute(cyclic, time_limit=0.3)
+            except HardTimeLimitExceeded as error:
+                print(error, times("endless"))
     """
     lines = run(tmp_path, text).splitlines()
     assert lines[0].startswith("workflow exceeded hard time limit (time_limit=0.3s")
-    assert lines[1:] == ["1 True 1"]
+    assert lines[1] == "1 True 1"
+    assert lines[2].startswith("workflow exceeded hard time limit (time_limit=0.3s")
+    assert lines[2].endswith(" 2")
 
 
 def test_code_that_never_ends_has_kailashs_error(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import threading
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from nexus_core import ProcessPool
 from nexus_core.errors import IsolationError, NotShippable
 from nexus_core.processes.isolation import Isolation
 from nexus_core.runtime import AsyncLocalRuntime, LocalRuntime
+from nexus_core.runtime.compiler import compiled
 from processes import nodes
 
 pytestmark = pytest.mark.timeout(240)
@@ -174,6 +176,18 @@ def test_what_could_not_come_back_stays(pool: ProcessPool) -> None:
         for _ in range(4):
             assert made.execute(workflow)[0]["node"]["result"] == os.getpid()
         assert "its output cannot go to another process" in str(made.explain(workflow))
+
+
+def test_what_cannot_be_read_here_has_run_and_does_not_run_again(pool: ProcessPool, tmp_path: Path) -> None:
+    workflow, trace = of(node=nodes.Unreadable()), tmp_path / "trace"
+    with runtime(pool, "auto") as made:
+        isolated = made._isolation.nodes_of(workflow, compiled(workflow, made._awaits()))
+        assert isolated is not None
+        isolated.remote.put(0, "there")
+        record = made.execute(workflow, parameters={"node": {"x": str(trace)}})[0]["node"]
+    assert isinstance(record["_exception"], NotShippable)
+    assert "another process" in record["error"]
+    assert trace.read_text() == "x"
 
 
 # --- what goes along ------------------------------------------------------------------------

@@ -78,6 +78,17 @@ def test_values_of_any_size(pool: ProcessPool, size: int) -> None:
         back[0][0] = 1
 
 
+def test_arrays_and_frames_in_any_order(pool: ProcessPool) -> None:
+    columns = np.asfortranarray(np.arange(40_000, dtype=float).reshape(200, 200))
+    back = pool.submit(lambda array: array, columns).result()
+    assert np.array_equal(back, columns)
+    assert back.flags.f_contiguous
+    assert np.array_equal(pool.submit(np.transpose, columns[::2]).result(), columns[::2].T)
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame({"number": range(20_000), "text": [f"row {row}" for row in range(20_000)]})
+    pandas.testing.assert_frame_equal(pool.submit(lambda given: given, frame).result(), frame)
+
+
 def test_workers_say_what_they_do(tmp_path: Path) -> None:
     with ProcessPool(2, name="sums") as pool:
         assert pool.workers() == []

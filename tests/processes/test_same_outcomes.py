@@ -1,6 +1,7 @@
 """Nodes in processes have stock's outcomes: the cases that ``LocalRuntime`` has to pass, a part of them.
 
-All of them: ``NEXUS_DIFF_SUBJECT=processes.subject:ProcessRuntime``. What differs is said in docs/processes.md:
+All of them: ``NEXUS_DIFF_SUBJECT=processes.subject:ProcessRuntime PYTHONPATH=tests pytest -p processes.unshared
+tests/differential``. What differs is said in docs/processes.md:
 outputs are copies, and classes that code makes without a module get one.
 """
 

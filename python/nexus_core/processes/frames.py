@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import array
 import os
+import pickle
 import socket
 import struct
 import tempfile
@@ -105,8 +106,8 @@ def receive(channel: socket.socket) -> Packed:
             os.close(descriptor)
     if inline:
         return Packed(data[_HEAD.size + 8 * count :], segments)
-    header = bytes(segments.pop(0)) if not size else segments.pop(0)
-    return Packed(header, segments)  # type: ignore[arg-type]  # pickle reads any buffer
+    header, *buffers = segments
+    return Packed(header, buffers)  # type: ignore[arg-type]  # pickle reads any buffer
 
 
 def _descriptor_in(ancillary: list[tuple[int, int, bytes]]) -> int | None:
@@ -163,7 +164,7 @@ def _padding(length: int) -> int:
 def _write(descriptor: int, segments: list[Buffer], lengths: list[int]) -> int:
     size = 0
     for segment, length in zip(segments, lengths, strict=True):
-        left = memoryview(segment).cast("B") if length else memoryview(b"")
+        left = _bytes_of(segment) if length else memoryview(b"")
         while left:
             # At its place, so that gaps need not be written.
             written = os.pwrite(descriptor, left[:_MOST_AT_ONCE], size + length - len(left))
@@ -171,6 +172,11 @@ def _write(descriptor: int, segments: list[Buffer], lengths: list[int]) -> int:
         size += length + _padding(length)
     os.ftruncate(descriptor, size)
     return size
+
+
+def _bytes_of(segment: Buffer) -> memoryview:
+    # In whichever order an array has its elements.
+    return segment.raw() if isinstance(segment, pickle.PickleBuffer) else memoryview(segment).cast("B")
 
 
 def _map(descriptor: int, size: int, lengths: tuple[int, ...]) -> list[Buffer]:

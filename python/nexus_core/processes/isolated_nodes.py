@@ -220,14 +220,16 @@ class IsolatedNodes:
                 workflow, shipped.digest, node_id, dialect, own_execute, logs, inputs,
                 context, withheld, variables, told, handled, state,
             )  # fmt: skip
-            packed = _packed(task)
+            try:
+                packed = _packed(task)
+            except NotShippable as refused:
+                raise _NotSent(refused) from refused
             worker.known.add(shipped.digest)
             worker.levels = levels
             sent = time.perf_counter()
             return packed
 
         limits = Limits(self._limit_of(index), host.is_given_up)
-        began = time.perf_counter()
         try:
             reply = self._pool.run(
                 prepare,
@@ -236,14 +238,16 @@ class IsolatedNodes:
                 digest=shipped.digest,
                 limits=limits,
             )
-        except NotShippable as refused:
+        except _NotSent as unsent:
+            refused = unsent.refused
             refusal = NotShippable(refused.path.replace("[6]", "inputs", 1), refused.type_name, refused.reason, node_id)
             if not is_measured:
                 raise refusal from refused
+            # Nothing of it has run: it may do so here.
             self._keep(index, str(refusal))
             return None
         except Overdue:
-            return None, host.code_failed(index, None, time.perf_counter() - began)
+            return None, host.code_failed(index, None, time.perf_counter() - sent)
         except Abandoned:
             return None, host.given_up()
         if reply.variables:
@@ -339,6 +343,13 @@ def _checked_retry(says: Any, where: str) -> bool:
     if isinstance(says, bool):
         return says
     raise IsolationError(f"{where} must be True or False, or for a workflow ids of nodes, got {says!r}")
+
+
+class _NotSent(Exception):
+    """A task cannot be described; no worker has been told of it."""
+
+    def __init__(self, refused: NotShippable) -> None:
+        self.refused = refused
 
 
 def _packed(task: NodeTask) -> Packed:

@@ -29,7 +29,11 @@ class Capture(logging.Handler):
         self._levels: tuple[int, dict[str, int]] | None = None
 
     def install(self) -> None:
-        """Has all loggers of the process come here."""
+        """Has all loggers of the process come here, and nowhere else: the parent has the handlers."""
+        for logger in logging.root.manager.loggerDict.values():
+            if isinstance(logger, logging.Logger):
+                logger.handlers.clear()
+                logger.propagate = True
         logging.root.handlers[:] = [self]
 
     def heed(self, wanted: tuple[int, dict[str, int]] | None) -> None:

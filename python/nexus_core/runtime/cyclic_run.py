@@ -47,6 +47,7 @@ class CyclicRun:
         memory_limit: What its code nodes are under, or ``None``.
         tasks: Told of groups, iterations and nodes, or ``None``.
         traced: The run in a trace, or ``None``.
+        token: The run's cancellation token, or ``None``.
     """
 
     def __init__(
@@ -60,10 +61,13 @@ class CyclicRun:
         memory_limit: MemoryLimit | None,
         tasks: CycleTasks | None,
         traced: _RecordedRun | None = None,
+        token: Any = None,
     ) -> None:
         assert plan.cycles is not None
         self.run_id = run_id or str(uuid4())
         self.host = CycleHost(runtime, workflow, plan, tasks)
+        # Its limits end nodes in other processes; between nodes it is not looked at, as Kailash does not.
+        self.host.token = token
         self._runtime = runtime
         self._workflow = workflow
         self._plan = plan

@@ -9,7 +9,7 @@ from typing import Any
 
 from kailash.runtime.validation.error_categorizer import ErrorCategorizer
 from kailash.runtime.validation.metrics import get_metrics_collector
-from kailash.sdk_exceptions import WorkflowCancelledError, WorkflowExecutionError
+from kailash.sdk_exceptions import WorkflowExecutionError
 
 from nexus_core.runtime import stock, validation_counts
 from nexus_core.runtime.compiler import CompiledWorkflow
@@ -17,6 +17,7 @@ from nexus_core.runtime.log_visibility import is_visible
 from nexus_core.runtime.node_contexts import ContextScope
 from nexus_core.runtime.node_host import NodeHost, caused_by, while_handling
 from nexus_core.runtime.observers import RunObserver
+from nexus_core.runtime.time_limits import NodeEnded
 
 __all__ = ["RunHost"]
 
@@ -183,7 +184,7 @@ class RunHost(NodeHost):
         """
         runtime = self.runtime
         node_id = self.compiled.node_ids[index]
-        if isinstance(error, WorkflowCancelledError) and self.is_given_up():
+        if isinstance(error, NodeEnded):
             return error
         self._failed[index] = error
         try:

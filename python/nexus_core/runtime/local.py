@@ -16,7 +16,7 @@ from kailash.runtime._time_limits import (
     _validate_limits,
     arm_time_limits,
 )
-from kailash.sdk_exceptions import WorkflowCancelledError
+from kailash.sdk_exceptions import RuntimeExecutionError, WorkflowCancelledError
 
 from nexus_core.process_pool import ProcessPool
 from nexus_core.processes.isolation import Isolation
@@ -42,7 +42,7 @@ from nexus_core.runtime.local_explanation import explain_locally
 from nexus_core.runtime.measured import Measured
 from nexus_core.runtime.pruning import PruningOnce, is_pruned, reasons_not_to_prune
 from nexus_core.runtime.run_ends import account_for, run_ends
-from nexus_core.runtime.time_limits import LimitedToken, raise_if_too_late
+from nexus_core.runtime.time_limits import LimitedToken, has_ended_nodes, raise_if_too_late
 from nexus_core.runtime.traced_runs import observe_delegation
 from nexus_core.runtime.workflow_context import LazySignals
 from nexus_core.runtime.workflow_run import NativeRun
@@ -320,6 +320,10 @@ class LocalRuntime(Measured, PruningOnce):
                     classified = _TimeLimitClassifier(limits).classify(error)
                     if classified is not error:
                         raise classified from error
+                raise
+            except RuntimeExecutionError as error:
+                if limits is not None and has_ended_nodes(error):
+                    raise_if_too_late(limits, cancellation_token)
                 raise
             if limits is not None:
                 raise_if_too_late(limits, cancellation_token)

@@ -10,19 +10,14 @@ import logging
 import sys
 from typing import TYPE_CHECKING, Any
 
-from kailash.sdk_exceptions import (
-    NodeExecutionError,
-    NodeValidationError,
-    WorkflowCancelledError,
-    WorkflowExecutionError,
-)
+from kailash.sdk_exceptions import NodeExecutionError, NodeValidationError, WorkflowExecutionError
 
 from nexus_core._core import WorkflowRun, _NodeCaching, _RemoteNodes
 from nexus_core.cached_runs.nodes import node_caching
 from nexus_core.runtime import stock
 from nexus_core.runtime.compiler import CompiledWorkflow
 from nexus_core.runtime.named_functions import call_named_function, without_own_frames
-from nexus_core.runtime.time_limits import ends_nodes
+from nexus_core.runtime.time_limits import NodeEnded, ends_nodes
 
 if TYPE_CHECKING:
     from nexus_core.processes.isolated_nodes import IsolatedNodes
@@ -88,7 +83,7 @@ class NodeHost:
     def given_up(self) -> BaseException:
         """What a node ends with that was killed for that."""
         reason = None if self.token is None else self.token.reason
-        return WorkflowCancelledError(message=f"Workflow cancelled: {reason or 'no reason provided'}")
+        return NodeEnded(message=f"Workflow cancelled: {reason or 'no reason provided'}")
 
     def was_taken(self, index: int) -> bool:
         """Whether a node has not run, because its output was kept."""

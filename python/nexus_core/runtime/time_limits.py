@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from kailash.runtime.cancellation import CancellationToken
-from kailash.sdk_exceptions import HardTimeLimitExceeded, SoftTimeLimitExceeded
+from kailash.sdk_exceptions import HardTimeLimitExceeded, SoftTimeLimitExceeded, WorkflowCancelledError
 
-__all__ = ["LimitedToken", "ends_nodes", "raise_if_too_late"]
+__all__ = ["LimitedToken", "NodeEnded", "ends_nodes", "has_ended_nodes", "raise_if_too_late"]
 
 
 class LimitedToken(CancellationToken):
@@ -18,6 +18,22 @@ class LimitedToken(CancellationToken):
     """
 
     limits: Any = None
+
+
+class NodeEnded(WorkflowCancelledError):
+    """A node in another process was ended, because nobody waits for it any longer."""
+
+
+def has_ended_nodes(error: BaseException) -> bool:
+    """Whether a run has failed because of that.
+
+    Args:
+        error: What it has raised.
+    """
+    found: BaseException | None = error
+    while found is not None and not isinstance(found, NodeEnded):
+        found = found.__cause__
+    return found is not None
 
 
 def ends_nodes(token: Any) -> bool:

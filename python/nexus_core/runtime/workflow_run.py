@@ -438,7 +438,9 @@ class NativeRun(RecordedRun):
         )
         together = min(runtime.max_concurrency, len(plan.node_ids))
         memory_limit = plan.plan.memory_limit(together) if guarded else None
-        run = CyclicRun(runtime, self.workflow, plan, processed, options, self.run_id, memory_limit, tasks, self.traced)
+        run = CyclicRun(
+            runtime, self.workflow, plan, processed, options, self.run_id, memory_limit, tasks, self.traced, self.token
+        )
         self.run_id = run.run_id
         # As a task of its own would: what nodes set is not the caller's.
         context = contextvars.copy_context()

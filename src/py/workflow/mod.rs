@@ -24,6 +24,7 @@ mod node;
 mod node_caching;
 mod node_flights;
 mod node_logs;
+mod node_run;
 mod options;
 mod outcome;
 mod outputs;
