@@ -51,6 +51,7 @@ class StreamedRuns:
         Example:
             >>> import asyncio
             >>> from kailash.workflow.builder import WorkflowBuilder
+            >>> from nexus_core.runtime import AsyncLocalRuntime
             >>> builder = WorkflowBuilder()
             >>> _ = builder.add_node("PythonCodeNode", "one", {"code": "result = 1"})
             >>> async def main():
