@@ -49,7 +49,7 @@ def _fan(pool: Any, quick: bool) -> dict[str, float]:
         assert both.execute(workflow)[0] == expected
         rounds = [
             (_seconds(lambda: one.execute(workflow)), _seconds(lambda: both.execute(workflow)))
-            for _ in range(3 if quick else 7)
+            for _ in range(5 if quick else 12)
         ]
     here, there = min(here for here, _ in rounds), min(there for _, there in rounds)
     return {"here": here, "there": there, "ratio": here / there}

@@ -157,13 +157,31 @@ class ProcessPool(Executor):
         Raises:
             nexus_core.errors.ProcessPoolClosed: If the pool is closed.
             nexus_core.errors.ForkServerError: If they cannot be started.
+
+        Example:
+            >>> from nexus_core import ProcessPool
+            >>> with ProcessPool(2) as pool:
+            ...     pool.start()
+            ...     len(pool.workers())
+            2
         """
         self._crew.start()
 
     # --- what it does -------------------------------------------------------------------
 
     def workers(self) -> list[WorkerInfo]:
-        """The worker processes: names, process ids, what they do."""
+        """The worker processes: names, process ids, what they do.
+
+        Returns:
+            Those that there are, the first one started first.
+
+        Example:
+            >>> from nexus_core import ProcessPool
+            >>> with ProcessPool(1, name="sums") as pool:
+            ...     pool.start()
+            ...     [(worker.name, worker.state, worker.tasks) for worker in pool.workers()]
+            [('sums-1', 'idle', 0)]
+        """
         return [worker.info() for worker in self._crew.workers()]
 
     def statistics(self) -> ProcessPoolStatistics:
@@ -205,8 +223,8 @@ class ProcessPool(Executor):
 
         Args:
             fn: What pickle or cloudpickle can describe.
-            *args: Its arguments, which the same goes for.
-            **kwargs: Its arguments by keyword.
+            args: Its arguments, which the same goes for.
+            kwargs: Its arguments by keyword.
 
         Returns:
             A future of what it returns.
@@ -234,14 +252,14 @@ class ProcessPool(Executor):
         variables = context_variables.carried()
         task = pack((function, arguments, keywords, variables))
         named = getattr(function, "__qualname__", type(function).__qualname__)
-        reply = self.run(lambda worker: task, what=named, may_retry=self.retry_on_worker_loss)
+        reply = self._run(lambda worker: task, what=named, may_retry=self.retry_on_worker_loss)
         log_records.emit(reply.records or [])
-        value: T = self.value_of(reply, f"the value that {named} returned")
+        value: T = self._value_of(reply, f"the value that {named} returned")
         return value
 
     # --- tasks ----------------------------------------------------------------------------
 
-    def run(
+    def _run(
         self,
         prepare: Callable[[WorkerProcess], Packed],
         *,
@@ -320,7 +338,7 @@ class ProcessPool(Executor):
         return reply
 
     @staticmethod
-    def value_of(reply: Reply, what: str) -> Any:
+    def _value_of(reply: Reply, what: str) -> Any:
         """What was returned; raises what was raised.
 
         Args:
@@ -373,6 +391,14 @@ class ProcessPool(Executor):
         Args:
             wait: Whether to wait for what was submitted.
             cancel_futures: Whether what has not begun is cancelled.
+
+        Example:
+            >>> from nexus_core import ProcessPool
+            >>> pool = ProcessPool(1)
+            >>> future = pool.submit(abs, -1)
+            >>> pool.shutdown()
+            >>> future.result()
+            1
         """
         with self._lock:
             callers = self._callers

@@ -59,7 +59,13 @@ def test_the_constructor_takes_what_kailashs_does_and_our_keywords() -> None:
         assert (ours[name].kind, ours[name].default) == (parameter.kind, parameter.default)
     own = {name: ours[name] for name in ours if name not in theirs}
     defaults = {name: parameter.default for name, parameter in own.items()}
-    assert defaults == {"strict": False, "run_short_on_loop": True, "cache": None}
+    assert defaults == {
+        "strict": False,
+        "run_short_on_loop": True,
+        "cache": None,
+        "isolation": None,
+        "process_pool": None,
+    }
     assert all(parameter.kind is inspect.Parameter.KEYWORD_ONLY for parameter in own.values())
 
 

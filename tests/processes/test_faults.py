@@ -336,9 +336,19 @@ def test_the_process_that_workers_come_from_may_be_killed(tmp_path: Path) -> Non
     text = """
         from nexus_core.processes.fork_server import fork_server
 
+        def runs(pid):
+            try:
+                return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+            except OSError:
+                return False
+
         with ProcessPool(1) as pool:
             first = pool.submit(os.getpid).result()
             os.kill(fork_server()._process.pid, signal.SIGKILL)
+            fork_server()._process.wait()
+            # Its workers are ended with it, a moment later.
+            while runs(first):
+                time.sleep(0.01)
             print(pool.submit(os.getpid).result() != first, fork_server().starts)
     """
     assert run(tmp_path, text) == "True 2\n"

@@ -156,7 +156,7 @@ def test_first_come_first_served(tmp_path: Path) -> None:
         assert until(lambda: pool.statistics().busy == 1)
 
         def ask(number: int) -> None:
-            pool.run(lambda worker: pack((abs, (number,), {}, {})), what="abs", may_retry=False)
+            pool._run(lambda worker: pack((abs, (number,), {}, {})), what="abs", may_retry=False)
             order.append(number)
 
         threads = []
@@ -179,8 +179,8 @@ def test_limits_end_a_task_and_free_its_place(tmp_path: Path) -> None:
             return pack((wait_for, (tmp_path / "never",), {}, {}))
 
         with pytest.raises(Overdue):
-            pool.run(sent, what="it", may_retry=False, limits=Limits(seconds=0.05))
+            pool._run(sent, what="it", may_retry=False, limits=Limits(seconds=0.05))
         with pytest.raises(Abandoned):
-            pool.run(sent, what="it", may_retry=False, limits=Limits(is_abandoned=lambda: True))
+            pool._run(sent, what="it", may_retry=False, limits=Limits(is_abandoned=lambda: True))
         assert pool.statistics().killed >= 1
         assert pool.submit(abs, -1).result() == 1

@@ -231,7 +231,7 @@ class IsolatedNodes:
 
         limits = Limits(self._limit_of(index), host.is_given_up)
         try:
-            reply = self._pool.run(
+            reply = self._pool._run(
                 prepare,
                 what=f"node {node_id!r}",
                 may_retry=self._retried[index],
