@@ -39,6 +39,12 @@ async def proved_short(runtime: AsyncLocalRuntime, workflow: Any, inputs: dict[s
     raise AssertionError("it never took the short way")
 
 
+def nobody_listens(caplog: pytest.LogCaptureFixture) -> None:
+    """Until the end of a test: a Nexus app of an earlier one has made the root logger listen."""
+    for logger in ("", "kailash"):
+        caplog.set_level(logging.WARNING, logger)
+
+
 @short_ways_exist
 def test_a_run_that_took_it_is_as_any_other(on_loop: OnLoop, quiet: None) -> None:
     async def body(runtime: AsyncLocalRuntime) -> None:
@@ -55,6 +61,8 @@ def test_a_run_that_took_it_is_as_any_other(on_loop: OnLoop, quiet: None) -> Non
 
 @short_ways_exist
 def test_a_logger_that_begins_to_listen_is_told(on_loop: OnLoop, quiet: None, caplog: pytest.LogCaptureFixture) -> None:
+    nobody_listens(caplog)
+
     async def body(runtime: AsyncLocalRuntime) -> None:
         workflow = code_workflow({"a": "result = 1"})
         taken = await proved_short(runtime, workflow, {})
@@ -72,6 +80,7 @@ def test_a_logger_that_begins_to_listen_is_told(on_loop: OnLoop, quiet: None, ca
 def test_a_logger_that_begins_to_listen_while_another_is_asked_is_told(
     on_loop: OnLoop, quiet: None, caplog: pytest.LogCaptureFixture
 ) -> None:
+    nobody_listens(caplog)
     first, second = logging.getLogger("kailash.runtime.async_local"), logging.getLogger("kailash.nodes")
 
     async def body(runtime: AsyncLocalRuntime) -> None:

@@ -140,6 +140,8 @@ def test_the_checklist_sees_it(app: Any) -> None:
 
     assert not checked()["scaling_policies"].holds
     autoscaler = AutoScaler(app)
+    assert not checked()["scaling_policies"].holds
+    autoscaler.configure_scaling_policy("cpu_based", _CPU)
     for name in ("scaling_policies", "scaling_events"):
         assert checked()[name].holds
         assert "nexus-core-auto-scaler" in checked()[name].evidence

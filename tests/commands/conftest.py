@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,3 +20,22 @@ def home(tmp_path: Path) -> Path:
     folder = tmp_path / "home"
     (folder / ".kailash" / "tracking").mkdir(parents=True)
     return folder
+
+
+@pytest.fixture(autouse=True)
+def _programs_leave_no_open_app(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Commands that are called here import programs into this process, which outlives them."""
+    from nexus import Nexus
+
+    made: list[Any] = []
+    begin = Nexus.__init__
+
+    def remembered(self: Any, *args: Any, **kwargs: Any) -> None:
+        made.append(self)
+        begin(self, *args, **kwargs)
+
+    monkeypatch.setattr(Nexus, "__init__", remembered)
+    yield
+    for app in made:
+        if app.runtime is not None:
+            app.close()

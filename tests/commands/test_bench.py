@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,23 +22,9 @@ NAMES = ("LocalRuntime", "AsyncLocalRuntime")
 
 
 @pytest.fixture(autouse=True)
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Programs are imported into this process, which outlives them: their apps are closed."""
-    from nexus import Nexus
-
-    made: list[Any] = []
-    begin = Nexus.__init__
-
-    def remembered(self: Any, *args: Any, **kwargs: Any) -> None:
-        made.append(self)
-        begin(self, *args, **kwargs)
-
-    monkeypatch.setattr(Nexus, "__init__", remembered)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path])
-    yield
-    for app in made:
-        app.close()
 
 
 def benched(capsys: pytest.CaptureFixture[str], *arguments: str, status: int = 0) -> dict[str, Any]:

@@ -115,11 +115,15 @@ class TopApp(App[None]):
         failures = 0
         while True:
             pause = self._interval
+            # Before the look: what is pressed during it is heeded after it.
+            self._wake.clear()
             if not self._paused:
                 view, error = await self._asked()
                 if not self.query("#state"):
                     return  # the view was left meanwhile
-                if view is None:
+                if self._paused:
+                    pass  # what it says stays until it is left
+                elif view is None:
                     failures += 1
                     pause = min(2.0**failures, _LONGEST_PAUSE)
                     self._tell(f"{error}; trying again", "lost")
@@ -127,7 +131,6 @@ class TopApp(App[None]):
                     failures = 0
                     self._tell(f"live · {self._source.path}", "live")
                     await self._show(view)
-            self._wake.clear()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), pause)
 
