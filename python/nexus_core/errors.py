@@ -19,6 +19,7 @@ __all__ = [
     "NotCallable",
     "NotKeyable",
     "NotSerializable",
+    "NotShippable",
     "PoolBroken",
     "PoolClosed",
     "PoolError",
@@ -203,6 +204,29 @@ class NotKeyable(NexusCoreError, TypeError):
 
     def __reduce__(self) -> tuple[type[NotKeyable], tuple[str, str, str]]:
         return type(self), (self.path, self.type_name, self.reason)
+
+
+class NotShippable(NexusCoreError, TypeError):
+    """A value, or a node, that cannot be described for another process.
+
+    Attributes:
+        path: Where in the value it is, as an expression; empty for the value itself.
+        type_name: The full name of its type.
+        reason: What pickle says of it.
+        node: The id of the node that it belongs to, or ``None``.
+    """
+
+    def __init__(self, path: str, type_name: str, reason: str, node: str | None = None) -> None:
+        self.path = path
+        self.type_name = type_name
+        self.reason = reason
+        self.node = node
+        whose = "a value" if node is None else f"node {node!r}"
+        part = f"its part {path}, a {type_name}," if path else f"it is a {type_name}, which"
+        super().__init__(f"{whose} cannot go to another process: {part} cannot be pickled: {reason}")
+
+    def __reduce__(self) -> tuple[type[NotShippable], tuple[str, str, str, str | None]]:
+        return type(self), (self.path, self.type_name, self.reason, self.node)
 
 
 class NotSerializable(NexusCoreError, TypeError):

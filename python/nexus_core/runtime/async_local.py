@@ -6,49 +6,35 @@ import asyncio
 import contextlib
 import gc
 import logging
-import sys
 import time
-from collections.abc import AsyncGenerator, Coroutine
+from collections.abc import Coroutine
 from typing import Any
 
 from kailash.runtime._time_limits import _validate_limits
-from kailash.runtime.metrics import get_metrics_bridge
-from kailash.sdk_exceptions import HardTimeLimitExceeded, SoftTimeLimitExceeded, WorkflowCancelledError
-from kailash.workflow.credentials import get_credential_store
 
-from nexus_core._core import Places, RunOptions, _collection
-from nexus_core.cached_runs.nodes import notes_on_cached_nodes
+from nexus_core._core import Places, _collection
 from nexus_core.metrics.loops import LoopLag
 from nexus_core.runtime import stock
-from nexus_core.runtime.async_delegation import LOST, reasons_to_delegate, watch_of_methods
-from nexus_core.runtime.async_host import Follower, raised_by_stock
-from nexus_core.runtime.async_pruned_run import AsyncPrunedRun
-from nexus_core.runtime.async_run import AsyncRun
-from nexus_core.runtime.cache_wishes import Wish, take_wish, wishing
+from nexus_core.runtime.async_delegation import reasons_to_delegate, watch_of_methods
+from nexus_core.runtime.async_entries import AsyncEntries
+from nexus_core.runtime.async_explanation import explain_async
+from nexus_core.runtime.async_native import NativeRuns, account_for
+from nexus_core.runtime.cache_wishes import take_wish
 from nexus_core.runtime.cached_execution import IN_TURN, UNCACHED, Call, aexecute_cached, finished_async
 from nexus_core.runtime.compiler import Awaits, CompiledWorkflow, NotNative, compile_aside, compiled, known
-from nexus_core.runtime.delegation import metrics_are_read
-from nexus_core.runtime.durability import Durability, begin_async, how_it_is_durable
-from nexus_core.runtime.durable_async_run import DurableAsyncRun
-from nexus_core.runtime.events import RunEvent
 from nexus_core.runtime.explain import DelegationError, Explanation
 from nexus_core.runtime.local import LocalRuntime
-from nexus_core.runtime.log_visibility import is_visible
-from nexus_core.runtime.pruning import PRUNING_NOTE, is_pruned, reasons_not_to_prune
-from nexus_core.runtime.pruning_log import log_beginning
-from nexus_core.runtime.run_ids import new_run_id
+from nexus_core.runtime.pruning import is_pruned, reasons_not_to_prune
 from nexus_core.runtime.run_options import run_options
-from nexus_core.runtime.run_stream import EventBuffer
 from nexus_core.runtime.short_way import LONGEST_ON_LOOP, short_way
-from nexus_core.runtime.traced_runs import begin_traced, observe_delegation
-from nexus_core.runtime.workflow_rules import Turn, WorkflowRule, WorkflowRules, rule_of
+from nexus_core.runtime.streamed_runs import StreamedRuns
+from nexus_core.runtime.traced_runs import observe_delegation
+from nexus_core.runtime.workflow_rules import Turn, WorkflowRules, rule_of
 from nexus_core.versions import warn_once
 
 __all__ = ["AsyncLocalRuntime"]
 
 _logger = logging.getLogger("kailash.runtime.async_local")
-_nodes_logger = logging.getLogger("kailash.nodes")
-_analysis_logger = logging.getLogger("kailash.analysis.conditional_branch_analyzer")
 
 #: Nodes from which on a workflow is read on a thread.
 _LARGE = 100
@@ -57,7 +43,7 @@ _LARGE = 100
 gc.callbacks.append(_collection)
 
 
-class AsyncLocalRuntime(stock.StockAsyncLocalRuntime, LocalRuntime):
+class AsyncLocalRuntime(AsyncEntries, NativeRuns, StreamedRuns, stock.StockAsyncLocalRuntime, LocalRuntime):
     """Kailash's ``AsyncLocalRuntime`` with the same results, in parallel and without its overhead.
 
     Follows ``kailash.runtime.async_local.AsyncLocalRuntime``: same constructor, same methods,
@@ -127,7 +113,7 @@ class AsyncLocalRuntime(stock.StockAsyncLocalRuntime, LocalRuntime):
         self.thread_pool_size = thread_pool_size
         self.run_short_on_loop = run_short_on_loop
         self._places = Places(max_concurrent_nodes, thread_pool_size)
-        self._short_way = short_way(_account_for)
+        self._short_way = short_way(account_for)
         self._rules: WorkflowRules | None = None
         self._cleaned_up = False
 
@@ -142,38 +128,7 @@ class AsyncLocalRuntime(stock.StockAsyncLocalRuntime, LocalRuntime):
         Returns:
             The explanation; ``print`` shows it as text.
         """
-        reasons = list(reasons_to_delegate(self, workflow, {}))
-        try:
-            plan = compiled(workflow, self._awaits())
-        except NotNative as refused:
-            return Explanation(False, (*reasons, str(refused)), notes=LOST)
-        except Exception as broken:
-            return Explanation(False, (*reasons, f"it cannot be read: {broken!r}"))
-        pruned = self._plan_to_prune(workflow, plan)
-        if isinstance(pruned, tuple):
-            reasons.extend(pruned)
-        if reasons:
-            notes = (*LOST, *notes_on_cached_nodes(self, workflow, plan, delegated=True))
-            return Explanation(False, tuple(reasons), plan.explanations, notes)
-        if pruned is not None and not isinstance(pruned, tuple):
-            notes = (PRUNING_NOTE, *notes_on_cached_nodes(self, workflow, pruned))
-            return Explanation(True, (), pruned.explanations, notes)
-        if plan.needs_loop:
-            where = "asynchronous nodes are awaited on the loop, the others run on worker threads"
-        elif self.run_short_on_loop and plan.fits_on_loop and plan.plan.is_short():
-            where = "it has proved to be short, and runs on the loop's own thread"
-        elif plan.plan.has_blocked():
-            where = "it runs on worker threads; a run has taken long, so none will be taken for short"
-        else:
-            where = "it runs on worker threads"
-        more = [where]
-        if plan.one_pass:
-            more.append("it has cycles, of which one pass is made, as by Kailash's AsyncLocalRuntime")
-        more.extend(how_it_is_durable(self))
-        if self._cached_runs is not None:
-            more.append(self._cached_runs.explain(self, workflow))
-        more.extend(notes_on_cached_nodes(self, workflow, plan))
-        return Explanation(not reasons, tuple(reasons), plan.explanations, tuple(more))
+        return explain_async(self, workflow)
 
     def engine_statistics(self) -> dict[str, Any]:
         """How many runs were native, and why others were delegated.
@@ -388,89 +343,6 @@ class AsyncLocalRuntime(stock.StockAsyncLocalRuntime, LocalRuntime):
 
         return await aexecute_cached(self, workflow, inputs, call, compute, finished_async)
 
-    def execute(
-        self,
-        workflow: Any,
-        task_manager: Any | None = None,
-        parameters: dict[str, Any] | None = None,
-        cancellation_token: Any = None,
-        search_attributes: dict[str, Any] | None = None,
-        *,
-        soft_time_limit: float | None = None,
-        time_limit: float | None = None,
-        refresh: bool = False,
-        cache: bool | None = None,
-        **kwargs: Any,
-    ) -> tuple[dict[str, Any], str | None]:
-        """Executes a workflow on a loop of its own; follows ``AsyncLocalRuntime.execute``.
-
-        Args:
-            workflow: A built workflow.
-            task_manager: Ignored, as Kailash does.
-            parameters: As ``inputs`` of :meth:`execute_workflow_async`.
-            cancellation_token: Ignored, as Kailash does.
-            search_attributes: The same.
-            soft_time_limit: As Kailash takes it.
-            time_limit: The same.
-            refresh: As for :meth:`execute_workflow_async`.
-            cache: The same.
-            **kwargs: Ignored, as Kailash does.
-
-        Returns:
-            As :meth:`execute_workflow_async`.
-        """
-        limits: dict[str, Any] = {"soft_time_limit": soft_time_limit, "time_limit": time_limit, **kwargs}
-        # Kailash's own, which comes before LocalRuntime's.
-        execute: Any = super().execute
-        given = (workflow, task_manager, parameters, cancellation_token, search_attributes)
-        outcome: tuple[dict[str, Any], str | None]
-        if self._cached_runs is None:
-            outcome = execute(*given, **limits)
-            return outcome
-        with wishing(Wish(refresh, cache)) as wish:
-            outcome = execute(*given, **limits)
-        # The task that ran it had a context of its own.
-        self._cached_runs.note_again(wish.outcome)
-        return outcome
-
-    async def execute_async(
-        self,
-        workflow: Any,
-        task_manager: Any | None = None,
-        parameters: dict[str, Any] | None = None,
-        cancellation_token: Any = None,
-        execution_tracker: Any = None,
-        search_attributes: dict[str, Any] | None = None,
-        *,
-        refresh: bool = False,
-        cache: bool | None = None,
-        **kwargs: Any,
-    ) -> tuple[dict[str, Any], str | None]:
-        """Executes a workflow; follows ``AsyncLocalRuntime.execute_async``.
-
-        Args:
-            workflow: A built workflow.
-            task_manager: Ignored, as Kailash does.
-            parameters: As ``inputs`` of :meth:`execute_workflow_async`.
-            cancellation_token: Ignored, as Kailash does.
-            execution_tracker: The same.
-            search_attributes: The same.
-            refresh: As for :meth:`execute_workflow_async`.
-            cache: The same.
-            **kwargs: Ignored, as Kailash does.
-
-        Returns:
-            As :meth:`execute_workflow_async`.
-        """
-        given = (workflow, task_manager, parameters, cancellation_token, execution_tracker, search_attributes)
-        outcome: tuple[dict[str, Any], str | None]
-        if self._cached_runs is None or (not refresh and cache is None):
-            outcome = await super().execute_async(*given, **kwargs)
-            return outcome
-        with wishing(Wish(refresh, cache)):
-            outcome = await super().execute_async(*given, **kwargs)
-        return outcome
-
     def _reasons_to_delegate(self, workflow: Any, inputs: Any) -> tuple[str, ...]:
         return reasons_to_delegate(self, workflow, inputs)
 
@@ -493,225 +365,6 @@ class AsyncLocalRuntime(stock.StockAsyncLocalRuntime, LocalRuntime):
         async with asyncio.timeout(rule_of(self, workflow).timeout):
             outcome = await observe_delegation(self, workflow, reasons, steps)
         return outcome
-
-    async def _finish_short(self, workflow: Any, run: AsyncRun, seconds: float) -> tuple[dict[str, Any], str]:
-        """Awaits a run that took the short way for so long, and that is now left to workers."""
-        began = time.perf_counter() - seconds
-        succeeded = False
-        try:
-            results = await run.execute(self._timeout_of(workflow))
-            succeeded = True
-        except Exception as error:
-            raise self._as_raised(error, workflow)  # noqa: B904 - it has its cause
-        finally:
-            plan = run.compiled.plan
-            run.release()
-            seconds = time.perf_counter() - began
-            if self._figures is not None:
-                self._figures.ran(plan, workflow, seconds, None if succeeded else sys.exc_info()[1])
-            _account_for(workflow, seconds, succeeded)
-        return results, new_run_id()
-
-    def _timeout_of(self, workflow: Any) -> float | None:
-        """Seconds that a run of a workflow may take."""
-        timeout: float | None = self.execution_timeout
-        return timeout if self._rules is None else rule_of(self, workflow).timeout or timeout
-
-    def _as_raised(self, error: Exception, workflow: Any) -> BaseException:
-        """What the caller is to see of an error."""
-        if isinstance(error, TimeoutError):
-            _logger.error(f"Workflow execution timeout after {self._timeout_of(workflow)}s")
-            return error
-        if isinstance(error, (SoftTimeLimitExceeded, HardTimeLimitExceeded, WorkflowCancelledError)):
-            return error
-        raised = raised_by_stock(error)
-        if raised is not error:
-            raised.__cause__ = error
-        return raised
-
-    async def _execute_native(
-        self,
-        workflow: Any,
-        plan: CompiledWorkflow,
-        inputs: dict[str, Any],
-        context: Any,
-        follower: Follower | None,
-        soft_time_limit: float | None = None,
-        time_limit: float | None = None,
-        run_id: str | None = None,
-        idempotency_key: str | None = None,
-        force_resume_with_drift: bool = False,
-    ) -> tuple[dict[str, Any], str]:
-        began = time.perf_counter()
-        self._counts.native_runs += 1
-        if self._loop_lag is not None:
-            self._loop_lag.watch(asyncio.get_running_loop())
-        registry, metrics = self.resource_registry, None
-        given = inputs
-        durability: Durability | None = None
-        if context is None:
-            inputs = dict(inputs)
-        else:
-            context.variables.update(inputs)
-        if self._is_durable(idempotency_key):
-            run_id = run_id or new_run_id()
-            durability = await begin_async(
-                self, workflow, plan, inputs, context, run_id, idempotency_key, force_resume_with_drift, _logger
-            )
-        if context is not None:
-            inputs, registry, metrics = context.variables, context.resource_registry, context.metrics
-        reads_info = is_visible(_logger, logging.INFO)
-        if reads_info:
-            self._log_plan(plan)
-        rule = rule_of(self, workflow)
-        options = self._run_options(plan, rule, metrics is not None or follower is not None, durability)
-        run: AsyncRun | AsyncPrunedRun = (
-            # Of a run that is pruned Kailash saves and tells nothing.
-            AsyncPrunedRun(self, workflow, plan, given)
-            if is_pruned(self, plan)
-            else AsyncRun(self, workflow, plan, inputs, options, metrics, follower, registry)
-            if durability is None
-            else DurableAsyncRun(self, workflow, plan, inputs, options, metrics, follower, registry, durability)
-        )
-        traced = begin_traced(self, workflow, plan)
-        if traced is not None:
-            run_id = run_id or new_run_id()
-            run.follow_with(traced)
-        succeeded = False
-        try:
-            results = None
-            if (
-                self.run_short_on_loop
-                and plan.fits_on_loop
-                and plan.plan.is_short()
-                and follower is None
-                and soft_time_limit is None
-                and time_limit is None
-                and durability is None
-            ):
-                results = run.run_here()
-            if results is None:
-                results = await run.execute(self._timeout_of(workflow), soft_time_limit, time_limit)
-            succeeded = True
-        except Exception as error:
-            raise self._as_raised(error, workflow)  # noqa: B904 - it has its cause
-        finally:
-            if self._tracing:
-                self._last_trace = run.trace()
-            run.release()
-            seconds = time.perf_counter() - began
-            failure = None if succeeded else sys.exc_info()[1]
-            if traced is not None:
-                traced.end(failure, run_id)
-            if self._figures is not None:
-                self._figures.ran(plan.plan, workflow, seconds, failure)
-            del failure
-            _account_for(workflow, seconds, succeeded)
-            if context is not None:
-                await self._finish_context(context, seconds, succeeded, sys.exc_info()[1])
-        if reads_info:
-            _logger.info(f"Workflow execution completed in {seconds:.2f}s")
-            _analysis_logger.info(f"Found {plan.switch_count} SwitchNode instances")
-        return results, run_id or new_run_id()
-
-    def _run_options(
-        self, plan: CompiledWorkflow, rule: WorkflowRule, observed: bool, durability: Durability | None
-    ) -> RunOptions:
-        guarded = plan.guarded_by is not None
-        return run_options(
-            max_concurrency=1 if rule.one_at_a_time else self.max_concurrent_nodes,
-            in_order=rule.in_order,
-            stock_execute=is_visible(_nodes_logger, logging.DEBUG),
-            logs_nodes=is_visible(_nodes_logger, logging.INFO),
-            logs_skips=is_visible(_logger, logging.INFO),
-            observed=observed,
-            guards_each_node=guarded and not plan.only_code_on_threads,
-            guards_stretch=guarded and plan.only_code_on_threads,
-            trace=self._tracing,
-            tracks=durability is not None,
-            confirms=durability is not None and durability.confirms,
-        )
-
-    @staticmethod
-    async def _finish_context(context: Any, seconds: float, succeeded: bool, error: BaseException | None) -> None:
-        if succeeded:
-            context.metrics.total_duration = seconds
-        elif isinstance(error, Exception):
-            context.metrics.error_count += 1
-        try:
-            await context.cleanup()
-        except Exception as error:
-            _logger.warning(f"Error during context cleanup: {error}")
-
-    def _log_plan(self, plan: CompiledWorkflow) -> None:
-        if is_pruned(self, plan):
-            log_beginning(self, plan.switch_count, is_awaited=True)
-            return
-        _analysis_logger.info(f"Found {plan.switch_count} SwitchNode instances")
-        if self.analyzer:
-            _logger.info(f"Execution plan: {plan.widest_level} max concurrent, {plan.level_count} levels")
-
-    async def stream(
-        self, workflow: Any, inputs: dict[str, Any] | None = None, *, buffer: int = 256
-    ) -> AsyncGenerator[RunEvent, None]:
-        """Executes a workflow and yields what happens meanwhile.
-
-        The last event is :class:`RunFinished`, or :class:`RunFailed` with what
-        ``execute_workflow_async`` would have raised. While the reader does not keep up, the
-        run pauses, and no other run does. A reader that goes away (``aclose``) cancels it.
-
-        Args:
-            workflow: A built workflow. One that is delegated to Kailash yields no events of
-                its nodes.
-            inputs: As for ``execute_workflow_async``.
-            buffer: Events kept for the reader before the run pauses.
-
-        Yields:
-            The run's events, in the order in which they happened.
-
-        Raises:
-            ValueError: If ``buffer`` is less than one.
-            DelegationError: If the runtime is strict and Kailash would have to run this.
-
-        Example:
-            >>> import asyncio
-            >>> from kailash.workflow.builder import WorkflowBuilder
-            >>> builder = WorkflowBuilder()
-            >>> _ = builder.add_node("PythonCodeNode", "one", {"code": "result = 1"})
-            >>> async def main():
-            ...     async with AsyncLocalRuntime() as runtime:
-            ...         return [type(event).__name__ async for event in runtime.stream(builder.build())]
-            >>> asyncio.run(main())
-            ['RunStarted', 'NodeStarted', 'NodeFinished', 'RunFinished']
-        """
-        if buffer < 1:
-            raise ValueError(f"buffer is {buffer!r}, and must be at least 1: no event could be kept")
-        inputs = {} if inputs is None else inputs
-        if self._cached_runs is not None:
-            self._cached_runs.ready(self, workflow, inputs, "the events of the run are asked for")
-        rule = rule_of(self, workflow)
-        inputs = dict(inputs) if rule.surrounds and type(inputs) is dict else inputs
-        async with Turn(rule) as turn, contextlib.aclosing(self._stream(workflow, inputs, buffer)) as told:
-            async for event in told:
-                turn.step_out()  # the run has a task of its own; this context is the reader's
-                yield event
-
-    async def _stream(self, workflow: Any, inputs: dict[str, Any], buffer: int) -> AsyncGenerator[RunEvent, None]:
-        inputs = await self._read_large(workflow, inputs)
-        plan = self._async_plan_for(workflow, inputs, None)
-        run_id = new_run_id()
-        steps: Coroutine[Any, Any, tuple[dict[str, Any], str]]
-        if isinstance(plan, tuple):
-            if self._strict:
-                raise DelegationError(plan)
-            events = EventBuffer(run_id, (), buffer)
-            steps = self._delegate(plan, workflow, inputs, None)
-        else:
-            events = EventBuffer(run_id, plan.node_ids, buffer)
-            steps = self._execute_native(workflow, plan, inputs, None, events, run_id=run_id)
-        async with contextlib.aclosing(events.of(asyncio.ensure_future(steps))) as told:
-            async for event in told:
-                yield event
 
     def _remember(self) -> None:
         """Notes that nothing about the runtime has to be delegated."""
@@ -770,19 +423,3 @@ class AsyncLocalRuntime(stock.StockAsyncLocalRuntime, LocalRuntime):
         except NotNative as refused:
             return (str(refused),)
         return reasons_not_to_prune(self, workflow, local) or local
-
-    def _is_durable(self, idempotency_key: str | None) -> bool:
-        """Whether stock would go node by node, to record, save or tell what they do."""
-        return bool(
-            idempotency_key is not None or self._checkpoint_after_each_node or self._hook_registry.subscriber_count
-        )
-
-
-def _account_for(workflow: Any, seconds: float, succeeded: bool) -> None:
-    """What stock does at the end of every run, where it reaches anybody."""
-    bridge = get_metrics_bridge()
-    if metrics_are_read(bridge):
-        bridge.record_workflow_execution(workflow.name or "", seconds, success=succeeded)
-    credentials = get_credential_store()
-    if credentials._store:
-        credentials.clear()

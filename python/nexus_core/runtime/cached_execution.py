@@ -25,6 +25,7 @@ __all__ = [
     "Call",
     "aexecute_cached",
     "cached_runs_of",
+    "call_locally",
     "execute_cached",
     "finished_async",
     "finished_locally",
@@ -76,6 +77,42 @@ class Call(NamedTuple):
         if self.cache is False:
             return "nothing"
         return "refresh" if self.refresh else "usual"
+
+
+def call_locally(
+    refresh: bool,
+    cache: bool | None,
+    token: Any,
+    has_limits: bool,
+    task_manager: Any,
+    idempotency_key: str | None,
+    search_attributes: Any,
+    tracker: Any = None,
+) -> Call:
+    """What a caller of ``LocalRuntime`` asks of the cache.
+
+    Args:
+        refresh: As the caller has given it.
+        cache: The same.
+        token: The same.
+        has_limits: Whether the run is given limits of time.
+        task_manager: As the caller has given it.
+        idempotency_key: The same.
+        search_attributes: The same.
+        tracker: The same.
+    """
+    return Call(
+        refresh,
+        cache,
+        has_limits or token is not None,
+        (
+            ("a task manager is given", task_manager is not None),
+            ("an idempotency key is given", idempotency_key is not None),
+            ("search attributes are given", search_attributes is not None),
+            ("an execution tracker is given", tracker is not None),
+            ("it is cancelled already", token is not None and token.is_cancelled),
+        ),
+    )
 
 
 def cached_runs_of(cache: Any) -> CachedRuns | None:

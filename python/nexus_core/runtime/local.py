@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import sys
 import threading
 import time
 import warnings
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -20,46 +18,34 @@ from kailash.runtime._time_limits import (
 )
 from kailash.runtime.cancellation import CancellationToken
 from kailash.runtime.metrics import get_metrics_bridge
-from kailash.sdk_exceptions import (
-    HardTimeLimitExceeded,
-    SoftTimeLimitExceeded,
-    WorkflowCancelledError,
-)
+from kailash.sdk_exceptions import WorkflowCancelledError
 from kailash.workflow.credentials import get_credential_store
 
-from nexus_core._core import _Figures, _TraceRecorder
-from nexus_core.cached_runs.nodes import notes_on_cached_nodes
-from nexus_core.metrics.loops import LoopLag
-from nexus_core.metrics.model import RuntimeMetrics
-from nexus_core.metrics.reading import read_metrics
 from nexus_core.runtime import history, stock, validation_counts
 from nexus_core.runtime.cached_execution import (
     UNCACHED,
-    Call,
     aexecute_cached,
     cached_runs_of,
+    call_locally,
     execute_cached,
     finished_locally,
 )
 from nexus_core.runtime.compiler import Awaits, CompiledWorkflow, NotNative, compiled
-from nexus_core.runtime.cycle_host import cycle_logger
-from nexus_core.runtime.cycles import executor_is_stock
+from nexus_core.runtime.cycle_delegation import reason_not_to_cycle
 from nexus_core.runtime.delegation import (
-    MethodGuard,
-    notes_on_delegation,
     reasons_to_delegate,
     stands_in,
     watch_of_methods,
 )
-from nexus_core.runtime.durability import how_it_is_durable
 from nexus_core.runtime.durable_local_run import resumption_for
 from nexus_core.runtime.explain import DelegationError, Explanation
-from nexus_core.runtime.log_visibility import is_visible
-from nexus_core.runtime.pruning import PRUNING_NOTE, PruningOnce, is_pruned, reasons_not_to_prune
+from nexus_core.runtime.local_explanation import explain_locally
+from nexus_core.runtime.measured import Measured
+from nexus_core.runtime.pruning import PruningOnce, is_pruned, reasons_not_to_prune
+from nexus_core.runtime.time_limits import raise_if_too_late
 from nexus_core.runtime.traced_runs import observe_delegation
 from nexus_core.runtime.workflow_context import LazySignals
 from nexus_core.runtime.workflow_run import NativeRun
-from nexus_core.tracing.recording import MAX_EVENTS, Recording, recorder_of_process
 from nexus_core.versions import warn_once
 
 __all__ = ["LocalRuntime"]
@@ -72,16 +58,7 @@ _DEPRECATION = (
 )
 
 
-class _Counts:
-    """Kept apart from the runtime, whose attributes say how it runs workflows."""
-
-    __slots__ = ("native_runs",)
-
-    def __init__(self) -> None:
-        self.native_runs = 0
-
-
-class LocalRuntime(PruningOnce):
+class LocalRuntime(Measured, PruningOnce):
     """Kailash's ``LocalRuntime`` with the same results, in parallel and without its overhead.
 
     Follows ``kailash.runtime.local.LocalRuntime``: same constructor, same ``execute``.
@@ -150,18 +127,10 @@ class LocalRuntime(PruningOnce):
         warn_once()
         # Those of another version of Kailash's; it refuses what it does not know.
         super().__init__(**given, **kwargs)
-        self._strict = strict
+        self._strict: bool = strict
         self._cached_runs = cached_runs
-        self._counts = _Counts()
         self._loop_in_use = threading.Lock()
-        self._delegated_runs: Counter[str] = Counter()
-        self._tracing = False
-        self._recorder: _TraceRecorder | None = recorder_of_process()
-        #: ``None`` counts nothing, which only a benchmark is to ask for.
-        self._figures: _Figures | None = _Figures()
-        self._counted_since = time.time()
-        self._loop_lag: LoopLag | None = None
-        self._last_trace: list[tuple[str, str, float, float]] = []
+        self._measure()
 
     # --- what users ask about --------------------------------------------------------
 
@@ -174,103 +143,7 @@ class LocalRuntime(PruningOnce):
         Returns:
             The explanation; ``print`` shows it as text.
         """
-        reasons = reasons_to_delegate(self, workflow)
-        try:
-            plan = compiled(workflow, self._awaits())
-        except NotNative as refused:
-            return Explanation(False, (*reasons, str(refused)), notes=notes_on_delegation(self))
-        except Exception as broken:
-            return Explanation(False, (*reasons, f"it cannot be read: {broken!r}"))
-        asked = self._plan_for(workflow, None)
-        if isinstance(asked, tuple):
-            delegated = (*notes_on_delegation(self), *notes_on_cached_nodes(self, workflow, plan, delegated=True))
-            return Explanation(False, asked, plan.explanations, delegated)
-        notes = []
-        if plan.cycles is not None:
-            notes.append("cycles: one iteration after the other; independent nodes of an iteration run together")
-        if is_pruned(self, plan):
-            notes.append(PRUNING_NOTE)
-        if self.max_concurrency == 1:
-            notes.append("max_concurrency=1: nodes run one after the other")
-        if self.enable_monitoring:
-            notes.append("run history is written in the background")
-        notes.extend(how_it_is_durable(self))
-        if self._cached_runs is not None:
-            notes.append(self._cached_runs.explain(self, workflow))
-        notes.extend(notes_on_cached_nodes(self, workflow, plan))
-        return Explanation(True, (), plan.explanations, tuple(notes))
-
-    def engine_statistics(self) -> dict[str, Any]:
-        """How many runs were native, and why others were delegated.
-
-        Returns:
-            ``{"native_runs": int, "delegated_runs": {reason: int}}``, and with a cache its
-            statistics under ``"cache"``.
-        """
-        statistics: dict[str, Any] = {
-            "native_runs": self._counts.native_runs,
-            "delegated_runs": dict(self._delegated_runs),
-        }
-        if self._cached_runs is not None:
-            statistics["cache"] = self._cached_runs.cache.statistics()
-        return statistics
-
-    def metrics(self) -> RuntimeMetrics:
-        """What the runtime's runs have come to, and what the process uses.
-
-        Returns:
-            The figures at this moment; they are always counted.
-
-        Example:
-            >>> from kailash.workflow.builder import WorkflowBuilder
-            >>> builder = WorkflowBuilder()
-            >>> _ = builder.add_node("PythonCodeNode", "one", {"code": "result = 1"})
-            >>> workflow = builder.build(name="sums")
-            >>> with LocalRuntime(enable_monitoring=False) as runtime:
-            ...     _ = runtime.execute(workflow)
-            ...     metrics = runtime.metrics()
-            >>> metrics.workflows["sums"].nodes["one"].executions
-            1
-        """
-        return read_metrics(self)
-
-    def trace(self, *, max_events: int = MAX_EVENTS) -> Recording:
-        """Takes down every node of the runs that begin from now on.
-
-        Args:
-            max_events: Executions of nodes to keep, some 50 bytes each; what comes later is
-                dropped and counted.
-
-        Returns:
-            The recording: ``stop()`` it, or use it in a ``with`` statement.
-
-        Raises:
-            ValueError: If `max_events` is less than one.
-            RuntimeError: If the runtime is being traced already.
-
-        Example:
-            >>> from kailash.workflow.builder import WorkflowBuilder
-            >>> builder = WorkflowBuilder()
-            >>> _ = builder.add_node("PythonCodeNode", "one", {"code": "result = 1"})
-            >>> with LocalRuntime(enable_monitoring=False) as runtime:
-            ...     with runtime.trace() as trace:
-            ...         _ = runtime.execute(builder.build())
-            >>> len(trace)
-            1
-        """
-        return Recording(self, max_events)
-
-    def enable_trace(self, enabled: bool = True) -> None:
-        """Keeps when and on which thread each node of the following runs ran.
-
-        Args:
-            enabled: ``False`` stops it.
-        """
-        self._tracing = enabled
-
-    def last_trace(self) -> list[tuple[str, str, float, float]]:
-        """The last traced run: ``(node_id, thread, start, end)``, seconds from its start."""
-        return list(self._last_trace)
+        return explain_locally(self, workflow)
 
     def close(self) -> None:
         """As Kailash's; when nobody uses the runtime any more, its history is written."""
@@ -366,7 +239,7 @@ class LocalRuntime(PruningOnce):
                     self,
                     workflow,
                     parameters,
-                    self._call(
+                    call_locally(
                         refresh,
                         cache,
                         cancellation_token,
@@ -431,7 +304,7 @@ class LocalRuntime(PruningOnce):
                         raise classified from error
                 raise
             if limits is not None:
-                _raise_if_too_late(limits, cancellation_token)
+                raise_if_too_late(limits, cancellation_token)
             succeeded = True
             return outcome
         finally:
@@ -485,34 +358,10 @@ class LocalRuntime(PruningOnce):
             outcome: tuple[dict[str, Any], str | None] = await compute(parameters)
             return outcome
         key = options.get("idempotency_key")
-        call = self._call(
+        call = call_locally(
             refresh, cache, cancellation_token, False, task_manager, key, search_attributes, execution_tracker
         )
         return await aexecute_cached(self, workflow, parameters, call, compute, finished_locally)
-
-    @staticmethod
-    def _call(
-        refresh: bool,
-        cache: bool | None,
-        token: Any,
-        has_limits: bool,
-        task_manager: Any,
-        idempotency_key: str | None,
-        search_attributes: Any,
-        tracker: Any = None,
-    ) -> Call:
-        return Call(
-            refresh,
-            cache,
-            has_limits or token is not None,
-            (
-                ("a task manager is given", task_manager is not None),
-                ("an idempotency key is given", idempotency_key is not None),
-                ("search attributes are given", search_attributes is not None),
-                ("an execution tracker is given", tracker is not None),
-                ("it is cancelled already", token is not None and token.is_cancelled),
-            ),
-        )
 
     def _reasons_to_delegate(self, workflow: Any, inputs: Any) -> tuple[str, ...]:
         return reasons_to_delegate(self, workflow, inputs)
@@ -555,7 +404,7 @@ class LocalRuntime(PruningOnce):
         except NotNative as refused:
             return (str(refused),)
         if plan.cycles is not None:
-            without = _why_not_cycles(self)
+            without = reason_not_to_cycle(self)
             return plan if without is None else (without,)
         if self.conditional_execution == "skip_branches" and is_pruned(self, plan):
             return reasons_not_to_prune(self, workflow, plan) or plan
@@ -640,48 +489,9 @@ _STOCK_ARGUMENTS = frozenset(
 )
 
 
-_cycle_methods = MethodGuard(
-    stock.StockLocalRuntime,
-    (
-        "_execute_cyclic_workflow",
-        "execute_node_with_enterprise_features",
-        "execute_node_with_enterprise_features_sync",
-    ),
-)
-
-
-def _why_not_cycles(runtime: Any) -> str | None:
-    """Why Kailash has to run a workflow with cycles on this runtime; ``None`` if the native engine may."""
-    if not runtime.enable_cycles:
-        return "enable_cycles=False leaves a workflow with cycles to Kailash"
-    if not executor_is_stock(runtime.cyclic_executor):
-        return "its executor of cycles is not Kailash's own"
-    if runtime._retry_policy_engine is not None or runtime._circuit_breaker is not None:
-        return "retry policies and circuit breakers of nodes in cycles are Kailash's"
-    if runtime._resource_enforcer is not None:
-        return "resource limits of nodes in cycles are enforced by Kailash"
-    replaced = _cycle_methods.replaced(runtime)
-    if replaced:
-        return f"{replaced[0]} is replaced"
-    if runtime.debug or is_visible(cycle_logger, logging.DEBUG):
-        return "what Kailash's executor of cycles logs in detail is read"
-    return None
-
-
 def _inside_event_loop() -> bool:
     try:
         asyncio.get_running_loop()
     except RuntimeError:
         return False
     return True
-
-
-def _raise_if_too_late(limits: Any, token: Any) -> None:
-    """A deadline that passed while the last node ran counts."""
-    if limits.hard_deadline_reached:
-        raise HardTimeLimitExceeded(
-            f"workflow exceeded hard time limit (time_limit={limits.time_limit}s + "
-            f"grace_seconds={limits.grace_seconds}s)"
-        )
-    if token.is_cancelled and limits.soft_time_limit is not None:
-        raise SoftTimeLimitExceeded(f"workflow exceeded soft time limit (soft_time_limit={limits.soft_time_limit}s)")

@@ -29,6 +29,7 @@ mod outcome;
 mod outputs;
 mod pinned;
 mod plan;
+mod preparation;
 mod program;
 mod quiet;
 mod recording;

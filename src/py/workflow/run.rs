@@ -3,178 +3,37 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use pyo3::exceptions::{PyRuntimeError, PySystemError};
+use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
 use crate::core::locks::Mutex;
 use crate::core::metrics::RuntimeFigures;
-use crate::core::schedule::{Run, RunSettings};
-use crate::core::tracing::Status;
-use crate::py::engine::{
-    Driven, Execution, Inline, Limits, LoopMailbox, Places, RunContext, ServiceTerms, StopReason,
-    Trace,
-};
+use crate::py::engine::{Driven, Execution, Inline, Limits, LoopMailbox, StopReason, Trace};
 
 use super::cached_nodes::RunCaching;
 use super::history::{RowTexts, RunRows};
-use super::host::Host;
 use super::memory_limit::MemoryLimit;
-use super::node_caching::NodeCaching;
-use super::options::RunOptions;
 use super::outcome::{failure, results};
+use super::pinned::Pinned;
 use super::plan::Plan;
-use super::program::{Dialect, WorkflowProgram};
+use super::preparation::{Given, Part, count, prepare};
+use super::program::WorkflowProgram;
 use super::recording::Recording;
-use super::round::Round;
 use super::run_figures::RunFigures;
-use super::stage::Stage;
 
 /// `drive()` returns one of these with what belongs to it.
 const FINISHED: &str = "finished";
 const PINNED: &str = "pinned";
 const CANCELLED: &str = "cancelled";
 
-struct Pinned {
-    inputs: Py<PyDict>,
-    started: Instant,
-    /// In the run's own order.
-    position: u32,
-    /// When it had run, if it was to be confirmed then.
-    ran: Option<Instant>,
-}
-
-/// On what terms Python has a run served.
-pub(super) type Service<'py> = (Bound<'py, Places>, bool);
-
-/// Which nodes run, and what was there before them.
-pub(super) struct Part {
-    pub(super) stage: Arc<Stage>,
-    /// Outputs of nodes that are not members, by id.
-    pub(super) prior: Option<Py<PyDict>>,
-    /// For a workflow with cycles.
-    pub(super) round: Option<Py<Round>>,
-    /// What the run shares with others; `None` for one of its own.
-    pub(super) memory_limit: Option<Py<MemoryLimit>>,
-}
-
-/// What Python gives a run.
-pub(super) struct Given<'py> {
-    /// Asked where Kailash's own functions have to decide.
-    pub(super) host: Host,
-    pub(super) options: RunOptions,
-    pub(super) parameters: Option<Py<PyDict>>,
-    pub(super) workflow_context: Py<PyDict>,
-    pub(super) service: Option<Service<'py>>,
-    /// Which of the plan's nodes are cached, if any are.
-    pub(super) caching: Option<Py<NodeCaching>>,
-}
-
 /// A run in progress.
 #[pyclass(frozen, module = "nexus_core")]
 pub(crate) struct WorkflowRun {
-    execution: Arc<Execution<WorkflowProgram>>,
-    pinned: Mutex<HashMap<u32, Pinned>>,
-}
-
-/// Prepares a run.
-pub(super) fn prepare(
-    py: Python<'_>,
-    plan: Arc<Plan>,
-    part: Part,
-    given: Given<'_>,
-) -> PyResult<Arc<Execution<WorkflowProgram>>> {
-    let Given {
-        host,
-        options,
-        parameters,
-        workflow_context,
-        service,
-        caching,
-    } = given;
-    let rows = options
-        .history
-        .then(|| Arc::new(Mutex::new(RunRows::new())));
-    let run_settings = RunSettings {
-        limit: options.max_concurrency,
-        pinned: Arc::clone(&part.stage.pinned),
-        durations: Arc::clone(&part.stage.durations),
-    };
-    let run = Run::new(Arc::clone(&part.stage.dag), run_settings);
-    let run = Arc::new(if options.in_order {
-        run.in_topological_order()
-    } else {
-        run
-    });
-    let has_pinned = !part.stage.pinned.is_empty();
-    let terms = service.map(|(places, shares_context)| ServiceTerms {
-        admission: Arc::clone(&places.get().admission),
-        shares_context,
-    });
-    let is_served = terms.is_some();
-    let dialect = if part.round.is_some() {
-        Dialect::Cyclic
-    } else if is_served && !options.as_local {
-        Dialect::Async
-    } else {
-        Dialect::Local
-    };
-    let memory_limit = match (part.memory_limit, &plan.memory_limit) {
-        (Some(shared), _) => Some(shared),
-        (None, None) => None,
-        (None, Some((book, bytes))) => {
-            let together = options.max_concurrency.min(part.stage.len());
-            let limit = MemoryLimit::new(Arc::clone(book), *bytes, together, is_served);
-            Some(Py::new(py, limit)?)
-        }
-    };
-    let results = match &part.prior {
-        None => PyDict::new(py),
-        Some(prior) => prior.bind(py).copy()?,
-    };
-    let mut program = WorkflowProgram::new(
-        py,
-        plan,
-        part.stage,
-        host,
-        dialect,
-        options,
-        memory_limit,
-        results.unbind(),
-        parameters,
-        workflow_context,
-        rows,
-    );
-    program.round = part.round;
-    if let Some(nodes) = caching {
-        program.caching = Some(RunCaching::new(py, nodes, program.plan.nodes.len())?);
-    }
-    if let Some(prior) = part.prior {
-        program.know(prior.bind(py))?;
-    }
-    let context = if dialect == Dialect::Async {
-        RunContext::copy_current_apart(py)?
-    } else {
-        RunContext::copy_current(py)?
-    };
-    let execution = Execution::new(run, program, context, has_pinned, options.trace, terms);
-    if !is_served {
-        execution.prepare(true);
-    }
-    execution.program.host.serves(Arc::downgrade(&execution));
-    if let Some(caching) = &execution.program.caching {
-        caching.serves(Arc::downgrade(&execution));
-    }
-    Ok(execution)
-}
-
-/// Has a run counted, which has not begun.
-pub(super) fn count(execution: &Execution<WorkflowProgram>, figures: RunFigures) {
-    let waits = &figures.workflow.queue_wait;
-    execution.run.measure_queue(Arc::clone(waits));
-    execution.program.count(figures);
+    pub(super) execution: Arc<Execution<WorkflowProgram>>,
+    pub(super) pinned: Mutex<HashMap<u32, Pinned>>,
 }
 
 impl WorkflowRun {
@@ -192,16 +51,6 @@ impl WorkflowRun {
         Self {
             execution,
             pinned: Mutex::new(HashMap::new()),
-        }
-    }
-}
-
-impl Drop for WorkflowRun {
-    /// Nodes that were awaited and never reported, because their loop is gone.
-    fn drop(&mut self) {
-        let unreported = std::mem::take(&mut *self.pinned.lock());
-        for _ in unreported {
-            self.execution.leave_loop_place();
         }
     }
 }
@@ -388,34 +237,7 @@ impl WorkflowRun {
         output: Bound<'_, PyAny>,
         error: Option<Bound<'_, PyAny>>,
     ) -> PyResult<()> {
-        let Some(pinned) = self.pinned.lock().remove(&node) else {
-            return Err(PySystemError::new_err(format!(
-                "node {node} was not handed out"
-            )));
-        };
-        let outcome = match error {
-            None => Ok(output),
-            Some(error) => Err(PyErr::from_value(error)),
-        };
-        let program = &self.execution.program;
-        let inputs = pinned.inputs.bind(py);
-        let waited = pinned.ran.map_or(Duration::ZERO, |ran| ran.elapsed());
-        let started = pinned.started + waited;
-        let (ended, noted) =
-            Recording::noting(|| program.end_pinned(py, node, inputs, outcome, started));
-        let error = ended.as_ref().err();
-        self.take_down(
-            py,
-            pinned.position,
-            pinned.started,
-            pinned.ran,
-            error,
-            noted,
-        );
-        let seconds = started.elapsed().as_secs_f32();
-        self.execution
-            .finish_pinned(py, pinned.position, seconds, ended.err());
-        Ok(())
+        self.end_awaited(py, node, output, error)
     }
 
     /// The output of an awaited node was taken from the cache.
@@ -521,38 +343,6 @@ impl WorkflowRun {
 }
 
 impl WorkflowRun {
-    fn begin_pinned<'py>(
-        &self,
-        py: Python<'py>,
-        positions: &[u32],
-    ) -> PyResult<Bound<'py, PyList>> {
-        let waiting = PyList::empty(py);
-        for &position in positions {
-            let started = Instant::now();
-            let node = self.execution.program.stage.node(position);
-            let (begun, noted) =
-                Recording::noting(|| self.execution.program.begin_pinned(py, node));
-            if !matches!(begun, Ok(Some(_))) {
-                self.take_down(py, position, started, None, begun.as_ref().err(), noted);
-            }
-            match begun {
-                Ok(Some(inputs)) => {
-                    waiting.append((node, &inputs))?;
-                    let pinned = Pinned {
-                        inputs: inputs.unbind(),
-                        started,
-                        position,
-                        ran: None,
-                    };
-                    self.pinned.lock().insert(node, pinned);
-                }
-                Ok(None) => self.execution.finish_pinned(py, position, 0.0, None),
-                Err(error) => self.execution.finish_pinned(py, position, 0.0, Some(error)),
-            }
-        }
-        Ok(waiting)
-    }
-
     fn failure(&self) -> PyErr {
         failure(&self.execution)
     }
@@ -584,31 +374,5 @@ impl WorkflowRun {
 
     pub(crate) fn node_count(&self) -> usize {
         self.execution.program.stage.len()
-    }
-
-    /// Takes down an awaited node that has ended, where the run is traced; when it `ran`
-    /// to its end, if something else came after that.
-    fn take_down(
-        &self,
-        py: Python<'_>,
-        position: u32,
-        started: Instant,
-        ran: Option<Instant>,
-        error: Option<&PyErr>,
-        noted: Option<(Status, u32)>,
-    ) {
-        let program = &self.execution.program;
-        if !program.is_watched.load(Ordering::Relaxed) {
-            return;
-        }
-        let now = Instant::now();
-        let times = (started, ran.unwrap_or(now));
-        program.took(position, times.1 - started, noted);
-        let Some(recording) = program.recording.get() else {
-            return;
-        };
-        let noted = error.map(|error| recording.ending(py, error)).or(noted);
-        recording.take_down(py, program, position, times, Duration::ZERO, noted);
-        recording.ended(position, now);
     }
 }
