@@ -132,6 +132,9 @@ class LocalRuntime(Measured, PruningOnce):
         self._loop_in_use = threading.Lock()
         self._measure()
 
+    #: What drives a run that is not left to Kailash.
+    _run_class = NativeRun
+
     # --- what users ask about --------------------------------------------------------
 
     def explain(self, workflow: Any) -> Explanation:
@@ -280,7 +283,7 @@ class LocalRuntime(Measured, PruningOnce):
         succeeded = False
         began = time.perf_counter()
         try:
-            run = NativeRun(
+            run = self._run_class(
                 self, workflow, plan, task_manager, parameters, cancellation_token,
                 search_attributes, resumption=resumption_for(self, idempotency_key, force_resume_with_drift),
             )  # fmt: skip
@@ -455,7 +458,7 @@ class LocalRuntime(Measured, PruningOnce):
             self._delegated_runs.update(plan)
             return await observe_delegation(self, workflow, plan, super()._execute_async(workflow, **kwargs))
         self._counts.native_runs += 1
-        run = NativeRun(
+        run = self._run_class(
             self,
             workflow,
             plan,
