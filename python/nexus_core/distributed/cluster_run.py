@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import queue
+import sys
 import threading
 import time
 from functools import partial
@@ -45,12 +46,14 @@ _LOOK = 0.5
 class ClusterRun(NativeRun):
     """A run of ``DaskRuntime``; arguments as of :class:`NativeRun`."""
 
-    __slots__ = ("_outcomes", "_packed", "_placement")
+    __slots__ = ("_failure", "_outcomes", "_packed", "_placement")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._outcomes: dict[int, Outcome] = {}
         self._packed: dict[str, Packed] = {}
+        #: What the nodes' failure has become, and its context.
+        self._failure: tuple[BaseException, BaseException | None] | None = None
         self._placement = self._place()
         if self._placement.where is not Where.HERE:
             self.needs_loop = False
@@ -79,13 +82,19 @@ class ClusterRun(NativeRun):
         if self._placement.where is Where.HERE:
             return await super()._results(context, supplied, processed)
         given_up = threading.Event()
-        run = partial(self._on_cluster, processed, given_up)
-        if self._is_driven:
-            return await self._outside(run)  # type: ignore[no-any-return]
+        run = partial(self._on_cluster, given_up)
         try:
+            if self._is_driven:
+                return await self._outside(run)  # type: ignore[no-any-return]
             # An event loop is not to wait for a cluster.
             return await asyncio.get_running_loop().run_in_executor(None, run)
+        except BaseException as error:
+            if self._failure is not None and error is self._failure[0]:
+                # Raising it has replaced what it was raised in the course of.
+                error.__context__ = self._failure[1]
+            raise
         finally:
+            self._failure = None
             given_up.set()
 
     async def _final_cleanup(self) -> None:
@@ -115,7 +124,7 @@ class ClusterRun(NativeRun):
             return f"parameters of node {node_id!r} cannot leave the process: {refused}"
         return None
 
-    def _on_cluster(self, processed: dict[str, Any] | None, given_up: threading.Event) -> dict[str, Any]:
+    def _on_cluster(self, given_up: threading.Event) -> dict[str, Any]:
         runtime, plan = self.runtime, self.plan
         connection: Connection = runtime._connection
         if self.token is not None and self.token.is_cancelled:
@@ -235,17 +244,40 @@ class ClusterRun(NativeRun):
         nodes = [explanations[place] for place in sorted(ran) if place not in stock]
         validation_counts.count(nodes, self.runtime.connection_validation, ())
         if failure is not None:
-            raise self._restored(failure)
+            error = self._restored(failure)
+            self._failure = error, error.__context__
+            raise error
         return self._outputs()
 
     def _restored(self, failure: Failure) -> BaseException:
         error = restore(failure.error)
+        _as_raised_here(error)
         if type(error) is WorkflowExecutionError:
             failed = sorted({place for outcome in self._outcomes.values() for place in outcome.failed})
             earlier = [self.plan.node_ids[place] for place in failed if place < failure.place]
             if earlier and str(error).startswith(f"Node '{self.plan.node_ids[failure.place]}' failed: "):
                 error.args = (f"{error} (Previously failed nodes: {earlier})",)
         return error
+
+
+def _as_raised_here(error: BaseException) -> None:
+    """Runs happen while the lack of an event loop is handled, on the worker as here: it is one and the same."""
+    here = sys.exc_info()[1]
+    if not isinstance(here, RuntimeError):
+        return
+    seen: set[int] = set()
+    left = [error]
+    while left:
+        each = left.pop()
+        if id(each) in seen:
+            continue
+        seen.add(id(each))
+        context = each.__context__
+        if type(context) is RuntimeError and context.args == here.args:
+            suppress, cause = each.__suppress_context__, each.__cause__
+            each.__context__ = here
+            each.__cause__, each.__suppress_context__ = cause, suppress
+        left.extend(other for other in (each.__cause__, each.__context__) if other is not None and other is not here)
 
 
 class _Submitted:

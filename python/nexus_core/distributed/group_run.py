@@ -11,7 +11,7 @@ from nexus_core.runtime.compiler import CompiledWorkflow
 from nexus_core.runtime.host import RunHost
 from nexus_core.runtime.workflow_run import NativeRun
 
-__all__ = ["GroupHost", "GroupRun", "WholeRun"]
+__all__ = ["GroupHost", "GroupRun", "WholeRun", "WorkerRun"]
 
 Results = tuple[dict[str, Any], str | None]
 
@@ -49,10 +49,10 @@ class GroupHost(RunHost):
         return tuple(sorted(self._validated_by_stock))
 
 
-class _WorkerRun(NativeRun):
+class WorkerRun(NativeRun):
     """A run without what belongs to the whole: that is where the caller is."""
 
-    __slots__ = ("_processed", "host", "native")
+    __slots__ = ("_ended_with", "_processed", "host", "native")
 
     _host_class = GroupHost
 
@@ -69,9 +69,30 @@ class _WorkerRun(NativeRun):
         self._processed = processed
         self.run_id = terms.run_id
         self._history_id = (terms.run_id or terms.token) if terms.keeps_history else None
+        self._ended_with: tuple[BaseException, BaseException | None] | None = None
         self.host: GroupHost | None = None
         #: The run of the nodes, for what is to be known of it after its end.
         self.native: WorkflowRun | None = None
+
+    async def _execute(self) -> Results:
+        try:
+            return await self._run_members()
+        except BaseException as error:
+            self._ended_with = error, error.__context__
+            raise
+
+    async def _run_members(self) -> Results:
+        raise NotImplementedError
+
+    def as_raised(self, error: BaseException) -> BaseException:
+        """What has ended the run, without what it has met on its way out of here.
+
+        Args:
+            error: The exception.
+        """
+        if self._ended_with is not None and self._ended_with[0] is error:
+            error.__context__ = self._ended_with[1]
+        return error.with_traceback(None)
 
     def rows(self) -> tuple[int, list[Any], dict[int, str]]:
         """For the run history."""
@@ -79,7 +100,7 @@ class _WorkerRun(NativeRun):
         return (0, [], {}) if self._history_id is None else self._node_rows()
 
 
-class GroupRun(_WorkerRun):
+class GroupRun(WorkerRun):
     """A run of some nodes.
 
     Args:
@@ -123,11 +144,11 @@ class GroupRun(_WorkerRun):
         self.native = self.plan.plan.start_stage(self._stage, self._prior, host, options, processed, context)
         return self.native
 
-    async def _execute(self) -> Results:
+    async def _run_members(self) -> Results:
         return await self._run_nodes({}, False, self._processed), None
 
 
-class WholeRun(_WorkerRun):
+class WholeRun(WorkerRun):
     """A run of a whole workflow, whatever is in it; arguments as of :class:`GroupRun`."""
 
     __slots__ = ()
@@ -138,6 +159,6 @@ class WholeRun(_WorkerRun):
         self.host = host if isinstance(host, GroupHost) else None
         return self.native
 
-    async def _execute(self) -> Results:
+    async def _run_members(self) -> Results:
         results = await self._results({}, False, self._processed)
         return results, self.run_id

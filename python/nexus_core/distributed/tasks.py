@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import threading
 import time
 from collections import OrderedDict
@@ -11,7 +12,7 @@ from distributed.worker import get_worker
 
 from nexus_core._core import PlanStage
 from nexus_core.distributed.claims import claim
-from nexus_core.distributed.group_run import GroupHost, GroupRun, WholeRun, _WorkerRun
+from nexus_core.distributed.group_run import GroupRun, WholeRun, WorkerRun
 from nexus_core.distributed.messages import Failure, GroupTask, Outcome
 from nexus_core.errors import NotShippable, WorkerLost
 from nexus_core.runtime.compiler import CompiledWorkflow, compiled
@@ -113,7 +114,7 @@ def _run_members(
     try:
         results, _ = runtime._run_here_or_on_bridge(run, {})
     except BaseException as error:
-        failure = _failure(run.host, run.native, members, ids, error)
+        failure = _failure(run, members, error)
         outputs = {} if run.native is None else run.native.outputs()
         results = {ids[p]: outputs[ids[p]] for p in members if p < failure.place and ids[p] in outputs}
     elapsed = time.perf_counter() - began
@@ -127,30 +128,23 @@ def _run_whole(task: GroupTask, run: WholeRun, runtime: LocalRuntime) -> Outcome
     try:
         results, run_id = runtime._run_here_or_on_bridge(run, {})
     except BaseException as error:
-        failure = Failure(0, carry(_without_own_frames(error)), ends_at_once=True)
+        failure = Failure(0, carry(run.as_raised(error)), ends_at_once=True)
     return _outcome(task, run, results, time.perf_counter() - began, failure, run_id)
 
 
-def _failure(
-    host: GroupHost | None, native: Any, members: tuple[int, ...], ids: tuple[str, ...], error: BaseException
-) -> Failure:
+def _failure(run: GroupRun, members: tuple[int, ...], error: BaseException) -> Failure:
     """Which node has ended the group, and with what."""
-    enders = {} if host is None else host.enders
+    enders = {} if run.host is None else run.host.enders
     place = next((place for place, ender in enders.items() if ender is error), None)
     if place is None:
-        ended = {} if native is None else native.outputs()
-        place = next((p for p in members if ids[p] not in ended), members[0])
-    return Failure(place, carry(_without_own_frames(error)), ends_at_once=not isinstance(error, Exception))
-
-
-def _without_own_frames(error: BaseException) -> BaseException:
-    """Where the error has been on the worker, its caller need not know."""
-    return error.with_traceback(None)
+        ended = {} if run.native is None else run.native.outputs()
+        place = next((p for p in members if run.plan.node_ids[p] not in ended), members[0])
+    return Failure(place, carry(run.as_raised(error)), ends_at_once=not isinstance(error, Exception))
 
 
 def _outcome(
     task: GroupTask,
-    run: _WorkerRun,
+    run: WorkerRun,
     results: dict[str, Any],
     elapsed: float,
     failure: Failure | None,
@@ -174,7 +168,7 @@ def _outcome(
     )
 
 
-def _refusal(run: _WorkerRun, results: dict[str, Any], refused: NotShippable) -> NotShippable:
+def _refusal(run: WorkerRun, results: dict[str, Any], refused: NotShippable) -> NotShippable:
     """Names the node whose output cannot go."""
     for node_id, output in results.items():
         try:
@@ -184,7 +178,7 @@ def _refusal(run: _WorkerRun, results: dict[str, Any], refused: NotShippable) ->
     return refused
 
 
-def _seconds(run: _WorkerRun, elapsed: float) -> dict[int, float]:
+def _seconds(run: WorkerRun, elapsed: float) -> dict[int, float]:
     """What each node has added to the time that all took: less than its own where they ran together."""
     if run.native is None or run.plan.cycles is not None:
         return {}
@@ -251,3 +245,14 @@ def _stage(digest: str, plan: CompiledWorkflow, members: tuple[int, ...]) -> Pla
             forgotten = _stages.popitem(last=False)
     del forgotten
     return stage
+
+
+def _close_runtimes() -> None:
+    with _lock:
+        made = list(_runtimes.values())
+        _runtimes.clear()
+    for runtime in made:
+        runtime.close()
+
+
+atexit.register(_close_runtimes)

@@ -1,0 +1,1 @@
+from differential.test_fixed_cases import *
