@@ -70,17 +70,19 @@ class Snapshot:
             return ("same as", known)
         number = self._numbers[id(value)] = len(self._numbers)
         self._keep.append(value)
+        return (name, number, *self._parts(value, depth))
+
+    def _parts(self, value: Any, depth: int) -> Picture:
         walk = functools.partial(self._walk, depth=depth)
-        head: Picture = (name, number)
         if isinstance(value, dict):
-            return (*head, *((walk(key), walk(item)) for key, item in dict.items(value)))
+            return tuple((walk(key), walk(item)) for key, item in dict.items(value))
         if isinstance(value, list):
-            return (*head, *(walk(item) for item in list.__iter__(value)))
+            return tuple(walk(item) for item in list.__iter__(value))
         if isinstance(value, (set, frozenset)):
-            return (*head, *sorted((walk(item) for item in value), key=repr))
+            return tuple(sorted((walk(item) for item in value), key=repr))
         if isinstance(value, BaseException):
-            return (*head, *self._exception(value, walk))
-        return (*head, *self._object(value, walk))
+            return self._exception(value, walk)
+        return self._object(value, walk)
 
     def _exception(self, error: BaseException, walk: Callable[[Any], Picture]) -> Picture:
         cause = None if error.__cause__ is None else walk(error.__cause__)

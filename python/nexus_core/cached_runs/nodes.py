@@ -26,7 +26,15 @@ from nexus_core.cached_runs.run_options import mark_of
 from nexus_core.cached_runs.snapshots import is_apart, shares
 from nexus_core.errors import NotKeyable
 
-__all__ = ["CachedNodes", "awaited", "cached_nodes", "may_read_context", "node_caching", "notes_on_cached_nodes", "what_nodes_say"]
+__all__ = [
+    "CachedNodes",
+    "awaited",
+    "cached_nodes",
+    "may_read_context",
+    "node_caching",
+    "notes_on_cached_nodes",
+    "what_nodes_say",
+]
 
 #: Where a workflow says which of its nodes may be cached: ids, or policies by id.
 METADATA_KEY = "cacheable_nodes"

@@ -21,6 +21,7 @@ from nexus_core.distributed.placement import Placement, Where
 from nexus_core.distributed.tasks import GroupFailed, run_group
 from nexus_core.errors import ClusterError, NotShippable
 from nexus_core.runtime import validation_counts
+from nexus_core.runtime.pruning import is_pruned
 from nexus_core.runtime.workflow_run import NativeRun
 from nexus_core.shipping import Packed, ShippedWorkflow, pack, restore, unpack
 
@@ -175,7 +176,8 @@ class ClusterRun(NativeRun):
         task = GroupTask(
             terms,
             group.number,
-            None if self._placement.where is Where.WHOLE else group.members,
+            {ids[place]: place for place in group.members},
+            self._placement.where is Where.WHOLE and self._decides_itself(),
             tuple(ids[place] for place in group.inputs),
             frozenset(ids[place] for place in group.exports),
             parameters if apart is None else None,
@@ -183,6 +185,10 @@ class ClusterRun(NativeRun):
             bool(retries),
         )
         return task, apart
+
+    def _decides_itself(self) -> bool:
+        """Whether more than the order of the nodes says which of them run."""
+        return self.plan.cycles is not None or is_pruned(self.runtime, self.plan)
 
     # --- waiting --------------------------------------------------------------------------
 
@@ -217,8 +223,8 @@ class ClusterRun(NativeRun):
         for outcome in self._outcomes.values():
             found.update(unpack(outcome.kept))
             found.update(unpack(outcome.exported))
-        if self.plan.cycles is not None:
-            return found  # in the order that the worker has found
+        if self._decides_itself():
+            return found  # in the order in which they came
         return {node_id: found[node_id] for node_id in self.plan.node_ids if node_id in found}
 
     def _cancelled_after(self, completed: dict[str, Any]) -> WorkflowCancelledError:

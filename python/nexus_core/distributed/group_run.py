@@ -17,13 +17,13 @@ Results = tuple[dict[str, Any], str | None]
 
 
 class GroupHost(RunHost):
-    """The Python side of a group's nodes, which remembers what has ended them."""
+    """The Python side of a group's nodes, which remembers what has ended it."""
 
     __slots__ = ("enders",)
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
-        #: What each failure that ends the run has become, by place.
+        #: What each failure that ends the run has become, by the node's number.
         self.enders: dict[int, BaseException] = {}
 
     def node_failed(
@@ -39,14 +39,14 @@ class GroupHost(RunHost):
         """Nothing: nodes of other groups may have failed before it."""
 
     @property
-    def failed(self) -> tuple[int, ...]:
-        """Places of all nodes that have failed."""
-        return tuple(sorted(self._failed))
+    def failed(self) -> list[int]:
+        """Numbers of all nodes that have failed."""
+        return list(self._failed)
 
     @property
-    def validated(self) -> tuple[int, ...]:
-        """Places of nodes whose inputs Kailash itself has validated."""
-        return tuple(sorted(self._validated_by_stock))
+    def validated(self) -> list[int]:
+        """Numbers of nodes whose inputs Kailash itself has validated."""
+        return list(self._validated_by_stock)
 
 
 class WorkerRun(NativeRun):
@@ -55,6 +55,8 @@ class WorkerRun(NativeRun):
     __slots__ = ("_ended_with", "_processed", "host", "native")
 
     _host_class = GroupHost
+    #: Whether it decides itself which nodes run.
+    is_whole = False
 
     def __init__(
         self,
@@ -152,6 +154,8 @@ class WholeRun(WorkerRun):
     """A run of a whole workflow, whatever is in it; arguments as of :class:`GroupRun`."""
 
     __slots__ = ()
+
+    is_whole = True
 
     def _start(self, *args: Any) -> WorkflowRun:
         host = args[0]

@@ -36,8 +36,9 @@ class GroupTask:
     Attributes:
         terms: Of the run.
         number: The group's place among the run's groups.
-        members: The nodes, by their places in topological order; ``None`` for the whole workflow, which
-            then may have cycles.
+        members: The nodes in topological order: their places in it, by their ids. On the worker they may have
+            other places: where there is a choice, an order can depend on how a process hashes.
+        is_whole: Whether it is a whole workflow that decides itself what comes when.
         inputs: Ids of nodes of other groups that members wait for.
         exports: Ids of members that other groups wait for.
         parameters: Of the members, by node id; ``None`` if there are none, or if they come apart.
@@ -47,7 +48,8 @@ class GroupTask:
 
     terms: RunTerms
     number: int
-    members: tuple[int, ...] | None
+    members: Mapping[str, int]
+    is_whole: bool = False
     inputs: tuple[str, ...] = ()
     exports: frozenset[str] = frozenset()
     parameters: Packed | None = None

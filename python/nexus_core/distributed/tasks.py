@@ -14,8 +14,8 @@ from nexus_core._core import PlanStage
 from nexus_core.distributed.claims import claim
 from nexus_core.distributed.group_run import GroupRun, WholeRun, WorkerRun
 from nexus_core.distributed.messages import Failure, GroupTask, Outcome
-from nexus_core.errors import NotShippable, WorkerLost
-from nexus_core.runtime.compiler import CompiledWorkflow, compiled
+from nexus_core.errors import ClusterError, NotShippable, WorkerLost
+from nexus_core.runtime.compiler import CompiledWorkflow
 from nexus_core.runtime.local import LocalRuntime
 from nexus_core.shipping import Packed, ShippedWorkflow, carry, load, pack, unpack
 
@@ -64,35 +64,33 @@ def run_group(task: GroupTask, shipped: ShippedWorkflow, parameters: Packed | No
         WorkerLost: If it has begun before, and may not a second time.
     """
     upstream = min((s.failure for s in sources if s.failure is not None), key=lambda f: f.place, default=None)
-    members = task.members
-    if upstream is not None and members is not None:
+    members = dict(task.members)
+    if upstream is not None:
         # What comes before the failure still runs, as it would if all were in one process.
-        members = tuple(place for place in members if place < upstream.place)
+        members = {node_id: place for node_id, place in members.items() if place < upstream.place}
         if not members:
             return Outcome(_NOTHING, _NOTHING, failure=upstream)
     workflow = load(shipped)
     runtime = _runtime(task.terms.options)
-    plan = compiled(workflow, runtime._awaits())
+    plan = runtime._plan_for(workflow, None)
+    if isinstance(plan, tuple):
+        reasons = "; ".join(plan)
+        raise ClusterError(f"the worker cannot run what its client can: {reasons}. Their environments are to be alike")
     if not task.may_run_again:
         before = claim(task.terms.token, task.number)
         if before is not None:
-            raise WorkerLost(_ids(plan, members), before)
+            raise WorkerLost(tuple(members), before)
     packed = parameters if parameters is not None else task.parameters
     processed = None if packed is None else unpack(packed)
     token = _TaskToken()
-    if members is None:
-        return _run_whole(task, WholeRun(runtime, workflow, plan, processed, token, task.terms), runtime)
-    prior = _prior(task, sources)
-    stage = _stage(shipped.digest, plan, members)
-    run = GroupRun(runtime, workflow, plan, processed, token, task.terms, stage, prior)
-    outcome = _run_members(task, run, runtime, members, upstream)
+    if task.is_whole:
+        return _run(task, WholeRun(runtime, workflow, plan, processed, token, task.terms), members, None)
+    stage = _stage(shipped.digest, plan, tuple(members))
+    run = GroupRun(runtime, workflow, plan, processed, token, task.terms, stage, _prior(task, sources))
+    outcome = _run(task, run, members, upstream)
     if task.raises and outcome.failure is not None and outcome.failure is not upstream:
         raise GroupFailed(outcome)
     return outcome
-
-
-def _ids(plan: CompiledWorkflow, members: tuple[int, ...] | None) -> tuple[str, ...]:
-    return plan.node_ids if members is None else tuple(plan.node_ids[place] for place in members)
 
 
 def _prior(task: GroupTask, sources: list[Outcome]) -> dict[str, Any]:
@@ -105,70 +103,58 @@ def _prior(task: GroupTask, sources: list[Outcome]) -> dict[str, Any]:
     return {node_id: known[node_id] for node_id in task.inputs if node_id in known}
 
 
-def _run_members(
-    task: GroupTask, run: GroupRun, runtime: LocalRuntime, members: tuple[int, ...], upstream: Failure | None
-) -> Outcome:
-    failure = upstream
-    ids = run.plan.node_ids
+def _run(task: GroupTask, run: WorkerRun, members: dict[str, int], failure: Failure | None) -> Outcome:
+    results: dict[str, Any] = {}
+    run_id: str | None = None
     began = time.perf_counter()
     try:
-        results, _ = runtime._run_here_or_on_bridge(run, {})
+        results, run_id = run.runtime._run_here_or_on_bridge(run, {})
     except BaseException as error:
         failure = _failure(run, members, error)
-        outputs = {} if run.native is None else run.native.outputs()
-        results = {ids[p]: outputs[ids[p]] for p in members if p < failure.place and ids[p] in outputs}
+        if not task.is_whole:
+            outputs = {} if run.native is None else run.native.outputs()
+            results = {
+                node_id: outputs[node_id]
+                for node_id, place in members.items()
+                if place < failure.place and node_id in outputs
+            }
     elapsed = time.perf_counter() - began
-    return _outcome(task, run, results, elapsed, failure)
-
-
-def _run_whole(task: GroupTask, run: WholeRun, runtime: LocalRuntime) -> Outcome:
-    failure, run_id = None, None
-    results: dict[str, Any] = {}
-    began = time.perf_counter()
-    try:
-        results, run_id = runtime._run_here_or_on_bridge(run, {})
-    except BaseException as error:
-        failure = Failure(0, carry(run.as_raised(error)), ends_at_once=True)
-    return _outcome(task, run, results, time.perf_counter() - began, failure, run_id)
-
-
-def _failure(run: GroupRun, members: tuple[int, ...], error: BaseException) -> Failure:
-    """Which node has ended the group, and with what."""
-    enders = {} if run.host is None else run.host.enders
-    place = next((place for place, ender in enders.items() if ender is error), None)
-    if place is None:
-        ended = {} if run.native is None else run.native.outputs()
-        place = next((p for p in members if run.plan.node_ids[p] not in ended), members[0])
-    return Failure(place, carry(run.as_raised(error)), ends_at_once=not isinstance(error, Exception))
-
-
-def _outcome(
-    task: GroupTask,
-    run: WorkerRun,
-    results: dict[str, Any],
-    elapsed: float,
-    failure: Failure | None,
-    run_id: str | None = None,
-) -> Outcome:
     exported = {node_id: output for node_id, output in results.items() if node_id in task.exports}
     kept = {node_id: output for node_id, output in results.items() if node_id not in task.exports}
-    host = run.host
     try:
         packed = pack(exported), pack(kept)
     except NotShippable as refused:
-        raise _refusal(run, results, refused) from refused.__cause__
+        raise _refusal(results, refused) from refused.__cause__
+    host = run.host
     return Outcome(
         *packed,
-        seconds=_seconds(run, elapsed),
+        seconds=_seconds(run, members, elapsed),
         failure=failure,
-        failed=() if host is None else host.failed,
-        validated=() if host is None else host.validated,
+        failed=() if host is None else _places(run, members, host.failed),
+        validated=() if host is None else _places(run, members, host.validated),
         rows=run.rows(),
         run_id=run_id,
     )
 
 
-def _refusal(run: WorkerRun, results: dict[str, Any], refused: NotShippable) -> NotShippable:
+def _places(run: WorkerRun, members: dict[str, int], numbers: list[int]) -> tuple[int, ...]:
+    """Where the client has nodes."""
+    return tuple(sorted(members[run.plan.node_ids[number]] for number in numbers))
+
+
+def _failure(run: WorkerRun, members: dict[str, int], error: BaseException) -> Failure:
+    """Which node has ended the group, and with what."""
+    ids = run.plan.node_ids
+    ends_at_once = run.is_whole or not isinstance(error, Exception)
+    enders = {} if run.host is None else run.host.enders
+    place = next((members[ids[number]] for number, ender in enders.items() if ender is error), None)
+    if place is None:
+        ended = {} if run.native is None else run.native.outputs()
+        place = next((place for node_id, place in members.items() if node_id not in ended), min(members.values()))
+    return Failure(place, carry(run.as_raised(error)), ends_at_once)
+
+
+def _refusal(results: dict[str, Any], refused: NotShippable) -> NotShippable:
     """Names the node whose output cannot go."""
     for node_id, output in results.items():
         try:
@@ -178,12 +164,11 @@ def _refusal(run: WorkerRun, results: dict[str, Any], refused: NotShippable) -> 
     return refused
 
 
-def _seconds(run: WorkerRun, elapsed: float) -> dict[int, float]:
+def _seconds(run: WorkerRun, members: dict[str, int], elapsed: float) -> dict[int, float]:
     """What each node has added to the time that all took: less than its own where they ran together."""
-    if run.native is None or run.plan.cycles is not None:
+    if run.native is None or run.is_whole:
         return {}
-    places = {node_id: place for place, node_id in enumerate(run.plan.node_ids)}
-    spans = {places[node_id]: end - start for node_id, _, start, end in run.native.trace()}
+    spans = {members[node_id]: end - start for node_id, _, start, end in run.native.trace()}
     total = sum(spans.values())
     share = min(1.0, elapsed / total) if total > 0 else 1.0
     return {place: seconds * share for place, seconds in spans.items()}
@@ -212,7 +197,7 @@ _NOTHING = pack({})
 _MOST_STAGES = 1024
 _lock = threading.Lock()
 _runtimes: dict[tuple[tuple[str, Any], ...], LocalRuntime] = {}
-_stages: OrderedDict[tuple[str, tuple[int, ...]], tuple[CompiledWorkflow, PlanStage]] = OrderedDict()
+_stages: OrderedDict[tuple[str, tuple[str, ...]], tuple[CompiledWorkflow, PlanStage]] = OrderedDict()
 
 
 def _runtime(options: tuple[tuple[str, Any], ...]) -> LocalRuntime:
@@ -229,7 +214,7 @@ def _runtime(options: tuple[tuple[str, Any], ...]) -> LocalRuntime:
     return known
 
 
-def _stage(digest: str, plan: CompiledWorkflow, members: tuple[int, ...]) -> PlanStage:
+def _stage(digest: str, plan: CompiledWorkflow, members: tuple[str, ...]) -> PlanStage:
     """The nodes as a part of the plan, which remembers how long they took the last time."""
     key = digest, members
     with _lock:
@@ -237,7 +222,8 @@ def _stage(digest: str, plan: CompiledWorkflow, members: tuple[int, ...]) -> Pla
         if known is not None and known[0] is plan:
             _stages.move_to_end(key)
             return known[1]
-    stage = plan.plan.stage(list(members))
+    numbers = {node_id: number for number, node_id in enumerate(plan.node_ids)}
+    stage = plan.plan.stage([numbers[node_id] for node_id in members])
     forgotten = None
     with _lock:
         _stages[key] = plan, stage

@@ -12,6 +12,9 @@ __all__ = ["make", "parts", "reduce"]
 #: A class flag: it was made by a class statement.
 _IS_HEAP_TYPE = 1 << 9
 
+#: Attributes that are no arguments, and in no dict.
+_OF_SYNTAX_ERRORS = ("filename", "lineno", "offset", "text", "end_lineno", "end_offset", "print_file_and_line")
+
 
 def reduce(error: BaseException) -> tuple[Any, ...]:
     """How an exception is pickled: type, arguments, attributes, what it was caused by, and where it came from.
@@ -44,6 +47,9 @@ def parts(error: BaseException) -> tuple[type[BaseException], tuple[Any, ...] | 
     reduced: Any = base.__reduce__(error)
     _, args, *rest = reduced
     attributes = dict(rest[0]) if rest and rest[0] else {}
+    if isinstance(error, SyntaxError):
+        # Set after it was made by whoever compiles, and in its arguments only where it was made with them.
+        attributes.update((name, getattr(error, name)) for name in _OF_SYNTAX_ERRORS)
     return kind, custom, args, attributes
 
 

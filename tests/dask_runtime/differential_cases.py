@@ -1,0 +1,66 @@
+"""The differential tests of ``LocalRuntime``, with ``DaskRuntime`` as the subject.
+
+``test_differential`` runs them in a process of their own, with a fixed hash seed: stock goes
+through sets of strings in places, so that the order of a node's inputs, for one, differs from
+process to process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from differential.observe import Comparison
+from differential.snapshot import Picture, Snapshot
+from differential.test_branches import (
+    test_any_pruned_workflow_has_stocks_outcome,
+    test_any_routed_workflow_has_stocks_outcome,
+)
+from differential.test_cycles import test_a_fixed_case_has_stocks_outcome, test_any_workflow_with_cycles_has_stocks_outcome
+from differential.test_fixed_cases import (
+    test_every_code_sample_has_stocks_outcome,
+    test_every_node_class_has_stocks_outcome,
+    test_every_switch_condition_has_stocks_outcome,
+    test_every_wrapped_callable_has_stocks_outcome,
+    test_odd_shapes_have_stocks_outcome,
+)
+from differential.test_random_workflows import (
+    test_any_acyclic_workflow_has_stocks_outcome,
+    test_any_single_node_has_stocks_outcome,
+)
+
+__all__ = [name for name in globals() if name.startswith("test_")]
+
+
+class Apart(Snapshot):
+    """Values without regard to which of them are one object: those of other processes are not."""
+
+    def _walk(self, value: Any, depth: int) -> Picture:
+        # A class that was made without a module gets one on its way.
+        name, *parts = super()._walk(value, depth)
+        return (name.removeprefix("types.").removeprefix("None.") if isinstance(name, str) else name, *parts)
+
+    def _container(self, value: Any, name: str, depth: int) -> Picture:
+        if id(value) in self._numbers:
+            return ("leads back",)
+        self._numbers[id(value)] = 0
+        try:
+            return (name, *self._parts(value, depth))
+        finally:
+            del self._numbers[id(value)]
+
+
+@pytest.fixture(scope="module")
+def subject(client: Any) -> Iterator[type[Any]]:
+    """The class that has to equal Kailash's."""
+    from nexus_core.distributed import DaskRuntime
+
+    class LocalRuntime(DaskRuntime):
+        def __init__(self, **options: Any) -> None:
+            super().__init__(client, **options)
+
+    LocalRuntime.__qualname__ = "LocalRuntime"
+    Comparison.picture, Comparison.node_state = Apart, False
+    yield LocalRuntime
+    Comparison.picture, Comparison.node_state = Snapshot, True

@@ -1,1 +1,0 @@
-from differential.test_fixed_cases import *
