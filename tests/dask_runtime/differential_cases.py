@@ -17,7 +17,10 @@ from differential.test_branches import (
     test_any_pruned_workflow_has_stocks_outcome,
     test_any_routed_workflow_has_stocks_outcome,
 )
-from differential.test_cycles import test_a_fixed_case_has_stocks_outcome, test_any_workflow_with_cycles_has_stocks_outcome
+from differential.test_cycles import (
+    test_a_fixed_case_has_stocks_outcome,
+    test_any_workflow_with_cycles_has_stocks_outcome,
+)
 from differential.test_fixed_cases import (
     test_every_code_sample_has_stocks_outcome,
     test_every_node_class_has_stocks_outcome,

@@ -23,7 +23,7 @@ from nexus_core.errors import ClusterError, NotShippable
 from nexus_core.runtime import validation_counts
 from nexus_core.runtime.pruning import is_pruned
 from nexus_core.runtime.workflow_run import NativeRun
-from nexus_core.shipping import Packed, ShippedWorkflow, pack, restore, unpack
+from nexus_core.shipping import Carried, Packed, ShippedWorkflow, pack, restore, unpack
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -107,6 +107,8 @@ class ClusterRun(NativeRun):
             return super()._node_rows()
         size, rows, ids = 0, [], {}
         for _, outcome in sorted(self._outcomes.items()):
+            if isinstance(outcome.rows, Carried):
+                raise restore(outcome.rows)
             length, own, own_ids = outcome.rows
             ids.update({place + len(rows): known for place, known in own_ids.items()})
             rows.extend(own)

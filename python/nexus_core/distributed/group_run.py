@@ -10,9 +10,11 @@ from nexus_core.distributed.messages import RunTerms
 from nexus_core.runtime.compiler import CompiledWorkflow
 from nexus_core.runtime.host import RunHost
 from nexus_core.runtime.workflow_run import NativeRun
+from nexus_core.shipping import Carried, carry
 
 __all__ = ["GroupHost", "GroupRun", "WholeRun", "WorkerRun"]
 
+Rows = tuple[int, list[Any], dict[int, str]]
 Results = tuple[dict[str, Any], str | None]
 
 
@@ -96,10 +98,15 @@ class WorkerRun(NativeRun):
             error.__context__ = self._ended_with[1]
         return error.with_traceback(None)
 
-    def rows(self) -> tuple[int, list[Any], dict[int, str]]:
-        """For the run history."""
+    def rows(self) -> Rows | Carried:
+        """For the run history, or why there are none: the history says so, and the run goes on."""
+        if self._history_id is None:
+            return 0, [], {}
         self._run = self.native
-        return (0, [], {}) if self._history_id is None else self._node_rows()
+        try:
+            return self._node_rows()
+        except Exception as refused:
+            return carry(refused)
 
 
 class GroupRun(WorkerRun):

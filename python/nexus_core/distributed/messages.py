@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -83,7 +82,7 @@ class Outcome:
         failure: What ended it, or ended what it waits for; ``None`` if nothing did.
         failed: Places of nodes whose failure has not ended the run, or has.
         validated: Places of nodes whose inputs Kailash itself has validated.
-        rows: For the run history: length of texts, rows, ids.
+        rows: For the run history: length of texts, rows, ids; or why they could not be made.
         run_id: The id that the run was given, if it had none.
     """
 
@@ -93,9 +92,9 @@ class Outcome:
     failure: Failure | None = None
     failed: tuple[int, ...] = ()
     validated: tuple[int, ...] = ()
-    rows: tuple[int, list[Any], dict[int, str]] = (0, [], {})
+    rows: tuple[int, list[Any], dict[int, str]] | Carried = (0, [], {})
     run_id: str | None = None
 
     def __sizeof__(self) -> int:
         # Dask decides by it what to spill, and where to run what waits for it.
-        return object.__sizeof__(self) + self.exported.size + self.kept.size + sys.getsizeof(self.rows[1])
+        return object.__sizeof__(self) + self.exported.size + self.kept.size
