@@ -10,6 +10,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Coroutine, Mapping
 from concurrent.futures import Future as ConcurrentFuture
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
@@ -104,6 +105,8 @@ class Connection:
         if not isinstance(given, str):
             address = getattr(target, "scheduler_address", repr(target))
         try:
+            if isinstance(given, str):
+                _probe(given, self.timeout)
             self._client = Client(target, timeout=self.timeout, set_as_default=False, direct_to_workers=given is None)
         except (OSError, TimeoutError, ValueError) as refused:
             if self._cluster is not None:
@@ -233,6 +236,28 @@ class Connection:
 
         with suppress(RuntimeError):  # its loop has ended
             self.begin(tell())
+
+
+def _probe(address: str, timeout: float) -> None:
+    """Asks a scheduler who it is. A client would wait without end for one that accepts and says nothing."""
+    from distributed import Security, rpc
+
+    async def ask() -> None:
+        arguments = Security().get_connection_args("client")
+        async with rpc(address, timeout=timeout, connection_args=arguments) as scheduler:
+            await scheduler.identity(n_workers=0)
+
+    async def ask_in_time() -> None:
+        await asyncio.wait_for(ask(), timeout)
+
+    # On a thread: the caller may be on an event loop of its own.
+    with ThreadPoolExecutor(1, "nexus-core-probe") as thread:
+        asked = thread.submit(asyncio.run, ask_in_time())
+        while True:
+            done, _ = wait([asked], 0.05)  # in turns, so that Ctrl-C is heard
+            if done:
+                asked.result()
+                return
 
 
 def _in_short(error: BaseException) -> str:
