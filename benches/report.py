@@ -6,6 +6,7 @@ import datetime
 from collections.abc import Iterator, Sequence
 
 import measuring
+import scaling
 from budgets import MISS, PASS, UNKNOWN, Check, number
 from caches import tables as cache_tables
 from digests import tables as digest_tables
@@ -143,6 +144,7 @@ def terminal(session: Session, checks: Sequence[Check]) -> str:
     parts += cache_tables.terminal(session, terminal_table)
     parts += digest_tables.terminal(session, terminal_table)
     parts += measuring.terminal(session, terminal_table)
+    parts += scaling.terminal(session, terminal_table)
     parts += tables.terminal(session.figures, terminal_table)
     rows = [(c.line, c.case, c.limit, c.figure, c.status) for c in checks]
     parts.append(f"budgets: {summary(checks)}\n{terminal_table(BUDGET_HEAD, rows)}")
@@ -176,7 +178,7 @@ def markdown(
     ]
     lines += [*compile_section(session), *pool_tables.markdown(session, markdown_table)]
     lines += [*cache_tables.markdown(session, markdown_table), *digest_tables.markdown(session, markdown_table)]
-    lines += [*measuring.markdown(session, markdown_table)]
+    lines += [*measuring.markdown(session, markdown_table), *scaling.markdown(session, markdown_table)]
     lines += [*tables.markdown(session.figures, markdown_table), *gaps(session)]
     lines += [*versions(environments, machine, build), *REPRODUCE]
     return "\n".join(lines) + "\n"
@@ -301,7 +303,7 @@ REPRODUCE = (
     "```",
     "make bench                                        # everything; writes this page and the plot",
     ".venv/bin/python benches/run.py --quick           # a first impression; prints only",
-    ".venv/bin/python benches/run.py --only overhead   # or control_flow, history, blocking, compile, pools, cache, digest, measuring, http, heartbeat, cold_start",
+    ".venv/bin/python benches/run.py --only overhead   # or control_flow, history, blocking, compile, pools, cache, digest, measuring, scaling, http, heartbeat, cold_start",
     "```",
     "",
     "The peers' environments are made under `.cache/bench-envs/` from `benches/requirements-*.txt`. The floor needs a C "

@@ -17,7 +17,7 @@ def cluster() -> Iterator[Any]:
     """Two workers of one thread, each a process."""
     from distributed import LocalCluster
 
-    with LocalCluster(n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address=None) as started:
+    with LocalCluster(n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0") as started:
         yield started
 
 

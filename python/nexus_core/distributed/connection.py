@@ -12,7 +12,6 @@ from collections.abc import Coroutine, Mapping
 from concurrent.futures import Future as ConcurrentFuture
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from nexus_core.errors import ClusterError, ClusterUnreachable
@@ -274,7 +273,6 @@ def _local_cluster(options: dict[str, Any]) -> Any:
         "n_workers": workers,
         "threads_per_worker": 1,
         "host": "127.0.0.1",
-        # A page for people; distributed does without where bokeh is not installed.
-        "dashboard_address": "127.0.0.1:0" if find_spec("bokeh") else None,
+        "dashboard_address": "127.0.0.1:0",
     }
     return LocalCluster(**{**defaults, **options})

@@ -62,7 +62,7 @@ class DaskRuntime(LocalRuntime):
         >>> builder = WorkflowBuilder()
         >>> _ = builder.add_node("PythonCodeNode", "one", {"code": "result = 1"})
         >>> workflow = builder.build(name="sums")
-        >>> cluster = LocalCluster(n_workers=1, processes=False, dashboard_address=None)
+        >>> cluster = LocalCluster(n_workers=1, processes=False, dashboard_address="127.0.0.1:0")
         >>> with cluster, DaskRuntime(cluster, enable_monitoring=False) as runtime:
         ...     results, run_id = runtime.execute(workflow)
         >>> results
