@@ -77,20 +77,26 @@ def opened(case: Case) -> Iterator[Any]:
         return
     from distributed import Client, LocalCluster
 
-    cluster = LocalCluster(n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0", silence_logs=50)
+    cluster = LocalCluster(
+        n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0", silence_logs=50
+    )
     with cluster, Client(cluster) as client, case.make(client) as runtime:
         yield runtime
 
 
 def steps_of_a_millisecond() -> int:
-    """How far a node has to count to compute for a millisecond, on this machine and alone."""
-    steps = 20_000
+    """How far a node has to count to compute for a millisecond of a processor's time."""
+    return int(20_000 * 0.001 / computing(20_000))
+
+
+def computing(steps: int) -> float:
+    """A node's seconds on a processor, whoever else wants it."""
     took = []
-    for _ in range(50):
-        started = time.perf_counter()
+    for _ in range(21):
+        started = time.thread_time()
         sum(range(steps))
-        took.append(time.perf_counter() - started)
-    return int(steps * 0.001 / statistics.median(took))
+        took.append(time.thread_time() - started)
+    return statistics.median(took)
 
 
 def workflow(steps: int, width: int) -> Any:
@@ -109,30 +115,27 @@ def workflow(steps: int, width: int) -> Any:
 
 
 def compare(runtime: Any, name: str, rounds: int) -> dict[str, float]:
-    """Seconds of a run, and what it has cost a node beyond computing, with as many processors as it used."""
+    """Seconds of a run, and what it takes of processors beside the nodes' computing, a node."""
     milliseconds, width = WORKLOADS[name]
-    steps = steps_of_a_millisecond() * milliseconds
-    layered = workflow(steps, width)
-    computing = _computing(steps)
+    nodes = LAYERS * width
+    layered = workflow(steps_of_a_millisecond() * milliseconds, width)
     for _ in range(2):  # the first one measures
         runtime.execute(layered)
-    took = []
+    took, worked = [], []
     for _ in range(rounds):
-        started = time.perf_counter()
+        before, started = _processors_time(runtime), time.perf_counter()
         runtime.execute(layered)
         took.append(time.perf_counter() - started)
-    seconds = statistics.median(took)
-    nodes = LAYERS * width
-    return {"seconds": seconds, "speed_up": nodes * computing / seconds, "overhead": seconds / nodes - computing}
+        worked.append(_processors_time(runtime) - before)
+    own = computing(steps_of_a_millisecond() * milliseconds)
+    return {"seconds": min(took), "overhead": (min(worked) - nodes * own) / nodes, "alone": nodes * own}
 
 
-def _computing(steps: int) -> float:
-    took = []
-    for _ in range(7):
-        started = time.perf_counter()
-        sum(range(steps))
-        took.append(time.perf_counter() - started)
-    return statistics.median(took)
+def _processors_time(runtime: Any) -> float:
+    """Of this process, which has the scheduler too, and of the workers."""
+    client = getattr(runtime, "client", None)
+    others = [] if client is None else client.run(time.process_time).values()
+    return time.process_time() + sum(others)
 
 
 def rows(session: Session) -> Iterator[Row]:
@@ -142,13 +145,13 @@ def rows(session: Session) -> Iterator[Row]:
     for key, case in CASES.items():
         cells = []
         for workload in WORKLOADS:
-            found = session.figures.median(Cell("scaling", workload, key), "seconds")
-            speed_up = session.figures.median(Cell("scaling", workload, key), "speed_up")
-            overhead = session.figures.median(Cell("scaling", workload, key), "overhead")
-            if found is None or speed_up is None or overhead is None:
+            cell = Cell("scaling", workload, key)
+            found = [session.figures.median(cell, figure) for figure in ("seconds", "alone", "overhead")]
+            if None in found:
                 cells.append("–")
-            else:
-                cells.append(f"{found:.2f} s, {speed_up:.2f}×, {1e6 * overhead:+,.0f} µs a node")
+                continue
+            seconds, alone, overhead = (figure or 0.0 for figure in found)
+            cells.append(f"{seconds:.2f} s, {alone / seconds:.2f}×, {1e6 * overhead:,.0f} µs")
         if any(cell != "–" for cell in cells):
             yield (case.title, *cells)
 
@@ -168,9 +171,9 @@ def markdown(session: Session, table: Table) -> list[str]:
         "## More than one process",
         "",
         "Ten layers of nodes that compute, each waiting for two of the layer above. A cell gives the time of a run, how "
-        "many times faster that is than the nodes' computing alone on one processor, and what is added a node (less than "
-        "nothing where processors share the work). Two processors; on Dask the third run, which knows the nodes' "
-        "durations. [scaling.md](scaling.md) says what to expect elsewhere.",
+        "many times faster that is than the nodes' computing on one processor, and what all processes together, the "
+        "scheduler among them, take of processors for a node beside that. Two processors; on Dask the third run, which "
+        "knows the nodes' durations. [scaling.md](scaling.md) says what to expect elsewhere.",
         "",
         *table(HEAD, found),
         "",

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+
 from differential import fixed_cases
 from differential.code_samples import GROUPS
 from differential.observe import Comparison

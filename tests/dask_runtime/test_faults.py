@@ -142,7 +142,7 @@ def test_all_workers_restarted_meanwhile(runtime: DaskRuntime, client: Any, tmp_
 
     restarting = threading.Thread(target=restart)
     restarting.start()
-    with pytest.raises(RuntimeExecutionError, match="dropped|gone") as raised:
+    with pytest.raises(RuntimeExecutionError, match=r"dropped|gone") as raised:
         runtime.execute(workflow)
     restarting.join()
     assert isinstance(_cause(raised), ClusterError)
@@ -175,7 +175,7 @@ def test_an_address_where_nobody_is() -> None:
         with pytest.raises(RuntimeExecutionError, match=address) as raised:
             runtime.execute(builder.build())
         assert isinstance(_cause(raised), ClusterUnreachable)
-        with pytest.raises(ClusterUnreachable, match="0.5 s"):
+        with pytest.raises(ClusterUnreachable, match=r"0\.5 s"):
             runtime.client  # noqa: B018
 
 

@@ -70,7 +70,9 @@ def _process(module: str, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
 def _cluster(port: int) -> Iterator[subprocess.Popen[bytes]]:
     address = f"tcp://127.0.0.1:{port}"
     with (
-        _process("dask_scheduler", "--host", "127.0.0.1", "--port", str(port), "--dashboard-address", "127.0.0.1:0") as first,
+        _process(
+            "dask_scheduler", "--host", "127.0.0.1", "--port", str(port), "--dashboard-address", "127.0.0.1:0"
+        ) as first,
         _process("dask_worker", address, "--no-nanny", "--nthreads", "1", "--no-dashboard", "--death-timeout", "60"),
     ):
         yield first

@@ -66,7 +66,10 @@ def test_nodes_are_grouped_by_what_earlier_runs_have_measured(runtime: DaskRunti
     assert {node_id: output["result"] for node_id, output in results.items()} == {
         f"n{level}_{place}": place for level in range(4) for place in range(20)
     }
-    assert any("80 nodes in 1 groups for 2 threads, by the measured time of 80" in note for note in runtime.explain(workflow).notes)
+    assert any(
+        "80 nodes in 1 groups for 2 threads, by the measured time of 80" in note
+        for note in runtime.explain(workflow).notes
+    )
     assert runtime.execute(workflow)[0] == results
     assert runtime.engine_statistics()["placements"] == {"groups of nodes": 2}
 
@@ -101,7 +104,9 @@ def test_what_cannot_go_runs_here_and_says_why(runtime: DaskRuntime, tmp_path: P
     builder.add_node("PythonCodeNode", "looks", {"code": "result = get_workflow_context('a', 1)"})
     workflow = builder.build()
     assert runtime.execute(workflow)[0]["looks"]["result"] == 1
-    assert any(note.startswith("runs in this process: node 'looks' may read") for note in runtime.explain(workflow).notes)
+    assert any(
+        note.startswith("runs in this process: node 'looks' may read") for note in runtime.explain(workflow).notes
+    )
     runtime.execute(noting(tmp_path / "notes", {"n": {}}, []), parameters={"n": {"x": threading.Lock()}})
     assert counts(tmp_path / "notes") == {"n": 1}
     places = runtime.engine_statistics()["placements"]
@@ -208,9 +213,11 @@ def test_priorities_reach_the_scheduler(client: Any, tmp_path: Path) -> None:
         return found
 
     thread, found = _meanwhile(notes, look)
-    with DaskRuntime(client, enable_monitoring=False, annotations={"urgent/waits": {"priority": 7}}) as runtime:
-        with dask.annotate(tenant="a"):
-            runtime.execute(workflow)
+    with (
+        DaskRuntime(client, enable_monitoring=False, annotations={"urgent/waits": {"priority": 7}}) as runtime,
+        dask.annotate(tenant="a"),
+    ):
+        runtime.execute(workflow)
     thread.join()
     assert found == [[{"priority": 7, "tenant": "a"}]]
 

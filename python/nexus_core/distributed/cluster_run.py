@@ -86,7 +86,7 @@ class ClusterRun(NativeRun):
         run = partial(self._on_cluster, given_up)
         try:
             if self._is_driven:
-                return await self._outside(run)  # type: ignore[no-any-return]
+                return await self._outside(run)
             # An event loop is not to wait for a cluster.
             return await asyncio.get_running_loop().run_in_executor(None, run)
         except BaseException as error:
@@ -105,7 +105,9 @@ class ClusterRun(NativeRun):
     def _node_rows(self) -> tuple[int, list[Any], dict[int, str]]:
         if self._placement.where is Where.HERE:
             return super()._node_rows()
-        size, rows, ids = 0, [], {}
+        size = 0
+        rows: list[Any] = []
+        ids: dict[int, str] = {}
         for _, outcome in sorted(self._outcomes.items()):
             if isinstance(outcome.rows, Carried):
                 raise restore(outcome.rows)

@@ -16,6 +16,7 @@ from nexus_core.runtime.local import LocalRuntime
 
 if TYPE_CHECKING:
     from nexus_core.runtime.compiler import CompiledWorkflow
+    from nexus_core.runtime.workflow_run import NativeRun
 
 __all__ = ["DaskRuntime"]
 
@@ -98,7 +99,7 @@ class DaskRuntime(LocalRuntime):
         self.batches = batches
 
     @property
-    def _run_class(self) -> Any:
+    def _run_class(self) -> type[NativeRun]:
         # Imported when Dask is known to be there.
         from nexus_core.distributed.cluster_run import ClusterRun
 

@@ -132,8 +132,10 @@ class LocalRuntime(Measured, PruningOnce):
         self._loop_in_use = threading.Lock()
         self._measure()
 
-    #: What drives a run that is not left to Kailash.
-    _run_class = NativeRun
+    @property
+    def _run_class(self) -> type[NativeRun]:
+        """What drives a run that is not left to Kailash."""
+        return NativeRun
 
     # --- what users ask about --------------------------------------------------------
 

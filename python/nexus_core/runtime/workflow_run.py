@@ -85,7 +85,7 @@ class NativeRun(RecordedRun):
     )
 
     #: What its nodes ask of Kailash, unless completions are tracked.
-    _host_class = RunHost
+    _host_class: type[RunHost] = RunHost
 
     def __init__(
         self,
