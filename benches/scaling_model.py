@@ -149,7 +149,9 @@ def picture(found: dict[tuple[float, bool, int], float], path: Path) -> None:
     for workers in (1, 10, 100, 1000):
         x, y = at(workers, 0.1)
         parts.append(f'<text x="{x}" y="{y + 18}" text-anchor="middle">{workers:,}</text>')
-    parts.append(f'<text x="{left + inner_width / 2}" y="{height - 14}" text-anchor="middle">workers of one thread</text>')
+    parts.append(
+        f'<text x="{left + inner_width / 2}" y="{height - 14}" text-anchor="middle">workers of one thread</text>'
+    )
     (x0, y0), (x1, y1) = at(1, 1), at(1000, 1000)
     parts.append(f'<line x1="{x0}" y1="{y0}" x2="{x1}" y2="{y1}" stroke="#999" stroke-dasharray="2 3"/>')
     place = top + 10

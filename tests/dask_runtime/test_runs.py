@@ -127,7 +127,7 @@ def test_switches_and_cycles_stay_on_one_worker(runtime: DaskRuntime) -> None:
     assert any("one task on one worker: it has switches" in note for note in runtime.explain(workflow).notes)
 
 
-def test_a_cancelled_run_ends_and_starts_nothing_more(runtime: DaskRuntime, tmp_path: Path) -> None:
+def test_a_cancelled_run_ends_and_starts_nothing_more(runtime: DaskRuntime, client: Any, tmp_path: Path) -> None:
     notes = tmp_path / "notes"
     workflow = noting(notes, {"waits": {"does": "wait"}, "after": {}}, [("waits", "after")])
     token = CancellationToken()
@@ -136,6 +136,13 @@ def test_a_cancelled_run_ends_and_starts_nothing_more(runtime: DaskRuntime, tmp_
         runtime.execute(workflow, cancellation_token=token)
     thread.join()
     assert raised.value.cancelled_at_node == "waits"
+
+    def executing(dask_worker: Any) -> list[str]:
+        return [str(task.key) for task in dask_worker.state.executing if task.state == "executing"]
+
+    # The worker is told, while it is in the node.
+    while any(client.run(executing).values()):
+        time.sleep(0.01)
     notes.with_suffix(".gate").touch()
     # One thread a worker: when both have run this, the cancelled task has ended.
     runtime.execute(noting(tmp_path / "more", {"a": {"seconds": 0.2}, "b": {"seconds": 0.2}}, []))
@@ -181,6 +188,25 @@ def test_the_first_failure_in_topological_order_is_reported(runtime: DaskRuntime
         runtime.batches = batches
         with pytest.raises(RuntimeExecutionError, match=f"Node '{first}' failed"):
             runtime.execute(workflow)
+
+
+def test_a_failure_in_a_large_graph_is_reported_however_it_is_grouped(runtime: DaskRuntime, tmp_path: Path) -> None:
+    width = 12
+    nodes: dict[str, dict[str, Any]] = {f"n{level}_{place}": {} for level in range(3) for place in range(width)}
+    nodes["n1_5"] = {"does": "fail"}
+    nodes["n0_9"] = {"seconds": 0.2}
+    edges = [
+        (f"n{level - 1}_{(place + shift) % width}", f"n{level}_{place}")
+        for level in (1, 2)
+        for place in range(width)
+        for shift in (0, 1)
+    ]
+    workflow = noting(tmp_path / "notes", nodes, edges)
+    for batches in (True, True, False):
+        runtime.batches = batches
+        with pytest.raises(RuntimeExecutionError, match="Node 'n1_5' failed") as raised:
+            runtime.execute(workflow)
+        assert "n1_5 fails" in str(raised.value)
 
 
 def test_retries_are_dasks(client: Any, tmp_path: Path) -> None:

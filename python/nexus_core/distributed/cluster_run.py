@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["ClusterRun"]
 
 #: Parameters of so many bytes go to the workers by themselves, not with the graph through the scheduler.
-_APART = 256 * 1024
+_APART = 64 * 1024
 
 #: How often a waiting caller looks for signals and for its token, in seconds.
 _TURN = 0.05
@@ -211,9 +211,8 @@ class ClusterRun(NativeRun):
                     if failure.ends_at_once:
                         return failure
                     # What comes later does not run; what comes earlier may fail, and would have failed before it.
-                    later = {group for group in open_groups if first[group] > failure.place}
-                    submitted.cancel(later)
-                    open_groups -= later
+                    open_groups -= {number for number in open_groups if first[number] > failure.place}
+                    submitted.cancel(set(first) - _with_sources(open_groups, groups))
             if given_up.is_set() or (self.token is not None and self.token.is_cancelled):
                 raise self._cancelled_after(self._outputs())
             if time.monotonic() - looked > _LOOK:
@@ -268,6 +267,16 @@ class ClusterRun(NativeRun):
             if earlier and str(error).startswith(f"Node '{self.plan.node_ids[failure.place]}' failed: "):
                 error.args = (f"{error} (Previously failed nodes: {earlier})",)
         return error
+
+
+def _with_sources(numbers: set[int], groups: tuple[Group, ...]) -> set[int]:
+    """Groups, and all that they wait for: Dask cancels what waits for a cancelled task too."""
+    found = set(numbers)
+    # Each comes after those that it waits for.
+    for group in reversed(groups):
+        if group.number in found:
+            found.update(group.sources)
+    return found
 
 
 def _as_raised_here(error: BaseException) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from nexus_core.distributed.cluster_plan import cluster_plan
 from nexus_core.distributed.connection import Connection
 from nexus_core.distributed.placement import Placement, Where, checked_annotations, may_run_again
+from nexus_core.errors import ClusterError
 from nexus_core.runtime.compiler import NotNative, compiled
 from nexus_core.runtime.explain import Explanation
 from nexus_core.runtime.local import LocalRuntime
@@ -151,7 +152,10 @@ class DaskRuntime(LocalRuntime):
             return f"runs as one task on one worker: {placement.reason}"
         if not self._connection.is_open:
             return f"runs on the cluster: {len(plan.node_ids)} nodes in groups, once the cluster is known"
-        _, slots = self._connection.ready()
+        try:
+            _, slots = self._connection.ready()
+        except ClusterError as unreachable:
+            return f"is to run on the cluster: {unreachable}"
         known = cluster_plan(workflow, plan)
         groups = known.groups(workflow, plan, slots, self._annotations, self.retry_on_worker_loss, self.batches)
         measured = sum(seconds is not None for seconds in known.seconds)
