@@ -224,7 +224,7 @@ impl<'dag> Units<'dag> {
         let mut before = 0.0;
         for &unit in units {
             let middle = before + weight(unit) / 2.0;
-            let place = (middle * count as f64) as usize;
+            let place = whole(middle * count as f64);
             batches[place.min(count - 1)].push(unit);
             before += weight(unit);
         }
@@ -275,14 +275,20 @@ fn groups_for(total: f64, terms: &GroupingTerms) -> usize {
     }
     let messages = total / terms.overhead;
     // Less than a part in a million more is rounding. Where slots take several groups each, all take as many.
-    let mut fewest = (messages / ALONE - 1e-6).ceil() as usize;
+    let mut fewest = whole((messages / ALONE - 1e-6).ceil());
     if fewest > terms.slots {
         fewest = fewest.next_multiple_of(terms.slots);
     }
-    let best = (messages.sqrt().round() as usize).min(terms.slots);
+    let best = whole(messages.sqrt().round()).min(terms.slots);
     let takes = |groups: usize| messages / groups as f64 + groups as f64;
     if best < 2 || takes(best) >= messages {
         return fewest.max(1);
     }
     best.max(fewest)
+}
+
+/// A number of groups; there are never more than nodes, whose numbers have 32 bits.
+#[allow(clippy::cast_sign_loss)] // what is negative becomes zero
+fn whole(number: f64) -> usize {
+    number as u32 as usize
 }

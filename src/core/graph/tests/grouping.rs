@@ -136,6 +136,22 @@ fn groups_know_what_they_wait_for_and_what_is_waited_for() {
 }
 
 #[test]
+fn durations_beyond_all_measure_are_grouped_too() {
+    let dag = layered(1, 10);
+    let groups = members(&dag, &costs(1e300, 10), &TERMS);
+    assert_eq!(groups.len(), 10);
+    let overhead = 1e-300;
+    let terms = GroupingTerms { overhead, ..TERMS };
+    assert_eq!(members(&dag, &costs(1.0, 10), &terms).len(), 10);
+    let many = vec![costs(49.0, 1)[0]; 10];
+    let terms = GroupingTerms {
+        overhead: 1.0,
+        slots: usize::MAX,
+    };
+    assert_eq!(members(&dag, &many, &terms).len(), 10);
+}
+
+#[test]
 fn impossible_costs_and_no_slots_are_refused() {
     let dag = built(2, &[]);
     let wrong = dag.grouped(&costs(f64::NAN, 2), &TERMS);
