@@ -92,3 +92,24 @@ def counts(notes: Path) -> dict[str, int]:
             node_id = line.split()[0]
             begun[node_id] = begun.get(node_id, 0) + 1
     return begun
+
+
+def settled(client: Any) -> list[int]:
+    """Waits until both workers are there to stay; returns their process ids.
+
+    Dask starts a worker anew that was killed, but not one that was killed while it started: that is
+    done when the cluster is asked for as many as it has.
+
+    Args:
+        client: Of the cluster of two.
+    """
+    deadline = time.monotonic() + 90
+    before: list[int] = []
+    while time.monotonic() < deadline:
+        client.cluster.scale(2)
+        pids = sorted(client.run(os.getpid, on_error="ignore").values())
+        if len(pids) == 2 and pids == before:
+            return pids
+        before = pids
+        time.sleep(0.3)
+    raise TimeoutError(f"of two workers there are {before}")

@@ -21,14 +21,14 @@ from kailash.workflow.builder import WorkflowBuilder
 from nexus_core.distributed import ClusterError, ClusterUnreachable, DaskRuntime, WorkerLost
 from nexus_core.errors import NotShippable
 
-from .nodes import counts, noting
+from .nodes import counts, noting, settled
 
 pytestmark = pytest.mark.timeout(120)
 
 
 @pytest.fixture
 def runtime(client: Any) -> Iterator[DaskRuntime]:
-    client.wait_for_workers(2, timeout=60)
+    settled(client)
     with DaskRuntime(client, enable_monitoring=False, timeout=20) as made:
         yield made
 
@@ -57,7 +57,7 @@ def test_a_node_that_kills_its_worker_fails_the_run_and_runs_once(runtime: DaskR
 def test_a_node_that_may_run_again_does(client: Any, tmp_path: Path) -> None:
     notes = tmp_path / "notes"
     workflow = noting(notes, {"first": {}, "killer": {"does": "die", "times": 1}}, [("first", "killer")], name="again")
-    client.wait_for_workers(2, timeout=60)
+    settled(client)
     with DaskRuntime(client, enable_monitoring=False, retry_on_worker_loss=["again/first", "killer"]) as runtime:
         results, _ = runtime.execute(workflow)
     assert results["killer"]["result"][0] == "killer"
@@ -72,7 +72,7 @@ def test_a_workflow_or_a_node_may_say_it_itself(client: Any, tmp_path: Path, say
         workflow.metadata["retry_on_worker_loss"] = ["killer"]
     else:
         workflow._node_instances["killer"].retry_on_worker_loss = True
-    client.wait_for_workers(2, timeout=60)
+    settled(client)
     with DaskRuntime(client, enable_monitoring=False) as runtime:
         runtime.execute(workflow)
     assert counts(notes) == {"killer": 2}
@@ -81,7 +81,7 @@ def test_a_workflow_or_a_node_may_say_it_itself(client: Any, tmp_path: Path, say
 def test_a_node_that_kills_every_worker_is_given_up(client: Any, tmp_path: Path) -> None:
     notes = tmp_path / "notes"
     workflow = noting(notes, {"killer": {"does": "die"}}, [])
-    client.wait_for_workers(2, timeout=60)
+    settled(client)
     with (
         DaskRuntime(client, enable_monitoring=False, retry_on_worker_loss=True) as runtime,
         pytest.raises(RuntimeExecutionError, match="KilledWorker") as raised,
@@ -105,8 +105,7 @@ def test_a_worker_killed_in_any_phase_costs_no_answer_and_no_second_run(
         for shift in (0, 1)
     ]
     workflow = noting(notes, nodes, edges, name="grid")
-    client.wait_for_workers(2, timeout=60)
-    pids = list(client.run(os.getpid).values())
+    pids = settled(client)
 
     def kill() -> None:
         time.sleep(delay)
@@ -124,32 +123,11 @@ def test_a_worker_killed_in_any_phase_costs_no_answer_and_no_second_run(
         killer.join()
         assert set(counts(notes).values()) <= {1}
         # And the next run finds the cluster as it is then.
-        client.wait_for_workers(2, timeout=60)
+        settled(client)
         again = tmp_path / "again"
         results, _ = runtime.execute(noting(again, nodes, edges, name="grid"))
         assert len(results) == depth * width
         assert counts(again) == dict.fromkeys(nodes, 1)
-
-
-def test_all_workers_restarted_meanwhile(runtime: DaskRuntime, client: Any, tmp_path: Path) -> None:
-    notes = tmp_path / "notes"
-    workflow = noting(notes, {"waits": {"does": "wait"}}, [])
-
-    def restart() -> None:
-        while not notes.exists():
-            time.sleep(0.01)
-        client.restart(timeout=60)
-
-    restarting = threading.Thread(target=restart)
-    restarting.start()
-    with pytest.raises(RuntimeExecutionError, match=r"dropped|gone") as raised:
-        runtime.execute(workflow)
-    restarting.join()
-    assert isinstance(_cause(raised), ClusterError)
-    notes.with_suffix(".gate").touch()
-    results, _ = runtime.execute(workflow)
-    assert results["waits"]["result"][0] == "waits"
-    assert counts(notes) == {"waits": 2}
 
 
 def test_an_output_that_cannot_be_pickled_is_named(runtime: DaskRuntime) -> None:

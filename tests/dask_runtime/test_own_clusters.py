@@ -51,6 +51,30 @@ def test_a_node_that_eats_its_workers_memory_fails_the_run(tmp_path: Path) -> No
         assert results["fine"]["result"][0] == "fine"
 
 
+def test_all_workers_restarted_meanwhile(tmp_path: Path) -> None:
+    options = {"n_workers": 1}
+    with DaskRuntime(enable_monitoring=False, cluster_options=options) as runtime:
+        client = runtime.client
+        notes = tmp_path / "notes"
+        workflow = noting(notes, {"waits": {"does": "wait"}}, [])
+
+        def restart() -> None:
+            while not notes.exists():
+                time.sleep(0.01)
+            client.restart(timeout=60)
+
+        restarting = threading.Thread(target=restart)
+        restarting.start()
+        with pytest.raises(RuntimeExecutionError, match=r"dropped|gone") as raised:
+            runtime.execute(workflow)
+        restarting.join()
+        assert isinstance(raised.value.__cause__, ClusterError)
+        notes.with_suffix(".gate").touch()
+        results, _ = runtime.execute(workflow)
+        assert results["waits"]["result"][0] == "waits"
+        assert counts(notes) == {"waits": 2}
+
+
 @contextmanager
 def _process(module: str, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
     process = subprocess.Popen(

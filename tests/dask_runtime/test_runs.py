@@ -22,14 +22,14 @@ from kailash.workflow.builder import WorkflowBuilder
 
 from nexus_core.distributed import ClusterError, DaskRuntime
 
-from .nodes import counts, noting
+from .nodes import counts, noting, settled
 
 pytestmark = pytest.mark.timeout(120)
 
 
 @pytest.fixture
 def runtime(client: Any) -> Iterator[DaskRuntime]:
-    client.wait_for_workers(2, timeout=60)
+    settled(client)
     with DaskRuntime(client, enable_monitoring=False) as made:
         yield made
 
