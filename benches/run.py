@@ -36,6 +36,7 @@ SUBJECT_NEEDS = {
     "digest": "from nexus_core.keys import digest",
     "measuring": "from nexus_core.runtime import AsyncLocalRuntime, LocalRuntime",
     "processes": "from nexus_core import ProcessPool",
+    "scaling": "import distributed\nfrom nexus_core.distributed import DaskRuntime",
     "http": "from nexus_core import attach, detach",
     "heartbeat": "from nexus_core.runtime import AsyncLocalRuntime",
     "cold_start": "from nexus_core.runtime import AsyncLocalRuntime, LocalRuntime",

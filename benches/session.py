@@ -21,7 +21,7 @@ from service.figures import Cell, Figures
 
 EXECUTORS = ("overhead", "control_flow", "history", "blocking", "compile")
 """Groups in which peers run the same graphs; each has a file for pytest-benchmark."""
-OWN_PEERS = ("pools", "cache", "digest", "measuring", "processes")
+OWN_PEERS = ("pools", "cache", "digest", "measuring", "processes", "scaling")
 """Groups with peers of their own, all in the environment *full*."""
 GROUPS = (*EXECUTORS, *OWN_PEERS, *service.GROUPS)
 PASS_TIMEOUT = 1_800

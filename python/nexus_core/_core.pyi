@@ -29,6 +29,13 @@ def _run_key(
     reduce: Callable[[Any], tuple[str, dict[str, Any]] | str],
     is_apart: bool,
 ) -> bytes | None: ...
+def _grouped(
+    edges: list[tuple[int, int]],
+    seconds: list[float | None],
+    kinds: list[int],
+    overhead: float,
+    slots: int,
+) -> list[tuple[list[int], list[int], list[int]]]: ...
 def _is_apart(value: object) -> bool | None: ...
 def _digest(value: object, root: str, reduce: Callable[[Any], tuple[str, dict[str, Any]] | str]) -> bytes: ...
 

@@ -10,6 +10,8 @@ from typing import Any
 
 __all__ = [
     "AttachError",
+    "ClusterError",
+    "ClusterUnreachable",
     "CycleError",
     "DuplicateNode",
     "ForeignConnection",
@@ -525,6 +527,52 @@ class UnknownWorkflow(NexusCoreError, LookupError):
         else:
             hint = "none is; app.register(name, workflow) registers one"
         super().__init__(f"no workflow {name!r} is registered; {hint}")
+
+
+class ClusterError(NexusCoreError, RuntimeError):
+    """A cluster that cannot do what a run needs; what the run has not finished is cancelled."""
+
+
+class ClusterUnreachable(ClusterError, TimeoutError):
+    """A scheduler that did not answer in time.
+
+    Attributes:
+        address: Where it was looked for.
+        timeout: How long, in seconds.
+    """
+
+    def __init__(self, address: str, timeout: float, why: str = "") -> None:
+        self.address = address
+        self.timeout = timeout
+        self.why = why
+        super().__init__(
+            f"no Dask scheduler answers at {address!r} within {timeout:g} s{': ' if why else ''}{why}; "
+            "start one there (dask scheduler), correct the address, or raise timeout"
+        )
+
+    def __reduce__(self) -> tuple[type[ClusterUnreachable], tuple[str, float, str]]:
+        return type(self), (self.address, self.timeout, self.why)
+
+
+class WorkerLost(ClusterError):
+    """Nodes that would have had to run a second time, because the worker that ran them is gone.
+
+    Attributes:
+        nodes: Their ids.
+        worker: The worker's address.
+    """
+
+    def __init__(self, nodes: tuple[str, ...], worker: str) -> None:
+        self.nodes = nodes
+        self.worker = worker
+        listed = ", ".join(map(repr, nodes[:5])) + (f" and {len(nodes) - 5} more" if len(nodes) > 5 else "")
+        super().__init__(
+            f"worker {worker} is gone; it had begun {listed}, of which nothing says that it may run a second time. "
+            "If that does no harm, say so: DaskRuntime(retry_on_worker_loss=True), or the ids of such nodes"
+        )
+
+    def __reduce__(self) -> tuple[type[WorkerLost], tuple[tuple[str, ...], str]]:
+        return type(self), (self.nodes, self.worker)
 
 
 class LoadTestError(NexusCoreError):

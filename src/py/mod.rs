@@ -8,6 +8,7 @@ mod durations;
 mod engine;
 mod errors;
 mod failures;
+mod grouping;
 mod keys;
 mod process;
 mod processes;
@@ -24,6 +25,7 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add_function(wrap_pyfunction!(build::build_info, module)?)?;
     module.add_function(wrap_pyfunction!(engine::close_workers, module)?)?;
+    module.add_function(wrap_pyfunction!(grouping::grouped, module)?)?;
     module.add_class::<clients::Client>()?;
     module.add_function(wrap_pyfunction!(clients::current_client, module)?)?;
     module.add_class::<clients::Noticing>()?;

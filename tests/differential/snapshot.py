@@ -78,24 +78,24 @@ class Snapshot:
         number = self._numbers[id(value)] = len(self._numbers)
         self._keep.append(value)
         if self.tells_sharing:
-            return self._content(value, (name, number), depth)
+            return (name, number, *self._parts(value, depth))
         try:
-            return self._content(value, (name,), depth)
+            return (name, *self._parts(value, depth))
         finally:
             # Only what holds itself is told.
             del self._numbers[id(value)]
 
-    def _content(self, value: Any, head: Picture, depth: int) -> Picture:
+    def _parts(self, value: Any, depth: int) -> Picture:
         walk = functools.partial(self._walk, depth=depth)
         if isinstance(value, dict):
-            return (*head, *((walk(key), walk(item)) for key, item in dict.items(value)))
+            return tuple((walk(key), walk(item)) for key, item in dict.items(value))
         if isinstance(value, list):
-            return (*head, *(walk(item) for item in list.__iter__(value)))
+            return tuple(walk(item) for item in list.__iter__(value))
         if isinstance(value, (set, frozenset)):
-            return (*head, *sorted((walk(item) for item in value), key=repr))
+            return tuple(sorted((walk(item) for item in value), key=repr))
         if isinstance(value, BaseException):
-            return (*head, *self._exception(value, walk))
-        return (*head, *self._object(value, walk))
+            return self._exception(value, walk)
+        return self._object(value, walk)
 
     def _exception(self, error: BaseException, walk: Callable[[Any], Picture]) -> Picture:
         cause = None if error.__cause__ is None else walk(error.__cause__)

@@ -26,7 +26,15 @@ from nexus_core.cached_runs.run_options import mark_of
 from nexus_core.cached_runs.snapshots import is_apart, shares
 from nexus_core.errors import NotKeyable
 
-__all__ = ["CachedNodes", "awaited", "cached_nodes", "node_caching", "notes_on_cached_nodes", "what_nodes_say"]
+__all__ = [
+    "CachedNodes",
+    "awaited",
+    "cached_nodes",
+    "may_read_context",
+    "node_caching",
+    "notes_on_cached_nodes",
+    "what_nodes_say",
+]
 
 #: Where a workflow says which of its nodes may be cached: ids, or policies by id.
 METADATA_KEY = "cacheable_nodes"
@@ -147,7 +155,7 @@ class CachedNodes:
     def _first_digest(self, place: int, program: str) -> tuple[bytes | None, str | None]:
         """What holds as long as the plan, or ``None``; and why the node is not cached, or ``None``."""
         node = self._instances[place]
-        if _may_read_context(node, program):
+        if may_read_context(node, program):
             return None, self._reason(place, _READS_CONTEXT)
         try:
             digest = self.describe(place)
@@ -450,7 +458,13 @@ def _why_not_now(runtime: Any) -> str | None:
     return None
 
 
-def _may_read_context(node: Any, program: str) -> bool:
+def may_read_context(node: Any, program: str) -> bool:
+    """Whether a node can look at the workflow context of its run.
+
+    Args:
+        node: The node.
+        program: How it runs; see ``NodeExplanation``.
+    """
     if program in _FIXED:
         return any(name in node.code for name in _DYNAMIC)
     if program in ("function", "class"):

@@ -141,6 +141,11 @@ class LocalRuntime(Measured, PruningOnce):
         self._loop_in_use = threading.Lock()
         self._measure()
 
+    @property
+    def _run_class(self) -> type[NativeRun]:
+        """What drives a run that is not left to Kailash."""
+        return NativeRun
+
     # --- what users ask about --------------------------------------------------------
 
     def explain(self, workflow: Any) -> Explanation:
@@ -298,7 +303,7 @@ class LocalRuntime(Measured, PruningOnce):
         succeeded = False
         began = time.perf_counter()
         try:
-            run = NativeRun(
+            run = self._run_class(
                 self, workflow, plan, task_manager, parameters, cancellation_token,
                 search_attributes, resumption=resumption_for(self, idempotency_key, force_resume_with_drift),
             )  # fmt: skip
@@ -476,7 +481,7 @@ class LocalRuntime(Measured, PruningOnce):
             return await observe_delegation(self, workflow, plan, super()._execute_async(workflow, **kwargs))
         self._isolation.check(workflow, plan)
         self._counts.native_runs += 1
-        run = NativeRun(
+        run = self._run_class(
             self,
             workflow,
             plan,

@@ -139,15 +139,7 @@ class RecordedRun:
                 runtime._execution_context,
                 runtime._serialize_user_context(),
             )
-            rows = None
-            if self._run is not None:
-                rows = self._run.history_rows(
-                    history.result_json, history.skipped_metadata_json(None), self._taken_metadata, self._own_metadata()
-                )
-            started, size, tasks = rows if rows is not None else (began.timestamp(), 0, [])
-            ids: dict[int, str] = {}
-            if self._cycle_rows is not None:
-                size, tasks, ids = self._cycle_rows.size, self._cycle_rows.rows, self._cycle_rows.ids
+            size, tasks, ids = self._node_rows()
             cancelled = status == "cancelled"
             history.history_writer().submit(
                 history.RunRecord(
@@ -164,10 +156,20 @@ class RecordedRun:
                     ids=ids,
                 )
             )
-            del started
         except Exception as refused:
             if status == "completed":
                 runtime.logger.warning(history.PERSIST_WARNING, refused)
+
+    def _node_rows(self) -> tuple[int, list[Any], dict[int, str]]:
+        """Rows of the nodes, with the length of their texts before, and ids of some of them behind."""
+        if self._cycle_rows is not None:
+            return self._cycle_rows.size, self._cycle_rows.rows, self._cycle_rows.ids
+        rows = None
+        if self._run is not None:
+            rows = self._run.history_rows(
+                history.result_json, history.skipped_metadata_json(None), self._taken_metadata, self._own_metadata()
+            )
+        return (0, [], {}) if rows is None else (rows[1], rows[2], {})
 
     def _taken_metadata(self, node_id: str, seconds: float) -> str:
         """Metadata of a node whose output was kept in the cache."""

@@ -20,7 +20,7 @@ from kailash.sdk_exceptions import (
     WorkflowValidationError,
 )
 
-from nexus_core._core import Places, WorkflowRun, _RecordedRun
+from nexus_core._core import Places, RunOptions, WorkflowRun, _RecordedRun
 from nexus_core.cached_runs.nodes import awaited, node_caching
 from nexus_core.runtime.compiler import CompiledWorkflow
 from nexus_core.runtime.cycle_tasks import CycleTasks, HistoryTasks, ManagerTasks
@@ -84,6 +84,9 @@ class NativeRun(RecordedRun):
         "token",
         "traced",
     )
+
+    #: What its nodes ask of Kailash, unless completions are tracked.
+    _host_class: type[RunHost] = RunHost
 
     def __init__(
         self,
@@ -278,7 +281,7 @@ class NativeRun(RecordedRun):
         durability = self._durability
         tracks = durability is not None and durability.tracker is not None
         confirms = durability is not None and durability.confirms
-        host = self._host = (TrackedHost if tracks else RunHost)(
+        host = self._host = (TrackedHost if tracks else self._host_class)(
             runtime,
             self.workflow,
             plan,
@@ -316,16 +319,7 @@ class NativeRun(RecordedRun):
         places = None
         if confirms:
             places = Places(options.max_concurrency, options.max_concurrency)
-        run = self._run = host.run = plan.plan.start(
-            host,
-            options,
-            processed,
-            context,
-            None if places is None else (places, True),
-            host.native_caching,
-            runtime._figures,
-            host.remote,
-        )
+        run = self._run = host.run = self._start(host, options, processed, context, places)
         if self.traced is not None:
             self.traced.follow(run)
         if self._tracker is not None:
@@ -374,6 +368,21 @@ class NativeRun(RecordedRun):
             if supplied:
                 context["_audit_trail"] = self.observer.events
         return results
+
+    def _start(
+        self,
+        host: RunHost,
+        options: RunOptions,
+        processed: dict[str, Any] | None,
+        context: dict[str, Any],
+        places: Places | None,
+    ) -> WorkflowRun:
+        """The run of the plan's nodes, ready to be driven."""
+        service = None if places is None else (places, True)
+        figures = self.runtime._figures
+        return self.plan.plan.start(
+            host, options, processed, context, service, host.native_caching, figures, host.remote
+        )
 
     async def _results(
         self, context: dict[str, Any], supplied: bool, processed: dict[str, Any] | None

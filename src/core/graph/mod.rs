@@ -6,6 +6,7 @@ mod cycle;
 mod dag;
 mod durations;
 mod error;
+mod grouping;
 mod levels;
 mod order;
 mod simulate;
@@ -17,6 +18,7 @@ pub use critical_path::{CriticalPath, Timing};
 pub use dag::TaskDag;
 pub use durations::RejectedDuration;
 pub use error::GraphError;
+pub use grouping::{Group, GroupingTerms, NodeCost};
 pub use simulate::{Schedule, Slot};
 
 /// A node's number: its place in the order in which nodes were added.

@@ -1,5 +1,6 @@
 mod building;
 mod cycles;
+mod grouping;
 mod levels;
 mod order;
 mod paths;

@@ -1,0 +1,100 @@
+"""What goes to workers, and what comes back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from nexus_core.shipping import Carried, Packed
+
+__all__ = ["Failure", "GroupTask", "Outcome", "RunTerms"]
+
+
+@dataclass(frozen=True, slots=True)
+class RunTerms:
+    """What all groups of a run have in common.
+
+    Attributes:
+        token: Names the run on the cluster; no other has it.
+        run_id: The run's id, which nodes in cycles are told; ``None`` without history.
+        keeps_history: Whether rows for the run history are wanted.
+        options: Arguments of the runtime that a worker makes for it.
+    """
+
+    token: str
+    run_id: str | None
+    keeps_history: bool
+    options: tuple[tuple[str, Any], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class GroupTask:
+    """Nodes that one worker runs.
+
+    Attributes:
+        terms: Of the run.
+        number: The group's place among the run's groups.
+        members: The nodes in topological order: their places in it, by their ids. On the worker they may have
+            other places: where there is a choice, an order can depend on how a process hashes.
+        is_whole: Whether it is a whole workflow that decides itself what comes when.
+        inputs: Ids of nodes of other groups that members wait for.
+        exports: Ids of members that other groups wait for.
+        parameters: Of the members, by node id; ``None`` if there are none, or if they come apart.
+        may_run_again: Whether another worker may begin it anew.
+        raises: Whether a failure is Dask's to retry.
+    """
+
+    terms: RunTerms
+    number: int
+    members: Mapping[str, int]
+    is_whole: bool = False
+    inputs: tuple[str, ...] = ()
+    exports: frozenset[str] = frozenset()
+    parameters: Packed | None = None
+    may_run_again: bool = False
+    raises: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """What ended a group before its last node.
+
+    Attributes:
+        place: The node's place in topological order, or the first place that nothing is known of.
+        error: The exception.
+        ends_at_once: Whether the run does not wait for what comes before it.
+    """
+
+    place: int
+    error: Carried
+    ends_at_once: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What has become of a group.
+
+    Attributes:
+        exported: Outputs by node id that other groups wait for.
+        kept: The other outputs.
+        seconds: What each member has added to the group's time, by its place.
+        failure: What ended it, or ended what it waits for; ``None`` if nothing did.
+        failed: Places of nodes whose failure has not ended the run, or has.
+        validated: Places of nodes whose inputs Kailash itself has validated.
+        rows: For the run history: length of texts, rows, ids; or why they could not be made.
+        run_id: The id that the run was given, if it had none.
+    """
+
+    exported: Packed
+    kept: Packed
+    seconds: Mapping[int, float] = field(default_factory=dict)
+    failure: Failure | None = None
+    failed: tuple[int, ...] = ()
+    validated: tuple[int, ...] = ()
+    rows: tuple[int, list[Any], dict[int, str]] | Carried = (0, [], {})
+    run_id: str | None = None
+
+    def __sizeof__(self) -> int:
+        # Dask decides by it what to spill, and where to run what waits for it.
+        return object.__sizeof__(self) + self.exported.size + self.kept.size

@@ -1,0 +1,244 @@
+"""What workers are asked to do."""
+
+from __future__ import annotations
+
+import atexit
+import threading
+import time
+from collections import OrderedDict
+from typing import Any
+
+from distributed.worker import get_worker
+
+from nexus_core._core import PlanStage
+from nexus_core.distributed.claims import claim
+from nexus_core.distributed.group_run import GroupRun, WholeRun, WorkerRun
+from nexus_core.distributed.messages import Failure, GroupTask, Outcome
+from nexus_core.errors import ClusterError, NotShippable, WorkerLost
+from nexus_core.runtime.compiler import CompiledWorkflow
+from nexus_core.runtime.local import LocalRuntime
+from nexus_core.shipping import Packed, ShippedWorkflow, carry, load, pack, unpack
+
+__all__ = ["GroupFailed", "hold", "run_group"]
+
+
+class GroupFailed(Exception):
+    """A failure that Dask is to know of, because it is to try again.
+
+    Args:
+        outcome: Of the group.
+    """
+
+    def __init__(self, outcome: Outcome) -> None:
+        self.outcome = outcome
+        message = "" if outcome.failure is None else outcome.failure.error.message
+        super().__init__(message)
+
+    def __reduce__(self) -> tuple[type[GroupFailed], tuple[Outcome]]:
+        return type(self), (self.outcome,)
+
+
+def hold(value: Any) -> Any:
+    """A value as Dask's, which brings it to the workers that need it, and to each once.
+
+    Args:
+        value: The value.
+    """
+    return value
+
+
+def run_group(task: GroupTask, shipped: ShippedWorkflow, parameters: Packed | None, sources: list[Outcome]) -> Outcome:
+    """Runs a group of nodes.
+
+    Args:
+        task: What to run.
+        shipped: The workflow.
+        parameters: Parameters of the members, if they come apart from the task.
+        sources: Outcomes of the groups that it waits for.
+
+    Returns:
+        What has become of it, failures included.
+
+    Raises:
+        GroupFailed: If a node has failed, and Dask is to try again.
+        WorkerLost: If it has begun before, and may not a second time.
+    """
+    upstream = min((s.failure for s in sources if s.failure is not None), key=lambda f: f.place, default=None)
+    members = dict(task.members)
+    if upstream is not None:
+        # What comes before the failure still runs, as it would if all were in one process.
+        members = {node_id: place for node_id, place in members.items() if place < upstream.place}
+        if not members:
+            return Outcome(_NOTHING, _NOTHING, failure=upstream)
+    workflow = load(shipped)
+    runtime = _runtime(task.terms.options)
+    plan = runtime._plan_for(workflow, None)
+    if isinstance(plan, tuple):
+        reasons = "; ".join(plan)
+        raise ClusterError(f"the worker cannot run what its client can: {reasons}. Their environments are to be alike")
+    if not task.may_run_again:
+        before = claim(task.terms.token, task.number)
+        if before is not None:
+            raise WorkerLost(tuple(members), before)
+    packed = parameters if parameters is not None else task.parameters
+    processed = None if packed is None else unpack(packed)
+    token = _TaskToken()
+    if task.is_whole:
+        return _run(task, WholeRun(runtime, workflow, plan, processed, token, task.terms), members, None)
+    stage = _stage(shipped.digest, plan, tuple(members))
+    run = GroupRun(runtime, workflow, plan, processed, token, task.terms, stage, _prior(task, sources))
+    outcome = _run(task, run, members, upstream)
+    if task.raises and outcome.failure is not None and outcome.failure is not upstream:
+        raise GroupFailed(outcome)
+    return outcome
+
+
+def _prior(task: GroupTask, sources: list[Outcome]) -> dict[str, Any]:
+    """Outputs that the members wait for."""
+    known: dict[str, Any] = {}
+    for source in sources:
+        # Each group has a copy of its own, as its results must not change with what others do to them.
+        packed = source.exported
+        known.update(unpack(Packed(packed.header, [bytearray(buffer) for buffer in packed.buffers])))
+    return {node_id: known[node_id] for node_id in task.inputs if node_id in known}
+
+
+def _run(task: GroupTask, run: WorkerRun, members: dict[str, int], failure: Failure | None) -> Outcome:
+    results: dict[str, Any] = {}
+    run_id: str | None = None
+    began = time.perf_counter()
+    try:
+        results, run_id = run.runtime._run_here_or_on_bridge(run, {})
+    except BaseException as error:
+        failure = _failure(run, members, error)
+        if not task.is_whole:
+            outputs = {} if run.native is None else run.native.outputs()
+            results = {
+                node_id: outputs[node_id]
+                for node_id, place in members.items()
+                if place < failure.place and node_id in outputs
+            }
+    elapsed = time.perf_counter() - began
+    exported = {node_id: output for node_id, output in results.items() if node_id in task.exports}
+    kept = {node_id: output for node_id, output in results.items() if node_id not in task.exports}
+    try:
+        packed = pack(exported), pack(kept)
+    except NotShippable as refused:
+        raise _refusal(results, refused) from refused.__cause__
+    host = run.host
+    return Outcome(
+        *packed,
+        seconds=_seconds(run, members, elapsed),
+        failure=failure,
+        failed=() if host is None else _places(run, members, host.failed),
+        validated=() if host is None else _places(run, members, host.validated),
+        rows=run.rows(),
+        run_id=run_id,
+    )
+
+
+def _places(run: WorkerRun, members: dict[str, int], numbers: list[int]) -> tuple[int, ...]:
+    """Where the client has nodes."""
+    return tuple(sorted(members[run.plan.node_ids[number]] for number in numbers))
+
+
+def _failure(run: WorkerRun, members: dict[str, int], error: BaseException) -> Failure:
+    """Which node has ended the group, and with what."""
+    ids = run.plan.node_ids
+    ends_at_once = run.is_whole or not isinstance(error, Exception)
+    enders = {} if run.host is None else run.host.enders
+    place = next((members[ids[number]] for number, ender in enders.items() if ender is error), None)
+    if place is None:
+        ended = {} if run.native is None else run.native.outputs()
+        place = next((place for node_id, place in members.items() if node_id not in ended), min(members.values()))
+    return Failure(place, carry(run.as_raised(error)), ends_at_once)
+
+
+def _refusal(results: dict[str, Any], refused: NotShippable) -> NotShippable:
+    """Names the node whose output cannot go."""
+    for node_id, output in results.items():
+        try:
+            pack(output)
+        except NotShippable as why:
+            return NotShippable(f"output{why.path}", why.type_name, why.reason, node_id)
+    return refused
+
+
+def _seconds(run: WorkerRun, members: dict[str, int], elapsed: float) -> dict[int, float]:
+    """What each node has added to the time that all took: less than its own where they ran together."""
+    if run.native is None or run.is_whole:
+        return {}
+    spans = {members[node_id]: end - start for node_id, _, start, end in run.native.trace()}
+    total = sum(spans.values())
+    share = min(1.0, elapsed / total) if total > 0 else 1.0
+    return {place: seconds * share for place, seconds in spans.items()}
+
+
+class _TaskToken:
+    """Says whether the task that this thread runs is still wanted."""
+
+    reason = "the run that it belongs to is over"
+
+    def __init__(self) -> None:
+        worker = get_worker()
+        self._tasks = worker.state.tasks
+        self._key = worker.get_current_task()
+
+    @property
+    def is_cancelled(self) -> bool:
+        """Dask takes a task that runs from a worker by changing its state."""
+        task = self._tasks.get(self._key)
+        return task is None or task.state in ("cancelled", "released", "forgotten")
+
+
+# --- what a worker keeps ----------------------------------------------------------------
+
+_NOTHING = pack({})
+_MOST_STAGES = 1024
+_lock = threading.Lock()
+_runtimes: dict[tuple[tuple[str, Any], ...], LocalRuntime] = {}
+_stages: OrderedDict[tuple[str, tuple[str, ...]], tuple[CompiledWorkflow, PlanStage]] = OrderedDict()
+
+
+def _runtime(options: tuple[tuple[str, Any], ...]) -> LocalRuntime:
+    with _lock:
+        known = _runtimes.get(options)
+    if known is not None:
+        return known
+    made = LocalRuntime(**dict(options), enable_monitoring=False).mark_externally_managed()
+    made.enable_trace()
+    with _lock:
+        known = _runtimes.setdefault(options, made)
+    if known is not made:
+        made.close()
+    return known
+
+
+def _stage(digest: str, plan: CompiledWorkflow, members: tuple[str, ...]) -> PlanStage:
+    """The nodes as a part of the plan, which remembers how long they took the last time."""
+    key = digest, members
+    with _lock:
+        known = _stages.get(key)
+        if known is not None and known[0] is plan:
+            _stages.move_to_end(key)
+            return known[1]
+    numbers = {node_id: number for number, node_id in enumerate(plan.node_ids)}
+    stage = plan.plan.stage([numbers[node_id] for node_id in members])
+    forgotten = None
+    with _lock:
+        _stages[key] = plan, stage
+        if len(_stages) > _MOST_STAGES:
+            forgotten = _stages.popitem(last=False)
+    del forgotten
+    return stage
+
+
+def _close_runtimes() -> None:
+    with _lock:
+        made = list(_runtimes.values())
+        _runtimes.clear()
+    for runtime in made:
+        runtime.close()
+
+
+atexit.register(_close_runtimes)
