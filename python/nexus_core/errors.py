@@ -12,6 +12,7 @@ __all__ = [
     "AttachError",
     "ClusterError",
     "ClusterUnreachable",
+    "ClusterWorkerLost",
     "CycleError",
     "DuplicateNode",
     "ForeignConnection",
@@ -554,7 +555,7 @@ class ClusterUnreachable(ClusterError, TimeoutError):
         return type(self), (self.address, self.timeout, self.why)
 
 
-class WorkerLost(ClusterError):
+class ClusterWorkerLost(ClusterError):
     """Nodes that would have had to run a second time, because the worker that ran them is gone.
 
     Attributes:
@@ -571,7 +572,7 @@ class WorkerLost(ClusterError):
             "If that does no harm, say so: DaskRuntime(retry_on_worker_loss=True), or the ids of such nodes"
         )
 
-    def __reduce__(self) -> tuple[type[WorkerLost], tuple[tuple[str, ...], str]]:
+    def __reduce__(self) -> tuple[type[ClusterWorkerLost], tuple[tuple[str, ...], str]]:
         return type(self), (self.nodes, self.worker)
 
 

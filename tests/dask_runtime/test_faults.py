@@ -18,7 +18,7 @@ pytest.importorskip("distributed")
 from kailash.sdk_exceptions import RuntimeExecutionError
 from kailash.workflow.builder import WorkflowBuilder
 
-from nexus_core.distributed import ClusterError, ClusterUnreachable, DaskRuntime, WorkerLost
+from nexus_core.distributed import ClusterError, ClusterUnreachable, DaskRuntime, ClusterWorkerLost
 from nexus_core.errors import NotShippable
 
 from .nodes import counts, noting, settled
@@ -47,7 +47,7 @@ def test_a_node_that_kills_its_worker_fails_the_run_and_runs_once(runtime: DaskR
     with pytest.raises(RuntimeExecutionError, match="killer") as raised:
         runtime.execute(workflow)
     lost = _cause(raised)
-    assert isinstance(lost, WorkerLost)
+    assert isinstance(lost, ClusterWorkerLost)
     assert "killer" in lost.nodes
     assert lost.worker.startswith("tcp://")
     assert "retry_on_worker_loss" in str(lost)

@@ -18,7 +18,7 @@ pytest.importorskip("distributed")
 
 from kailash.sdk_exceptions import RuntimeExecutionError
 
-from nexus_core.distributed import ClusterError, DaskRuntime, WorkerLost
+from nexus_core.distributed import ClusterError, DaskRuntime, ClusterWorkerLost
 
 from .nodes import counts, noting
 
@@ -45,7 +45,7 @@ def test_a_node_that_eats_its_workers_memory_fails_the_run(tmp_path: Path) -> No
     with DaskRuntime(enable_monitoring=False, cluster_options=options) as runtime:
         with pytest.raises(RuntimeExecutionError, match="'eats'") as raised:
             runtime.execute(noting(notes, {"eats": {"does": "eat"}}, []))
-        assert isinstance(raised.value.__cause__, WorkerLost)
+        assert isinstance(raised.value.__cause__, ClusterWorkerLost)
         assert counts(notes) == {"eats": 1}
         results, _ = runtime.execute(noting(tmp_path / "more", {"fine": {}}, []))
         assert results["fine"]["result"][0] == "fine"

@@ -6,6 +6,6 @@ Needs the extra ``dask``: ``pip install 'nexus-core-rs[dask]'``.
 from __future__ import annotations
 
 from nexus_core.distributed.runtime import DaskRuntime
-from nexus_core.errors import ClusterError, ClusterUnreachable, WorkerLost
+from nexus_core.errors import ClusterError, ClusterUnreachable, ClusterWorkerLost
 
-__all__ = ["ClusterError", "ClusterUnreachable", "DaskRuntime", "WorkerLost"]
+__all__ = ["ClusterError", "ClusterUnreachable", "ClusterWorkerLost", "DaskRuntime"]

@@ -14,7 +14,7 @@ from nexus_core._core import PlanStage
 from nexus_core.distributed.claims import claim
 from nexus_core.distributed.group_run import GroupRun, WholeRun, WorkerRun
 from nexus_core.distributed.messages import Failure, GroupTask, Outcome
-from nexus_core.errors import ClusterError, NotShippable, WorkerLost
+from nexus_core.errors import ClusterError, NotShippable, ClusterWorkerLost
 from nexus_core.runtime.compiler import CompiledWorkflow
 from nexus_core.runtime.local import LocalRuntime
 from nexus_core.shipping import Packed, ShippedWorkflow, carry, load, pack, unpack
@@ -61,7 +61,7 @@ def run_group(task: GroupTask, shipped: ShippedWorkflow, parameters: Packed | No
 
     Raises:
         GroupFailed: If a node has failed, and Dask is to try again.
-        WorkerLost: If it has begun before, and may not a second time.
+        ClusterWorkerLost: If it has begun before, and may not a second time.
     """
     upstream = min((s.failure for s in sources if s.failure is not None), key=lambda f: f.place, default=None)
     members = dict(task.members)
@@ -79,7 +79,7 @@ def run_group(task: GroupTask, shipped: ShippedWorkflow, parameters: Packed | No
     if not task.may_run_again:
         before = claim(task.terms.token, task.number)
         if before is not None:
-            raise WorkerLost(tuple(members), before)
+            raise ClusterWorkerLost(tuple(members), before)
     packed = parameters if parameters is not None else task.parameters
     processed = None if packed is None else unpack(packed)
     token = _TaskToken()

@@ -121,9 +121,7 @@ class TopApp(App[None]):
                 view, error = await self._asked()
                 if not self.query("#state"):
                     return  # the view was left meanwhile
-                if self._paused:
-                    pass  # what it says stays until it is left
-                elif view is None:
+                if view is None:
                     failures += 1
                     pause = min(2.0**failures, _LONGEST_PAUSE)
                     self._tell(f"{error}; trying again", "lost")
@@ -156,6 +154,8 @@ class TopApp(App[None]):
         return await answer
 
     def _tell(self, text: str, kind: str) -> None:
+        if self._paused and kind:
+            return  # of a look that was under way: that it is paused stays to be read
         label = self.query_one("#state", Label)
         label.update(text)
         label.set_classes(kind)
