@@ -18,7 +18,7 @@ pytest.importorskip("distributed")
 from kailash.sdk_exceptions import RuntimeExecutionError
 from kailash.workflow.builder import WorkflowBuilder
 
-from nexus_core.distributed import ClusterError, ClusterUnreachable, DaskRuntime, ClusterWorkerLost
+from nexus_core.distributed import ClusterError, ClusterUnreachable, ClusterWorkerLost, DaskRuntime
 from nexus_core.errors import NotShippable
 
 from .nodes import counts, noting, settled

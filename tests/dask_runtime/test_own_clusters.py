@@ -18,7 +18,7 @@ pytest.importorskip("distributed")
 
 from kailash.sdk_exceptions import RuntimeExecutionError
 
-from nexus_core.distributed import ClusterError, DaskRuntime, ClusterWorkerLost
+from nexus_core.distributed import ClusterError, ClusterWorkerLost, DaskRuntime
 
 from .nodes import counts, noting
 

@@ -14,7 +14,7 @@ from nexus_core._core import PlanStage
 from nexus_core.distributed.claims import claim
 from nexus_core.distributed.group_run import GroupRun, WholeRun, WorkerRun
 from nexus_core.distributed.messages import Failure, GroupTask, Outcome
-from nexus_core.errors import ClusterError, NotShippable, ClusterWorkerLost
+from nexus_core.errors import ClusterError, ClusterWorkerLost, NotShippable
 from nexus_core.runtime.compiler import CompiledWorkflow
 from nexus_core.runtime.local import LocalRuntime
 from nexus_core.shipping import Packed, ShippedWorkflow, carry, load, pack, unpack
