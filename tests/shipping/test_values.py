@@ -78,6 +78,14 @@ def test_functions_without_a_name_go_by_value() -> None:
     ) == 6  # fmt: skip
 
 
+def test_classes_without_a_module_go_by_value() -> None:
+    names: dict[str, Any] = {"__builtins__": __builtins__}
+    exec("made = type('S', (int,), {})(3)", names)
+    assert not hasattr(type(names["made"]), "__module__")
+    back = unpack(pack(names["made"]))
+    assert back == 3 and type(back).__name__ == "S"
+
+
 def test_classes_of_the_main_module_come_back_as_the_same_class() -> None:
     program = """
         import subprocess, sys

@@ -34,9 +34,15 @@ class _Pickler(pickle.Pickler):
         if isinstance(value, (type, FunctionType)):
             if value.__module__ in BY_VALUE:
                 raise _ByValue
-        elif type(value).__module__.startswith(PREFIX):
+        elif _may_be_a_resource(value):
             return reduce_resource(value)
         return NotImplemented
+
+
+def _may_be_a_resource(value: Any) -> bool:
+    # A class that a node's code makes with type() has no module.
+    module = getattr(type(value), "__module__", None)
+    return isinstance(module, str) and module.startswith(PREFIX)
 
 
 def install_hint() -> str:
@@ -72,7 +78,7 @@ def _make_cloud_pickler() -> type[pickle.Pickler] | None:
                 return exception_parts.reduce(value)
             if type(value) is ContextVar:
                 return reduce_variable(value)
-            if type(value).__module__.startswith(PREFIX):
+            if _may_be_a_resource(value):
                 reduced = reduce_resource(value)
                 if reduced is not NotImplemented:
                     return reduced
