@@ -42,17 +42,22 @@ def _lets_others_run(act: Callable[[], object]) -> bool:
         thread.join()
 
 
+def _always_lets_others_run(act: Callable[[], object]) -> bool:
+    """As above; now and then a thread of another test asks for the lock."""
+    return all(_lets_others_run(act) for _ in range(10))
+
+
 @pytest.mark.skipif(not getattr(sys, "_is_gil_enabled", lambda: True)(), reason="there is no lock to release")
 def test_the_lock_is_released_for_much_content_only() -> None:
     large = b"x" * (8 << 20)
     assert _lets_others_run(lambda: digest({"a": [large]}))
     text = "\u0100" * (4 << 20)
     assert _lets_others_run(lambda: digest(text))
-    assert not _lets_others_run(lambda: digest({"a": [b"x" * 1000]}))
+    assert not _always_lets_others_run(lambda: digest({"a": [b"x" * 1000]}))
     many = list(range(600_000))
     assert _lets_others_run(lambda: digest(many))
     changeable = bytearray(large)
-    assert not _lets_others_run(lambda: digest(changeable))
+    assert not _always_lets_others_run(lambda: digest(changeable))
 
 
 def test_many_threads_find_the_same_digests() -> None:

@@ -206,13 +206,17 @@ def encode(value: object) -> bytes:
     except IndexError:
         encoder = Encoder()
     encoder.has_tuples = False
+    refusal: NotSerializable | None = None
+    packed = b""
     try:
         packed = encoder.pack(value)
     except _Refused as refused:
-        raise _located(value, refused) from None
+        refusal = _located(value, refused)
     except Exception as error:
         # What was changed by another thread meanwhile, or whatever numpy or pandas have against it.
         raise NotSerializable("value", _name(value), str(error)) from error
+    if refusal is not None:
+        raise refusal  # here, where no context keeps the value
     more = _TUPLES if encoder.has_tuples else 0
     if not encoder.buffers:
         if len(packed) <= _MAX_SPARE:
