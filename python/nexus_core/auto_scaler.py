@@ -22,7 +22,7 @@ from nexus_core.scaling.controller import NOT_ATTACHED, Controller, counted
 from nexus_core.scaling.decisions import Decision
 from nexus_core.scaling.policy import ScalingPolicy
 from nexus_core.scaling.readings import check_metric
-from nexus_core.scaling.targets import RuntimeTarget
+from nexus_core.scaling.targets import is_same
 
 __all__ = ["AutoScaler"]
 
@@ -546,14 +546,7 @@ class AutoScaler:
 
     def _check_alone(self, target: Any) -> None:
         for other in others_of(self.app, self):
-            theirs = other._controller.target()
-            same = theirs is target or (
-                isinstance(target, RuntimeTarget)
-                and isinstance(theirs, RuntimeTarget)
-                and theirs.runtime is target.runtime
-                and theirs.of == target.of
-            )
-            if other.is_running and same:
+            if other.is_running and is_same(target, other._controller.target()):
                 raise TargetError(
                     "another AutoScaler of the app scales that already; stop it, or give it the policy, too"
                 )

@@ -332,6 +332,33 @@ def test_one_scaler_for_one_target(app: Any) -> None:
     assert second.start_auto_scaling(3600)["auto_scaling_started"]
 
 
+def test_a_pool_that_two_scalers_were_given_is_one_target(app: Any) -> None:
+    with ThreadPool(2) as pool, ThreadPool(2) as another:
+        first = AutoScaler(app, target=pool)
+        first.start_auto_scaling(3600)
+        for given in (pool, PoolTarget(pool)):
+            with pytest.raises(TargetError, match="another AutoScaler of the app scales that already"):
+                AutoScaler(app, target=given).start_auto_scaling(3600)
+        assert AutoScaler(app, target=another).start_auto_scaling(3600)["auto_scaling_started"]
+
+
+def test_of_workers_that_come_and_go_only_the_sum_is_kept() -> None:
+    from types import SimpleNamespace
+
+    class Crew:
+        size, number = 1, 0
+
+        def resize(self, n: int) -> None: ...
+
+        def workers(self) -> list[Any]:
+            self.number += 1
+            return [SimpleNamespace(name=f"w{self.number}", busy_seconds=2.0)]
+
+    target = PoolTarget(Crew())
+    assert [target.busy_seconds() for _ in range(50)] == [2.0 * count for count in range(1, 51)]
+    assert len(target._busy) == 1
+
+
 def _runs_on(app: Any) -> None:
     app.register("quick", _quick())
     assert run(app, "quick") == [None]
