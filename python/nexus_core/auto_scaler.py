@@ -372,7 +372,7 @@ class AutoScaler:
 
         Raises:
             TypeError: If the horizon is no number.
-            ValueError: If it is not more than 0.
+            ValueError: If it is not more than 0, or further ahead than a million checks.
 
         Example:
             >>> from nexus import Nexus
@@ -416,7 +416,8 @@ class AutoScaler:
             (``"scaling_oscillation"`` or ``"threshold_too_sensitive"``) a ``recommendation`` and what is suggested; and
             ``simulation``: ``candidates``, the recommended first, each with its ``policies``, cost (``instance_seconds``,
             ``mean_instances``), ``violations``, ``violation_share``, ``mean_response`` and ``p95_response`` in seconds,
-            ``changes`` and ``reversals``; ``recommended``, an ``explanation``, what it is based on, and how near a replay of
+            ``changes``, ``reversals``, and ``not_simulated``: its metrics that the replay cannot know, whose policies
+            have no say in it; ``recommended``, an ``explanation``, what it is based on, and how near a replay of
             what really happened comes to it.
 
         Raises:

@@ -368,3 +368,56 @@ def _quick() -> Callable[..., Any]:
     from apps import code_workflow
 
     return code_workflow()
+
+
+class _Starting(Boxes):
+    """Workers come later than they are asked for."""
+
+    busy = 0.0
+    waiting = 0
+
+    def scale(self, n: int) -> None:
+        self.told.append(n)
+
+    def busy_seconds(self) -> float:
+        return self.busy
+
+    def queued(self) -> int:
+        return self.waiting
+
+
+def test_workers_that_are_on_their_way_are_not_asked_for_again(app: Any, clock: Any) -> None:
+    starting = _Starting(1)
+    scaler = AutoScaler(app, target=starting, clock=clock)
+    scaler.configure_scaling_policy(
+        "queue", {"metric": "queue_per_instance", "target": 10, "max_instances": 50, "scale_up_cooldown": 0}
+    )
+    starting.waiting = 40
+    for _ in range(5):
+        clock.pass_(5)
+        decision = scaler.step()
+    assert (starting.told, decision.after) == ([4], 4)
+    assert scaler.metrics_history[-1]["queue_per_instance"] == 40, "what is told is what was measured"
+    starting.waiting = 80
+    clock.pass_(5)
+    assert scaler.step().after == 8
+    starting.count = 8
+    clock.pass_(5)
+    scaler.step()
+    assert starting.told == [4, 8]
+
+
+def test_none_goes_while_others_are_on_their_way(app: Any, clock: Any) -> None:
+    starting = _Starting(1)
+    scaler = AutoScaler(app, target=starting, clock=clock, settle_seconds=60)
+    scaler.configure_scaling_policy(
+        "busy", {"metric": "utilization", "cooldown_period": 0, "scale_up_increment": 4, "max_instances": 50}
+    )
+    scaler.step()
+    for _ in range(4):
+        clock.pass_(10)
+        starting.busy += 10
+        decision = scaler.step()
+    assert starting.told == [5]
+    assert decision.reason.startswith("1 of 5 workers have come so far, and none goes before: utilization is 20")
+    assert scaler.get_scaling_status()["wanted_instances"] == 5

@@ -10,6 +10,7 @@ from nexus_core.scaling.decisions import shown
 from nexus_core.scaling.forecast import LEAST_POINTS, Forecast, forecast_of
 from nexus_core.scaling.load_record import LoadRecord
 from nexus_core.scaling.policy import ScalingPolicy
+from nexus_core.scaling.timestamp import moment_of
 
 __all__ = ["predicted"]
 
@@ -43,7 +44,7 @@ def predicted(
     forecasts: dict[str, Forecast] = {}
     trends = {}
     for name in names:
-        points = [(each["timestamp"], each[name]) for each in history if each.get(name) is not None]
+        points = [(moment_of(each["timestamp"]), each[name]) for each in history if each.get(name) is not None]
         found = forecast_of(points, 60 * minutes)
         if found is not None:
             forecasts[name] = found
