@@ -8,10 +8,13 @@ from typing import Any
 
 import pytest
 
-from auto_scaler.support import Boxes
+from auto_scaler.support import Boxes, until
 from nexus_core import AutoScaler, PerformanceMonitor
 from nexus_core.scaling import LoadRecord
 from nexus_core.scaling.timestamp import Timestamp, moment_of
+
+# Where the clock stands still, nothing gives up by itself.
+pytestmark = pytest.mark.timeout(120)
 
 
 class _Clocks:
@@ -69,6 +72,8 @@ def test_a_monitor_is_read_on(app: Any, monkeypatch: pytest.MonkeyPatch, set_by:
     monitor.collect("level", lambda: next(values))
     scaler = AutoScaler(app, target=Boxes(), monitor=monitor)
     monitor.start_monitoring(3600)
+    # The sample that its thread begins with.
+    until(lambda: len(monitor.metrics["level"]) == 1)
     seen = []
     for change in (0.0, set_by, 0.0):
         clocks.time += change

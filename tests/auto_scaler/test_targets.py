@@ -248,6 +248,43 @@ def test_a_target_that_refuses(app: Any, clock: Any, caplog: pytest.LogCaptureFi
     _runs_on(app)
 
 
+def test_a_target_that_does_it_and_then_refuses_has_its_cooldown(app: Any, clock: Any) -> None:
+    class Late(Boxes):
+        def scale(self, n: int) -> None:
+            super().scale(n)
+            raise TimeoutError("no answer")
+
+    late = Late(2)
+    scaler = AutoScaler(app, target=late, clock=clock)
+    scaler.monitor.collect("level", lambda: 90)
+    scaler.configure_scaling_policy("levels", {"metric": "level", "cooldown_period": 300})
+    assert scaler.step().error == "TimeoutError: no answer (it has 3 now)"
+    for _ in range(4):
+        clock.pass_(60)
+        assert scaler.step().action == "hold"
+    clock.pass_(60)
+    scaler.step()
+    assert late.told == [3, 4]
+
+
+@pytest.mark.parametrize(
+    "config", [{}, {"target": 10}, {"target_per_instance": 10}, {"target_per_instance": 10, "window": 60}]
+)
+def test_a_target_without_a_worker_gets_one(app: Any, clock: Any, config: dict[str, float]) -> None:
+    boxes = Boxes(0)
+    scaler = AutoScaler(app, target=boxes, clock=clock, dry_run=True)
+    scaler.monitor.collect("level", lambda: 50)
+    scaler.configure_scaling_policy("levels", {"metric": "level", "cooldown_period": 0, **config})
+    for _ in range(12):
+        clock.pass_(60)
+        decision = scaler.step()
+    assert decision.after >= 1
+    scaler.predict_scaling_needs()
+    scaler.dry_run = False
+    assert scaler.step().outcome == "applied"
+    assert boxes.count == decision.after
+
+
 @pytest.mark.parametrize("count", [None, "3", -1, 2.5, True])
 def test_a_target_that_does_not_tell_how_many(app: Any, clock: Any, count: Any) -> None:
     boxes = Boxes(2)

@@ -234,7 +234,7 @@ class Controller:
             # It may have been closed while somebody took his time.
             self.check_open()
         if decision.action != "hold":
-            decision = self._carried_out(target, decision, moment)
+            decision = self._carried_out(target, count or 0, decision, moment)
         event = None
         with self.lock:
             self.decisions.append(decision)
@@ -282,7 +282,7 @@ class Controller:
             self.problems.call("the target", say)
         return count
 
-    def _carried_out(self, target: Any, decision: Decision, moment: float) -> Decision:
+    def _carried_out(self, target: Any, count: int, decision: Decision, moment: float) -> Decision:
         if self.dry_run:
             with self.lock:
                 self._decider.acted(decision, moment)
@@ -291,7 +291,14 @@ class Controller:
         self.problems.call("the target's workers()", self.instances)
         done = self.problems.call("the target", partial(_scaled, target, decision.after))
         if done is None:
-            return decision.with_outcome("failed", self._last_problem())
+            error = self._last_problem()
+            now_there = self.problems.call("the target", partial(counted, target))
+            if now_there is not None and now_there != count:
+                # It has done something before it failed: that is not to be repeated as often as it fails.
+                with self.lock:
+                    self._decider.acted(decision, moment)
+                error += f" (it has {now_there} now)"
+            return decision.with_outcome("failed", error)
         with self.lock:
             self._decider.acted(decision, moment)
             self.expected, self._owed_to = (decision.after, moment), decision.policy

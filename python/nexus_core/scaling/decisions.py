@@ -264,7 +264,7 @@ class Decider:
         while past.needed and past.needed[0][0] <= now - policy.down_cooldown and len(past.needed) > 1:
             past.needed.popleft()
         kind = " for each instance" if per_instance else ""
-        seen = shown(value / current) if per_instance else shown(value)
+        seen = shown(value / max(1, current)) if per_instance else shown(value)
         text = f"{policy.metric} is {seen}{kind}, to be {shown(goal)}: {needed} needed"
         if needed > current:
             return min(needed, current + (policy.scale_up_increment or needed)), text, goal

@@ -125,7 +125,7 @@ def _levels(policy: ScalingPolicy, current: int) -> tuple[float, float]:
         return policy.scale_up_threshold, policy.scale_down_threshold
     goal = policy.target if policy.target is not None else (policy.target_per_instance or 0.0) * current
     # One worker less is only asked for where that would still be no more than the goal.
-    return (1 + policy.tolerance) * goal, min(1 - policy.tolerance, (current - 1) / current) * goal
+    return (1 + policy.tolerance) * goal, min(1 - policy.tolerance, (current - 1) / max(1, current)) * goal
 
 
 def _sentence(prediction: Mapping[str, Any], found: Forecast, minutes: float) -> str:

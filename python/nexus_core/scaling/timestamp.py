@@ -20,8 +20,8 @@ class Timestamp(float):
         self.moment = moment
         return self
 
-    def __getnewargs__(self) -> tuple[float, float]:
-        return float(self), self.moment
+    def __reduce__(self) -> tuple[type[Timestamp], tuple[float, float]]:
+        return Timestamp, (float(self), self.moment)
 
 
 def moment_of(time: float) -> float:
