@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import subprocess
+import sys
+import textwrap
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -70,6 +74,29 @@ def test_from_one_process_to_four_and_back_with_work_in_progress(app: Any, clock
         seen = pool.statistics()
         assert (seen.done, seen.failed, seen.lost, seen.killed, seen.queued) == (9, 0, 0, 0, 0)
         assert scaler.problems == {}
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the system cannot fork")
+def test_a_child_that_is_forked_while_a_target_is_looked_at() -> None:
+    program = """
+        import os, signal
+        from nexus_core import ThreadPool
+        from nexus_core.scaling import PoolTarget
+        target = PoolTarget(ThreadPool(2))
+        with target._lock, target._slots._lock:
+            child = os.fork()
+            if child == 0:
+                signal.alarm(20)  # if it waits for a lock of its parent
+                os._exit(0 if len(target.workers()) == 2 and target.busy_seconds() is not None else 1)
+            _, status = os.waitpid(child, 0)
+        print(os.waitstatus_to_exitcode(status))
+    """
+    ended = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", textwrap.dedent(program)],
+        capture_output=True, text=True, timeout=60, check=False,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+    )  # fmt: skip
+    assert (ended.returncode, ended.stdout.strip()) == (0, "0"), ended.stderr
 
 
 def test_what_processes_have_done_counts_when_they_are_gone(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from nexus_core.monitoring.measurements import OF_PROCESS, OF_RUNS
 from nexus_core.monitoring.series import moment_of
+from nexus_core.scaling.decisions import PER_WORKER
 from nexus_core.scaling.policy import ScalingPolicy
 
 __all__ = ["GUIDES", "OF_TARGET", "Readings", "check_metric"]
@@ -18,6 +19,8 @@ GUIDES = {
     "memory_usage": "memory_usage_percent",
     "response_time": "response_time_ms",
 }
+# What there is of it does not depend on the number of workers.
+_SUMS = frozenset({"request_rate", "throughput_per_second", "queue_size", "active_workflows"})
 #: What only the scaler measures.
 OF_TARGET = ("request_rate", "utilization", "demand", "queue_per_instance", "active_instances")
 
@@ -31,9 +34,20 @@ def check_metric(policy: ScalingPolicy, monitor: Any, target: Any) -> None:
         target: What is scaled; ``None`` if that is not known yet.
 
     Raises:
-        ValueError: If there is none, or the target does not tell it.
+        ValueError: If there is none, the target does not tell it, or the policy takes a sum for a share of each
+            worker or the other way round.
     """
     metric = policy.metric
+    if policy.target_per_instance is not None and metric in PER_WORKER:
+        raise ValueError(
+            f"policy {policy.name!r}: {metric!r} is about each worker already; give target instead of "
+            f"target_per_instance {policy.target_per_instance!r}"
+        )
+    if policy.target is not None and metric in _SUMS:
+        raise ValueError(
+            f"policy {policy.name!r}: {metric!r} is a sum, which more workers do not make smaller; give "
+            f"target_per_instance instead of target {policy.target!r}"
+        )
     known = {*GUIDES, *OF_TARGET, *OF_RUNS, *OF_PROCESS, *monitor.metrics}
     if metric not in known:
         # Of one that was not sampled since it is collected, a sample tells.

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Any, Literal, Protocol, runtime_checkable
 
+from nexus_core.cache_tiers.forks import after_fork
 from nexus_core.errors import TargetError
 from nexus_core.scaling.slots import Slots
 from nexus_core.scaling.worker import Worker
@@ -160,6 +161,7 @@ class PoolTarget:
         self._gone = 0.0
         self._looked: dict[str, tuple[float, float]] = {}
         self._lock = threading.Lock()
+        after_fork(self)
 
     def current(self) -> int:
         """How many workers it may have."""
@@ -211,6 +213,9 @@ class PoolTarget:
             Worker(each.name, each.started, each.state, _lately(each, now, before.get(each.name, (each.started, 0.0))))
             for each in found
         ]
+
+    def _after_fork(self) -> None:
+        self._lock = threading.Lock()
 
     def _statistics(self) -> Any:
         return self.pool.statistics() if hasattr(self.pool, "statistics") else None
