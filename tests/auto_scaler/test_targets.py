@@ -435,6 +435,7 @@ def test_workers_that_are_on_their_way_are_not_asked_for_again(app: Any, clock: 
         decision = scaler.step()
     assert (starting.told, decision.after) == ([4], 4)
     assert scaler.metrics_history[-1]["queue_per_instance"] == 40, "what is told is what was measured"
+    assert (decision.metrics["queue_per_instance"], decision.proposals[0].value) == (40, 10)
     starting.waiting = 80
     clock.pass_(5)
     assert scaler.step().after == 8

@@ -227,7 +227,7 @@ class Controller:
             else:
                 base = self._base(count, moment)
                 seen = _shared(metrics, count, base)
-                decision = replace(self._decider.decide(moment, seen, base, policies), at=now)
+                decision = replace(self._decider.decide(moment, seen, base, policies), at=now, metrics=metrics)
                 if decision.action == "scale_down" and count < base:
                     reason = f"{count} of {base} workers have come so far, and none goes before: {decision.reason}"
                     decision = replace(decision, action="hold", after=base, reason=reason)
