@@ -22,7 +22,7 @@ from nexus_core.scaling.controller import NOT_ATTACHED, Controller, counted
 from nexus_core.scaling.decisions import Decision
 from nexus_core.scaling.policy import ScalingPolicy
 from nexus_core.scaling.readings import check_metric
-from nexus_core.scaling.targets import RuntimeTarget
+from nexus_core.scaling.targets import is_same
 
 __all__ = ["AutoScaler"]
 
@@ -372,7 +372,7 @@ class AutoScaler:
 
         Raises:
             TypeError: If the horizon is no number.
-            ValueError: If it is not more than 0.
+            ValueError: If it is not more than 0, or further ahead than a million checks.
 
         Example:
             >>> from nexus import Nexus
@@ -416,7 +416,8 @@ class AutoScaler:
             (``"scaling_oscillation"`` or ``"threshold_too_sensitive"``) a ``recommendation`` and what is suggested; and
             ``simulation``: ``candidates``, the recommended first, each with its ``policies``, cost (``instance_seconds``,
             ``mean_instances``), ``violations``, ``violation_share``, ``mean_response`` and ``p95_response`` in seconds,
-            ``changes`` and ``reversals``; ``recommended``, an ``explanation``, what it is based on, and how near a replay of
+            ``changes``, ``reversals``, and ``not_simulated``: its metrics that the replay cannot know, whose policies
+            have no say in it; ``recommended``, an ``explanation``, what it is based on, and how near a replay of
             what really happened comes to it.
 
         Raises:
@@ -546,14 +547,7 @@ class AutoScaler:
 
     def _check_alone(self, target: Any) -> None:
         for other in others_of(self.app, self):
-            theirs = other._controller.target()
-            same = theirs is target or (
-                isinstance(target, RuntimeTarget)
-                and isinstance(theirs, RuntimeTarget)
-                and theirs.runtime is target.runtime
-                and theirs.of == target.of
-            )
-            if other.is_running and same:
+            if other.is_running and is_same(target, other._controller.target()):
                 raise TargetError(
                     "another AutoScaler of the app scales that already; stop it, or give it the policy, too"
                 )

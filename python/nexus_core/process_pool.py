@@ -41,6 +41,7 @@ class ProcessPoolStatistics:
         workers: Workers that there are.
         busy: Workers that are doing something.
         waiting: Callers that wait for a worker.
+        queued: All that waits for one: those, and tasks that were submitted and have not begun.
         done: Tasks that have ended, however.
         failed: Those of them that raised.
         retried: Tasks that were begun again, because a worker was lost.
@@ -49,6 +50,7 @@ class ProcessPoolStatistics:
         started: Workers that were started.
         waits: Tasks for which no worker was free.
         wait_seconds: For how long those waited, together.
+        busy_seconds: Time of all workers spent on tasks, also of those that are gone.
         work_seconds: Processor time of all tasks.
         bytes_copied: Bytes that were written for other processes to map, both ways.
     """
@@ -58,6 +60,7 @@ class ProcessPoolStatistics:
     workers: int
     busy: int
     waiting: int
+    queued: int
     done: int
     failed: int
     retried: int
@@ -66,6 +69,7 @@ class ProcessPoolStatistics:
     started: int
     waits: int
     wait_seconds: float
+    busy_seconds: float
     work_seconds: float
     bytes_copied: int
 
@@ -147,7 +151,8 @@ class ProcessPool(Executor):
         self._crew.resize(size)
         with self._lock:
             if self._callers is not None:
-                self._callers.resize(size)
+                # Of two who resize it, the other may have been later with the crew.
+                self._callers.resize(self.size)
 
     def start(self) -> None:
         """Starts all workers that there may be, and returns when they are there.
@@ -199,13 +204,14 @@ class ProcessPool(Executor):
             ('sums', 2, 0, 1)
         """
         crew, counts = self._crew, self._counts
-        workers = crew.workers()
+        workers, callers, waiting = crew.workers(), self._callers, crew.waiting
         return ProcessPoolStatistics(
             name=self.name,
             size=crew.size,
             workers=len(workers),
             busy=sum(worker.busy_since is not None for worker in workers),
-            waiting=crew.waiting,
+            waiting=waiting,
+            queued=waiting + (0 if callers is None else callers.queue_size),
             done=counts.done,
             failed=counts.failed,
             retried=counts.retried,
@@ -214,6 +220,7 @@ class ProcessPool(Executor):
             started=crew.started,
             waits=crew.waits,
             wait_seconds=crew.wait_seconds,
+            busy_seconds=crew.busy_time(),
             work_seconds=counts.work_seconds,
             bytes_copied=counts.bytes_copied,
         )

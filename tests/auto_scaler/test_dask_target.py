@@ -90,6 +90,24 @@ def test_a_scaler_scales_it(cluster: Any, app: Any, clock: Any) -> None:
     scaler.close()
 
 
+def test_workers_that_could_not_be_told_to_go_are_still_there(cluster: Any) -> None:
+    target = DaskTarget(cluster)
+    retire = target._client.retire_workers
+
+    def refuse(**_: Any) -> None:
+        raise OSError("the scheduler is busy")
+
+    target._client.retire_workers = refuse
+    with pytest.raises(TargetError, match="the scheduler is busy"):
+        target.scale(1)
+    assert target.current() == 3
+    assert [worker.state for worker in target.workers()] == ["idle"] * 3
+    target._client.retire_workers = retire
+    target.scale(1)
+    until(lambda: len(target.workers()) == 1)
+    target.close()
+
+
 def test_a_client_stands_for_its_cluster(cluster: Any) -> None:
     with distributed.Client(cluster, set_as_default=False) as client:
         target = DaskTarget(client)

@@ -25,7 +25,7 @@ def _goes(
     for number, value in enumerate(values):
         decision = decider.decide(every * number, {"level": value}, count, policies)
         if decision.action != "hold":
-            decider.acted(decision)
+            decider.acted(decision, every * number)
         count = decision.after
         counts.append(count)
     return counts
@@ -101,7 +101,7 @@ def test_one_that_cools_down_lets_others_add_and_not_take() -> None:
     cools = _policy("cools", cooldown_period=300)
     other = ScalingPolicy.of("other", {"metric": "other", "cooldown_period": 0})
     decider = Decider()
-    decider.acted(decider.decide(0, {"level": 90, "other": 50}, 4, [cools, other]))
+    decider.acted(decider.decide(0, {"level": 90, "other": 50}, 4, [cools, other]), 0)
     assert decider.decide(1, {"level": 0, "other": 0}, 5, [cools, other]).action == "hold"
     assert decider.decide(1, {"level": 0, "other": 90}, 5, [cools, other]).after == 6
     assert decider.decide(301, {"level": 0, "other": 0}, 5, [cools, other]).after == 4
@@ -180,6 +180,12 @@ def test_policies_that_no_number_suits() -> None:
     check_together([_policy("a", min_instances=3), _policy("b", max_instances=3)])
     with pytest.raises(ValueError, match=r"policies contradict each other: 'a' wants at least 4.*'b' allows 3"):
         check_together([_policy("a", min_instances=4), _policy("b", max_instances=3)])
+
+
+@pytest.mark.parametrize("config", [{"target": 60}, {"target_per_instance": 1e-300}, {"window": 1e-12}])
+def test_values_and_settings_of_any_size(config: dict[str, float]) -> None:
+    policy = _policy(**config)
+    assert Decider().decide(1e9, {"level": 1.7e308}, 4, [policy]).action == "scale_up"
 
 
 def test_what_was_decided_can_be_read() -> None:

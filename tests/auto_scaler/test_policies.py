@@ -66,6 +66,25 @@ def test_a_name_that_is_none(app: Any, name: Any) -> None:
         AutoScaler(app).configure_scaling_policy(name, {})
 
 
+@pytest.mark.parametrize(
+    ("config", "says"),
+    [
+        ({"metric": "queue_size", "target": 5}, "'queue_size' is a sum.*give target_per_instance instead of target 5"),
+        ({"metric": "request_rate", "target": 5}, "'request_rate' is a sum"),
+        (
+            {"metric": "queue_per_instance", "target_per_instance": 5},
+            "about each worker already; give target instead of target_per_instance 5",
+        ),
+    ],
+)
+def test_a_sum_is_not_taken_for_a_share_nor_a_share_for_a_sum(app: Any, config: dict[str, Any], says: str) -> None:
+    """By the one there would be no end of workers, by the other never enough."""
+    scaler = AutoScaler(app)
+    with pytest.raises(ValueError, match=says):
+        scaler.configure_scaling_policy("wrong", config)
+    assert scaler.scaling_policies == {}
+
+
 def test_policies_that_contradict_each_other(app: Any) -> None:
     scaler = AutoScaler(app)
     scaler.configure_scaling_policy("many", {"min_instances": 5})

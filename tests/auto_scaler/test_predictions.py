@@ -151,3 +151,25 @@ def test_without_a_load_there_is_nothing_to_replay(scaler: AutoScaler) -> None:
     found = _with(scaler, _levels([1.0] * 20)).optimize_scaling_policies()["simulation"]
     assert found["candidates"] == []
     assert "no load was recorded" in found["reason"]
+
+
+def test_what_the_replay_cannot_know_is_said(app: Any, clock: Any) -> None:
+    scaler = AutoScaler(app, clock=clock)
+    scaler.configure_scaling_policy("cpu", {"metric": "cpu_usage"})
+    _with(scaler, history_of([8.0] * 48, instances=8, seconds=30.0))
+    found = scaler.optimize_scaling_policies(latency_target_ms=2000)["simulation"]
+    known = {each["candidate"]: each["not_simulated"] for each in found["candidates"]}
+    assert (known["current"], known["demand kept at 65 %"]) == (["cpu_usage"], [])
+    assert "as if there were no policy by cpu_usage, which cannot be simulated" in found["explanation"]
+
+
+def test_so_far_ahead_that_nothing_can_be_said(scaler: AutoScaler) -> None:
+    _with(scaler, _levels([20.0 + step for step in range(40)]))
+    with pytest.raises(ValueError, match=r"1e\+09 minutes ahead is too far, with a value every 60 s: 1e\+06 minutes"):
+        scaler.predict_scaling_needs(1e9)
+
+
+def test_what_is_foreseen_when_the_clock_was_set_back(scaler: AutoScaler) -> None:
+    back = [{**each, "timestamp": each["timestamp"] - 1800} for each in _levels([50.0] * 50)[40:]]
+    found = _with(scaler, _levels([50.0] * 40) + back).predict_scaling_needs(10)
+    assert found["recommendation"] == "stable"

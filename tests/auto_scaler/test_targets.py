@@ -248,6 +248,43 @@ def test_a_target_that_refuses(app: Any, clock: Any, caplog: pytest.LogCaptureFi
     _runs_on(app)
 
 
+def test_a_target_that_does_it_and_then_refuses_has_its_cooldown(app: Any, clock: Any) -> None:
+    class Late(Boxes):
+        def scale(self, n: int) -> None:
+            super().scale(n)
+            raise TimeoutError("no answer")
+
+    late = Late(2)
+    scaler = AutoScaler(app, target=late, clock=clock)
+    scaler.monitor.collect("level", lambda: 90)
+    scaler.configure_scaling_policy("levels", {"metric": "level", "cooldown_period": 300})
+    assert scaler.step().error == "TimeoutError: no answer (it has 3 now)"
+    for _ in range(4):
+        clock.pass_(60)
+        assert scaler.step().action == "hold"
+    clock.pass_(60)
+    scaler.step()
+    assert late.told == [3, 4]
+
+
+@pytest.mark.parametrize(
+    "config", [{}, {"target": 10}, {"target_per_instance": 10}, {"target_per_instance": 10, "window": 60}]
+)
+def test_a_target_without_a_worker_gets_one(app: Any, clock: Any, config: dict[str, float]) -> None:
+    boxes = Boxes(0)
+    scaler = AutoScaler(app, target=boxes, clock=clock, dry_run=True)
+    scaler.monitor.collect("level", lambda: 50)
+    scaler.configure_scaling_policy("levels", {"metric": "level", "cooldown_period": 0, **config})
+    for _ in range(12):
+        clock.pass_(60)
+        decision = scaler.step()
+    assert decision.after >= 1
+    scaler.predict_scaling_needs()
+    scaler.dry_run = False
+    assert scaler.step().outcome == "applied"
+    assert boxes.count == decision.after
+
+
 @pytest.mark.parametrize("count", [None, "3", -1, 2.5, True])
 def test_a_target_that_does_not_tell_how_many(app: Any, clock: Any, count: Any) -> None:
     boxes = Boxes(2)
@@ -332,6 +369,33 @@ def test_one_scaler_for_one_target(app: Any) -> None:
     assert second.start_auto_scaling(3600)["auto_scaling_started"]
 
 
+def test_a_pool_that_two_scalers_were_given_is_one_target(app: Any) -> None:
+    with ThreadPool(2) as pool, ThreadPool(2) as another:
+        first = AutoScaler(app, target=pool)
+        first.start_auto_scaling(3600)
+        for given in (pool, PoolTarget(pool)):
+            with pytest.raises(TargetError, match="another AutoScaler of the app scales that already"):
+                AutoScaler(app, target=given).start_auto_scaling(3600)
+        assert AutoScaler(app, target=another).start_auto_scaling(3600)["auto_scaling_started"]
+
+
+def test_of_workers_that_come_and_go_only_the_sum_is_kept() -> None:
+    from types import SimpleNamespace
+
+    class Crew:
+        size, number = 1, 0
+
+        def resize(self, n: int) -> None: ...
+
+        def workers(self) -> list[Any]:
+            self.number += 1
+            return [SimpleNamespace(name=f"w{self.number}", busy_seconds=2.0)]
+
+    target = PoolTarget(Crew())
+    assert [target.busy_seconds() for _ in range(50)] == [2.0 * count for count in range(1, 51)]
+    assert len(target._busy) == 1
+
+
 def _runs_on(app: Any) -> None:
     app.register("quick", _quick())
     assert run(app, "quick") == [None]
@@ -341,3 +405,57 @@ def _quick() -> Callable[..., Any]:
     from apps import code_workflow
 
     return code_workflow()
+
+
+class _Starting(Boxes):
+    """Workers come later than they are asked for."""
+
+    busy = 0.0
+    waiting = 0
+
+    def scale(self, n: int) -> None:
+        self.told.append(n)
+
+    def busy_seconds(self) -> float:
+        return self.busy
+
+    def queued(self) -> int:
+        return self.waiting
+
+
+def test_workers_that_are_on_their_way_are_not_asked_for_again(app: Any, clock: Any) -> None:
+    starting = _Starting(1)
+    scaler = AutoScaler(app, target=starting, clock=clock)
+    scaler.configure_scaling_policy(
+        "queue", {"metric": "queue_per_instance", "target": 10, "max_instances": 50, "scale_up_cooldown": 0}
+    )
+    starting.waiting = 40
+    for _ in range(5):
+        clock.pass_(5)
+        decision = scaler.step()
+    assert (starting.told, decision.after) == ([4], 4)
+    assert scaler.metrics_history[-1]["queue_per_instance"] == 40, "what is told is what was measured"
+    assert (decision.metrics["queue_per_instance"], decision.proposals[0].value) == (40, 10)
+    starting.waiting = 80
+    clock.pass_(5)
+    assert scaler.step().after == 8
+    starting.count = 8
+    clock.pass_(5)
+    scaler.step()
+    assert starting.told == [4, 8]
+
+
+def test_none_goes_while_others_are_on_their_way(app: Any, clock: Any) -> None:
+    starting = _Starting(1)
+    scaler = AutoScaler(app, target=starting, clock=clock, settle_seconds=60)
+    scaler.configure_scaling_policy(
+        "busy", {"metric": "utilization", "cooldown_period": 0, "scale_up_increment": 4, "max_instances": 50}
+    )
+    scaler.step()
+    for _ in range(4):
+        clock.pass_(10)
+        starting.busy += 10
+        decision = scaler.step()
+    assert starting.told == [5]
+    assert decision.reason.startswith("1 of 5 workers have come so far, and none goes before: utilization is 20")
+    assert scaler.get_scaling_status()["wanted_instances"] == 5

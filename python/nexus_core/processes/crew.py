@@ -55,6 +55,7 @@ class Crew:
         self.lost = 0
         self.waits = 0
         self.wait_seconds = 0.0
+        self._busy_seconds = 0.0
 
     @property
     def is_closed(self) -> bool:
@@ -70,6 +71,13 @@ class Crew:
     def current(self) -> int:
         """Workers that there are, or are being started."""
         return len(self._all) + self._starting
+
+    def busy_time(self) -> float:
+        """Seconds that all workers have spent on tasks, also those that are gone."""
+        with self._lock:
+            now = time.monotonic()
+            begun = [worker.busy_since for worker in self._all]
+            return self._busy_seconds + sum(now - since for since in begun if since is not None)
 
     def workers(self) -> list[WorkerProcess]:
         """All workers."""
@@ -164,6 +172,17 @@ class Crew:
         with self._lock:
             return self._begin(worker)
 
+    def _is_too_many(self) -> bool:
+        """Whether one more has to leave; those that leave already are counted until they are gone."""
+        return self.current > self.size and self.current - sum(worker.leaves for worker in self._all) > self.size
+
+    def _end(self, worker: WorkerProcess) -> None:
+        if worker.busy_since is not None:
+            seconds = time.monotonic() - worker.busy_since
+            worker.busy_seconds += seconds
+            self._busy_seconds += seconds
+        worker.busy_since = None
+
     def give_back(self, worker: WorkerProcess) -> None:
         """A worker has nothing to do any more.
 
@@ -171,11 +190,8 @@ class Crew:
             worker: One that :meth:`take` has returned.
         """
         with self._lock:
-            now = time.monotonic()
-            if worker.busy_since is not None:
-                worker.busy_seconds += now - worker.busy_since
-            worker.busy_since = None
-            leaves = worker.leaves or self._closed or self.current > self.size
+            self._end(worker)
+            leaves = worker.leaves or self._closed or self._is_too_many()
             if not leaves and self._waiting:
                 waiter = self._waiting.popleft()
                 waiter.worker = self._begin(worker)
@@ -197,6 +213,8 @@ class Crew:
             Its exit status.
         """
         worker.leaves = True
+        with self._lock:
+            self._end(worker)
         try:
             return worker.kill()
         finally:
@@ -234,7 +252,7 @@ class Crew:
         leaving: list[WorkerProcess] = []
         with self._lock:
             self.size = size
-            while self._idle and self.current - len(leaving) > size:
+            while self._idle and self._is_too_many():
                 worker = self._idle.pop(0)
                 worker.leaves = True
                 leaving.append(worker)

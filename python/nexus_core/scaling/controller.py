@@ -6,7 +6,8 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from operator import index
 from typing import Any
@@ -15,13 +16,14 @@ from nexus_core._app_workflows import attached_runtime, checked_app
 from nexus_core.errors import NexusCoreError, TargetError
 from nexus_core.monitoring import prometheus
 from nexus_core.performance_monitor import PerformanceMonitor
-from nexus_core.scaling.decisions import Decider, Decision
+from nexus_core.scaling.decisions import PER_WORKER, Decider, Decision
 from nexus_core.scaling.instances import InstanceBook
 from nexus_core.scaling.isolation import Isolation
 from nexus_core.scaling.policy import ScalingPolicy, check_together
 from nexus_core.scaling.readings import Readings, check_metric
 from nexus_core.scaling.slots import Slots
 from nexus_core.scaling.targets import RuntimeTarget, made_target
+from nexus_core.scaling.timestamp import Timestamp
 from nexus_core.scaling.worker import Worker
 
 __all__ = ["NOT_ATTACHED", "Controller", "counted"]
@@ -77,7 +79,8 @@ class Controller:
         self._owed_to: str | None = None
         self._settle = settle_seconds
         self._on_event = on_event
-        self._now = time.time if clock is None else clock
+        # By the second no time goes back, and none is left out, when the system's clock is set.
+        self._now, self._moment = (time.time, time.monotonic) if clock is None else (clock, clock)
         self._given = None if target is None else made_target(target)
         self._owns_target = self._given is not target
         self._own: RuntimeTarget | None = None
@@ -212,21 +215,26 @@ class Controller:
 
     def _step(self) -> Decision:
         self.check_open()
-        now = self._now()
+        now, moment = self._now(), self._moment()
         target = self.target()
         count = None if target is None else self.problems.call("the target", partial(counted, target))
-        metrics = self._measured(target, 1 if count is None else count, now)
+        metrics = self._measured(target, 1 if count is None else count, now, moment)
         with self.lock:
             policies = self.enabled()
             if target is None or count is None:
                 reason = f"there is nothing to scale: {NOT_ATTACHED}" if target is None else self._last_problem()
                 decision = Decision(now, "hold", count or 0, count or 0, None, reason, (), metrics)
             else:
-                decision = self._decider.decide(now, metrics, self._base(count, now), policies)
+                base = self._base(count, moment)
+                seen = _shared(metrics, count, base)
+                decision = replace(self._decider.decide(moment, seen, base, policies), at=now, metrics=metrics)
+                if decision.action == "scale_down" and count < base:
+                    reason = f"{count} of {base} workers have come so far, and none goes before: {decision.reason}"
+                    decision = replace(decision, action="hold", after=base, reason=reason)
             # It may have been closed while somebody took his time.
             self.check_open()
         if decision.action != "hold":
-            decision = self._carried_out(target, decision)
+            decision = self._carried_out(target, count or 0, decision, moment)
         event = None
         with self.lock:
             self.decisions.append(decision)
@@ -237,56 +245,63 @@ class Controller:
             self.problems.call("the handler of events", partial(self._on_event, event.copy()))
         return decision
 
-    def _measured(self, target: Any, count: int, now: float) -> dict[str, float | None]:
+    def _measured(self, target: Any, count: int, now: float, moment: float) -> dict[str, float | None]:
         monitor = self.monitor
         if self._owns_monitor or not monitor.monitoring_active:
             seen = self.problems.call("the monitor", monitor.sample) or {}
             measured = {name: value for name, value in seen.items() if name != "timestamp"}
         else:
-            measured = self._readings.from_series(monitor, now)
+            measured = self._readings.from_series(monitor)
         busy = self._asked(target, "busy_seconds")
-        metrics = self._readings.completed(measured, now, count, busy, self._asked(target, "queued"))
+        metrics = self._readings.completed(measured, moment, count, busy, self._asked(target, "queued"))
         with self.lock:
-            self.history.append({"timestamp": now, **metrics})
+            self.history.append({"timestamp": Timestamp(now, moment), **metrics})
         return metrics
 
     def _asked(self, target: Any, what: str) -> Any:
         function = getattr(target, what, None)
         return None if function is None else self.problems.call(f"the target's {what}()", function)
 
-    def _base(self, count: int, now: float) -> int:
+    def _base(self, count: int, moment: float) -> int:
         """How many workers there are to be so far: what the target was told, while it is getting there."""
         if self.expected is None:
             return count
         wanted, since = self.expected
         if count == wanted:
             self.expected = None
-        elif now - since <= self._settle:
+        elif moment - since <= self._settle:
             return wanted
         else:
             self.expected = None
 
             def say() -> None:
                 raise TargetError(
-                    f"the target was told to have {wanted} workers, and says after {now - since:.3g} s that it has {count}"
+                    f"the target was told to have {wanted} workers, and says after {moment - since:.3g} s that it has {count}"
                 )
 
             self.problems.call("the target", say)
         return count
 
-    def _carried_out(self, target: Any, decision: Decision) -> Decision:
+    def _carried_out(self, target: Any, count: int, decision: Decision, moment: float) -> Decision:
         if self.dry_run:
             with self.lock:
-                self._decider.acted(decision)
+                self._decider.acted(decision, moment)
             return decision.with_outcome("dry_run")
         # Those that are there are not owed to it.
         self.problems.call("the target's workers()", self.instances)
         done = self.problems.call("the target", partial(_scaled, target, decision.after))
         if done is None:
-            return decision.with_outcome("failed", self._last_problem())
+            error = self._last_problem()
+            now_there = self.problems.call("the target", partial(counted, target))
+            if now_there is not None and now_there != count:
+                # It has done something before it failed: that is not to be repeated as often as it fails.
+                with self.lock:
+                    self._decider.acted(decision, moment)
+                error += f" (it has {now_there} now)"
+            return decision.with_outcome("failed", error)
         with self.lock:
-            self._decider.acted(decision)
-            self.expected, self._owed_to = (decision.after, decision.at), decision.policy
+            self._decider.acted(decision, moment)
+            self.expected, self._owed_to = (decision.after, moment), decision.policy
         self.problems.call("the target's workers()", self.instances)
         proposal = decision.proposal
         _log.info(
@@ -328,6 +343,14 @@ def counted(target: Any) -> int:
     if number < 0:
         raise TargetError(f"the target's current() must be a number of workers, got {count!r}")
     return number
+
+
+def _shared(metrics: Mapping[str, float | None], there: int, wanted: int) -> dict[str, float | None]:
+    """Metrics as they will be once the workers are there that were asked for: nothing is asked for twice meanwhile."""
+    share = there / wanted if wanted else 1.0
+    return {
+        name: value * share if value is not None and name in PER_WORKER else value for name, value in metrics.items()
+    }
 
 
 def _scaled(target: Any, count: int) -> bool:

@@ -157,7 +157,13 @@ class DaskTarget:
         for address in addresses:
             self._draining[address] = known[address]["name"]
         # Neither closed nor forgotten by it: what they run goes on. Their scheduler gives them nothing else.
-        self._asked(self._client.retire_workers, workers=addresses, close_workers=False, remove=False)
+        try:
+            self._asked(self._client.retire_workers, workers=addresses, close_workers=False, remove=False)
+        except BaseException:
+            # They are as they were, or would count as gone with nobody to end them.
+            for address in addresses:
+                self._draining.pop(address, None)
+            raise
         if self._drainer is None:
             self._drainer = threading.Thread(target=self._end_idle, name="nexus-core-drain", daemon=True)
             self._drainer.start()

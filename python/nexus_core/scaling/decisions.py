@@ -21,6 +21,7 @@ PER_WORKER = frozenset({"utilization", "demand", "queue_per_instance"})
 _BURST = 2.0
 # What is asked for is not rounded up for the sake of an error in the last digit.
 _ROUNDING = 1e-9
+_MOST = 1e12
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +123,7 @@ class _Past:
             # The average would come to it when it is too late; what was before says nothing any more.
             self.values.clear()
         self.values.append((now, value * weight))
-        while self.values[0][0] <= now - policy.window:
+        while len(self.values) > 1 and self.values[0][0] <= now - policy.window:
             self.values.popleft()
         return sum(amount for _, amount in self.values) / len(self.values) / weight
 
@@ -137,14 +138,15 @@ class Decider:
         """A policy has changed or is gone: its cooldown and what it was counting are over."""
         self._past.pop(policy, None)
 
-    def acted(self, decision: Decision) -> None:
+    def acted(self, decision: Decision, now: float) -> None:
         """A decision was carried out, or would have been in a dry run: the cooldown of its policy begins.
 
         Args:
             decision: The decision.
+            now: The time, by the clock of `decide`.
         """
         if decision.policy is not None:
-            self._past.setdefault(decision.policy, _Past()).changed_at = decision.at
+            self._past.setdefault(decision.policy, _Past()).changed_at = now
 
     def decide(
         self, now: float, metrics: Mapping[str, float | None], current: int, policies: Sequence[ScalingPolicy]
@@ -249,6 +251,8 @@ class Decider:
         goal = policy.target_per_instance if per_instance else policy.target
         assert goal is not None
         whole = (value if per_instance else value * current) / goal
+        # Nobody wants more than can be counted.
+        whole = min(whole, _MOST)
         # Between more and fewer there is a gap, or chance alone would have a worker come and go.
         if whole > current * (1 + policy.tolerance):
             needed = math.ceil(whole - _ROUNDING)
@@ -260,7 +264,7 @@ class Decider:
         while past.needed and past.needed[0][0] <= now - policy.down_cooldown and len(past.needed) > 1:
             past.needed.popleft()
         kind = " for each instance" if per_instance else ""
-        seen = shown(value / current) if per_instance else shown(value)
+        seen = shown(value / max(1, current)) if per_instance else shown(value)
         text = f"{policy.metric} is {seen}{kind}, to be {shown(goal)}: {needed} needed"
         if needed > current:
             return min(needed, current + (policy.scale_up_increment or needed)), text, goal

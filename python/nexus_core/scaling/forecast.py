@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 
 from nexus_core.scaling import holt_winters
 from nexus_core.scaling.series import even, robust_line, season_of
@@ -15,6 +16,8 @@ LEAST_POINTS = 10
 
 # So many times it is looked at what a model would have foreseen.
 _ORIGINS = 6
+# Nothing is known of what is further ahead, and it would take seconds to say so.
+_MOST_STEPS = 1_000_000
 # Of how many values the shorter line is.
 _RECENT = 20
 # Of errors between these shares are four in five.
@@ -67,22 +70,31 @@ def forecast_of(points: Sequence[tuple[float, float]], seconds: float) -> Foreca
     """What is expected of a series.
 
     Args:
-        points: Times and values, in the order of time.
+        points: Times and values.
         seconds: How far ahead.
 
     Returns:
         The forecast; ``None`` with fewer than `LEAST_POINTS` points, or if all are of one time.
+
+    Raises:
+        ValueError: If that is so far ahead that there would be more than a million values until then.
 
     Example:
         >>> found = forecast_of([(60 * minute, 10 + 2 * minute) for minute in range(30)], 600)
         >>> round(found.last, 3), round(found.error, 3)
         (88.0, 0.0)
     """
+    points = sorted(points, key=itemgetter(0))
     if len(points) < LEAST_POINTS or points[-1][0] <= points[0][0]:
         return None
     distance, values = even(points)
     if len(values) < LEAST_POINTS:
         return None
+    if seconds / distance > _MOST_STEPS:
+        raise ValueError(
+            f"{seconds / 60:g} minutes ahead is too far, with a value every {distance:.3g} s: "
+            f"{_MOST_STEPS * distance / 60:.3g} minutes at the most"
+        )
     steps = max(1, round(seconds / distance))
     period = season_of(values)
     models: dict[str, _Model] = {"line": _line, "recent line": _recent_line, "Holt": _smoother(None)}

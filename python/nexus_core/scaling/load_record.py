@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
+from nexus_core.scaling.timestamp import moment_of
+
 __all__ = ["LoadRecord", "Stretch"]
 
 
@@ -56,8 +58,10 @@ class LoadRecord:
             The record; ``None`` if runs, or what workers do, cannot be seen in it.
         """
         found = []
+        first = history[0]["timestamp"] if history else 0.0
         for before, after in pairwise(history):
-            seconds = after["timestamp"] - before["timestamp"]
+            began = moment_of(before["timestamp"])
+            seconds = moment_of(after["timestamp"]) - began
             rate, share, ended = (after.get(name) for name in ("request_rate", "utilization", "throughput_per_second"))
             if seconds <= 0 or rate is None or share is None or ended is None:
                 continue
@@ -65,7 +69,7 @@ class LoadRecord:
             response = after.get("response_time")
             found.append(
                 Stretch(
-                    before["timestamp"],
+                    first + began - moment_of(first),
                     seconds,
                     rate * seconds,
                     count,

@@ -12,7 +12,7 @@ from typing import Any
 from nexus_core.scaling.decisions import shown
 from nexus_core.scaling.load_record import LoadRecord
 from nexus_core.scaling.policy import ScalingPolicy
-from nexus_core.scaling.simulator import Outcome, fitted_variability, replayed, response_error, simulated
+from nexus_core.scaling.simulator import SIMULATED, Outcome, fitted_variability, replayed, response_error, simulated
 
 __all__ = ["compared", "found_in_events"]
 
@@ -180,6 +180,7 @@ def _reply(name: str, policies: Sequence[ScalingPolicy], outcome: Outcome) -> di
         "p95_response": outcome.p95_response,
         "changes": outcome.changes,
         "reversals": outcome.reversals,
+        "not_simulated": sorted({policy.metric for policy in policies} - SIMULATED),
     }
 
 
@@ -187,8 +188,12 @@ def _explained(best: Mapping[str, Any], now: Mapping[str, Any] | None, allowed: 
     def figures(reply: Mapping[str, Any]) -> str:
         return (
             f"{shown(reply['mean_instances'])} instances on average, {reply['violation_share']:.1%} of the runs beyond "
-            f"{shown(1000 * allowed)} ms, {reply['changes']} changes"
+            f"{shown(1000 * allowed)} ms, {reply['changes']} changes{unknown(reply)}"
         )
+
+    def unknown(reply: Mapping[str, Any]) -> str:
+        names = " and ".join(reply["not_simulated"])
+        return f" (as if there were no policy by {names}, which cannot be simulated)" if names else ""
 
     if now is None:
         return f"{best['candidate']}: {figures(best)}"

@@ -10,6 +10,7 @@ from nexus_core.scaling.decisions import shown
 from nexus_core.scaling.forecast import LEAST_POINTS, Forecast, forecast_of
 from nexus_core.scaling.load_record import LoadRecord
 from nexus_core.scaling.policy import ScalingPolicy
+from nexus_core.scaling.timestamp import moment_of
 
 __all__ = ["predicted"]
 
@@ -43,7 +44,7 @@ def predicted(
     forecasts: dict[str, Forecast] = {}
     trends = {}
     for name in names:
-        points = [(each["timestamp"], each[name]) for each in history if each.get(name) is not None]
+        points = [(moment_of(each["timestamp"]), each[name]) for each in history if each.get(name) is not None]
         found = forecast_of(points, 60 * minutes)
         if found is not None:
             forecasts[name] = found
@@ -124,7 +125,7 @@ def _levels(policy: ScalingPolicy, current: int) -> tuple[float, float]:
         return policy.scale_up_threshold, policy.scale_down_threshold
     goal = policy.target if policy.target is not None else (policy.target_per_instance or 0.0) * current
     # One worker less is only asked for where that would still be no more than the goal.
-    return (1 + policy.tolerance) * goal, min(1 - policy.tolerance, (current - 1) / current) * goal
+    return (1 + policy.tolerance) * goal, min(1 - policy.tolerance, (current - 1) / max(1, current)) * goal
 
 
 def _sentence(prediction: Mapping[str, Any], found: Forecast, minutes: float) -> str:

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from nexus_core.monitoring.measurements import OF_PROCESS, OF_RUNS
+from nexus_core.monitoring.series import moment_of
+from nexus_core.scaling.decisions import PER_WORKER
 from nexus_core.scaling.policy import ScalingPolicy
 
 __all__ = ["GUIDES", "OF_TARGET", "Readings", "check_metric"]
@@ -17,6 +19,8 @@ GUIDES = {
     "memory_usage": "memory_usage_percent",
     "response_time": "response_time_ms",
 }
+# What there is of it does not depend on the number of workers.
+_SUMS = frozenset({"request_rate", "throughput_per_second", "queue_size", "active_workflows"})
 #: What only the scaler measures.
 OF_TARGET = ("request_rate", "utilization", "demand", "queue_per_instance", "active_instances")
 
@@ -30,9 +34,20 @@ def check_metric(policy: ScalingPolicy, monitor: Any, target: Any) -> None:
         target: What is scaled; ``None`` if that is not known yet.
 
     Raises:
-        ValueError: If there is none, or the target does not tell it.
+        ValueError: If there is none, the target does not tell it, or the policy takes a sum for a share of each
+            worker or the other way round.
     """
     metric = policy.metric
+    if policy.target_per_instance is not None and metric in PER_WORKER:
+        raise ValueError(
+            f"policy {policy.name!r}: {metric!r} is about each worker already; give target instead of "
+            f"target_per_instance {policy.target_per_instance!r}"
+        )
+    if policy.target is not None and metric in _SUMS:
+        raise ValueError(
+            f"policy {policy.name!r}: {metric!r} is a sum, which more workers do not make smaller; give "
+            f"target_per_instance instead of target {policy.target!r}"
+        )
     known = {*GUIDES, *OF_TARGET, *OF_RUNS, *OF_PROCESS, *monitor.metrics}
     if metric not in known:
         # Of one that was not sampled since it is collected, a sample tells.
@@ -72,15 +87,14 @@ class Readings:
         self._busy: tuple[float, float] | None = None
         self._active: float | None = None
         self._at: float | None = None
-        self._unread: float | None = None
+        self._read: dict[str, float] = {}
         self._work = self._runs = 0.0
 
-    def from_series(self, monitor: Any, now: float) -> dict[str, float | None]:
+    def from_series(self, monitor: Any) -> dict[str, float | None]:
         """What a monitor that samples by itself has measured since the last check.
 
         Args:
             monitor: The monitor.
-            now: The time of the check.
 
         Returns:
             By metric the mean over the samples, of run figures over the runs; ``None`` where the samples had no value.
@@ -88,14 +102,14 @@ class Readings:
         """
         from nexus_core.monitoring.summary import average
 
-        since, self._unread = self._unread, now
         found: dict[str, float | None] = {}
         for name, series in monitor.metrics.items():
             points = list(series)
-            new = [point for point in points if since is None or point[0] > since]
-            new = new if since is not None else points[-1:]
+            since = self._read.get(name)
+            new = points[-1:] if since is None else [point for point in points if moment_of(point) > since]
             if new:
                 found[name] = average(new)
+                self._read[name] = moment_of(new[-1])
         if found:
             for name in OF_RUNS:
                 found.setdefault(name, None)
@@ -117,7 +131,7 @@ class Readings:
         for name, monitors in GUIDES.items():
             if monitors in measured:
                 found[name] = measured[monitors]
-        elapsed = 0.0 if self._at is None else now - self._at
+        elapsed = 0.0 if self._at is None else max(0.0, now - self._at)
         self._at = now
         active, before = measured.get("active_workflows"), self._active
         self._active = active

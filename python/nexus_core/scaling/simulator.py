@@ -16,10 +16,16 @@ from nexus_core.scaling.decisions import Decider, Decision
 from nexus_core.scaling.load_record import LoadRecord
 from nexus_core.scaling.policy import ScalingPolicy
 
-__all__ = ["Outcome", "Step", "fitted_variability", "replayed", "response_error", "simulated"]
+__all__ = ["SIMULATED", "Outcome", "Step", "fitted_variability", "replayed", "response_error", "simulated"]
 
 #: Squared coefficients of variation of service times that are tried: from all alike to very uneven.
 _VARIABILITIES = (0.0, 0.25, 1.0, 4.0)
+
+#: The metrics of which it can be told what they would have been.
+SIMULATED = frozenset({
+    "utilization", "demand", "queue_size", "queue_per_instance", "response_time", "response_time_ms", "request_rate",
+    "throughput_per_second", "active_instances",
+})  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,16 +119,16 @@ def simulated(
             "queue_size": step.queue,
             "queue_per_instance": step.queue / step.instances,
             "response_time": None if step.response_time is None else 1000 * step.response_time,
+            "response_time_ms": None if step.response_time is None else 1000 * step.response_time,
             "request_rate": rate,
             "throughput_per_second": step.ended / stretch.seconds,
             "active_instances": step.instances,
         }
-        metrics["response_time_ms"] = metrics["response_time"]
         for policy in policies:
             metrics.setdefault(policy.metric, None)
         decision = decider.decide(step.at, metrics, step.instances, policies)
         if decision.action != "hold":
-            decider.acted(decision)
+            decider.acted(decision, step.at)
             decisions.append(decision)
         return decision.after
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 
+from nexus_core.cache_tiers.forks import after_fork
 from nexus_core.scaling.worker import Worker
 
 __all__ = ["Slots"]
@@ -22,6 +23,7 @@ class Slots:
         self._seen: tuple[float, float] | None = None
         self._load: float | None = None
         self._lock = threading.Lock()
+        after_fork(self)
 
     def follow(self, count: int, now: float, began: float) -> None:
         """Notes how many there are: what has changed since the last time is taken to have changed now.
@@ -55,6 +57,9 @@ class Slots:
         ]
         draining = range(count + 1, (taken or 0) + 1)
         return [*found, *(Worker(f"{self._name}-{number}", now, "draining", 1.0) for number in draining)]
+
+    def _after_fork(self) -> None:
+        self._lock = threading.Lock()
 
     def _follow(self, count: int, now: float, began: float) -> None:
         if not self._started:

@@ -7,11 +7,12 @@ import time
 from collections.abc import Callable
 from typing import Any, Literal, Protocol, runtime_checkable
 
+from nexus_core.cache_tiers.forks import after_fork
 from nexus_core.errors import TargetError
 from nexus_core.scaling.slots import Slots
 from nexus_core.scaling.worker import Worker
 
-__all__ = ["PoolTarget", "RuntimeTarget", "ScalingTarget", "made_target"]
+__all__ = ["PoolTarget", "RuntimeTarget", "ScalingTarget", "is_same", "made_target"]
 
 
 @runtime_checkable
@@ -157,8 +158,10 @@ class PoolTarget:
         self._began = time.time()
         self._slots = Slots("thread")
         self._busy: dict[str, float] = {}
+        self._gone = 0.0
         self._looked: dict[str, tuple[float, float]] = {}
         self._lock = threading.Lock()
+        after_fork(self)
 
     def current(self) -> int:
         """How many workers it may have."""
@@ -174,14 +177,16 @@ class PoolTarget:
 
     def busy_seconds(self) -> float | None:
         """Time that its workers have spent on tasks; ``None`` if it does not tell."""
-        if hasattr(self.pool, "workers"):
-            seen = {worker.name: float(worker.busy_seconds) for worker in self.pool.workers()}
-            with self._lock:
-                # Workers that have left are counted with what they had when last seen.
-                self._busy.update(seen)
-                return sum(self._busy.values())
         found = getattr(self._statistics(), "busy_seconds", None)
-        return None if found is None else float(found)
+        if found is not None or not hasattr(self.pool, "workers"):
+            return None if found is None else float(found)
+        seen = {worker.name: float(worker.busy_seconds) for worker in self.pool.workers()}
+        with self._lock:
+            # Workers that have left are counted with what they had when last seen, and so is one whose name another
+            # has now.
+            self._gone += sum(seconds for name, seconds in self._busy.items() if seen.get(name, -1.0) < seconds)
+            self._busy = seen
+            return self._gone + sum(seen.values())
 
     def queued(self) -> int | None:
         """Tasks that wait for a worker; ``None`` if it does not tell."""
@@ -209,6 +214,9 @@ class PoolTarget:
             for each in found
         ]
 
+    def _after_fork(self) -> None:
+        self._lock = threading.Lock()
+
     def _statistics(self) -> Any:
         return self.pool.statistics() if hasattr(self.pool, "statistics") else None
 
@@ -217,6 +225,27 @@ def _lately(worker: Any, now: float, before: tuple[float, float]) -> float | Non
     """The share of its time since then that a worker was busy."""
     since, seconds = before
     return min(1.0, max(0.0, (worker.busy_seconds - seconds) / (now - since))) if now > since else None
+
+
+def is_same(one: Any, other: Any) -> bool:
+    """Whether two targets scale the same thing.
+
+    Args:
+        one: A target, or ``None``.
+        other: Another, or ``None``.
+
+    Raises:
+        TargetError: If the runtime of one is gone.
+    """
+    from nexus_core.scaling.dask_target import DaskTarget
+
+    if isinstance(one, RuntimeTarget) and isinstance(other, RuntimeTarget):
+        return one.runtime is other.runtime and one.of == other.of
+    if isinstance(one, PoolTarget) and isinstance(other, PoolTarget):
+        return one.pool is other.pool
+    if isinstance(one, DaskTarget) and isinstance(other, DaskTarget):
+        return one.cluster is other.cluster
+    return one is other
 
 
 def made_target(given: Any) -> ScalingTarget:
