@@ -18,7 +18,7 @@ from nexus_core.processes import context_variables, log_records
 from nexus_core.processes.crew import Crew
 from nexus_core.processes.tasks import Failed, NotTold, Reply, Unknown
 from nexus_core.processes.worker_process import Limits, Lost, WorkerInfo, WorkerProcess
-from nexus_core.shipping import pack, restore, unpack
+from nexus_core.shipping import pack, restore, security_rules, unpack
 from nexus_core.shipping.values import Packed
 from nexus_core.thread_pool import ThreadPool
 
@@ -297,6 +297,7 @@ class ProcessPool(Executor):
                 self._crew.give_back(worker)
                 raise
             try:
+                worker.tell(security_rules.current())
                 packed, copied = worker.exchange(packed, limits)
             except Lost as lost:
                 del packed

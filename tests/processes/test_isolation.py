@@ -5,14 +5,18 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
 from kailash.nodes.base import Node
 from kailash.nodes.code.python import PythonCodeNode
+from kailash.nodes.data.readers import TextReaderNode
 from kailash.workflow.builder import WorkflowBuilder
 from kailash.workflow.graph import Workflow
 
@@ -348,3 +352,60 @@ def test_an_attached_app_is_given_it(pool: ProcessPool) -> None:
         assert pool.statistics().done == done + 1
     finally:
         app.close()
+
+
+# --- what nodes may do --------------------------------------------------------------------
+
+
+@pytest.fixture
+def security() -> Iterator[Any]:
+    """Kailash's, as it was before in the end."""
+    from kailash import security
+
+    before = security.get_security_config()
+    yield security
+    security.set_security_config(before)
+
+
+def test_rules_are_those_of_this_process(pool: ProcessPool, security: Any, tmp_path: Path) -> None:
+    (tmp_path / "outside.txt").write_text("not for everybody")
+    (tmp_path / "inside").mkdir()
+    workflow = of(reads=TextReaderNode(file_path=str(tmp_path / "outside.txt")))
+    with runtime(pool) as made:
+        assert made.execute(workflow)[0]["reads"] == {"text": "not for everybody"}
+        security.set_security_config(security.SecurityConfig(allowed_directories=[str(tmp_path / "inside")]))
+        assert "Path outside allowed directories" in str(made.execute(workflow)[0]["reads"]["error"])
+
+
+def test_code_keeps_the_limits_that_it_was_built_with(pool: ProcessPool, security: Any) -> None:
+    def built() -> Workflow:
+        builder = WorkflowBuilder()
+        builder.add_node("PythonCodeNode", "large", {"code": "result = len(bytearray(2**30))"})
+        return builder.build()
+
+    limits = []
+    with runtime(pool) as made:
+        for limit in (512, 100):
+            security.set_security_config(security.SecurityConfig(memory_limit=limit << 20))
+            workflow = built()
+            # The same description but for the limits; then others hold.
+            for now in (limit, 300):
+                security.set_security_config(security.SecurityConfig(memory_limit=now << 20))
+                error = str(made.execute(workflow)[0]["large"]["error"])
+                limits.append(int(error.split("more than ")[1].split()[0]) >> 20)
+    assert limits == [512, 512, 100, 100]
+
+
+def test_a_worker_that_cannot_keep_the_rules_runs_nothing(
+    pool: ProcessPool, security: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    module = ModuleType("of_this_process_alone")
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    gone = type("Gone", (security.SecurityConfig,), {"__module__": module.__name__})
+    module.Gone = gone  # type: ignore[attr-defined]
+    security.set_security_config(gone())
+    trace = tmp_path / "trace"
+    for _ in range(2):
+        with pytest.raises(ModuleNotFoundError, match="of_this_process_alone"):
+            pool.submit(Path.write_text, trace, "ran").result()
+    assert not trace.exists()

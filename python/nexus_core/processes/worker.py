@@ -18,6 +18,7 @@ from nexus_core.processes.frames import receive, send
 from nexus_core.processes.log_records import Capture
 from nexus_core.processes.tasks import Failed, NodeTask, NotTold, Phase, RaisedInNode, Reply, Unknown
 from nexus_core.shipping.exceptions import carry
+from nexus_core.shipping.security_rules import SecurityRules
 from nexus_core.shipping.values import Packed, pack, unpack
 
 __all__ = ["serve"]
@@ -154,6 +155,9 @@ class _Worker:
             if run is None:
                 return Reply(Unknown())
             return self._in_context(run, task.variables)
+        if isinstance(task, SecurityRules):
+            task.apply()
+            return Reply((None,))
         assert isinstance(task, tuple)
         function, arguments, keywords, variables = task
         return self._in_context(lambda: (function(*arguments, **keywords), {}, None), variables)

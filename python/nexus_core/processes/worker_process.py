@@ -13,8 +13,10 @@ from dataclasses import dataclass
 
 from nexus_core.processes.fork_server import fork_server
 from nexus_core.processes.frames import receive, send
-from nexus_core.processes.tasks import Phase
-from nexus_core.shipping.values import Packed
+from nexus_core.processes.tasks import Failed, Phase
+from nexus_core.shipping.exceptions import restore
+from nexus_core.shipping.security_rules import SecurityRules
+from nexus_core.shipping.values import Packed, pack, unpack
 
 __all__ = ["Abandoned", "Limits", "Lost", "Overdue", "WorkerInfo", "WorkerProcess"]
 
@@ -93,6 +95,8 @@ class WorkerProcess:
         self.known: set[str] = set()
         #: What it was last told of levels of loggers.
         self.levels: object = None
+        #: And of what nodes may do.
+        self._rules: SecurityRules | None = None
         self._channel, theirs = socket.socketpair()
         descriptor = _shared_page()
         try:
@@ -111,6 +115,28 @@ class WorkerProcess:
         busy = self.busy_seconds + (0.0 if since is None else time.monotonic() - since)
         state = "leaving" if self.leaves else "idle" if since is None else "busy"
         return WorkerInfo(self.name, self.pid, self.started, state, self.tasks, busy)
+
+    def tell(self, rules: SecurityRules | None) -> None:
+        """Sends rules that hold from the next task on, if they differ from those that do.
+
+        Args:
+            rules: The rules; ``None`` if there are none.
+
+        Raises:
+            Lost: If the worker has ended.
+            Exception: If they cannot hold there, whatever the reason.
+        """
+        if rules is None or rules == self._rules:
+            return
+        try:
+            send(self._channel, pack(rules))
+            outcome = unpack(receive(self._channel)).outcome
+        except (EOFError, ConnectionError) as end:
+            raise Lost(has_begun=False) from end
+        if isinstance(outcome, Failed):
+            # Those that hold there may be laxer.
+            raise restore(outcome.error)
+        self._rules = rules
 
     def exchange(self, packed: Packed, limits: Limits) -> tuple[Packed, int]:
         """Sends a task and waits for the reply.
