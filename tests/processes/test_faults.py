@@ -128,6 +128,31 @@ def test_killed_in_every_phase(tmp_path: Path) -> None:
     ]
 
 
+def test_what_a_task_forks_neither_answers_nor_keeps_callers_waiting(tmp_path: Path) -> None:
+    text = """
+        def dies_before_its_child(folder):
+            if os.fork() == 0:
+                end = time.monotonic() + 120
+                while time.monotonic() < end and not (folder / "answered").exists():
+                    time.sleep(0.01)
+                os._exit(0)
+            os.kill(os.getpid(), signal.SIGKILL)
+
+        def forks(number):
+            os.fork()
+            return number
+
+        with ProcessPool(1) as pool:
+            try:
+                pool.submit(dies_before_its_child, folder).result()
+            except WorkerLost as lost:
+                print(lost.status)
+            note("answered")
+            print([pool.submit(forks, number).result() for number in range(4)], pool.submit(len, "end").result())
+    """
+    assert run(tmp_path, text, timeout=60).splitlines() == ["-9", "[0, 1, 2, 3] 3"]
+
+
 def test_workers_killed_at_any_time(tmp_path: Path) -> None:
     """Each task has run at most once, and each caller has its value or is told of the loss."""
     text = """

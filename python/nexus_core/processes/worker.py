@@ -35,6 +35,9 @@ def serve(channel: socket.socket, state: int) -> NoReturn:
     _schedstat = _open_schedstat()
     worker = _Worker(mmap.mmap(state, mmap.PAGESIZE))
     os.close(state)
+    own = os.getpid()
+    # What a task forks has no part in this: it would keep the other end from seeing that the worker has ended.
+    os.register_at_fork(after_in_child=channel.close)
     while True:
         try:
             packed = receive(channel)
@@ -44,6 +47,9 @@ def serve(channel: socket.socket, state: int) -> NoReturn:
         reply = worker.reply_to(packed)
         del packed
         _flush()
+        if os.getpid() != own:
+            # Forked by the task, and come back from it: one reply is enough.
+            os._exit(0)
         try:
             send(channel, reply)
         except OSError as refused:
