@@ -414,6 +414,7 @@ class ProcessPool(Executor):
         """In a forked child: as new."""
         self._lock = threading.Lock()
         self._crew.forget()
+        self._counts = _Counts()
         self._callers = None
 
 

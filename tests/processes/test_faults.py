@@ -357,6 +357,28 @@ def test_a_forked_child_has_workers_of_its_own(tmp_path: Path) -> None:
     assert run(tmp_path, text).splitlines() == ["0", "True"]
 
 
+def test_a_fork_while_a_pool_is_in_use_or_closed(tmp_path: Path) -> None:
+    text = """
+        pool, closed = ProcessPool(1), ProcessPool(1)
+        pool.submit(abs, 1).result()
+        closed.close()
+        # As if another thread was counting.
+        with pool._counts._lock:
+            child = os.fork()
+            if child == 0:
+                right = pool.submit(abs, -1).result() == 1 and pool.statistics().done == 1
+                pool.close()
+                try:
+                    closed.submit(abs, -1)
+                except ProcessPoolClosed:
+                    os._exit(0 if right else 1)
+                os._exit(2)
+        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+        pool.close()
+    """
+    assert run(tmp_path, text, timeout=60) == "0\n"
+
+
 def test_the_process_that_workers_come_from_may_be_killed(tmp_path: Path) -> None:
     text = """
         from nexus_core.processes.fork_server import fork_server

@@ -22,6 +22,7 @@ from kailash.workflow.graph import Workflow
 
 from nexus_core import ProcessPool
 from nexus_core.errors import IsolationError, NotShippable
+from nexus_core.processes import worker_process
 from nexus_core.processes.isolation import Isolation
 from nexus_core.runtime import AsyncLocalRuntime, LocalRuntime
 from nexus_core.runtime.compiler import compiled
@@ -254,6 +255,17 @@ def test_what_a_node_changes_in_itself_is_the_parents(pool: ProcessPool) -> None
         assert made.execute(other)[0]["a"]["result"] == 1
         workflow._node_instances["a"].count = 40
         assert made.execute(workflow)[0]["a"]["result"] == 41
+
+
+def test_what_is_noted_of_a_worker_does_not_grow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A node that changes itself is another one in each run."""
+    monkeypatch.setattr(worker_process, "_MOST_KNOWN", 3)
+    workflow = of(a=nodes.Counts())
+    with ProcessPool(1) as own, runtime(own) as made:
+        seen = [made.execute(workflow)[0]["a"]["result"] for _ in range(10)]
+        assert seen == list(range(1, 11))
+        (worker,) = own._crew.workers()
+        assert 1 <= len(worker.known) <= 3
 
 
 def test_logs_are_the_parents(pool: ProcessPool, caplog: pytest.LogCaptureFixture) -> None:

@@ -224,7 +224,7 @@ class IsolatedNodes:
                 packed = _packed(task)
             except NotShippable as refused:
                 raise _NotSent(refused) from refused
-            worker.known.add(shipped.digest)
+            worker.has(shipped.digest)
             worker.levels = levels
             sent = time.perf_counter()
             return packed

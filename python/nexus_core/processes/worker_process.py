@@ -20,6 +20,9 @@ from nexus_core.shipping.values import Packed, pack, unpack
 
 __all__ = ["Abandoned", "Limits", "Lost", "Overdue", "WorkerInfo", "WorkerProcess"]
 
+#: Workflows of which it is noted that a worker has them: more than it keeps.
+_MOST_KNOWN = 256
+
 #: Seconds between two looks whether a task is still wanted.
 _LOOK = 0.05
 
@@ -115,6 +118,17 @@ class WorkerProcess:
         busy = self.busy_seconds + (0.0 if since is None else time.monotonic() - since)
         state = "leaving" if self.leaves else "idle" if since is None else "busy"
         return WorkerInfo(self.name, self.pid, self.started, state, self.tasks, busy)
+
+    def has(self, digest: str) -> None:
+        """Notes that it has a workflow.
+
+        Args:
+            digest: Of the workflow.
+        """
+        if len(self.known) >= _MOST_KNOWN:
+            # It is sent what it may have: it minds little.
+            self.known.clear()
+        self.known.add(digest)
 
     def tell(self, rules: SecurityRules | None) -> None:
         """Sends rules that hold from the next task on, if they differ from those that do.
