@@ -379,6 +379,30 @@ def test_a_fork_while_a_pool_is_in_use_or_closed(tmp_path: Path) -> None:
     assert run(tmp_path, text, timeout=60) == "0\n"
 
 
+def test_an_interrupted_start_is_not_answered_to_somebody_else(tmp_path: Path) -> None:
+    text = """
+        from nexus_core.processes.fork_server import fork_server
+
+        def interrupt(*_):
+            os.kill(starter, signal.SIGCONT)
+            raise KeyboardInterrupt
+
+        signal.signal(signal.SIGALRM, interrupt)
+        with ProcessPool(1) as first, ProcessPool(1) as pool:
+            first.start()
+            starter = fork_server()._process.pid
+            # It is asked, and does not answer yet.
+            os.kill(starter, signal.SIGSTOP)
+            try:
+                signal.setitimer(signal.ITIMER_REAL, 0.3)
+                pool.start()
+            except KeyboardInterrupt:
+                print("interrupted")
+            print(pool.submit(os.getpid).result() == pool.workers()[0].pid, pool.statistics().workers)
+    """
+    assert run(tmp_path, text, timeout=60).splitlines() == ["interrupted", "True 1"]
+
+
 def test_the_process_that_workers_come_from_may_be_killed(tmp_path: Path) -> None:
     text = """
         from nexus_core.processes.fork_server import fork_server
