@@ -257,6 +257,15 @@ def test_what_a_node_changes_in_itself_is_the_parents(pool: ProcessPool) -> None
         assert made.execute(workflow)[0]["a"]["result"] == 41
 
 
+def test_what_a_node_keeps_and_cannot_go_is_named(pool: ProcessPool) -> None:
+    with runtime(pool) as made:
+        refused = made.execute(of(a=nodes.Opens()))[0]["a"]["_exception"]
+        assert (refused.node, refused.path, refused.type_name) == ("a", "attributes['kept'][0]", "builtins.generator")
+        # What it raised itself says more.
+        failed = made.execute(of(a=nodes.Opens()), parameters={"a": {"x": "its own"}})[0]["a"]
+        assert "ValueError: its own" in failed["error"]
+
+
 def test_what_is_noted_of_a_worker_does_not_grow(monkeypatch: pytest.MonkeyPatch) -> None:
     """A node that changes itself is another one in each run."""
     monkeypatch.setattr(worker_process, "_MOST_KNOWN", 3)

@@ -104,6 +104,9 @@ def _open_schedstat() -> int | None:
     return None
 
 
+#: What a reply holds beside the outcome: where, and what it is called.
+_BESIDE = {"[4]": "context variables", "[5]": "workflow_context", "[7][0]": "attributes"}
+
 #: Runs something: what it returns, what it sets in the workflow context, and in the node.
 Run = Callable[[], tuple[Any, dict[str, Any], tuple[dict[str, Any], list[str]] | None]]
 
@@ -147,9 +150,17 @@ class _Worker:
         try:
             pack(reply.outcome)
         except NotShippable as reason:
-            told = NotTold(reason.path.removeprefix("[0]"), reason.type_name, reason.reason)
-            return Reply(told, reply.work, reply.elapsed, reply.waited, records=reply.records)
-        return Reply(Failed(carry(refused)), reply.work, reply.elapsed, reply.waited, records=reply.records)
+            outcome: Failed | NotTold = NotTold(reason.path.removeprefix("[0]"), reason.type_name, reason.reason)
+        else:
+            if isinstance(reply.outcome, Failed):
+                # It says more than that what was set beside it cannot go.
+                outcome = reply.outcome
+            else:
+                outcome = NotTold(refused.path, refused.type_name, refused.reason, "")
+                for field, what in _BESIDE.items():
+                    if refused.path.startswith(field):
+                        outcome = outcome._replace(path=refused.path.removeprefix(field), what=what)
+        return Reply(outcome, reply.work, reply.elapsed, reply.waited, records=reply.records)
 
     def _run(self, task: Any) -> Reply:
         if isinstance(task, NodeTask):
