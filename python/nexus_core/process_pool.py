@@ -303,6 +303,7 @@ class ProcessPool(Executor):
                 del packed
                 status = self._crew.discard(worker)
                 if self._crew.is_closed:
+                    counts.add(killed=1, done=1, failed=1)
                     raise ProcessPoolClosed(self.name) from None
                 if attempts < MOST_ATTEMPTS and (may_retry or not lost.has_begun):
                     counts.add(lost=1, retried=1)
@@ -313,7 +314,7 @@ class ProcessPool(Executor):
                 ) from None
             except BaseException:
                 # It is in the middle of something that nobody will ask for.
-                counts.add(killed=1)
+                counts.add(killed=1, done=1, failed=1)
                 self._crew.discard(worker)
                 raise
             worker.tasks += 1

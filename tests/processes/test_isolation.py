@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import logging
 import os
 import sys
 import threading
 from collections.abc import Iterator
+from contextvars import ContextVar
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -209,6 +211,23 @@ def test_context_variables_there_and_back(pool: ProcessPool) -> None:
         assert nodes.tenant.get() == "acme"
     finally:
         nodes.tenant.set("nobody")
+
+
+def test_variables_of_modules_that_workers_cannot_import_harm_nobody(
+    pool: ProcessPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = ModuleType("of_this_process_alone")
+    module.variable = ContextVar("variable")  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+
+    def run() -> Any:
+        module.variable.set("set")
+        with runtime(pool) as made:
+            return made.execute(of(a=nodes.Where()))[0]["a"]["result"], module.variable.get()
+
+    ran_in, still = contextvars.Context().run(run)
+    assert ran_in != os.getpid()
+    assert still == "set"
 
 
 def test_what_cannot_go_of_the_surroundings_stays(pool: ProcessPool) -> None:

@@ -182,5 +182,6 @@ def test_limits_end_a_task_and_free_its_place(tmp_path: Path) -> None:
             pool._run(sent, what="it", may_retry=False, limits=Limits(seconds=0.05))
         with pytest.raises(Abandoned):
             pool._run(sent, what="it", may_retry=False, limits=Limits(is_abandoned=lambda: True))
-        assert pool.statistics().killed >= 1
+        seen = pool.statistics()
+        assert (seen.killed, seen.done, seen.failed) == (1, 1, 1) or (seen.killed, seen.done, seen.failed) == (2, 2, 2)
         assert pool.submit(abs, -1).result() == 1
