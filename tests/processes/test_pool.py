@@ -172,6 +172,23 @@ def test_first_come_first_served(tmp_path: Path) -> None:
         assert sorted(order) == list(range(5))
 
 
+class SlowToRead:
+    """As what needs large modules."""
+
+    def __reduce__(self) -> Any:
+        return slowly, ()
+
+
+def slowly() -> int:
+    time.sleep(1.5)
+    return -1
+
+
+def test_reading_a_task_is_not_its_time(pool: ProcessPool) -> None:
+    task = pack((abs, (SlowToRead(),), {}, {}))
+    assert pool._run(lambda _: task, what="it", may_retry=False, limits=Limits(seconds=1.0)).outcome == (1,)
+
+
 def test_limits_end_a_task_and_free_its_place(tmp_path: Path) -> None:
     with ProcessPool(1) as pool:
 

@@ -48,7 +48,7 @@ class Limits:
     """How long a task may take.
 
     Attributes:
-        seconds: From its start in a worker; ``None`` for no limit.
+        seconds: From its start in a worker, which has read it then; ``None`` for no limit.
         is_abandoned: Asked now and then whether nobody wants it any more.
     """
 
@@ -178,10 +178,13 @@ class WorkerProcess:
             raise Lost(self._state[0] != Phase.READING) from end
 
     def _wait(self, limits: Limits) -> None:
-        until = None if limits.seconds is None else time.monotonic() + limits.seconds
+        until: float | None = None
         poll = select.poll()
         poll.register(self._channel, select.POLLIN)
         while True:
+            # What it reads may have to be imported first, which is not the task's time.
+            if until is None and limits.seconds is not None and self._state[0] != Phase.READING:
+                until = time.monotonic() + limits.seconds
             left = _LOOK if until is None else min(_LOOK, until - time.monotonic())
             if poll.poll(max(left, 0.0) * 1000):
                 return

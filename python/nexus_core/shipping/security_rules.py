@@ -56,7 +56,7 @@ class SecurityRules:
                     executor.allowed_modules = set(self.modules)
 
     def _config(self) -> Any:
-        config = object.__new__(self.kind)
+        config: Any = object.__new__(self.kind)
         vars(config).update(_copied(self.attributes))
         return config
 
