@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import threading
 import time
 from concurrent.futures import as_completed
@@ -170,6 +171,22 @@ def test_first_come_first_served(tmp_path: Path) -> None:
             thread.join()
         assert pool.statistics().waits == 5
         assert sorted(order) == list(range(5))
+
+
+def test_no_more_leave_than_are_to() -> None:
+    with ProcessPool(2) as pool:
+        crew = pool._crew
+        first, second = crew.take(None), crew.take(None)
+        pool.resize(1)
+        # It takes its time to end.
+        os.kill(first.pid, signal.SIGSTOP)
+        leaving = threading.Thread(target=crew.give_back, args=(first,))
+        leaving.start()
+        assert until(lambda: first.leaves)
+        crew.give_back(second)
+        os.kill(first.pid, signal.SIGCONT)
+        leaving.join()
+        assert [worker.pid for worker in pool.workers()] == [second.pid]
 
 
 class SlowToRead:

@@ -175,7 +175,8 @@ class Crew:
             if worker.busy_since is not None:
                 worker.busy_seconds += now - worker.busy_since
             worker.busy_since = None
-            leaves = worker.leaves or self._closed or self.current > self.size
+            staying = sum(not each.leaves for each in self._all) + self._starting
+            leaves = worker.leaves or self._closed or staying > self.size
             if not leaves and self._waiting:
                 waiter = self._waiting.popleft()
                 waiter.worker = self._begin(worker)
