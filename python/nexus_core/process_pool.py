@@ -18,7 +18,7 @@ from nexus_core.processes import context_variables, log_records
 from nexus_core.processes.crew import Crew
 from nexus_core.processes.tasks import Failed, NotTold, Reply, Unknown
 from nexus_core.processes.worker_process import Limits, Lost, WorkerInfo, WorkerProcess
-from nexus_core.shipping import pack, restore, unpack
+from nexus_core.shipping import pack, restore, security_rules, unpack
 from nexus_core.shipping.values import Packed
 from nexus_core.thread_pool import ThreadPool
 
@@ -304,11 +304,13 @@ class ProcessPool(Executor):
                 self._crew.give_back(worker)
                 raise
             try:
+                worker.tell(security_rules.current())
                 packed, copied = worker.exchange(packed, limits)
             except Lost as lost:
                 del packed
                 status = self._crew.discard(worker)
                 if self._crew.is_closed:
+                    counts.add(killed=1, done=1, failed=1)
                     raise ProcessPoolClosed(self.name) from None
                 if attempts < MOST_ATTEMPTS and (may_retry or not lost.has_begun):
                     counts.add(lost=1, retried=1)
@@ -319,7 +321,7 @@ class ProcessPool(Executor):
                 ) from None
             except BaseException:
                 # It is in the middle of something that nobody will ask for.
-                counts.add(killed=1)
+                counts.add(killed=1, done=1, failed=1)
                 self._crew.discard(worker)
                 raise
             worker.tasks += 1
@@ -420,6 +422,7 @@ class ProcessPool(Executor):
         """In a forked child: as new."""
         self._lock = threading.Lock()
         self._crew.forget()
+        self._counts = _Counts()
         self._callers = None
 
 

@@ -62,6 +62,16 @@ class Counts(Takes):
         return {"result": self.count}
 
 
+class Opens(Takes):
+    """Keeps what cannot go anywhere."""
+
+    def run(self, **inputs: Any) -> dict[str, Any]:
+        self.kept = [(n for n in ())]
+        if inputs.get("x"):
+            raise ValueError(inputs["x"])
+        return {"result": 1}
+
+
 class Logs(Takes):
     """Logs."""
 

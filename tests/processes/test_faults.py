@@ -128,6 +128,31 @@ def test_killed_in_every_phase(tmp_path: Path) -> None:
     ]
 
 
+def test_what_a_task_forks_neither_answers_nor_keeps_callers_waiting(tmp_path: Path) -> None:
+    text = """
+        def dies_before_its_child(folder):
+            if os.fork() == 0:
+                end = time.monotonic() + 120
+                while time.monotonic() < end and not (folder / "answered").exists():
+                    time.sleep(0.01)
+                os._exit(0)
+            os.kill(os.getpid(), signal.SIGKILL)
+
+        def forks(number):
+            os.fork()
+            return number
+
+        with ProcessPool(1) as pool:
+            try:
+                pool.submit(dies_before_its_child, folder).result()
+            except WorkerLost as lost:
+                print(lost.status)
+            note("answered")
+            print([pool.submit(forks, number).result() for number in range(4)], pool.submit(len, "end").result())
+    """
+    assert run(tmp_path, text, timeout=60).splitlines() == ["-9", "[0, 1, 2, 3] 3"]
+
+
 def test_workers_killed_at_any_time(tmp_path: Path) -> None:
     """Each task has run at most once, and each caller has its value or is told of the loss."""
     text = """
@@ -330,6 +355,52 @@ def test_a_forked_child_has_workers_of_its_own(tmp_path: Path) -> None:
         pool.close()
     """
     assert run(tmp_path, text).splitlines() == ["0", "True"]
+
+
+def test_a_fork_while_a_pool_is_in_use_or_closed(tmp_path: Path) -> None:
+    text = """
+        pool, closed = ProcessPool(1), ProcessPool(1)
+        pool.submit(abs, 1).result()
+        closed.close()
+        # As if another thread was counting.
+        with pool._counts._lock:
+            child = os.fork()
+            if child == 0:
+                right = pool.submit(abs, -1).result() == 1 and pool.statistics().done == 1
+                pool.close()
+                try:
+                    closed.submit(abs, -1)
+                except ProcessPoolClosed:
+                    os._exit(0 if right else 1)
+                os._exit(2)
+        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+        pool.close()
+    """
+    assert run(tmp_path, text, timeout=60) == "0\n"
+
+
+def test_an_interrupted_start_is_not_answered_to_somebody_else(tmp_path: Path) -> None:
+    text = """
+        from nexus_core.processes.fork_server import fork_server
+
+        def interrupt(*_):
+            os.kill(starter, signal.SIGCONT)
+            raise KeyboardInterrupt
+
+        signal.signal(signal.SIGALRM, interrupt)
+        with ProcessPool(1) as first, ProcessPool(1) as pool:
+            first.start()
+            starter = fork_server()._process.pid
+            # It is asked, and does not answer yet.
+            os.kill(starter, signal.SIGSTOP)
+            try:
+                signal.setitimer(signal.ITIMER_REAL, 0.3)
+                pool.start()
+            except KeyboardInterrupt:
+                print("interrupted")
+            print(pool.submit(os.getpid).result() == pool.workers()[0].pid, pool.statistics().workers)
+    """
+    assert run(tmp_path, text, timeout=60).splitlines() == ["interrupted", "True 1"]
 
 
 def test_the_process_that_workers_come_from_may_be_killed(tmp_path: Path) -> None:

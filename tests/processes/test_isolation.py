@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import logging
 import os
+import sys
 import threading
+from collections.abc import Iterator
+from contextvars import ContextVar
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
 from kailash.nodes.base import Node
 from kailash.nodes.code.python import PythonCodeNode
+from kailash.nodes.data.readers import TextReaderNode
 from kailash.workflow.builder import WorkflowBuilder
 from kailash.workflow.graph import Workflow
 
 from nexus_core import ProcessPool
 from nexus_core.errors import IsolationError, NotShippable
+from nexus_core.processes import worker_process
 from nexus_core.processes.isolation import Isolation
 from nexus_core.runtime import AsyncLocalRuntime, LocalRuntime
 from nexus_core.runtime.compiler import compiled
@@ -206,6 +213,23 @@ def test_context_variables_there_and_back(pool: ProcessPool) -> None:
         nodes.tenant.set("nobody")
 
 
+def test_variables_of_modules_that_workers_cannot_import_harm_nobody(
+    pool: ProcessPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = ModuleType("of_this_process_alone")
+    module.variable = ContextVar("variable")  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+
+    def run() -> Any:
+        module.variable.set("set")
+        with runtime(pool) as made:
+            return made.execute(of(a=nodes.Where()))[0]["a"]["result"], module.variable.get()
+
+    ran_in, still = contextvars.Context().run(run)
+    assert ran_in != os.getpid()
+    assert still == "set"
+
+
 def test_what_cannot_go_of_the_surroundings_stays(pool: ProcessPool) -> None:
     class Held(Exception):
         def __init__(self) -> None:
@@ -250,6 +274,26 @@ def test_what_a_node_changes_in_itself_is_the_parents(pool: ProcessPool) -> None
         assert made.execute(other)[0]["a"]["result"] == 1
         workflow._node_instances["a"].count = 40
         assert made.execute(workflow)[0]["a"]["result"] == 41
+
+
+def test_what_a_node_keeps_and_cannot_go_is_named(pool: ProcessPool) -> None:
+    with runtime(pool) as made:
+        refused = made.execute(of(a=nodes.Opens()))[0]["a"]["_exception"]
+        assert (refused.node, refused.path, refused.type_name) == ("a", "attributes['kept'][0]", "builtins.generator")
+        # What it raised itself says more.
+        failed = made.execute(of(a=nodes.Opens()), parameters={"a": {"x": "its own"}})[0]["a"]
+        assert "ValueError: its own" in failed["error"]
+
+
+def test_what_is_noted_of_a_worker_does_not_grow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A node that changes itself is another one in each run."""
+    monkeypatch.setattr(worker_process, "_MOST_KNOWN", 3)
+    workflow = of(a=nodes.Counts())
+    with ProcessPool(1) as own, runtime(own) as made:
+        seen = [made.execute(workflow)[0]["a"]["result"] for _ in range(10)]
+        assert seen == list(range(1, 11))
+        (worker,) = own._crew.workers()
+        assert 1 <= len(worker.known) <= 3
 
 
 def test_logs_are_the_parents(pool: ProcessPool, caplog: pytest.LogCaptureFixture) -> None:
@@ -348,3 +392,60 @@ def test_an_attached_app_is_given_it(pool: ProcessPool) -> None:
         assert pool.statistics().done == done + 1
     finally:
         app.close()
+
+
+# --- what nodes may do --------------------------------------------------------------------
+
+
+@pytest.fixture
+def security() -> Iterator[Any]:
+    """Kailash's, as it was before in the end."""
+    from kailash import security
+
+    before = security.get_security_config()
+    yield security
+    security.set_security_config(before)
+
+
+def test_rules_are_those_of_this_process(pool: ProcessPool, security: Any, tmp_path: Path) -> None:
+    (tmp_path / "outside.txt").write_text("not for everybody")
+    (tmp_path / "inside").mkdir()
+    workflow = of(reads=TextReaderNode(file_path=str(tmp_path / "outside.txt")))
+    with runtime(pool) as made:
+        assert made.execute(workflow)[0]["reads"] == {"text": "not for everybody"}
+        security.set_security_config(security.SecurityConfig(allowed_directories=[str(tmp_path / "inside")]))
+        assert "Path outside allowed directories" in str(made.execute(workflow)[0]["reads"]["error"])
+
+
+def test_code_keeps_the_limits_that_it_was_built_with(pool: ProcessPool, security: Any) -> None:
+    def built() -> Workflow:
+        builder = WorkflowBuilder()
+        builder.add_node("PythonCodeNode", "large", {"code": "result = len(bytearray(2**30))"})
+        return builder.build()
+
+    limits = []
+    with runtime(pool) as made:
+        for limit in (512, 100):
+            security.set_security_config(security.SecurityConfig(memory_limit=limit << 20))
+            workflow = built()
+            # The same description but for the limits; then others hold.
+            for now in (limit, 300):
+                security.set_security_config(security.SecurityConfig(memory_limit=now << 20))
+                error = str(made.execute(workflow)[0]["large"]["error"])
+                limits.append(int(error.split("more than ")[1].split()[0]) >> 20)
+    assert limits == [512, 512, 100, 100]
+
+
+def test_a_worker_that_cannot_keep_the_rules_runs_nothing(
+    pool: ProcessPool, security: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    module = ModuleType("of_this_process_alone")
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    gone = type("Gone", (security.SecurityConfig,), {"__module__": module.__name__})
+    module.Gone = gone  # type: ignore[attr-defined]
+    security.set_security_config(gone())
+    trace = tmp_path / "trace"
+    for _ in range(2):
+        with pytest.raises(ModuleNotFoundError, match="of_this_process_alone"):
+            pool.submit(Path.write_text, trace, "ran").result()
+    assert not trace.exists()

@@ -309,4 +309,6 @@ class Crew:
         """In a forked child: the workers are the parent's, and none of its callers is here."""
         for worker in self._all:
             worker.forget()
+        closed = self._closed
         self.__init__(self._name, self.size)  # type: ignore[misc]  # as new, whoever held the lock in the parent
+        self._closed = closed

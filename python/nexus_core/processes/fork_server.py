@@ -111,6 +111,10 @@ class ForkServer:
                         raise ForkServerError(
                             f"the process that workers are forked from does not answer: {lost!r}"
                         ) from lost
+                except BaseException:
+                    # Interrupted: the answer that is still to come would be taken for that to the next question.
+                    self._close()
+                    raise
             raise AssertionError
 
     def _exchange(self, question: Any, descriptors: list[int]) -> Any:

@@ -224,7 +224,7 @@ class IsolatedNodes:
                 packed = _packed(task)
             except NotShippable as refused:
                 raise _NotSent(refused) from refused
-            worker.known.add(shipped.digest)
+            worker.has(shipped.digest)
             worker.levels = levels
             sent = time.perf_counter()
             return packed
@@ -269,7 +269,7 @@ class IsolatedNodes:
         if isinstance(outcome, Failed):
             return None, restore(outcome.error)
         if isinstance(outcome, NotTold):
-            raise NotShippable(f"output{outcome.path}", outcome.type_name, outcome.reason, node_id)
+            raise NotShippable(f"{outcome.what}{outcome.path}", outcome.type_name, outcome.reason, node_id)
         assert not isinstance(outcome, Unknown)
         return outcome[0], None
 

@@ -82,11 +82,13 @@ class NotTold(NamedTuple):
         path: Where in it the part is that cannot.
         type_name: The type of that part.
         reason: Why.
+        what: In what it is.
     """
 
     path: str
     type_name: str
     reason: str
+    what: str = "output"
 
 
 class Unknown(NamedTuple):

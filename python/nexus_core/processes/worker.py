@@ -18,6 +18,7 @@ from nexus_core.processes.frames import receive, send
 from nexus_core.processes.log_records import Capture
 from nexus_core.processes.tasks import Failed, NodeTask, NotTold, Phase, RaisedInNode, Reply, Unknown
 from nexus_core.shipping.exceptions import carry
+from nexus_core.shipping.security_rules import SecurityRules
 from nexus_core.shipping.values import Packed, pack, unpack
 
 __all__ = ["serve"]
@@ -34,6 +35,9 @@ def serve(channel: socket.socket, state: int) -> NoReturn:
     _schedstat = _open_schedstat()
     worker = _Worker(mmap.mmap(state, mmap.PAGESIZE))
     os.close(state)
+    own = os.getpid()
+    # What a task forks has no part in this: it would keep the other end from seeing that the worker has ended.
+    os.register_at_fork(after_in_child=channel.close)
     while True:
         try:
             packed = receive(channel)
@@ -43,6 +47,9 @@ def serve(channel: socket.socket, state: int) -> NoReturn:
         reply = worker.reply_to(packed)
         del packed
         _flush()
+        if os.getpid() != own:
+            # Forked by the task, and come back from it: one reply is enough.
+            os._exit(0)
         try:
             send(channel, reply)
         except OSError as refused:
@@ -97,6 +104,9 @@ def _open_schedstat() -> int | None:
     return None
 
 
+#: What a reply holds beside the outcome: where, and what it is called.
+_BESIDE = {"[4]": "context variables", "[5]": "workflow_context", "[7][0]": "attributes"}
+
 #: Runs something: what it returns, what it sets in the workflow context, and in the node.
 Run = Callable[[], tuple[Any, dict[str, Any], tuple[dict[str, Any], list[str]] | None]]
 
@@ -140,9 +150,17 @@ class _Worker:
         try:
             pack(reply.outcome)
         except NotShippable as reason:
-            told = NotTold(reason.path.removeprefix("[0]"), reason.type_name, reason.reason)
-            return Reply(told, reply.work, reply.elapsed, reply.waited, records=reply.records)
-        return Reply(Failed(carry(refused)), reply.work, reply.elapsed, reply.waited, records=reply.records)
+            outcome: Failed | NotTold = NotTold(reason.path.removeprefix("[0]"), reason.type_name, reason.reason)
+        else:
+            if isinstance(reply.outcome, Failed):
+                # It says more than that what was set beside it cannot go.
+                outcome = reply.outcome
+            else:
+                outcome = NotTold(refused.path, refused.type_name, refused.reason, "")
+                for field, what in _BESIDE.items():
+                    if refused.path.startswith(field):
+                        outcome = outcome._replace(path=refused.path.removeprefix(field), what=what)
+        return Reply(outcome, reply.work, reply.elapsed, reply.waited, records=reply.records)
 
     def _run(self, task: Any) -> Reply:
         if isinstance(task, NodeTask):
@@ -154,6 +172,9 @@ class _Worker:
             if run is None:
                 return Reply(Unknown())
             return self._in_context(run, task.variables)
+        if isinstance(task, SecurityRules):
+            task.apply()
+            return Reply((None,))
         assert isinstance(task, tuple)
         function, arguments, keywords, variables = task
         return self._in_context(lambda: (function(*arguments, **keywords), {}, None), variables)

@@ -13,10 +13,15 @@ from dataclasses import dataclass
 
 from nexus_core.processes.fork_server import fork_server
 from nexus_core.processes.frames import receive, send
-from nexus_core.processes.tasks import Phase
-from nexus_core.shipping.values import Packed
+from nexus_core.processes.tasks import Failed, Phase
+from nexus_core.shipping.exceptions import restore
+from nexus_core.shipping.security_rules import SecurityRules
+from nexus_core.shipping.values import Packed, pack, unpack
 
 __all__ = ["Abandoned", "Limits", "Lost", "Overdue", "WorkerInfo", "WorkerProcess"]
+
+#: Workflows of which it is noted that a worker has them: more than it keeps.
+_MOST_KNOWN = 256
 
 #: Seconds between two looks whether a task is still wanted.
 _LOOK = 0.05
@@ -43,7 +48,7 @@ class Limits:
     """How long a task may take.
 
     Attributes:
-        seconds: From its start in a worker; ``None`` for no limit.
+        seconds: From its start in a worker, which has read it then; ``None`` for no limit.
         is_abandoned: Asked now and then whether nobody wants it any more.
     """
 
@@ -93,6 +98,8 @@ class WorkerProcess:
         self.known: set[str] = set()
         #: What it was last told of levels of loggers.
         self.levels: object = None
+        #: And of what nodes may do.
+        self._rules: SecurityRules | None = None
         self._channel, theirs = socket.socketpair()
         descriptor = _shared_page()
         try:
@@ -111,6 +118,39 @@ class WorkerProcess:
         busy = self.busy_seconds + (0.0 if since is None else time.monotonic() - since)
         state = "leaving" if self.leaves else "idle" if since is None else "busy"
         return WorkerInfo(self.name, self.pid, self.started, state, self.tasks, busy)
+
+    def has(self, digest: str) -> None:
+        """Notes that it has a workflow.
+
+        Args:
+            digest: Of the workflow.
+        """
+        if len(self.known) >= _MOST_KNOWN:
+            # It is sent what it may have: it minds little.
+            self.known.clear()
+        self.known.add(digest)
+
+    def tell(self, rules: SecurityRules | None) -> None:
+        """Sends rules that hold from the next task on, if they differ from those that do.
+
+        Args:
+            rules: The rules; ``None`` if there are none.
+
+        Raises:
+            Lost: If the worker has ended.
+            Exception: If they cannot hold there, whatever the reason.
+        """
+        if rules is None or rules == self._rules:
+            return
+        try:
+            send(self._channel, pack(rules))
+            outcome = unpack(receive(self._channel)).outcome
+        except (EOFError, ConnectionError) as end:
+            raise Lost(has_begun=False) from end
+        if isinstance(outcome, Failed):
+            # Those that hold there may be laxer.
+            raise restore(outcome.error)
+        self._rules = rules
 
     def exchange(self, packed: Packed, limits: Limits) -> tuple[Packed, int]:
         """Sends a task and waits for the reply.
@@ -138,10 +178,13 @@ class WorkerProcess:
             raise Lost(self._state[0] != Phase.READING) from end
 
     def _wait(self, limits: Limits) -> None:
-        until = None if limits.seconds is None else time.monotonic() + limits.seconds
+        until: float | None = None
         poll = select.poll()
         poll.register(self._channel, select.POLLIN)
         while True:
+            # What it reads may have to be imported first, which is not the task's time.
+            if until is None and limits.seconds is not None and self._state[0] != Phase.READING:
+                until = time.monotonic() + limits.seconds
             left = _LOOK if until is None else min(_LOOK, until - time.monotonic())
             if poll.poll(max(left, 0.0) * 1000):
                 return

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextvars
 import sys
 import threading
+from contextlib import suppress
 from contextvars import ContextVar
 from typing import Any
 
@@ -18,8 +19,8 @@ _MISSING = object()
 #: Where variables were found, by their identity; the variable is kept, so that this stays its own.
 _names: dict[int, tuple[ContextVar[Any], tuple[str, str] | None, int]] = {}
 
-#: Variables of main modules, and of nobody, on this side: by name.
-_own: dict[str, ContextVar[Any]] = {}
+#: Variables of main modules, and of those that are not to be had here, on this side: by what they are called there.
+_own: dict[tuple[str, str], ContextVar[Any]] = {}
 _lock = threading.Lock()
 
 
@@ -44,22 +45,21 @@ def _default_of(variable: ContextVar[Any]) -> Any:
 
 
 def _variable(module: str, name: str, label: str, *default: Any) -> ContextVar[Any]:
-    if module not in BY_VALUE:
-        found = sys.modules.get(module)
-        if found is None:
-            found = __import__(module, fromlist=["_"])
-        variable = getattr(found, name)
-        assert isinstance(variable, ContextVar)
-        return variable
     loaded = getattr(sys.modules.get(module), name, None)
     if isinstance(loaded, ContextVar):
-        # It is on its way back.
         return loaded
+    place = (module, name)
+    if module not in BY_VALUE and place not in _own:
+        # Where its module is not to be had, nobody here can ask for it, and all else goes on.
+        with suppress(Exception):
+            loaded = getattr(__import__(module, fromlist=["_"]), name)
+            if isinstance(loaded, ContextVar):
+                return loaded
     with _lock:
-        variable = _own.get(name)
+        variable = _own.get(place)
         if variable is None:
-            variable = _own[name] = ContextVar(label, default=default[0]) if default else ContextVar(label)
-            _names[id(variable)] = (variable, (module, name), -1)
+            variable = _own[place] = ContextVar(label, default=default[0]) if default else ContextVar(label)
+            _names[id(variable)] = (variable, place, -1)
         return variable
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from nexus_core.errors import NotKeyable, NotShippable
+from nexus_core.shipping import security_rules
 from nexus_core.shipping.context_variables import BY_VALUE
 from nexus_core.shipping.picklers import dumps, install_hint
 from nexus_core.shipping.values import culprit
@@ -150,10 +151,14 @@ def _read(payload: bytes) -> Any:
     kind, *rest = pickle.loads(payload)
     if kind == "objects":
         return rest[0]
-    modules, data = rest
+    modules, data, rules = rest
     for module in modules:
         importlib.import_module(module)
-    return _from_dict(data)
+    workflow = _from_dict(data)
+    # Whatever holds here: a node keeps what it was made with.
+    if rules is not None:
+        rules.apply_to(workflow._node_instances.values())
+    return workflow
 
 
 def _name(value: Any) -> str:
@@ -193,7 +198,8 @@ def _description(workflow: Any) -> bytes | None:
         return None
     try:
         data = workflow.to_dict()
-        payload = dumps(("dict", sorted({kind.__module__ for kind in classes}), data))
+        rules = security_rules.current()
+        payload = dumps(("dict", sorted({kind.__module__ for kind in classes}), data, rules))
         if _facts(_from_dict(pickle.loads(payload)[2])) == _facts(workflow):
             return payload
     except Exception:  # it cannot be described in this way, whatever the reason: the other way is tried
