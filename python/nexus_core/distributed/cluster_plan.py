@@ -9,7 +9,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from nexus_core._core import _grouped
-from nexus_core.distributed.placement import Placement, Where, may_run_again, needs_this_process, stays_together
+from nexus_core.distributed.placement import (
+    Placement,
+    Where,
+    annotations_of,
+    may_run_again,
+    needs_this_process,
+    stays_together,
+)
 from nexus_core.errors import NotShippable
 from nexus_core.runtime.compiler import CompiledWorkflow
 from nexus_core.shipping import ShippedWorkflow, ship
@@ -150,7 +157,7 @@ class ClusterPlan:
             batches: ``False`` for one group a node.
         """
         name = getattr(workflow, "name", "") or ""
-        told = [annotations.get(f"{name}/{node_id}", annotations.get(node_id, {})) for node_id in plan.node_ids]
+        told = annotations_of(workflow, plan, annotations)
         again = [
             may or bool(annotation.get("retries"))
             for may, annotation in zip(may_run_again(rerun, workflow, plan), told, strict=True)

@@ -6,6 +6,7 @@ import asyncio
 import sys
 import threading
 import time
+from contextvars import copy_context
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -14,8 +15,8 @@ import dask
 from kailash.sdk_exceptions import WorkflowCancelledError, WorkflowExecutionError
 
 from nexus_core.distributed.cluster_plan import ClusterPlan, Group, cluster_plan
-from nexus_core.distributed.messages import Failure, GroupTask, Outcome, RunTerms
-from nexus_core.distributed.placement import Placement, Where
+from nexus_core.distributed.messages import VERSIONS, Failure, GroupTask, Outcome, RunTerms
+from nexus_core.distributed.placement import Placement, Where, annotations_of, together
 from nexus_core.distributed.submitted import Submitted
 from nexus_core.errors import NotShippable
 from nexus_core.runtime import validation_counts
@@ -62,8 +63,6 @@ class ClusterRun(NativeRun):
             return Placement(Where.HERE, "it resumes or keeps what it has completed")
         if self._parameters and "workflow_context" in self._parameters:
             return Placement(Where.HERE, "its workflow context is given, and the caller's")
-        if self.runtime._recorder is not None:
-            return Placement(Where.HERE, "it is traced, and a trace is of one process")
         return cluster_plan(self.workflow, self.plan).placement(self.runtime, self.workflow, self.plan)
 
     async def _results(
@@ -82,7 +81,8 @@ class ClusterRun(NativeRun):
             if self._is_driven:
                 return await self._outside(run)
             # An event loop is not to wait for a cluster.
-            return await asyncio.get_running_loop().run_in_executor(None, run)
+            # Dask's annotations are those of the context.
+            return await asyncio.get_running_loop().run_in_executor(None, copy_context().run, run)
         except BaseException as error:
             if self._failure is not None and error is self._failure[0]:
                 # Raising it has replaced what it was raised in the course of.
@@ -132,12 +132,15 @@ class ClusterRun(NativeRun):
         known = cluster_plan(self.workflow, plan)
         shipped = known.shipped(self.workflow)
         assert isinstance(shipped, ShippedWorkflow)
-        terms = RunTerms(uuid4().hex, self.run_id, self._history_id is not None, runtime._worker_options())
+        terms = RunTerms(
+            uuid4().hex, client.id, VERSIONS, self.run_id, self._history_id is not None, runtime._worker_options()
+        )
         if self._placement.where is Where.WHOLE:
             everything = tuple(range(len(plan.node_ids)))
             again = all(runtime._rerun_of(self.workflow, plan))
             label = f"{getattr(self.workflow, 'name', '') or 'nexus'}: whole".replace("-", "_")
-            groups: tuple[Group, ...] = (Group(0, everything, (), (), (), label, {}, again),)
+            annotation = together(annotations_of(self.workflow, plan, runtime._annotations))
+            groups: tuple[Group, ...] = (Group(0, everything, (), (), (), label, annotation, again),)
         else:
             groups = known.groups(
                 self.workflow, plan, slots, runtime._annotations, runtime.retry_on_worker_loss, runtime.batches

@@ -8,6 +8,7 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import dask
 from dask.highlevelgraph import HighLevelGraph, MaterializedLayer
 
 from nexus_core.distributed.cluster_plan import Group
@@ -44,7 +45,7 @@ class Submitted:
         #: Numbers of groups that are done, and what was fetched, or what has gone wrong.
         self._events: queue.SimpleQueue[int | dict[int, Outcome] | BaseException] = queue.SimpleQueue()
         self._nobody_since: float | None = None
-        self._workers_asked: Any = None
+        self._asked: Any = None
 
     def send(self, run: ClusterRun, groups: tuple[Group, ...], plan: Future) -> None:
         """Sends all groups as one graph."""
@@ -78,12 +79,13 @@ class Submitted:
 
     def _check(self, groups: tuple[Group, ...]) -> None:
         """Refuses what no worker can run: Dask would wait for one that can."""
-        if not any("resources" in group.annotation or "workers" in group.annotation for group in groups):
+        for_all = dask.get_annotations().get("resources") or {}
+        resources = [group.annotation.get("resources") or for_all for group in groups]
+        if not any(resources):
             return
         identity = self._connection.ask(self._client.scheduler.identity(n_workers=-1))
         workers = identity["workers"]
-        for group in groups:
-            needed = group.annotation.get("resources") or {}
+        for group, needed in zip(groups, resources, strict=True):
             if needed and not any(
                 all(worker["resources"].get(name, 0) >= amount for name, amount in needed.items())
                 for worker in workers.values()
@@ -180,19 +182,25 @@ class Submitted:
         if self._client.status == "connecting":
             self._nobody("does not answer any more")
             return
-        asked = self._workers_asked
+        asked = self._asked
         if asked is None:
-            self._workers_asked = self._connection.begin(self._threads())
+            self._asked = self._connection.begin(self._waiting())
         elif asked.done():
-            self._workers_asked = None
-            if asked.exception() is None and asked.result():
-                self._nobody_since = None
-            else:
+            self._asked = None
+            if asked.cancelled() or asked.exception() is not None:
+                self._nobody("does not say what the run waits for")
+                return
+            threads, stuck = asked.result()
+            if not threads:
                 self._nobody("has no workers any more")
+            elif stuck:
+                self._nobody(f"has no worker that can run {', '.join(map(repr, stuck))} with its annotations")
+            else:
+                self._nobody_since = None
 
-    async def _threads(self) -> int:
-        identity = await self._client.scheduler.identity(n_workers=0)
-        return int(identity["total_threads"])
+    async def _waiting(self) -> tuple[int, list[str]]:
+        threads, stuck = await self._client.scheduler.nexus_core_waiting(run=self._terms.token)
+        return threads, stuck
 
     def _nobody(self, what: str) -> None:
         now = time.monotonic()
