@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ClusterRun"]
 
-#: Parameters of so many bytes go to the workers by themselves, not with the graph through the scheduler.
+#: Parameters of so many bytes are tasks of their own: workers take them when they need them.
 _APART = 64 * 1024
 
 #: How often a waiting caller looks for signals and for its token, in seconds.

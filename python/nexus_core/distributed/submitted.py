@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import queue
 import time
+from contextvars import Context
 from functools import partial
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import dask
 from dask.highlevelgraph import HighLevelGraph, MaterializedLayer
 
 from nexus_core.distributed.cluster_plan import Group
 from nexus_core.distributed.messages import Outcome, RunTerms
-from nexus_core.distributed.tasks import GroupFailed, run_group
+from nexus_core.distributed.tasks import GroupFailed, hold, run_group
 from nexus_core.errors import ClusterError, NotShippable
 
 if TYPE_CHECKING:
@@ -23,8 +25,12 @@ if TYPE_CHECKING:
 
     from nexus_core.distributed.cluster_run import ClusterRun
     from nexus_core.distributed.connection import Connection
+    from nexus_core.shipping import Packed
 
 __all__ = ["Submitted"]
+
+#: Parameters of more bytes go to the workers directly; Dask warns of graphs that are larger.
+_MOST_BY_SCHEDULER = 8 * 2**20
 
 
 class Submitted:
@@ -56,7 +62,7 @@ class Submitted:
             task, apart = run.task(group, self._terms)
             parameters: Any = None
             if apart is not None:
-                parameters = self._client.scatter(apart, hash=False)
+                parameters = self._parameters(apart)
                 self._held.append(parameters)
             annotation = dict(group.annotation)
             _, layer = layers.setdefault(repr(sorted(annotation.items())), (annotation, {}))
@@ -73,6 +79,13 @@ class Submitted:
         for number, future in zip(keys, futures, strict=True):
             self._futures[number] = future
             future.add_done_callback(partial(self._done, number))
+
+    def _parameters(self, packed: Packed) -> Future:
+        """Parameters that do not go with the graph."""
+        if packed.size > _MOST_BY_SCHEDULER:
+            return self._client.scatter(packed, hash=False)
+        # Of these the scheduler has a copy, should the worker go that they are brought to.
+        return Context().run(self._client.submit, hold, packed, key=f"nexus parameters-{uuid4().hex}", pure=False)
 
     def _done(self, number: int, future: Any) -> None:
         self._events.put(number)
@@ -215,7 +228,7 @@ class Submitted:
     def _lost(self, future: Future) -> ClusterError:
         return ClusterError(
             f"the cluster has dropped {self._name(future)} ({future.status}): the scheduler or all workers were "
-            "restarted, or somebody else cancelled it"
+            "restarted, a worker with large parameters of it is gone, or somebody else cancelled it"
         )
 
     @staticmethod
