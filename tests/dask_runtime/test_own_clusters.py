@@ -53,7 +53,7 @@ def test_a_client_that_is_closed_is_opened_again_on_the_same_cluster(tmp_path: P
 def test_parameters_are_there_again_when_their_worker_is_lost(tmp_path: Path) -> None:
     notes = tmp_path / "notes"
     workflow = noting(notes, {"killer": {"does": "die", "times": 1}}, [])
-    large = ["x" * 1000 for _ in range(1000)]
+    large = [f"{number:01000}" for number in range(1000)]
     with DaskRuntime(enable_monitoring=False, retry_on_worker_loss=True, cluster_options={"n_workers": 1}) as runtime:
         results, _ = runtime.execute(workflow, parameters={"killer": {"y": large}})
     assert results["killer"]["result"][2] == large
