@@ -17,7 +17,8 @@ import pytest
 
 pytest.importorskip("distributed")
 
-from kailash.sdk_exceptions import RuntimeExecutionError
+from kailash.runtime.cancellation import CancellationToken
+from kailash.sdk_exceptions import RuntimeExecutionError, WorkflowCancelledError
 
 from nexus_core.distributed import ClusterError, ClusterWorkerLost, DaskRuntime
 
@@ -48,6 +49,18 @@ def test_a_client_that_is_closed_is_opened_again_on_the_same_cluster(tmp_path: P
         assert runtime.cluster is cluster
     assert cluster is not None
     assert cluster.status.name == "closed"
+
+
+def test_a_run_that_waits_for_a_first_worker_can_be_cancelled(tmp_path: Path) -> None:
+    workflow = noting(tmp_path / "notes", {"n": {}}, [])
+    token = CancellationToken()
+    with DaskRuntime(enable_monitoring=False, timeout=1000, cluster_options={"n_workers": 0}) as runtime:
+        runtime.client  # noqa: B018
+        timer = threading.Timer(0.3, lambda: token.cancel("enough"))
+        timer.start()
+        with pytest.raises(WorkflowCancelledError, match="enough"):
+            runtime.execute(workflow, cancellation_token=token)
+        timer.join()
 
 
 def test_parameters_are_there_again_when_their_worker_is_lost(tmp_path: Path) -> None:

@@ -126,9 +126,8 @@ class ClusterRun(NativeRun):
     def _on_cluster(self, given_up: threading.Event) -> dict[str, Any]:
         runtime, plan = self.runtime, self.plan
         connection: Connection = runtime._connection
-        if self.token is not None and self.token.is_cancelled:
-            raise self._cancelled_after({})
-        client, slots = connection.ready()
+        self._look(given_up)
+        client, slots = connection.ready(partial(self._look, given_up))
         known = cluster_plan(self.workflow, plan)
         shipped = known.shipped(self.workflow)
         assert isinstance(shipped, ShippedWorkflow)
@@ -210,12 +209,16 @@ class ClusterRun(NativeRun):
                     # What comes later does not run; what comes earlier may fail, and would have failed before it.
                     open_groups -= {number for number in open_groups if first[number] > failure.place}
                     submitted.cancel(set(first) - _with_sources(open_groups, groups))
-            if given_up.is_set() or (self.token is not None and self.token.is_cancelled):
-                raise self._cancelled_after(self._outputs())
+            self._look(given_up)
             if time.monotonic() - looked > _LOOK:
                 looked = time.monotonic()
                 submitted.look(open_groups)
         return failure
+
+    def _look(self, given_up: threading.Event) -> None:
+        """Ends a run that nobody waits for, or that was cancelled."""
+        if given_up.is_set() or (self.token is not None and self.token.is_cancelled):
+            raise self._cancelled_after(self._outputs())
 
     def _outputs(self) -> dict[str, Any]:
         """What is known of the nodes, in topological order."""

@@ -8,7 +8,7 @@ import os
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import Future as ConcurrentFuture
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
@@ -147,8 +147,11 @@ class Connection:
 
     # --- what runs ask --------------------------------------------------------------------
 
-    def ready(self) -> tuple[Client, int]:
+    def ready(self, look: Callable[[], object] = lambda: None) -> tuple[Client, int]:
         """The client, and how many tasks the cluster can run at the same time; waits for a first worker.
+
+        Args:
+            look: Called in turns while there is none; ends the waiting by raising.
 
         Raises:
             ClusterUnreachable: If the scheduler does not answer in time.
@@ -162,6 +165,7 @@ class Connection:
                 self._prepare(client, identity)
             if identity["total_threads"]:
                 return client, int(identity["total_threads"])
+            look()
             if time.monotonic() > deadline:
                 raise ClusterError(
                     f"the scheduler at {self.address} has no workers, and none came within {self.timeout:g} s; "
