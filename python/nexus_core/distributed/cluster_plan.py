@@ -21,7 +21,7 @@ from nexus_core.errors import NotShippable
 from nexus_core.runtime.compiler import CompiledWorkflow
 from nexus_core.shipping import ShippedWorkflow, ship
 
-__all__ = ["OVERHEAD", "ClusterPlan", "Group", "cluster_plan"]
+__all__ = ["MUCH", "OVERHEAD", "ClusterPlan", "Group", "cluster_plan"]
 
 #: What a task of Dask's costs, in seconds: the scheduler's part, and the client's and the worker's beside it
 #: (docs/scaling.md has the measurement).
@@ -32,6 +32,12 @@ _NEW_SHARE = 0.5
 
 #: Groups are made anew when a node's duration has changed by such a factor.
 _NOTABLE = 2.0
+
+#: So many bytes are worth a task that leaves them where they are.
+MUCH = 2**20
+
+#: Groups whose sizes are remembered; groupings change with what is measured.
+_MOST_SIZES = 4096
 
 #: What an unmeasured or instant node counts as, where durations are compared.
 _SHORTEST = 1e-6
@@ -80,6 +86,8 @@ class ClusterPlan:
         places = {node_id: place for place, node_id in enumerate(plan.node_ids)}
         self._edges = [(places[source], places[target]) for source, target in set(workflow.graph.edges())]
         self._seconds: list[float | None] = [None] * len(plan.node_ids)
+        #: Groups whose outputs that no other one needs were large, by their members.
+        self._keeps_much: set[tuple[int, ...]] = set()
         self._grouped_by: tuple[Any, ...] | None = None
         self._grouped_at: list[float | None] = []
         self._groups: tuple[Group, ...] = ()
@@ -130,6 +138,28 @@ class ClusterPlan:
             for place, took in seconds.items():
                 before = self._seconds[place]
                 self._seconds[place] = took if before is None else before + _NEW_SHARE * (took - before)
+
+    def learn_sizes(self, kept: Mapping[tuple[int, ...], int]) -> None:
+        """Takes over how much groups have kept.
+
+        Args:
+            kept: Bytes of outputs that no other group needs, by the group's members.
+        """
+        with self._lock:
+            for members, size in kept.items():
+                if size < MUCH:
+                    self._keeps_much.discard(members)
+                elif len(self._keeps_much) < _MOST_SIZES:
+                    self._keeps_much.add(members)
+
+    def keeps_much(self, group: Group) -> bool:
+        """Whether a group's outputs that no other one needs were large when it last ran.
+
+        Args:
+            group: The group.
+        """
+        with self._lock:
+            return group.members in self._keeps_much
 
     @property
     def seconds(self) -> list[float | None]:

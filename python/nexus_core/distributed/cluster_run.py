@@ -148,10 +148,19 @@ class ClusterRun(NativeRun):
             return {}
         submitted = Submitted(client, connection, terms)
         try:
-            submitted.send(self, groups, connection.plan(client, shipped, getattr(self.workflow, "name", "") or ""))
+            plan_there = connection.plan(client, shipped, getattr(self.workflow, "name", "") or "")
+            keep_much = {group.number for group in groups if known.keeps_much(group)}
+            submitted.send(self, groups, plan_there, keep_much)
             failure = self._wait(submitted, groups, given_up)
         finally:
             submitted.end()
+        known.learn_sizes(
+            {
+                group.members: self._outcomes[group.number].kept.size
+                for group in groups
+                if group.number in self._outcomes and self._outcomes[group.number].failure is None
+            }
+        )
         return self._conclude(known, failure)
 
     def task(self, group: Group, terms: RunTerms) -> tuple[GroupTask, Packed | None]:

@@ -15,11 +15,11 @@ from dask.highlevelgraph import HighLevelGraph, MaterializedLayer
 
 from nexus_core.distributed.cluster_plan import Group
 from nexus_core.distributed.messages import Outcome, RunTerms
-from nexus_core.distributed.tasks import GroupFailed, hold, run_group
+from nexus_core.distributed.tasks import GroupFailed, exports_of, hold, run_group
 from nexus_core.errors import ClusterError, NotShippable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Container, Iterable
 
     from distributed import Client, Future
 
@@ -53,10 +53,19 @@ class Submitted:
         self._nobody_since: float | None = None
         self._asked: Any = None
 
-    def send(self, run: ClusterRun, groups: tuple[Group, ...], plan: Future) -> None:
-        """Sends all groups as one graph."""
+    def send(self, run: ClusterRun, groups: tuple[Group, ...], plan: Future, keep_much: Container[int]) -> None:
+        """Sends all groups as one graph.
+
+        Args:
+            run: The run.
+            groups: Its groups.
+            plan: The workflow's description on the cluster.
+            keep_much: Numbers of groups of whose outcome others get what they need alone.
+        """
         self._check(groups)
         keys = {group.number: (f"{group.label}-{self._terms.token}", group.number) for group in groups}
+        sources_of_any = {number for group in groups for number in group.sources}
+        exports = {number: (*keys[number], "exports") for number in sorted(sources_of_any) if number in keep_much}
         layers: dict[str, tuple[dict[str, Any], dict[Any, Any]]] = {}
         for group in groups:
             task, apart = run.task(group, self._terms)
@@ -66,7 +75,10 @@ class Submitted:
                 self._held.append(parameters)
             annotation = dict(group.annotation)
             _, layer = layers.setdefault(repr(sorted(annotation.items())), (annotation, {}))
-            layer[keys[group.number]] = (run_group, task, plan, parameters, [keys[number] for number in group.sources])
+            sources = [exports.get(number, keys[number]) for number in group.sources]
+            layer[keys[group.number]] = (run_group, task, plan, parameters, sources)
+        if exports:
+            layers["exports"] = {}, {key: (exports_of, keys[number]) for number, key in exports.items()}
         graph = HighLevelGraph(
             {
                 name: MaterializedLayer(layer, annotations=annotation or None)

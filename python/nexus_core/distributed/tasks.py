@@ -19,7 +19,7 @@ from nexus_core.runtime.compiler import CompiledWorkflow
 from nexus_core.runtime.local import LocalRuntime
 from nexus_core.shipping import Packed, ShippedWorkflow, carry, load, pack, unpack
 
-__all__ = ["GroupFailed", "hold", "run_group"]
+__all__ = ["GroupFailed", "exports_of", "hold", "run_group"]
 
 
 class GroupFailed(Exception):
@@ -103,6 +103,15 @@ def run_group(task: GroupTask, shipped: ShippedWorkflow, parameters: Packed | No
     if task.raises and failed and tries_again():
         raise GroupFailed(outcome)
     return outcome
+
+
+def exports_of(outcome: Outcome) -> Outcome:
+    """What other groups need of a group's outcome; the rest stays where it is.
+
+    Args:
+        outcome: The group's.
+    """
+    return Outcome(outcome.exported, _NOTHING, failure=outcome.failure)
 
 
 def _prior(task: GroupTask, sources: list[Outcome]) -> dict[str, Any]:
