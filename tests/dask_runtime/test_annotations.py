@@ -37,7 +37,7 @@ def test_a_worker_that_is_not_there_is_not_waited_for_without_end(client: Any, t
     annotations = {"train": {"workers": ["tcp://127.0.0.1:9"]}}
     settled(client)
     with (
-        DaskRuntime(client, enable_monitoring=False, timeout=1, annotations=annotations) as runtime,
+        DaskRuntime(client, enable_monitoring=False, timeout=5, annotations=annotations) as runtime,
         pytest.raises(RuntimeExecutionError, match="no worker that can run 'noted: train'") as raised,
     ):
         runtime.execute(workflow)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -49,6 +50,15 @@ def test_a_client_that_is_closed_is_opened_again_on_the_same_cluster(tmp_path: P
         assert runtime.cluster is cluster
     assert cluster is not None
     assert cluster.status.name == "closed"
+
+
+def test_a_cluster_may_be_of_threads_and_leaves_ctrl_c_to_this_process(tmp_path: Path) -> None:
+    before = signal.getsignal(signal.SIGINT)
+    options = {"n_workers": 1, "processes": False}
+    with DaskRuntime(enable_monitoring=False, cluster_options=options) as runtime:
+        runtime.execute(noting(tmp_path / "notes", {"a": {}}, []))
+        assert signal.getsignal(signal.SIGINT) is before
+    assert counts(tmp_path / "notes") == {"a": 1}
 
 
 def test_a_run_that_waits_for_a_first_worker_can_be_cancelled(tmp_path: Path) -> None:

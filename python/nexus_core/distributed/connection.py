@@ -293,10 +293,10 @@ def _local_cluster(options: dict[str, Any]) -> Any:
     defaults = {
         "n_workers": workers,
         "threads_per_worker": 1,
-        "host": "127.0.0.1",
         "dashboard_address": "127.0.0.1:0",
     }
     if options.get("processes", True):
+        defaults["host"] = "127.0.0.1"  # without processes nothing listens
         given = options.get("preload") or []
         options = {**options, "preload": [_WORKER_SETUP, *([given] if isinstance(given, str) else given)]}
     return LocalCluster(**{**defaults, **options})
