@@ -9,12 +9,19 @@ from dataclasses import dataclass
 from typing import Any
 
 from nexus_core._core import _grouped
-from nexus_core.distributed.placement import Placement, Where, may_run_again, needs_this_process, stays_together
+from nexus_core.distributed.placement import (
+    Placement,
+    Where,
+    annotations_of,
+    may_run_again,
+    needs_this_process,
+    stays_together,
+)
 from nexus_core.errors import NotShippable
 from nexus_core.runtime.compiler import CompiledWorkflow
 from nexus_core.shipping import ShippedWorkflow, ship
 
-__all__ = ["OVERHEAD", "ClusterPlan", "Group", "cluster_plan"]
+__all__ = ["MUCH", "OVERHEAD", "ClusterPlan", "Group", "cluster_plan"]
 
 #: What a task of Dask's costs, in seconds: the scheduler's part, and the client's and the worker's beside it
 #: (docs/scaling.md has the measurement).
@@ -25,6 +32,12 @@ _NEW_SHARE = 0.5
 
 #: Groups are made anew when a node's duration has changed by such a factor.
 _NOTABLE = 2.0
+
+#: So many bytes are worth a task that leaves them where they are.
+MUCH = 2**20
+
+#: Groups whose sizes are remembered; groupings change with what is measured.
+_MOST_SIZES = 4096
 
 #: What an unmeasured or instant node counts as, where durations are compared.
 _SHORTEST = 1e-6
@@ -73,6 +86,8 @@ class ClusterPlan:
         places = {node_id: place for place, node_id in enumerate(plan.node_ids)}
         self._edges = [(places[source], places[target]) for source, target in set(workflow.graph.edges())]
         self._seconds: list[float | None] = [None] * len(plan.node_ids)
+        #: Groups whose outputs that no other one needs were large, by their members.
+        self._keeps_much: set[tuple[int, ...]] = set()
         self._grouped_by: tuple[Any, ...] | None = None
         self._grouped_at: list[float | None] = []
         self._groups: tuple[Group, ...] = ()
@@ -124,6 +139,28 @@ class ClusterPlan:
                 before = self._seconds[place]
                 self._seconds[place] = took if before is None else before + _NEW_SHARE * (took - before)
 
+    def learn_sizes(self, kept: Mapping[tuple[int, ...], int]) -> None:
+        """Takes over how much groups have kept.
+
+        Args:
+            kept: Bytes of outputs that no other group needs, by the group's members.
+        """
+        with self._lock:
+            for members, size in kept.items():
+                if size < MUCH:
+                    self._keeps_much.discard(members)
+                elif len(self._keeps_much) < _MOST_SIZES:
+                    self._keeps_much.add(members)
+
+    def keeps_much(self, group: Group) -> bool:
+        """Whether a group's outputs that no other one needs were large when it last ran.
+
+        Args:
+            group: The group.
+        """
+        with self._lock:
+            return group.members in self._keeps_much
+
     @property
     def seconds(self) -> list[float | None]:
         """What nodes take, by place; ``None`` for those that were not measured."""
@@ -150,7 +187,7 @@ class ClusterPlan:
             batches: ``False`` for one group a node.
         """
         name = getattr(workflow, "name", "") or ""
-        told = [annotations.get(f"{name}/{node_id}", annotations.get(node_id, {})) for node_id in plan.node_ids]
+        told = annotations_of(workflow, plan, annotations)
         again = [
             may or bool(annotation.get("retries"))
             for may, annotation in zip(may_run_again(rerun, workflow, plan), told, strict=True)

@@ -3,38 +3,33 @@
 from __future__ import annotations
 
 import asyncio
-import queue
 import sys
 import threading
 import time
+from contextvars import copy_context
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import dask
-from dask.highlevelgraph import HighLevelGraph, MaterializedLayer
 from kailash.sdk_exceptions import WorkflowCancelledError, WorkflowExecutionError
 
 from nexus_core.distributed.cluster_plan import ClusterPlan, Group, cluster_plan
-from nexus_core.distributed.messages import Failure, GroupTask, Outcome, RunTerms
-from nexus_core.distributed.placement import Placement, Where
-from nexus_core.distributed.tasks import GroupFailed, run_group
-from nexus_core.errors import ClusterError, NotShippable
+from nexus_core.distributed.messages import VERSIONS, Failure, GroupTask, Outcome, RunTerms
+from nexus_core.distributed.placement import Placement, Where, annotations_of, together
+from nexus_core.distributed.submitted import Submitted
+from nexus_core.errors import NotShippable
 from nexus_core.runtime import validation_counts
 from nexus_core.runtime.pruning import is_pruned
 from nexus_core.runtime.workflow_run import NativeRun
 from nexus_core.shipping import Carried, Packed, ShippedWorkflow, pack, restore, unpack
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from distributed import Client, Future
-
     from nexus_core.distributed.connection import Connection
 
 __all__ = ["ClusterRun"]
 
-#: Parameters of so many bytes go to the workers by themselves, not with the graph through the scheduler.
+#: Parameters of so many bytes are tasks of their own: workers take them when they need them.
 _APART = 64 * 1024
 
 #: How often a waiting caller looks for signals and for its token, in seconds.
@@ -68,8 +63,6 @@ class ClusterRun(NativeRun):
             return Placement(Where.HERE, "it resumes or keeps what it has completed")
         if self._parameters and "workflow_context" in self._parameters:
             return Placement(Where.HERE, "its workflow context is given, and the caller's")
-        if self.runtime._recorder is not None:
-            return Placement(Where.HERE, "it is traced, and a trace is of one process")
         return cluster_plan(self.workflow, self.plan).placement(self.runtime, self.workflow, self.plan)
 
     async def _results(
@@ -88,7 +81,8 @@ class ClusterRun(NativeRun):
             if self._is_driven:
                 return await self._outside(run)
             # An event loop is not to wait for a cluster.
-            return await asyncio.get_running_loop().run_in_executor(None, run)
+            # Dask's annotations are those of the context.
+            return await asyncio.get_running_loop().run_in_executor(None, copy_context().run, run)
         except BaseException as error:
             if self._failure is not None and error is self._failure[0]:
                 # Raising it has replaced what it was raised in the course of.
@@ -132,30 +126,41 @@ class ClusterRun(NativeRun):
     def _on_cluster(self, given_up: threading.Event) -> dict[str, Any]:
         runtime, plan = self.runtime, self.plan
         connection: Connection = runtime._connection
-        if self.token is not None and self.token.is_cancelled:
-            raise self._cancelled_after({})
-        client, slots = connection.ready()
+        self._look(given_up)
+        client, slots = connection.ready(partial(self._look, given_up))
         known = cluster_plan(self.workflow, plan)
         shipped = known.shipped(self.workflow)
         assert isinstance(shipped, ShippedWorkflow)
-        terms = RunTerms(uuid4().hex, self.run_id, self._history_id is not None, runtime._worker_options())
+        terms = RunTerms(
+            uuid4().hex, client.id, VERSIONS, self.run_id, self._history_id is not None, runtime._worker_options()
+        )
         if self._placement.where is Where.WHOLE:
             everything = tuple(range(len(plan.node_ids)))
             again = all(runtime._rerun_of(self.workflow, plan))
             label = f"{getattr(self.workflow, 'name', '') or 'nexus'}: whole".replace("-", "_")
-            groups: tuple[Group, ...] = (Group(0, everything, (), (), (), label, {}, again),)
+            annotation = together(annotations_of(self.workflow, plan, runtime._annotations))
+            groups: tuple[Group, ...] = (Group(0, everything, (), (), (), label, annotation, again),)
         else:
             groups = known.groups(
                 self.workflow, plan, slots, runtime._annotations, runtime.retry_on_worker_loss, runtime.batches
             )
         if not groups:
             return {}
-        submitted = _Submitted(client, connection, terms)
+        submitted = Submitted(client, connection, terms)
         try:
-            submitted.send(self, groups, connection.plan(client, shipped, getattr(self.workflow, "name", "") or ""))
+            plan_there = connection.plan(client, shipped, getattr(self.workflow, "name", "") or "")
+            keep_much = {group.number for group in groups if known.keeps_much(group)}
+            submitted.send(self, groups, plan_there, keep_much)
             failure = self._wait(submitted, groups, given_up)
         finally:
             submitted.end()
+        known.learn_sizes(
+            {
+                group.members: self._outcomes[group.number].kept.size
+                for group in groups
+                if group.number in self._outcomes and self._outcomes[group.number].failure is None
+            }
+        )
         return self._conclude(known, failure)
 
     def task(self, group: Group, terms: RunTerms) -> tuple[GroupTask, Packed | None]:
@@ -196,7 +201,7 @@ class ClusterRun(NativeRun):
 
     # --- waiting --------------------------------------------------------------------------
 
-    def _wait(self, submitted: _Submitted, groups: tuple[Group, ...], given_up: threading.Event) -> Failure | None:
+    def _wait(self, submitted: Submitted, groups: tuple[Group, ...], given_up: threading.Event) -> Failure | None:
         """Waits for all groups that matter; returns the failure that comes first in topological order."""
         failure: Failure | None = None
         first = {group.number: group.members[0] for group in groups}
@@ -213,12 +218,16 @@ class ClusterRun(NativeRun):
                     # What comes later does not run; what comes earlier may fail, and would have failed before it.
                     open_groups -= {number for number in open_groups if first[number] > failure.place}
                     submitted.cancel(set(first) - _with_sources(open_groups, groups))
-            if given_up.is_set() or (self.token is not None and self.token.is_cancelled):
-                raise self._cancelled_after(self._outputs())
+            self._look(given_up)
             if time.monotonic() - looked > _LOOK:
                 looked = time.monotonic()
                 submitted.look(open_groups)
         return failure
+
+    def _look(self, given_up: threading.Event) -> None:
+        """Ends a run that nobody waits for, or that was cancelled."""
+        if given_up.is_set() or (self.token is not None and self.token.is_cancelled):
+            raise self._cancelled_after(self._outputs())
 
     def _outputs(self) -> dict[str, Any]:
         """What is known of the nodes, in topological order."""
@@ -297,215 +306,3 @@ def _as_raised_here(error: BaseException) -> None:
             each.__context__ = here
             each.__cause__, each.__suppress_context__ = cause, suppress
         left.extend(other for other in (each.__cause__, each.__context__) if other is not None and other is not here)
-
-
-class _Submitted:
-    """The tasks of a run, as Dask's client knows them.
-
-    Args:
-        client: The client.
-        connection: The runtime's.
-        terms: Of the run.
-    """
-
-    def __init__(self, client: Client, connection: Connection, terms: RunTerms) -> None:
-        self._client = client
-        self._connection = connection
-        self._terms = terms
-        self._futures: dict[int, Future] = {}
-        self._held: list[Future] = []
-        #: Numbers of groups that are done, and what was fetched, or what has gone wrong.
-        self._events: queue.SimpleQueue[int | dict[int, Outcome] | BaseException] = queue.SimpleQueue()
-        self._nobody_since: float | None = None
-        self._workers_asked: Any = None
-
-    def send(self, run: ClusterRun, groups: tuple[Group, ...], plan: Future) -> None:
-        """Sends all groups as one graph."""
-        self._check(groups)
-        keys = {group.number: (f"{group.label}-{self._terms.token}", group.number) for group in groups}
-        layers: dict[str, tuple[dict[str, Any], dict[Any, Any]]] = {}
-        for group in groups:
-            task, apart = run.task(group, self._terms)
-            parameters: Any = None
-            if apart is not None:
-                parameters = self._client.scatter(apart, hash=False)
-                self._held.append(parameters)
-            annotation = dict(group.annotation)
-            _, layer = layers.setdefault(repr(sorted(annotation.items())), (annotation, {}))
-            layer[keys[group.number]] = (run_group, task, plan, parameters, [keys[number] for number in group.sources])
-        graph = HighLevelGraph(
-            {
-                name: MaterializedLayer(layer, annotations=annotation or None)
-                for name, (annotation, layer) in layers.items()
-            },
-            {name: set() for name in layers},
-        )
-        futures = self._client.get(graph, list(keys.values()), sync=False)
-        self._held.append(plan)
-        for number, future in zip(keys, futures, strict=True):
-            self._futures[number] = future
-            future.add_done_callback(partial(self._done, number))
-
-    def _done(self, number: int, future: Any) -> None:
-        self._events.put(number)
-
-    def _check(self, groups: tuple[Group, ...]) -> None:
-        """Refuses what no worker can run: Dask would wait for one that can."""
-        if not any("resources" in group.annotation or "workers" in group.annotation for group in groups):
-            return
-        identity = self._connection.ask(self._client.scheduler.identity(n_workers=-1))
-        workers = identity["workers"]
-        for group in groups:
-            needed = group.annotation.get("resources") or {}
-            if needed and not any(
-                all(worker["resources"].get(name, 0) >= amount for name, amount in needed.items())
-                for worker in workers.values()
-            ):
-                offered = [worker["resources"] for worker in workers.values()]
-                raise ClusterError(
-                    f"{group.label!r} needs {dict(needed)}, and no worker has that; the workers offer {offered}: "
-                    "start one with dask worker --resources, or change annotations"
-                )
-
-    def arrived(self, timeout: float) -> Iterable[tuple[int, Outcome]]:
-        """Outcomes that have come in, by group; waits for one at most `timeout` seconds.
-
-        Raises:
-            BaseException: What has kept a group from having an outcome.
-        """
-        try:
-            events = [self._events.get(timeout=timeout)]
-        except queue.Empty:
-            return
-        while True:
-            try:
-                events.append(self._events.get_nowait())
-            except queue.Empty:
-                break
-        done = []
-        for event in events:
-            if isinstance(event, BaseException):
-                raise event
-            if isinstance(event, int):
-                done.append(event)
-            else:
-                yield from event.items()
-        finished = []
-        for number in done:
-            future = self._futures.get(number)
-            if future is None:
-                continue
-            if future.status == "finished":
-                finished.append(number)
-            elif future.status == "error":
-                yield number, self._outcome_of_error(future)
-            else:
-                raise self._lost(future)
-        if finished:
-            self._fetch(finished)
-
-    def _outcome_of_error(self, future: Future) -> Outcome:
-        # It has been told with the state.
-        error = future.exception(timeout=self._connection.timeout)
-        if isinstance(error, GroupFailed):
-            return error.outcome
-        if isinstance(error, (ClusterError, NotShippable)):
-            raise error
-        raise ClusterError(
-            f"the cluster could not run {self._name(future)}: {type(error).__name__}: {error}"
-        ) from error
-
-    def _fetch(self, numbers: list[int]) -> None:
-        """Fetches outcomes while others are waited for."""
-        futures = {number: self._futures[number] for number in numbers}
-        client, events = self._client, self._events
-
-        async def fetch() -> None:
-            try:
-                events.put(await client.gather(futures, asynchronous=True))
-            except asyncio.CancelledError as cancelled:
-                events.put(ClusterError(f"the cluster has dropped results of the run: {cancelled}"))
-            except BaseException as error:
-                if isinstance(error, (ClusterError, NotShippable)):
-                    events.put(error)
-                    return
-                lost = ClusterError(f"results could not be fetched: {type(error).__name__}: {error}")
-                lost.__cause__ = error
-                events.put(lost)
-
-        self._connection.begin(fetch())
-
-    def look(self, numbers: set[int]) -> None:
-        """Looks whether anything was lost that nobody tells of.
-
-        Args:
-            numbers: The groups that are waited for.
-
-        Raises:
-            ClusterError: If so.
-        """
-        if self._client.status in ("closed", "closing"):
-            raise ClusterError(f"the client of the scheduler at {self._connection.address} was closed while it ran")
-        for number in numbers:
-            future = self._futures[number]
-            if future.status in ("lost", "cancelled"):
-                raise self._lost(future)
-        if self._client.status == "connecting":
-            self._nobody("does not answer any more")
-            return
-        asked = self._workers_asked
-        if asked is None:
-            self._workers_asked = self._connection.begin(self._threads())
-        elif asked.done():
-            self._workers_asked = None
-            if asked.exception() is None and asked.result():
-                self._nobody_since = None
-            else:
-                self._nobody("has no workers any more")
-
-    async def _threads(self) -> int:
-        identity = await self._client.scheduler.identity(n_workers=0)
-        return int(identity["total_threads"])
-
-    def _nobody(self, what: str) -> None:
-        now = time.monotonic()
-        if self._nobody_since is None:
-            self._nobody_since = now
-        elif now - self._nobody_since > self._connection.timeout:
-            raise ClusterError(
-                f"the scheduler at {self._connection.address} {what}, for {self._connection.timeout:g} s now: "
-                "what has not finished is given up"
-            )
-
-    def _lost(self, future: Future) -> ClusterError:
-        return ClusterError(
-            f"the cluster has dropped {self._name(future)} ({future.status}): the scheduler or all workers were "
-            "restarted, or somebody else cancelled it"
-        )
-
-    @staticmethod
-    def _name(future: Future) -> str:
-        key: Any = future.key
-        return repr(str(key[0]).rpartition("-")[0])
-
-    def cancel(self, numbers: set[int]) -> None:
-        """Has groups not run, or end after the node that they are at.
-
-        Args:
-            numbers: The groups.
-        """
-        futures = [self._futures.pop(number) for number in numbers if number in self._futures]
-        pending = [future for future in futures if not future.done()]
-        if pending and self._client.status == "running":
-            self._connection.begin(_cancel(self._client, pending))
-
-    def end(self) -> None:
-        """Lets go of everything; what still runs is cancelled."""
-        self.cancel(set(self._futures))
-        self._futures.clear()
-        self._held.clear()
-        self._connection.forget(self._terms.token)
-
-
-async def _cancel(client: Client, futures: list[Future]) -> None:
-    await client.cancel(futures, asynchronous=True)

@@ -8,11 +8,13 @@ import os
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import Future as ConcurrentFuture
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
+from contextvars import Context
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 from nexus_core.errors import ClusterError, ClusterUnreachable
 
@@ -24,6 +26,9 @@ if TYPE_CHECKING:
 __all__ = ["Connection"]
 
 _logger = logging.getLogger("nexus_core.distributed")
+
+#: What workers of our own import when they start.
+_WORKER_SETUP = "nexus_core.distributed.worker_setup"
 
 #: Descriptions of workflows that stay on the cluster between runs.
 _MOST_PLANS = 64
@@ -85,7 +90,7 @@ class Connection:
     # --- opening --------------------------------------------------------------------------
 
     def _open(self) -> None:
-        from distributed import Client
+        from distributed import Client, Status
 
         given = self._given
         self._plans.clear()
@@ -100,18 +105,23 @@ class Connection:
             return
         target, address = given, given
         if given is None:
-            target = self._cluster = _local_cluster(self._cluster_options)
+            # The user may have closed the client and not the cluster.
+            if self._cluster is None or self._cluster.status is not Status.running:
+                self._cluster = _local_cluster(self._cluster_options)
+            target = self._cluster
         if not isinstance(given, str):
             address = getattr(target, "scheduler_address", repr(target))
         try:
             if isinstance(given, str):
                 _probe(given, self.timeout)
             self._client = Client(target, timeout=self.timeout, set_as_default=False, direct_to_workers=given is None)
-        except (OSError, TimeoutError, ValueError) as refused:
+        except BaseException as refused:
             if self._cluster is not None:
                 self._cluster.close(timeout=self.timeout)
                 self._cluster = None
-            raise ClusterUnreachable(str(address), self.timeout, _in_short(refused)) from refused
+            if isinstance(refused, (OSError, TimeoutError, ValueError)):
+                raise ClusterUnreachable(str(address), self.timeout, _in_short(refused)) from refused
+            raise
 
     def _prepare(self, client: Client, identity: Mapping[str, Any]) -> None:
         """Has the scheduler answer for claims; again if it is another one than it was."""
@@ -137,8 +147,11 @@ class Connection:
 
     # --- what runs ask --------------------------------------------------------------------
 
-    def ready(self) -> tuple[Client, int]:
+    def ready(self, look: Callable[[], object] = lambda: None) -> tuple[Client, int]:
         """The client, and how many tasks the cluster can run at the same time; waits for a first worker.
+
+        Args:
+            look: Called in turns while there is none; ends the waiting by raising.
 
         Raises:
             ClusterUnreachable: If the scheduler does not answer in time.
@@ -152,6 +165,7 @@ class Connection:
                 self._prepare(client, identity)
             if identity["total_threads"]:
                 return client, int(identity["total_threads"])
+            look()
             if time.monotonic() > deadline:
                 raise ClusterError(
                     f"the scheduler at {self.address} has no workers, and none came within {self.timeout:g} s; "
@@ -175,7 +189,10 @@ class Connection:
                 self._plans.move_to_end(shipped.digest)
                 return known
             label = f"nexus plan {name}".replace("-", "_")
-            future = client.submit(hold, shipped, key=f"{label}-{shipped.digest[:32]}", pure=False)
+            # One that could not be brought there is let go of some time later, and until then it is under its key.
+            suffix = shipped.digest[:32] if known is None else uuid4().hex
+            # What a run is annotated with is not the plan's, which other runs need as well.
+            future = Context().run(client.submit, hold, shipped, key=f"{label}-{suffix}", pure=False)
             self._plans[shipped.digest] = future
             if len(self._plans) > _MOST_PLANS:
                 self._plans.popitem(last=False)
@@ -189,7 +206,11 @@ class Connection:
         """
         assert self._client is not None
         loop: Any = self._client.loop
-        return asyncio.run_coroutine_threadsafe(steps, loop.asyncio_loop)
+        try:
+            return asyncio.run_coroutine_threadsafe(steps, loop.asyncio_loop)
+        except RuntimeError:  # it has ended
+            steps.close()
+            raise
 
     def ask(self, question: Any) -> Any:
         """The scheduler's answer.
@@ -272,7 +293,10 @@ def _local_cluster(options: dict[str, Any]) -> Any:
     defaults = {
         "n_workers": workers,
         "threads_per_worker": 1,
-        "host": "127.0.0.1",
         "dashboard_address": "127.0.0.1:0",
     }
+    if options.get("processes", True):
+        defaults["host"] = "127.0.0.1"  # without processes nothing listens
+        given = options.get("preload") or []
+        options = {**options, "preload": [_WORKER_SETUP, *([given] if isinstance(given, str) else given)]}
     return LocalCluster(**{**defaults, **options})

@@ -6,9 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from kailash import __version__ as kailash_version
+
+from nexus_core._core import __version__
 from nexus_core.shipping import Carried, Packed
 
-__all__ = ["Failure", "GroupTask", "Outcome", "RunTerms"]
+__all__ = ["VERSIONS", "Failure", "GroupTask", "Outcome", "RunTerms"]
+
+#: Of nexus-core and of Kailash in this process.
+VERSIONS: tuple[str, str] = (__version__, kailash_version)
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,12 +23,16 @@ class RunTerms:
 
     Attributes:
         token: Names the run on the cluster; no other has it.
+        client: The id of Dask's client.
+        versions: Of nexus-core and of Kailash, which have to be the workers' too.
         run_id: The run's id, which nodes in cycles are told; ``None`` without history.
         keeps_history: Whether rows for the run history are wanted.
         options: Arguments of the runtime that a worker makes for it.
     """
 
     token: str
+    client: str
+    versions: tuple[str, str]
     run_id: str | None
     keeps_history: bool
     options: tuple[tuple[str, Any], ...]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -10,16 +10,19 @@ from typing import Any
 from kailash.workflow.credentials import get_credential_store
 
 from nexus_core.cached_runs.nodes import may_read_context
+from nexus_core.errors import ClusterError
 from nexus_core.runtime.compiler import CompiledWorkflow
 
 __all__ = [
     "METADATA_KEY",
     "Placement",
     "Where",
+    "annotations_of",
     "checked_annotations",
     "may_run_again",
     "needs_this_process",
     "stays_together",
+    "together",
 ]
 
 #: Where a workflow says which of its nodes may run again when a worker is lost: ids, or ``True`` for all.
@@ -54,6 +57,8 @@ def needs_this_process(runtime: Any, plan: CompiledWorkflow) -> str | None:
         runtime: The runtime.
         plan: The workflow's plan.
     """
+    if runtime._recorder is not None:
+        return "it is traced, and a trace is of one process"
     if runtime.debug:
         return "debug=True: what is logged of each node is read here"
     if runtime._progress_registry._callbacks:
@@ -135,3 +140,50 @@ def checked_annotations(given: Mapping[str, Mapping[str, Any]] | None) -> dict[s
             raise ValueError(f"annotations[{node_id!r}] has {unknown[0]!r}, which Dask does not know: use {known}")
         checked[node_id] = dict(annotation)
     return checked
+
+
+def annotations_of(
+    workflow: Any, plan: CompiledWorkflow, annotations: Mapping[str, Mapping[str, Any]]
+) -> list[Mapping[str, Any]]:
+    """What Dask is told of each node, by their places.
+
+    Args:
+        workflow: The workflow.
+        plan: Its plan.
+        annotations: By node id, or ``"workflow/node"``.
+    """
+    name = getattr(workflow, "name", "") or ""
+    return [annotations.get(f"{name}/{node_id}", annotations.get(node_id, {})) for node_id in plan.node_ids]
+
+
+def together(told: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What Dask is told of nodes that are one task: whatever any of them needs.
+
+    Args:
+        told: Of each node.
+
+    Raises:
+        ClusterError: If they are to be on different workers.
+    """
+    found: dict[str, Any] = {}
+    resources: dict[str, float] = {}
+    for each in told:
+        for name, amount in (each.get("resources") or {}).items():
+            resources[name] = max(amount, resources.get(name, amount))
+    if resources:
+        found["resources"] = resources
+    if priorities := [each["priority"] for each in told if "priority" in each]:
+        found["priority"] = max(priorities)
+    if all(each.get("retries") for each in told):  # a node that nothing is said of is not tried again
+        found["retries"] = min((each["retries"] for each in told), default=0)
+    placed = [each for each in told if each.get("workers")]
+    for each in placed:
+        if each["workers"] != placed[0]["workers"]:
+            raise ClusterError(
+                f"the workflow is one task, and its nodes are annotated with different workers: "
+                f"{placed[0]['workers']!r} and {each['workers']!r}; name the same ones"
+            )
+    if placed:
+        found["workers"] = placed[0]["workers"]
+        found["allow_other_workers"] = all(each.get("allow_other_workers", False) for each in placed)
+    return found

@@ -23,6 +23,9 @@ __all__ = ["DaskRuntime"]
 
 _MISSING = "DaskRuntime needs Dask's distributed and cloudpickle: pip install 'nexus-core-rs[dask]'"
 
+#: Reasons that are counted apart: some name what users have given.
+_MOST_REASONS = 100
+
 #: How the nodes of a run are treated, wherever they run.
 _OPTIONS = (
     "enable_cycles",
@@ -181,8 +184,10 @@ class DaskRuntime(LocalRuntime):
     # --- what its runs ask ----------------------------------------------------------------
 
     def _count_placement(self, placement: Placement) -> None:
-        reason = f": {placement.reason}" if placement.reason else ""
-        self._placements[f"{placement.where.value}{reason}"] += 1
+        where = f"{placement.where.value}: {placement.reason}" if placement.reason else placement.where.value
+        if where not in self._placements and len(self._placements) >= _MOST_REASONS:
+            where = f"{placement.where.value}: other reasons"
+        self._placements[where] += 1
 
     def _worker_options(self) -> tuple[tuple[str, Any], ...]:
         return tuple((name, getattr(self, name)) for name in _OPTIONS)

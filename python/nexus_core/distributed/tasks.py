@@ -11,15 +11,15 @@ from typing import Any
 from distributed.worker import get_worker
 
 from nexus_core._core import PlanStage
-from nexus_core.distributed.claims import claim
+from nexus_core.distributed.claims import claim, tries_again
 from nexus_core.distributed.group_run import GroupRun, WholeRun, WorkerRun
-from nexus_core.distributed.messages import Failure, GroupTask, Outcome
+from nexus_core.distributed.messages import VERSIONS, Failure, GroupTask, Outcome
 from nexus_core.errors import ClusterError, ClusterWorkerLost, NotShippable
 from nexus_core.runtime.compiler import CompiledWorkflow
 from nexus_core.runtime.local import LocalRuntime
 from nexus_core.shipping import Packed, ShippedWorkflow, carry, load, pack, unpack
 
-__all__ = ["GroupFailed", "hold", "run_group"]
+__all__ = ["GroupFailed", "exports_of", "hold", "run_group"]
 
 
 class GroupFailed(Exception):
@@ -62,7 +62,13 @@ def run_group(task: GroupTask, shipped: ShippedWorkflow, parameters: Packed | No
     Raises:
         GroupFailed: If a node has failed, and Dask is to try again.
         ClusterWorkerLost: If it has begun before, and may not a second time.
+        ClusterError: If it cannot run here, or its run is over.
     """
+    if task.terms.versions != VERSIONS:
+        wanted, here = (
+            f"nexus-core {core} with Kailash {kailash}" for core, kailash in (task.terms.versions, VERSIONS)
+        )
+        raise ClusterError(f"the worker has {here}, and its client {wanted}: install the same versions on both")
     upstream = min((s.failure for s in sources if s.failure is not None), key=lambda f: f.place, default=None)
     members = dict(task.members)
     if upstream is not None:
@@ -77,20 +83,35 @@ def run_group(task: GroupTask, shipped: ShippedWorkflow, parameters: Packed | No
         reasons = "; ".join(plan)
         raise ClusterError(f"the worker cannot run what its client can: {reasons}. Their environments are to be alike")
     if not task.may_run_again:
-        before = claim(task.terms.token, task.number)
+        before = claim(task.terms.token, task.number, task.terms.client)
+        if before == "":
+            raise ClusterError("the run that it belongs to is over")
         if before is not None:
             raise ClusterWorkerLost(tuple(members), before)
     packed = parameters if parameters is not None else task.parameters
     processed = None if packed is None else unpack(packed)
     token = _TaskToken()
+    run: WorkerRun
     if task.is_whole:
-        return _run(task, WholeRun(runtime, workflow, plan, processed, token, task.terms), members, None)
-    stage = _stage(shipped.digest, plan, tuple(members))
-    run = GroupRun(runtime, workflow, plan, processed, token, task.terms, stage, _prior(task, sources))
+        run = WholeRun(runtime, workflow, plan, processed, token, task.terms)
+    else:
+        stage = _stage(shipped.digest, plan, tuple(members))
+        run = GroupRun(runtime, workflow, plan, processed, token, task.terms, stage, _prior(task, sources))
     outcome = _run(task, run, members, upstream)
-    if task.raises and outcome.failure is not None and outcome.failure is not upstream:
+    failed = outcome.failure is not None and outcome.failure is not upstream
+    # The last failure is an outcome as any other: what waits for it may have nodes that come before it.
+    if task.raises and failed and tries_again():
         raise GroupFailed(outcome)
     return outcome
+
+
+def exports_of(outcome: Outcome) -> Outcome:
+    """What other groups need of a group's outcome; the rest stays where it is.
+
+    Args:
+        outcome: The group's.
+    """
+    return Outcome(outcome.exported, _NOTHING, failure=outcome.failure)
 
 
 def _prior(task: GroupTask, sources: list[Outcome]) -> dict[str, Any]:
