@@ -45,7 +45,8 @@ def test_a_sample_is_close() -> None:
     trace = _zipf(1.0, 60_000)
     found = _run(Cache(2_000, what_if=True), trace).what_if(sizes=[2_000], factors=[0.5])
     assert found.sampling_rate == 1 / 32
-    assert 0 < found.samples < 4_000
+    # A 32nd of the keys; the one that is asked for most makes up a ninth of all requests alone.
+    assert 0 < found.samples < 60_000 / 4
     for each in (found.half, found.twice):
         assert each.margin is not None and 0 < each.margin < 0.1
         assert each.hit_ratio == pytest.approx(_ratio(each.maxsize, trace), abs=0.05)
