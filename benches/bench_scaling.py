@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from scaling import CASES, WORKLOADS, Case, compare, opened
+from cluster_nodes import CASES, WORKLOADS, Case, compare, opened
 
 
 @pytest.mark.parametrize("workload", WORKLOADS)
