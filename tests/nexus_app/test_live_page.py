@@ -296,9 +296,7 @@ def test_many_who_look_cost_one_reading() -> None:
 
     sampler = Sampler(take, interval=3600)
     answers = [sampler.ask() for _ in range(10)]
-    assert len(read) == 1
-    assert answers[0].pop("interval") == pytest.approx(3600) == answers[-1].pop("interval")
-    assert answers[0] == answers[-1]
+    assert len(read) == 1 and answers[0] == answers[-1]
     often = Sampler(take, interval=0)
     for _ in range(400):
         often._next = 0.0

@@ -39,6 +39,7 @@ class Sampler:
         self._share = share
         self._lock = threading.Lock()
         self._next = 0.0
+        self._pause = interval
         self._number = 0
         self._samples: deque[tuple[int, dict[str, float | None]]] = deque(maxlen=_KEPT)
         self._last: Reading | None = None
@@ -60,7 +61,8 @@ class Sampler:
             if began >= self._next:
                 self._take()
                 cost = time.monotonic() - began
-                self._next = began + max(self._interval, cost / self._share)
+                self._pause = max(self._interval, cost / self._share)
+                self._next = began + self._pause
             # A number that was never given out is of another process, before a restart.
             fresh = after > self._number
             return {
@@ -68,7 +70,7 @@ class Sampler:
                 "samples": [found for number, found in self._samples if fresh or number > after],
                 "restarted": fresh,
                 "now": self._tables,
-                "interval": max(self._interval, self._next - began),
+                "interval": self._pause,
             }
 
     def _take(self) -> None:
