@@ -46,6 +46,9 @@ else:
     settings.load_profile(os.environ.get("NEXUS_HYPOTHESIS_PROFILE", "ci"))
 
 
+#: In ``own_process.py``: the mark of that name.
+pytest_plugins = ["own_process"]
+
 _HOME = tempfile.TemporaryDirectory(prefix="nexus-core-tests-")
 
 

@@ -228,6 +228,7 @@ def test_a_node_that_interrupts_ends_the_run_with_its_own_exception(on_loop: OnL
     on_loop(body)
 
 
+@pytest.mark.own_process
 def test_many_runs_cancelled_at_any_moment_leave_no_place_taken(on_loop: OnLoop) -> None:
     async def awaited(node: Node, **_: Any) -> int:
         await asyncio.sleep(0.0005)

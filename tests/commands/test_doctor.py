@@ -54,6 +54,7 @@ def healthy() -> dict[str, Any]:
     return facts
 
 
+@pytest.mark.own_process
 def test_facts_are_those_of_this_process() -> None:
     facts = examine_environment()
     assert facts["versions"]["python"] == platform.python_version()

@@ -473,6 +473,7 @@ def test_a_task_whose_loop_was_closed_loses_nothing() -> None:
         at_rest(pool)
 
 
+@pytest.mark.own_process
 def test_waiting_in_vain_for_a_pool_to_fill_leaves_nothing() -> None:
     server = Server()
     server.gate.clear()

@@ -109,6 +109,7 @@ def test_a_checkout_keeps_its_pool() -> None:
     eventually(lambda: connection.is_closed)
 
 
+@pytest.mark.own_process
 def test_threads_come_when_there_is_work_and_go_when_the_pool_ends() -> None:
     before = threading.active_count()
     pool = pool_of(Server(), name="gone")
@@ -120,6 +121,7 @@ def test_threads_come_when_there_is_work_and_go_when_the_pool_ends() -> None:
     assert threading.active_count() <= before + 1
 
 
+@pytest.mark.own_process
 def test_uses_pile_nothing_up() -> None:
     import tracemalloc
 

@@ -19,6 +19,7 @@ psutil = pytest.importorskip("psutil")
 linux = pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
 
 
+@pytest.mark.own_process
 def test_memory_is_what_psutil_says() -> None:
     outside = psutil.Process()
     before = outside.memory_info().rss
@@ -29,6 +30,7 @@ def test_memory_is_what_psutil_says() -> None:
     assert min(before, after) - 8_000_000 <= seen <= max(before, after) + 8_000_000
 
 
+@pytest.mark.own_process
 @linux
 def test_memory_that_is_used_is_seen() -> None:
     before = process_metrics().resident_bytes or 0
@@ -41,6 +43,7 @@ def test_memory_that_is_used_is_seen() -> None:
     assert (process_metrics().peak_resident_bytes or 0) >= before + size * 0.9
 
 
+@pytest.mark.own_process
 def test_processor_time_is_what_the_system_says() -> None:
     # Between two looks of another, ours is between them.
     def outside() -> float:
@@ -58,6 +61,7 @@ def test_processor_time_is_what_the_system_says() -> None:
 
 
 @linux
+@pytest.mark.own_process
 def test_threads_and_files_are_those_that_there_are(tmp_path: Path) -> None:
     over = threading.Event()
     threads = [threading.Thread(target=over.wait, args=(30,)) for _ in range(7)]

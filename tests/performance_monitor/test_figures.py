@@ -161,6 +161,7 @@ def test_a_blocked_loop_is_late(app: Any, monitor: PerformanceMonitor, clock: Cl
     assert monitor.sample()["event_loop_lag_ms"] is None
 
 
+@pytest.mark.own_process
 def test_processor_share_is_what_psutil_says(app: Any) -> None:
     outside = psutil.Process()
 
@@ -185,6 +186,7 @@ def test_processor_share_is_what_psutil_says(app: Any) -> None:
     assert share * available <= (fourth[0] - first[0] + tick) / (third[1] - second[1])
 
 
+@pytest.mark.own_process
 def test_memory_share_is_what_psutil_says(app: Any, monitor: PerformanceMonitor) -> None:
     outside = psutil.Process()
     limit = memory_limit(process_metrics())

@@ -364,3 +364,28 @@ def test_a_runtime_that_nobody_closes_does_not_keep_the_process_from_ending(tmp_
         tmp_path,
     )
     assert (done.returncode, done.stdout) == (0, "ran\n"), done.stderr
+
+
+def test_a_workflow_that_outlives_the_modules_at_exit_goes_quietly(tmp_path: Path) -> None:
+    done = run_python(
+        """
+        import gc
+        from nexus_core.cached_runs import cached_workflows
+        from nexus_core.runtime import compiler
+
+        workflow = code_workflow({"n": "result = 1"})
+        cached_workflows.call_workflow(workflow, "one")
+        with LocalRuntime() as runtime:
+            print(runtime.execute(workflow)[0])
+        plans, names = compiler.plans, cached_workflows._names
+        before = len(plans), len(names)
+        # As the interpreter does when it ends.
+        compiler.plans = cached_workflows._names = None
+        del workflow
+        gc.collect()
+        print(before[0] - len(plans), before[1] - len(names))
+        """,
+        tmp_path,
+    )
+    assert done.stdout.splitlines() == ["{'n': {'result': 1}}", "1 1"], done.stderr
+    assert done.stderr == ""

@@ -196,6 +196,7 @@ def compiled_anew(graph: TaskGraph) -> None:
     other.compile().stepper().get_ready()
 
 
+@pytest.mark.own_process
 @pytest.mark.parametrize(
     "run", [fine, fine_with_threads, released, measured, with_a_limit, failing, refused, compiled_anew]
 )

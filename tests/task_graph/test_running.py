@@ -134,6 +134,7 @@ def test_a_limit_far_above_the_width_is_only_a_limit() -> None:
     graph.run(max_concurrency=1_000_000)
 
 
+@pytest.mark.own_process
 def test_a_wide_graph_of_short_nodes_does_not_start_a_thread_for_each() -> None:
     graph = TaskGraph()
     for number in range(20_000):

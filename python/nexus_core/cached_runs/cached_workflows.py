@@ -39,10 +39,11 @@ def call_workflow(workflow: Any, name: str, *, first: bool = False) -> None:
         return
     number = id(workflow)
 
-    def forget(_: object) -> None:
-        entry = _names.get(number)
+    # A module's own names may be gone already, when the interpreter ends.
+    def forget(_: object, names: dict[int, Any] = _names) -> None:
+        entry = names.get(number)
         if entry is not None and entry[0]() is None:
-            _names.pop(number, None)
+            names.pop(number, None)
 
     _names[number] = (weakref.ref(workflow, forget), (name, *known) if first else (*known, name))
 

@@ -207,7 +207,8 @@ def _read(workflow: Any, awaits: Awaits, breathe: Callable[[], object]) -> tuple
 def _remember(workflow: Any, awaits: Awaits, fresh: CompiledWorkflow) -> None:
     key = (id(workflow), awaits)
 
-    def forget(_: object, key: tuple[int, Awaits] = key) -> None:
+    # The names of a module are gone before the last workflows are, when the interpreter ends.
+    def forget(_: object, key: tuple[int, Awaits] = key, plans: dict[Any, Any] = plans) -> None:
         known = plans.get(key)
         if known is not None and known[0]() is None:
             plans.pop(key, None)

@@ -50,6 +50,7 @@ def test_every_number_of_tasks_is_written_in_order(home: Path) -> None:
     assert written == {run_id: [f"n{i}" for i in range(size)] for run_id, size in runs.items()}
 
 
+@pytest.mark.own_process
 def test_many_threads_submit_and_one_thread_writes(home: Path) -> None:
     def submit() -> None:
         for _ in range(25):
