@@ -269,6 +269,9 @@ def test_a_durable_gateway(runtime: CountingRuntime) -> None:
         assert type(enhanced._runtime) is StockAsyncLocalRuntime
         assert enhanced._runtime.resource_registry is enhanced.resource_registry
         enhanced._runtime.close()
+        # Nothing of Kailash's closes it, and it is stock's own again.
+        assert type(api(app, "w").runtime) is StockAsyncLocalRuntime
+        api(app, "w").runtime.close()
         await enhanced.shutdown()
 
     app = make_app()
