@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import subprocess
 import sys
 import threading
@@ -270,9 +271,12 @@ def test_large_values_go_to_nodes_and_come_back(runtime: DaskRuntime) -> None:
     assert results["double"]["result"][-1] == 2 * values[-1]
 
 
-def test_history_has_the_nodes_of_a_cluster(client: Any) -> None:
+@pytest.mark.parametrize("level", [logging.WARNING, logging.INFO])
+def test_history_has_the_nodes_of_a_cluster(client: Any, level: int, caplog: pytest.LogCaptureFixture) -> None:
     from kailash.tracking.storage.database import SQLiteStorage
 
+    # Where its book-keeping is read, stock's log has it, too.
+    caplog.set_level(level, "kailash.tracking.manager")
     with DaskRuntime(client) as runtime:
         _, run_id = runtime.execute(_layered(2, 3, "recorded"))
         assert runtime.flush_history(30)
@@ -281,7 +285,10 @@ def test_history_has_the_nodes_of_a_cluster(client: Any) -> None:
         tasks = storage.list_tasks(run_id)
     finally:
         storage.close()
-    assert sorted(task.node_id for task in tasks) == [f"n{level}_{place}" for level in range(2) for place in range(3)]
+    assert sorted(task.node_id for task in tasks) == [f"n{row}_{place}" for row in range(2) for place in range(3)]
+    logged = [record.message for record in caplog.records if record.name == "kailash.tracking.manager"]
+    said = [f"Created workflow run: {run_id}", f"Updated run {run_id} status to: completed"]
+    assert logged == (said if level == logging.INFO else [])
 
 
 @pytest.mark.parametrize(

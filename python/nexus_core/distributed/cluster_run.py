@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import sys
 import threading
 import time
 from contextvars import copy_context
+from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
     from nexus_core.distributed.connection import Connection
 
 __all__ = ["ClusterRun"]
+
+_manager_logger = logging.getLogger("kailash.tracking.manager")
 
 #: Parameters of so many bytes are tasks of their own: workers take them when they need them.
 _APART = 64 * 1024
@@ -91,6 +95,20 @@ class ClusterRun(NativeRun):
         finally:
             self._failure = None
             given_up.set()
+
+    def _tells_of_nodes(self) -> bool:
+        return self._placement.where is Where.HERE
+
+    def _begin_tracking(self, processed: dict[str, Any] | None) -> None:
+        super()._begin_tracking(processed)
+        if self._history_id is not None and not self._tells_of_nodes():
+            # What stock's book-keeping says of a run; its nodes' rows come with their results.
+            _manager_logger.info("Created workflow run: %s", self._history_id)
+
+    def _end_tracking(self, status: str, error: str | None, processed: dict[str, Any] | None, began: datetime) -> None:
+        super()._end_tracking(status, error, processed, began)
+        if self._history_id is not None and not self._tells_of_nodes():
+            _manager_logger.info("Updated run %s status to: %s", self._history_id, status)
 
     async def _final_cleanup(self) -> None:
         if self._placement.where is Where.HERE:

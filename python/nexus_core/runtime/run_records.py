@@ -68,9 +68,14 @@ class RecordedRun:
         self._deferred: DeferredStorageBackend | None = None
         self._cycle_rows: HistoryTasks | None = None
 
+    def _tells_of_nodes(self) -> bool:
+        """Whether a task manager would be told of each node, here and now."""
+        return True
+
     def _begin_tracking(self, processed: dict[str, Any] | None) -> None:
         runtime, workflow = self.runtime, self.workflow
-        if self.task_manager is None and runtime.enable_monitoring and is_visible(_manager_logger, logging.INFO):
+        reads_book = runtime.enable_monitoring and is_visible(_manager_logger, logging.INFO)
+        if self.task_manager is None and reads_book and self._tells_of_nodes():
             # Somebody reads what stock's own book-keeping logs.
             self._deferred = DeferredStorageBackend()
             self.task_manager = TaskManager(storage_backend=self._deferred)
