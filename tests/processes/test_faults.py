@@ -363,7 +363,7 @@ def test_a_fork_while_a_pool_is_in_use_or_closed(tmp_path: Path) -> None:
         pool.submit(abs, 1).result()
         closed.close()
         # As if another thread was counting.
-        with pool._counts._lock:
+        with pool._counts._lock, pool._crew._lock, pool._crew._tending:
             child = os.fork()
             if child == 0:
                 right = pool.submit(abs, -1).result() == 1 and pool.statistics().done == 1

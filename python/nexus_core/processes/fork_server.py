@@ -38,6 +38,7 @@ class ForkServer:
         self._lock = threading.Lock()
         self._channel: socket.socket | None = None
         self._process: subprocess.Popen[bytes] | None = None
+        self._gives_up = False
         self.starts = 0
 
     def fork(self, channel: socket.socket, state: int) -> int:
@@ -82,12 +83,23 @@ class ForkServer:
 
     def close(self) -> None:
         """Ends it, and all workers with it."""
-        with self._lock:
+        if not self._lock.acquire(blocking=False):
+            # It is being asked something. That may take as long as importing Kailash does, and nobody needs the answer.
+            self._gives_up = True
+            process = self._process
+            if process is not None:
+                process.kill()
+            self._lock.acquire()
+        try:
+            self._gives_up = False
             self._close()
+        finally:
+            self._lock.release()
 
     def forget(self) -> None:
         """In a forked child: it is the parent's."""
         self._lock = threading.Lock()
+        self._gives_up = False
         if self._channel is not None:
             self._channel.close()
         if self._process is not None:
@@ -107,7 +119,7 @@ class ForkServer:
                 except (OSError, EOFError) as lost:
                     # It may have been killed since it was last asked.
                     self._close()
-                    if attempt or not begin:
+                    if attempt or not begin or self._gives_up:
                         raise ForkServerError(
                             f"the process that workers are forked from does not answer: {lost!r}"
                         ) from lost
