@@ -467,3 +467,69 @@ def test_closing_a_pool_answers_those_who_wait(tmp_path: Path) -> None:
         print(times("endless"))
     """
     assert run(tmp_path, text).splitlines() == ["ProcessPoolClosed", "True", "1"]
+
+
+def test_closing_does_not_wait_for_a_worker_that_is_still_starting(tmp_path: Path) -> None:
+    text = """
+        from concurrent.futures import CancelledError
+        from nexus_core.processes.fork_server import fork_server
+
+        with ProcessPool(1) as other:
+            other.start()
+            starter = fork_server()._process.pid
+            # It is asked for a worker, and does not answer yet.
+            os.kill(starter, signal.SIGSTOP)
+            pool = ProcessPool(1)
+            futures = [pool.submit(note, "ran") for _ in range(3)]
+            while not pool.statistics().waiting:
+                time.sleep(0.01)
+            pool.close(timeout=0.2)
+            print([type(future.exception()).__name__ if not future.cancelled() else "cancelled" for future in futures])
+            os.kill(starter, signal.SIGCONT)
+            # It comes, and goes without having done anything.
+            while not pool.statistics().started or pool.workers():
+                time.sleep(0.01)
+            print(times("ran"), pool.statistics().started, other.submit(abs, -1).result())
+    """
+    lines = run(tmp_path, text, timeout=60).splitlines()
+    assert lines == ["['ProcessPoolClosed', 'cancelled', 'cancelled']", "0 1 1"]
+
+
+def test_a_program_may_end_while_a_worker_is_still_starting(tmp_path: Path) -> None:
+    text = """
+        from nexus_core.processes.fork_server import fork_server
+
+        pool, other = ProcessPool(1), ProcessPool(1)
+        other.start()
+        os.kill(fork_server()._process.pid, signal.SIGSTOP)
+        threading.Thread(target=pool.start, daemon=True).start()
+        while not pool._crew._starting:
+            time.sleep(0.01)
+        print("ends")
+    """
+    assert run(tmp_path, text, timeout=60) == "ends\n"
+
+
+def test_tasks_that_come_while_a_pool_closes_run_or_are_refused_as_after_its_end(tmp_path: Path) -> None:
+    text = """
+        told = set()
+        for number in range(60):
+            pool = ProcessPool(1)
+            if number % 2:
+                pool.start()
+            closing = threading.Thread(target=pool.close if number % 3 else pool.shutdown)
+            futures = []
+            try:
+                for place in range(40):
+                    if place == number % 20:
+                        closing.start()
+                    futures.append(pool.submit(abs, -place))
+            except ProcessPoolClosed:
+                told.add("refused")
+            assert [future.result(timeout=60) for future in futures] == list(range(len(futures)))
+            closing.join()
+            assert pool.workers() == []
+            pool.close()
+        print(told)
+    """
+    assert run(tmp_path, text) == "{'refused'}\n"

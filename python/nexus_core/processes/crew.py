@@ -272,6 +272,11 @@ class Crew:
                 self._hand(worker, lease)
             lease.arrived.ring()
             self._line.popleft()
+        while self.current > self.size and self._is_too_many():
+            free = [worker for worker in self._all if worker.lease is None and not worker.leaves]
+            if not free:
+                break
+            min(free, key=lambda worker: worker.free_since).leaves = True
         return self._needs_one() or any(worker.is_to_go for worker in self._all)
 
     def _needs_one(self) -> bool:
@@ -353,14 +358,10 @@ class Crew:
         Args:
             size: At least one. Workers beyond that leave: free ones now, others after what they are doing.
         """
-        leaving: list[WorkerProcess] = []
         with self._lock:
             self.size = size
-            for worker in sorted(self._all, key=lambda worker: worker.free_since):
-                if worker.lease is None and not worker.leaves and self._is_too_many():
-                    worker.leaves = True
-                    leaving.append(worker)
             self._dispatch()
+            leaving = [worker for worker in self._all if worker.is_to_go]
         usher.call(self)
         self._await_end(leaving)
 
