@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import atexit
 import os
-import sys
 import threading
 import time
 import weakref
@@ -496,12 +495,6 @@ def _processors() -> int:
     return os.cpu_count() or 1
 
 
-def has_lock() -> bool:
-    """Whether the interpreter runs one thread at a time, so that processes gain what threads do not."""
-    is_enabled = getattr(sys, "_is_gil_enabled", None)
-    return is_enabled is None or bool(is_enabled())
-
-
 _pools: weakref.WeakSet[ProcessPool] = weakref.WeakSet()
 _default: list[ProcessPool] = []
 _default_lock = threading.Lock()
@@ -521,7 +514,8 @@ def default_process_pool() -> ProcessPool:
 
 def _end_all() -> None:
     for pool in list(_pools):
-        pool._crew.close(0.0)
+        # The fork server ends next, and what is left with it.
+        pool._crew.close(0.0, patience=0.5)
 
 
 def _forget_all() -> None:

@@ -533,3 +533,46 @@ def test_tasks_that_come_while_a_pool_closes_run_or_are_refused_as_after_its_end
         print(told)
     """
     assert run(tmp_path, text) == "{'refused'}\n"
+
+
+def test_a_fork_while_other_threads_describe_nodes(tmp_path: Path) -> None:
+    text = """
+        from contextlib import ExitStack
+        from nexus_core.shipping import context_variables, load, resources, ship, workflows
+
+        def fine(folder, x):
+            return 1
+
+        with ProcessPool(1) as pool, LocalRuntime(enable_monitoring=False, isolation="process", process_pool=pool) as r:
+            workflow = of(node=fine)
+            r.execute(workflow)
+            isolation = r._isolation
+            (_, nodes), = isolation._plans.values()
+            shipped = ship(of(node=fine))
+            turn = workflows._turns[shipped.digest] = threading.Lock()
+            locks = [isolation._lock, nodes._lock, workflows._lock, context_variables._lock, resources._lock, turn]
+            held, forked = threading.Event(), threading.Event()
+
+            def hold():
+                with ExitStack() as stack:
+                    for lock in locks:
+                        stack.enter_context(lock)
+                    held.set()
+                    forked.wait()
+
+            holder = threading.Thread(target=hold)
+            holder.start()
+            held.wait()
+            child = os.fork()
+            if child == 0:
+                load(shipped)
+                workflow._node_instances["node"].changed = True
+                right = [r.execute(each)[0]["node"]["result"] for each in (workflow, of(node=fine))] == [1, 1]
+                pool.close()
+                os._exit(0 if right else 1)
+            print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+            forked.set()
+            holder.join()
+            print(r.execute(workflow)[0])
+    """
+    assert run(tmp_path, text, timeout=60).splitlines() == ["0", "{'node': {'result': 1}}"]

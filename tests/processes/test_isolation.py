@@ -145,12 +145,15 @@ def test_asynchronous_nodes_and_switches_stay(pool: ProcessPool) -> None:
 def test_interpreters_that_run_threads_in_parallel_need_no_processes(
     pool: ProcessPool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from nexus_core.processes import explanation, isolation
-
-    monkeypatch.setattr(isolation, "has_lock", lambda: False)
-    monkeypatch.setattr(explanation, "has_lock", lambda: False)
     workflow = of(a=nodes.Where())
-    assert places(pool, "process", workflow) == {"a": "here"}
+    # Free-threaded builds have it, and enable the lock again for some extension modules.
+    monkeypatch.setattr(sys, "_is_gil_enabled", lambda: True, raising=False)
+    assert places(pool, "process", workflow) == {"a": "process"}
+    monkeypatch.setattr(sys, "_is_gil_enabled", lambda: False, raising=False)
+    for isolation in ("process", "auto", ["a"], {"a": "process"}):
+        assert places(pool, isolation, workflow) == {"a": "here"}
+    workflow.metadata["process_isolation"] = "process"
+    assert places(pool, None, workflow) == {"a": "here"}
     with runtime(pool) as made:
         assert "nodes overlap without processes" in str(made.explain(workflow))
 

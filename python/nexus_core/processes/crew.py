@@ -385,11 +385,12 @@ class Crew:
         if self._closed:
             raise ProcessPoolClosed(self._name)
 
-    def close(self, timeout: float | None) -> bool:
+    def close(self, timeout: float | None, patience: float = _PATIENCE) -> bool:
         """Takes no more tasks, and ends the workers once they have done what they are doing.
 
         Args:
             timeout: Seconds after which those that are still busy are killed; ``None`` waits for them.
+            patience: Seconds to wait for the end of those.
 
         Returns:
             Whether none had to be killed.
@@ -414,7 +415,7 @@ class Crew:
                 self._spend(worker, "killed")
             ending = list(self._all)
         usher.call(self)
-        self._await_end(ending, _PATIENCE)
+        self._await_end(ending, patience)
         return not rest
 
     def _is_empty_in(self, timeout: float | None) -> bool:

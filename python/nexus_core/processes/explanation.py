@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from nexus_core.errors import IsolationError, NotShippable
-from nexus_core.process_pool import has_lock
+from nexus_core.processes.interpreter_lock import has_lock
 from nexus_core.processes.isolation import Isolation
 
 if TYPE_CHECKING:

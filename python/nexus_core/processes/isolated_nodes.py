@@ -11,6 +11,7 @@ from kailash.nodes.base_async import AsyncNode
 from kailash.nodes.logic.operations import MergeNode, SwitchNode
 
 from nexus_core._core import _RemoteNodes
+from nexus_core.cache_tiers.forks import after_fork
 from nexus_core.cached_runs.watched_digest import WatchedDigest
 from nexus_core.errors import IsolationError, NotShippable
 from nexus_core.processes import context_variables, log_records
@@ -123,10 +124,14 @@ class IsolatedNodes:
         self.remote = _RemoteNodes(places)
         retried = what_is_said(workflow, plan.node_ids, RETRY_KEY)
         self._retried = [_may_retry(pool, retried, node_id) for node_id in plan.node_ids]
-        # What is described may itself run a workflow.
-        self._lock = threading.RLock()
         self._shipped: ShippedWorkflow | None = None
         self._watch: _Watch | None = None
+        self._after_fork()
+        after_fork(self)
+
+    def _after_fork(self) -> None:
+        # What is described may itself run a workflow. Another thread may have held it in the parent.
+        self._lock = threading.RLock()
 
     # --- what is sent once --------------------------------------------------------------
 

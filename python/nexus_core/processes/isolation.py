@@ -7,8 +7,10 @@ import weakref
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from nexus_core.cache_tiers.forks import after_fork
 from nexus_core.errors import IsolationError
-from nexus_core.process_pool import ProcessPool, default_process_pool, has_lock
+from nexus_core.process_pool import ProcessPool, default_process_pool
+from nexus_core.processes.interpreter_lock import has_lock
 from nexus_core.processes.statements import ISOLATION_KEY
 
 if TYPE_CHECKING:
@@ -62,6 +64,11 @@ class Isolation:
         self._plans: weakref.WeakKeyDictionary[WorkflowPlan, tuple[str, IsolatedNodes | None]] = (
             weakref.WeakKeyDictionary()
         )
+        self._after_fork()
+        after_fork(self)
+
+    def _after_fork(self) -> None:
+        # Another thread may have held it in the parent.
         self._lock = threading.Lock()
 
     @property
