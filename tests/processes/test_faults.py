@@ -576,3 +576,56 @@ def test_a_fork_while_other_threads_describe_nodes(tmp_path: Path) -> None:
             print(r.execute(workflow)[0])
     """
     assert run(tmp_path, text, timeout=60).splitlines() == ["0", "{'node': {'result': 1}}"]
+
+
+def test_the_end_of_a_service_is_the_parents_to_decide(tmp_path: Path) -> None:
+    """As service managers end one: every process is sent SIGTERM."""
+    text = """
+        def long(folder, x):
+            note("long")
+            while not (folder / "go").exists():
+                time.sleep(0.01)
+            return "done"
+
+        def drain(number, frame):
+            note("go")
+
+        signal.signal(signal.SIGTERM, drain)
+        with ProcessPool(1) as pool:
+            with LocalRuntime(enable_monitoring=False, isolation="process", process_pool=pool) as r:
+                print(r.execute(of(node=long))[0]["node"], pool.statistics().lost)
+    """
+    parent = start(tmp_path, text)
+    assert until(lambda: (tmp_path / "long").exists())
+    os.killpg(parent.pid, signal.SIGTERM)
+    output, _ = parent.communicate(timeout=100)
+    assert output.splitlines()[-1] == "{'result': 'done'} 0", output
+
+
+def test_what_a_task_starts_can_be_ended_as_usual(tmp_path: Path) -> None:
+    text = """
+        import subprocess
+
+        def starts():
+            found = []
+            for number in (signal.SIGTERM, signal.SIGINT):
+                child = subprocess.Popen([sys.executable, "-c", "import signal; print('up', flush=True); signal.pause()"],
+                                         stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+                child.stdout.readline()
+                child.send_signal(number)
+                found.append(child.wait())
+                child.stdout.close()
+            child = os.fork()
+            if child == 0:
+                note("forked")
+                signal.pause()
+            while not times("forked"):
+                time.sleep(0.01)
+            os.kill(child, signal.SIGTERM)
+            found.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+            return found
+
+        with ProcessPool(1) as pool:
+            print(pool.submit(starts).result())
+    """
+    assert run(tmp_path, text, timeout=60) == "[-15, -2, -15]\n"

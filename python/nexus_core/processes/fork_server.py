@@ -21,6 +21,9 @@ __all__ = ["ForkServer", "fork_server"]
 
 LENGTH = struct.Struct("<I")
 
+#: Signals that reach groups of processes (Ctrl-C) or all that belong to a service: workers leave them to their parent.
+THE_PARENTS = frozenset({signal.SIGINT, signal.SIGTERM})
+
 #: Imported by the fork server if the application has done so: what Kailash looks for in every value.
 _SCIENCE = ("numpy", "pandas", "scipy", "sklearn", "matplotlib", "seaborn", "plotly")
 
@@ -149,8 +152,8 @@ class ForkServer:
             f"import sys; sys.path[:] = {sys.path!r}; "
             f"from nexus_core.processes.zygote import main; main({theirs.fileno()}, {_preloaded()!r}, {_address_space()!r})",
         ]
-        # Until it ignores Ctrl-C, which reaches the whole group of processes.
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        # Until it has handlers of its own.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, THE_PARENTS)
         try:
             self._process = subprocess.Popen(command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL)
         except OSError as refused:
