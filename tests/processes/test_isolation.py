@@ -363,13 +363,31 @@ def test_what_a_node_keeps_and_cannot_go_is_named(pool: ProcessPool) -> None:
         assert "ValueError: its own" in failed["error"]
 
 
-def test_what_is_noted_of_a_worker_does_not_grow(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A node that changes itself is another one in each run."""
-    monkeypatch.setattr(worker_process, "_MOST_KNOWN", 3)
-    workflow = of(a=nodes.Counts())
+def test_what_changes_itself_is_not_described_anew_each_time() -> None:
+    workflow = of(a=nodes.Counts(), b=nodes.Where())
     with ProcessPool(1) as own, runtime(own) as made:
         seen = [made.execute(workflow)[0]["a"]["result"] for _ in range(10)]
         assert seen == list(range(1, 11))
+        (worker,) = own._crew.workers()
+        known = set(worker.known)
+        assert len(known) == 2
+        # What else changes is noticed as before.
+        workflow._node_instances["b"].held = [1]
+        made.execute(workflow)
+        (more,) = worker.known - known
+        workflow._node_instances["b"].held.append(2)
+        made.execute(workflow)
+        assert len(worker.known - known - {more}) == 1
+        assert workflow._node_instances["a"].count == 12
+
+
+def test_what_is_noted_of_a_worker_does_not_grow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker_process, "_MOST_KNOWN", 3)
+    workflow = of(a=nodes.Where())
+    with ProcessPool(1) as own, runtime(own) as made:
+        for number in range(10):
+            workflow._node_instances["a"].number = number
+            made.execute(workflow)
         (worker,) = own._crew.workers()
         assert 1 <= len(worker.known) <= 3
 

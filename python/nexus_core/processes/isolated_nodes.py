@@ -26,7 +26,7 @@ from nexus_core.processes.watched_run import WatchedRun
 from nexus_core.processes.worker_process import Abandoned, Limits, Overdue, WorkerProcess
 from nexus_core.shipping.exceptions import Carried, carry, restore
 from nexus_core.shipping.values import Packed, pack
-from nexus_core.shipping.workflows import ShippedWorkflow, ship, unshippable
+from nexus_core.shipping.workflows import ShippedWorkflow, part_of, ship, unshippable
 
 if TYPE_CHECKING:
     from nexus_core.process_pool import ProcessPool
@@ -158,7 +158,7 @@ class IsolatedNodes:
             if self._watch is not None and self._watch.is_current():
                 return
             going = {self._ids[index] for index in self._going()}
-            watch = _Watch(workflow, going)
+            watch = _Watch(workflow, going, {self._ids[index] for index in self._changing})
             self._shipped = self._ship(workflow, going)
             self._watch = watch
 
@@ -434,12 +434,19 @@ def _divided(context: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
 
 
 class _Watch:
-    """Notices when something in nodes changes that were described."""
+    """Notices when something in nodes changes that were described.
 
-    def __init__(self, workflow: Any, going: set[str]) -> None:
+    Args:
+        workflow: The workflow.
+        going: Ids of the nodes.
+        changing: Ids of those that change themselves: what they hold is sent along each time.
+    """
+
+    def __init__(self, workflow: Any, going: set[str], changing: set[str]) -> None:
         self._digest: WatchedDigest | None = None
         try:
-            digest = WatchedDigest(workflow)
+            watched = part_of(workflow, workflow._node_instances.keys() - changing) if changing else workflow
+            digest = WatchedDigest(watched)
         except Exception:  # something in it has no key, or its own code raises
             digest = None
         if digest is not None and digest.is_watched:
@@ -447,7 +454,9 @@ class _Watch:
             return
         # What the nodes themselves hold, at least.
         self._nodes = [
-            (node, attributes_of(node)) for node_id, node in workflow._node_instances.items() if node_id in going
+            (node, attributes_of(node))
+            for node_id, node in workflow._node_instances.items()
+            if node_id in going - changing
         ]
 
     def is_current(self) -> bool:

@@ -55,8 +55,8 @@ class WatchedRun:
         return None
 
     def _of_node(self) -> Any:
-        # Kailash's own holds nothing of a run, but for an instance of a class that it was made of.
-        return getattr(self._node, "_wrapper", None) if type(self._node) is PythonCodeNode else pictures(self._node)
+        # Kailash's own holds nothing of a run.
+        return None if type(self._node) is PythonCodeNode else pictures(self._node)
 
     def _of_used(self) -> list[dict[str, Any]]:
         return [dict(vars(each)) for each in self._used]
