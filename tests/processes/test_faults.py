@@ -491,7 +491,7 @@ def test_closing_does_not_wait_for_a_worker_that_is_still_starting(tmp_path: Pat
                 time.sleep(0.01)
             print(times("ran"), pool.statistics().started, other.submit(abs, -1).result())
     """
-    lines = run(tmp_path, text, timeout=60).splitlines()
+    lines = run(tmp_path, text).splitlines()
     assert lines == ["['ProcessPoolClosed', 'cancelled', 'cancelled']", "0 1 1"]
 
 
@@ -507,7 +507,7 @@ def test_a_program_may_end_while_a_worker_is_still_starting(tmp_path: Path) -> N
             time.sleep(0.01)
         print("ends")
     """
-    assert run(tmp_path, text, timeout=60) == "ends\n"
+    assert run(tmp_path, text) == "ends\n"
 
 
 def test_tasks_that_come_while_a_pool_closes_run_or_are_refused_as_after_its_end(tmp_path: Path) -> None:
@@ -575,7 +575,7 @@ def test_a_fork_while_other_threads_describe_nodes(tmp_path: Path) -> None:
             holder.join()
             print(r.execute(workflow)[0])
     """
-    assert run(tmp_path, text, timeout=60).splitlines() == ["0", "{'node': {'result': 1}}"]
+    assert run(tmp_path, text).splitlines() == ["0", "{'node': {'result': 1}}"]
 
 
 def test_the_end_of_a_service_is_the_parents_to_decide(tmp_path: Path) -> None:
@@ -628,4 +628,4 @@ def test_what_a_task_starts_can_be_ended_as_usual(tmp_path: Path) -> None:
         with ProcessPool(1) as pool:
             print(pool.submit(starts).result())
     """
-    assert run(tmp_path, text, timeout=60) == "[-15, -2, -15]\n"
+    assert run(tmp_path, text) == "[-15, -2, -15]\n"
