@@ -629,3 +629,37 @@ def test_what_a_task_starts_can_be_ended_as_usual(tmp_path: Path) -> None:
             print(pool.submit(starts).result())
     """
     assert run(tmp_path, text) == "[-15, -2, -15]\n"
+
+
+def test_workers_that_are_killed_leave_nothing(tmp_path: Path) -> None:
+    text = """
+        import gc
+        from nexus_core.processes.fork_server import fork_server
+
+        def die():
+            os.kill(os.getpid(), signal.SIGKILL)
+
+        def descriptors(pid):
+            gc.collect()
+            return len(os.listdir(f"/proc/{pid}/fd"))
+
+        def zombies_of(parents):
+            found = 0
+            for entry in filter(str.isdigit, os.listdir("/proc")):
+                try:
+                    state, parent = Path(f"/proc/{entry}/stat").read_text().rpartition(")")[2].split()[:2]
+                except OSError:
+                    continue
+                found += state == "Z" and int(parent) in parents
+            return found
+
+        with ProcessPool(1) as pool:
+            pool.submit(abs, -1).result()
+            family = os.getpid(), fork_server()._process.pid
+            before = [descriptors(pid) for pid in family]
+            lost = [type(pool.submit(die).exception()) for _ in range(20)]
+            print(set(lost) == {WorkerLost}, pool.statistics().lost, zombies_of(family))
+            pool.submit(abs, -1).result()
+            print([descriptors(pid) for pid in family] == before)
+    """
+    assert run(tmp_path, text).splitlines() == ["True 20 0", "True"]
