@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import atexit
 import os
-import sys
 import threading
 import time
 import weakref
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass
-from typing import Any, ParamSpec, TypeVar
+from enum import Enum
+from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 from nexus_core.errors import NotShippable, ProcessPoolClosed, WorkerLost
-from nexus_core.processes import context_variables, log_records
-from nexus_core.processes.crew import Crew
+from nexus_core.processes import context_variables, log_records, usher
+from nexus_core.processes.crew import Crew, Lease
 from nexus_core.processes.tasks import Failed, NotTold, Reply, Unknown
 from nexus_core.processes.worker_process import Limits, Lost, WorkerInfo, WorkerProcess
 from nexus_core.shipping import pack, restore, security_rules, unpack
@@ -29,6 +29,15 @@ T = TypeVar("T")
 
 #: How often something is begun at the most that may be run again.
 MOST_ATTEMPTS = 3
+
+
+class _Again(Enum):
+    """A task has to be begun again."""
+
+    #: Which counts as one of the attempts that it has.
+    COUNTED = "counted"
+    #: Nothing has happened.
+    FOR_FREE = "for free"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,17 +83,44 @@ class ProcessPoolStatistics:
     bytes_copied: int
 
 
+class _Totals(NamedTuple):
+    done: int = 0
+    failed: int = 0
+    retried: int = 0
+    work_seconds: float = 0.0
+    bytes_copied: int = 0
+
+
 class _Counts:
+    """Of tasks. Each lease counts once, however often its end is told: a signal handler may raise in the middle of that."""
+
     def __init__(self) -> None:
-        self.done = self.failed = self.retried = self.lost = self.killed = self.bytes_copied = 0
-        self.work_seconds = 0.0
+        self.totals = _Totals()
         self._lock = threading.Lock()
 
-    def add(self, **more: float) -> None:
-        """Counts what has happened on any thread."""
+    def add(
+        self,
+        lease: Lease,
+        *,
+        done: int = 0,
+        failed: int = 0,
+        retried: int = 0,
+        work_seconds: float = 0.0,
+        bytes_copied: int = 0,
+    ) -> None:
+        """Counts what has come of a lease, on any thread."""
         with self._lock:
-            for name, amount in more.items():
-                setattr(self, name, getattr(self, name) + amount)
+            if not lease.is_counted:
+                before = self.totals
+                totals = _Totals(
+                    before.done + done,
+                    before.failed + failed,
+                    before.retried + retried,
+                    before.work_seconds + work_seconds,
+                    before.bytes_copied + bytes_copied,
+                )
+                # No handler runs between stores of one line.
+                self.totals, lease.is_counted = totals, True
 
 
 class ProcessPool(Executor):
@@ -117,6 +153,7 @@ class ProcessPool(Executor):
         self._crew = Crew(name, _checked_size(_processors() if size is None else size))
         self._counts = _Counts()
         self._callers: ThreadPool | None = None
+        self._is_ended = False
         self._lock = threading.Lock()
         _pools.add(self)
 
@@ -146,7 +183,7 @@ class ProcessPool(Executor):
             1
         """
         size = _checked_size(size)
-        if self._crew.is_closed:
+        if self._is_ended or self._crew.is_closed:
             raise ProcessPoolClosed(self.name)
         self._crew.resize(size)
         with self._lock:
@@ -203,26 +240,26 @@ class ProcessPool(Executor):
             >>> seen.name, seen.done, seen.failed, seen.started
             ('sums', 2, 0, 1)
         """
-        crew, counts = self._crew, self._counts
+        crew, totals = self._crew, self._counts.totals
         workers, callers, waiting = crew.workers(), self._callers, crew.waiting
         return ProcessPoolStatistics(
             name=self.name,
             size=crew.size,
             workers=len(workers),
-            busy=sum(worker.busy_since is not None for worker in workers),
+            busy=sum(worker.is_busy for worker in workers),
             waiting=waiting,
             queued=waiting + (0 if callers is None else callers.queue_size),
-            done=counts.done,
-            failed=counts.failed,
-            retried=counts.retried,
-            lost=counts.lost,
-            killed=counts.killed,
+            done=totals.done,
+            failed=totals.failed,
+            retried=totals.retried,
+            lost=crew.lost,
+            killed=crew.killed,
             started=crew.started,
             waits=crew.waits,
             wait_seconds=crew.wait_seconds,
             busy_seconds=crew.busy_time(),
-            work_seconds=counts.work_seconds,
-            bytes_copied=counts.bytes_copied,
+            work_seconds=totals.work_seconds,
+            bytes_copied=totals.bytes_copied,
         )
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
@@ -245,15 +282,16 @@ class ProcessPool(Executor):
             ...     pool.submit("{:>4}".format, 7).result()
             '   7'
         """
-        if self._crew.is_closed:
-            raise ProcessPoolClosed(self.name)
+        # Under the lock: whoever ends the pool finds its callers, and what was submitted before.
         with self._lock:
+            if self._is_ended or self._crew.is_closed:
+                raise ProcessPoolClosed(self.name)
             callers = self._callers
             if callers is None:
                 callers = self._callers = ThreadPool(
                     self.size, thread_name_prefix=f"{self.name}-caller", name=f"{self.name} callers"
                 )
-        return callers.submit(self._call, fn, args, kwargs)
+            return callers.submit(self._call, fn, args, kwargs)
 
     def _call(self, function: Callable[..., T], arguments: Any, keywords: Any) -> T:
         variables = context_variables.carried()
@@ -293,48 +331,63 @@ class ProcessPool(Executor):
             nexus_core.processes.worker_process.Overdue: If it took too long; its worker was killed.
             nexus_core.processes.worker_process.Abandoned: If nobody wants it any more; the same.
         """
-        counts = self._counts
         attempts = 0
         while True:
-            worker = self._crew.take(digest, limits.is_abandoned)
             attempts += 1
+            lease = Lease(digest)
             try:
-                packed = prepare(worker)
+                reply = self._attempt(lease, prepare, what, attempts, may_retry, limits)
             except BaseException:
-                self._crew.give_back(worker)
+                # Ctrl-C may have come at any moment. If the worker is in the middle of something, nobody will ask for that.
+                self._crew.settle(lease)
+                if lease.began:
+                    self._counts.add(lease, done=1, failed=1)
                 raise
-            try:
-                worker.tell(security_rules.current())
-                packed, copied = worker.exchange(packed, limits)
-            except Lost as lost:
-                del packed
-                status = self._crew.discard(worker)
-                if self._crew.is_closed:
-                    counts.add(killed=1, done=1, failed=1)
-                    raise ProcessPoolClosed(self.name) from None
-                if attempts < MOST_ATTEMPTS and (may_retry or not lost.has_begun):
-                    counts.add(lost=1, retried=1)
-                    continue
-                counts.add(lost=1, done=1, failed=1)
-                raise WorkerLost(
-                    self.name, worker.name, worker.pid, status, what, attempts, may_retry or not lost.has_begun
-                ) from None
-            except BaseException:
-                # It is in the middle of something that nobody will ask for.
-                counts.add(killed=1, done=1, failed=1)
-                self._crew.discard(worker)
-                raise
-            worker.tasks += 1
-            self._crew.give_back(worker)
-            reply: Reply = self._read(packed, what)
-            if isinstance(reply.outcome, Unknown):
-                worker.known.discard(digest or "")
-                attempts -= 1
-                continue
-            has_failed = isinstance(reply.outcome, (Failed, NotTold))
-            copied += sum(memoryview(buffer).nbytes for buffer in packed.buffers)
-            counts.add(done=1, failed=has_failed, work_seconds=reply.work, bytes_copied=copied)
-            return reply
+            if isinstance(reply, Reply):
+                return reply
+            attempts -= reply is _Again.FOR_FREE
+
+    def _attempt(
+        self,
+        lease: Lease,
+        prepare: Callable[[WorkerProcess], Packed],
+        what: str,
+        attempts: int,
+        may_retry: bool,
+        limits: Limits,
+    ) -> Reply | _Again:
+        crew, counts = self._crew, self._counts
+        worker = crew.take(lease, limits.is_abandoned)
+        packed = prepare(worker)
+        lease.began = lease.is_told = True
+        try:
+            worker.tell(security_rules.current())
+            packed, copied = worker.exchange(packed, limits)
+        except Lost as lost:
+            del packed
+            may_retry = may_retry or not lost.has_begun
+            status = crew.discard(lease, "lost")
+            if crew.is_closed:
+                raise ProcessPoolClosed(self.name) from None
+            if attempts < MOST_ATTEMPTS and may_retry:
+                counts.add(lease, retried=1)
+                return _Again.COUNTED
+            raise WorkerLost(self.name, worker.name, worker.pid, status, what, attempts, may_retry) from None
+        except Exception:
+            # It is in the middle of something that nobody will ask for.
+            crew.discard(lease, "killed")
+            raise
+        worker.tasks += 1
+        crew.give_back(lease)
+        reply: Reply = self._read(packed, what)
+        if isinstance(reply.outcome, Unknown):
+            worker.known.discard(lease.digest or "")
+            counts.add(lease)
+            return _Again.FOR_FREE
+        has_failed = isinstance(reply.outcome, (Failed, NotTold))
+        copied += sum(memoryview(buffer).nbytes for buffer in packed.buffers)
+        counts.add(lease, done=1, failed=has_failed, work_seconds=reply.work, bytes_copied=copied)
+        return reply
 
     @staticmethod
     def _read(packed: Packed, what: str) -> Reply:
@@ -380,6 +433,7 @@ class ProcessPool(Executor):
             nexus_core.errors.ProcessPoolClosed: pool 'processes' is closed; make a new one
         """
         with self._lock:
+            self._is_ended = True
             callers = self._callers
         began = time.monotonic()
         if callers is not None:
@@ -410,6 +464,7 @@ class ProcessPool(Executor):
             1
         """
         with self._lock:
+            self._is_ended = True
             callers = self._callers
         if callers is not None:
             callers.shutdown(wait=False, cancel_futures=cancel_futures)
@@ -440,12 +495,6 @@ def _processors() -> int:
     return os.cpu_count() or 1
 
 
-def has_lock() -> bool:
-    """Whether the interpreter runs one thread at a time, so that processes gain what threads do not."""
-    is_enabled = getattr(sys, "_is_gil_enabled", None)
-    return is_enabled is None or bool(is_enabled())
-
-
 _pools: weakref.WeakSet[ProcessPool] = weakref.WeakSet()
 _default: list[ProcessPool] = []
 _default_lock = threading.Lock()
@@ -465,12 +514,14 @@ def default_process_pool() -> ProcessPool:
 
 def _end_all() -> None:
     for pool in list(_pools):
-        pool._crew.close(0.0)
+        # The fork server ends next, and what is left with it.
+        pool._crew.close(0.0, patience=0.5)
 
 
 def _forget_all() -> None:
     global _default_lock
     _default_lock = threading.Lock()
+    usher.forget()
     for pool in list(_pools):
         pool._forget()
 

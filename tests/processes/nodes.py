@@ -13,8 +13,12 @@ from kailash.nodes.base import Node, NodeParameter
 
 #: Of a module that workers import.
 tenant: ContextVar[str] = ContextVar("tenant", default="nobody")
-bag: ContextVar[dict[str, Any] | None] = ContextVar("bag", default=None)
+bag: ContextVar[Any] = ContextVar("bag", default=None)
 _log = logging.getLogger("processes.nodes")
+
+
+class Held(dict[str, Any]):
+    """A dict that can be referred to weakly."""
 
 
 class Takes(Node):

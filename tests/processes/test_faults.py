@@ -363,7 +363,7 @@ def test_a_fork_while_a_pool_is_in_use_or_closed(tmp_path: Path) -> None:
         pool.submit(abs, 1).result()
         closed.close()
         # As if another thread was counting.
-        with pool._counts._lock:
+        with pool._counts._lock, pool._crew._lock, pool._crew._tending:
             child = os.fork()
             if child == 0:
                 right = pool.submit(abs, -1).result() == 1 and pool.statistics().done == 1
@@ -467,3 +467,199 @@ def test_closing_a_pool_answers_those_who_wait(tmp_path: Path) -> None:
         print(times("endless"))
     """
     assert run(tmp_path, text).splitlines() == ["ProcessPoolClosed", "True", "1"]
+
+
+def test_closing_does_not_wait_for_a_worker_that_is_still_starting(tmp_path: Path) -> None:
+    text = """
+        from concurrent.futures import CancelledError
+        from nexus_core.processes.fork_server import fork_server
+
+        with ProcessPool(1) as other:
+            other.start()
+            starter = fork_server()._process.pid
+            # It is asked for a worker, and does not answer yet.
+            os.kill(starter, signal.SIGSTOP)
+            pool = ProcessPool(1)
+            futures = [pool.submit(note, "ran") for _ in range(3)]
+            while not pool.statistics().waiting:
+                time.sleep(0.01)
+            pool.close(timeout=0.2)
+            print([type(future.exception()).__name__ if not future.cancelled() else "cancelled" for future in futures])
+            os.kill(starter, signal.SIGCONT)
+            # It comes, and goes without having done anything.
+            while not pool.statistics().started or pool.workers():
+                time.sleep(0.01)
+            print(times("ran"), pool.statistics().started, other.submit(abs, -1).result())
+    """
+    lines = run(tmp_path, text).splitlines()
+    assert lines == ["['ProcessPoolClosed', 'cancelled', 'cancelled']", "0 1 1"]
+
+
+def test_a_program_may_end_while_a_worker_is_still_starting(tmp_path: Path) -> None:
+    text = """
+        from nexus_core.processes.fork_server import fork_server
+
+        pool, other = ProcessPool(1), ProcessPool(1)
+        other.start()
+        os.kill(fork_server()._process.pid, signal.SIGSTOP)
+        threading.Thread(target=pool.start, daemon=True).start()
+        while not pool._crew._starting:
+            time.sleep(0.01)
+        print("ends")
+    """
+    assert run(tmp_path, text) == "ends\n"
+
+
+def test_tasks_that_come_while_a_pool_closes_run_or_are_refused_as_after_its_end(tmp_path: Path) -> None:
+    text = """
+        told = set()
+        for number in range(60):
+            pool = ProcessPool(1)
+            if number % 2:
+                pool.start()
+            closing = threading.Thread(target=pool.close if number % 3 else pool.shutdown)
+            futures = []
+            try:
+                for place in range(40):
+                    if place == number % 20:
+                        closing.start()
+                    futures.append(pool.submit(abs, -place))
+            except ProcessPoolClosed:
+                told.add("refused")
+            assert [future.result(timeout=60) for future in futures] == list(range(len(futures)))
+            closing.join()
+            assert pool.workers() == []
+            pool.close()
+        print(told)
+    """
+    assert run(tmp_path, text) == "{'refused'}\n"
+
+
+def test_a_fork_while_other_threads_describe_nodes(tmp_path: Path) -> None:
+    text = """
+        from contextlib import ExitStack
+        from nexus_core.shipping import context_variables, load, resources, ship, workflows
+
+        def fine(folder, x):
+            return 1
+
+        with ProcessPool(1) as pool, LocalRuntime(enable_monitoring=False, isolation="process", process_pool=pool) as r:
+            workflow = of(node=fine)
+            r.execute(workflow)
+            isolation = r._isolation
+            (_, nodes), = isolation._plans.values()
+            shipped = ship(of(node=fine))
+            turn = workflows._turns[shipped.digest] = threading.Lock()
+            locks = [isolation._lock, nodes._lock, workflows._lock, context_variables._lock, resources._lock, turn]
+            held, forked = threading.Event(), threading.Event()
+
+            def hold():
+                with ExitStack() as stack:
+                    for lock in locks:
+                        stack.enter_context(lock)
+                    held.set()
+                    forked.wait()
+
+            holder = threading.Thread(target=hold)
+            holder.start()
+            held.wait()
+            child = os.fork()
+            if child == 0:
+                load(shipped)
+                workflow._node_instances["node"].changed = True
+                right = [r.execute(each)[0]["node"]["result"] for each in (workflow, of(node=fine))] == [1, 1]
+                pool.close()
+                os._exit(0 if right else 1)
+            print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+            forked.set()
+            holder.join()
+            print(r.execute(workflow)[0])
+    """
+    assert run(tmp_path, text).splitlines() == ["0", "{'node': {'result': 1}}"]
+
+
+def test_the_end_of_a_service_is_the_parents_to_decide(tmp_path: Path) -> None:
+    """As service managers end one: every process is sent SIGTERM."""
+    text = """
+        def long(folder, x):
+            note("long")
+            while not (folder / "go").exists():
+                time.sleep(0.01)
+            return "done"
+
+        def drain(number, frame):
+            note("go")
+
+        signal.signal(signal.SIGTERM, drain)
+        with ProcessPool(1) as pool:
+            with LocalRuntime(enable_monitoring=False, isolation="process", process_pool=pool) as r:
+                print(r.execute(of(node=long))[0]["node"], pool.statistics().lost)
+    """
+    parent = start(tmp_path, text)
+    assert until(lambda: (tmp_path / "long").exists())
+    os.killpg(parent.pid, signal.SIGTERM)
+    output, _ = parent.communicate(timeout=100)
+    assert output.splitlines()[-1] == "{'result': 'done'} 0", output
+
+
+def test_what_a_task_starts_can_be_ended_as_usual(tmp_path: Path) -> None:
+    text = """
+        import subprocess
+
+        def starts():
+            found = []
+            for number in (signal.SIGTERM, signal.SIGINT):
+                child = subprocess.Popen([sys.executable, "-c", "import signal; print('up', flush=True); signal.pause()"],
+                                         stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+                child.stdout.readline()
+                child.send_signal(number)
+                found.append(child.wait())
+                child.stdout.close()
+            child = os.fork()
+            if child == 0:
+                note("forked")
+                signal.pause()
+            while not times("forked"):
+                time.sleep(0.01)
+            os.kill(child, signal.SIGTERM)
+            found.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+            return found
+
+        with ProcessPool(1) as pool:
+            print(pool.submit(starts).result())
+    """
+    assert run(tmp_path, text) == "[-15, -2, -15]\n"
+
+
+def test_workers_that_are_killed_leave_nothing(tmp_path: Path) -> None:
+    text = """
+        import gc
+        from nexus_core.processes.fork_server import fork_server
+
+        def die():
+            os.kill(os.getpid(), signal.SIGKILL)
+
+        def descriptors(pid):
+            gc.collect()
+            return len(os.listdir(f"/proc/{pid}/fd"))
+
+        def zombies_of(parents):
+            found = 0
+            for entry in filter(str.isdigit, os.listdir("/proc")):
+                try:
+                    state, parent = Path(f"/proc/{entry}/stat").read_text().rpartition(")")[2].split()[:2]
+                except OSError:
+                    continue
+                found += state == "Z" and int(parent) in parents
+            return found
+
+        with ProcessPool(1) as pool:
+            pool.submit(abs, -1).result()
+            family = os.getpid(), fork_server()._process.pid
+            before = [descriptors(pid) for pid in family]
+            lost = [type(pool.submit(die).exception()) for _ in range(20)]
+            print(set(lost) == {WorkerLost}, pool.statistics().lost, zombies_of(family))
+            pool.submit(abs, -1).result()
+            print([descriptors(pid) for pid in family] == before)
+    """
+    assert run(tmp_path, text).splitlines() == ["True 20 0", "True"]

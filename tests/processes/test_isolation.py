@@ -126,6 +126,54 @@ def test_a_named_node_that_cannot_be_sent_fails_and_one_of_all_stays(pool: Proce
         assert "node 'a' stays in this process" in str(made.explain(workflow))
 
 
+@pytest.mark.parametrize(
+    ("isolation", "said", "told"),
+    [
+        (
+            ["sums/totl"],
+            {},
+            "isolation names 'sums/totl', and workflow 'sums' has no such node (did you mean 'total'?)",
+        ),
+        (
+            {"sums/x": "auto", "others/y": "process"},
+            {},
+            "isolation names 'sums/x', and workflow 'sums' has no such node.",
+        ),
+        (None, {"process_isolation": ["total", "x"]}, "workflow.metadata['process_isolation'] names 'x'"),
+        ("auto", {"process_isolation": {"x": None}}, "workflow.metadata['process_isolation'] names 'x'"),
+        ("process", {"retry_on_worker_loss": ["x"]}, "workflow.metadata['retry_on_worker_loss'] names 'x'"),
+    ],
+)
+def test_a_name_that_can_only_be_this_workflows_and_is_not_there(
+    pool: ProcessPool, isolation: Any, said: dict[str, Any], told: str
+) -> None:
+    workflow = of(total=nodes.Counts(), load=nodes.Counts(), named="sums")
+    workflow.metadata.update(said)
+    with runtime(pool, isolation) as made:
+        with pytest.raises(IsolationError) as refused:
+            made.execute(workflow)
+        assert told in str(refused.value)
+        assert {"'total'", "'load'"} == set(str(refused.value).rpartition("Its nodes are ")[2].split(", "))
+        assert "a run fails" in str(made.explain(workflow))
+    assert workflow._node_instances["total"].count == 0
+
+
+def test_a_name_that_may_be_another_workflows(pool: ProcessPool, caplog: pytest.LogCaptureFixture) -> None:
+    one, other = of(a=nodes.Where(), named="one"), of(b=nodes.Where(), named="other")
+    with runtime(pool, ["a", "totl", "third/x"]) as made:
+        for workflow in (one, other, one):
+            made.execute(workflow)
+        told = [record.getMessage() for record in caplog.records if record.name == "nexus_core.processes"]
+        assert told == [
+            "isolation names 'totl', and workflow 'one' has no such node. Its nodes are 'a'."
+            " If it is another workflow's, name it as 'workflow/node'"
+        ]
+        assert "'totl', and workflow 'one' has no such node" in str(made.explain(one))
+        assert "'a', and workflow 'other' has no such node" in str(made.explain(other))
+        assert "third" not in str(made.explain(one))
+    assert places(pool, ["a", "totl"], one) == {"a": "process"}
+
+
 def test_asynchronous_nodes_and_switches_stay(pool: ProcessPool) -> None:
     builder = WorkflowBuilder()
     builder.add_node("PythonCodeNode", "start", {"code": "result = 3"})
@@ -145,12 +193,15 @@ def test_asynchronous_nodes_and_switches_stay(pool: ProcessPool) -> None:
 def test_interpreters_that_run_threads_in_parallel_need_no_processes(
     pool: ProcessPool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from nexus_core.processes import explanation, isolation
-
-    monkeypatch.setattr(isolation, "has_lock", lambda: False)
-    monkeypatch.setattr(explanation, "has_lock", lambda: False)
     workflow = of(a=nodes.Where())
-    assert places(pool, "process", workflow) == {"a": "here"}
+    # Free-threaded builds have it, and enable the lock again for some extension modules.
+    monkeypatch.setattr(sys, "_is_gil_enabled", lambda: True, raising=False)
+    assert places(pool, "process", workflow) == {"a": "process"}
+    monkeypatch.setattr(sys, "_is_gil_enabled", lambda: False, raising=False)
+    for isolation in ("process", "auto", ["a"], {"a": "process"}):
+        assert places(pool, isolation, workflow) == {"a": "here"}
+    workflow.metadata["process_isolation"] = "process"
+    assert places(pool, None, workflow) == {"a": "here"}
     with runtime(pool) as made:
         assert "nodes overlap without processes" in str(made.explain(workflow))
 
@@ -169,12 +220,18 @@ def test_nodes_that_prove_to_compute_go(pool: ProcessPool) -> None:
         }
         made.execute(workflow)
         assert {node.node_id: node.place for node in made.explain(workflow).nodes} == {
+            "long": "measured",
+            "short": "measured",
+        }
+        # What it does besides is looked at once.
+        assert made.execute(workflow)[0]["long"]["result"] == os.getpid()
+        assert {node.node_id: node.place for node in made.explain(workflow).nodes} == {
             "long": "process",
             "short": "measured",
         }
-        third = made.execute(workflow)[0]
-        assert third["long"]["result"] != os.getpid()
-        assert third["short"]["result"] == os.getpid()
+        later = made.execute(workflow)[0]
+        assert later["long"]["result"] != os.getpid()
+        assert later["short"]["result"] == os.getpid()
 
 
 def test_what_could_not_come_back_stays(pool: ProcessPool) -> None:
@@ -236,15 +293,36 @@ def test_what_cannot_go_of_the_surroundings_stays(pool: ProcessPool) -> None:
             super().__init__(threading.Lock())
 
     with runtime(pool) as made:
-        nodes.bag.set({"fine": 1})
-        assert made.execute(of(a=nodes.Bag()))[0]["a"]["result"] == {"fine": 1}
-        nodes.bag.set({"lock": threading.Lock()})
         try:
+            for _ in range(2):
+                nodes.bag.set({"lock": threading.Lock()})
+                assert made.execute(of(a=nodes.Bag()))[0]["a"]["result"] is None
+                nodes.bag.set({"fine": 1})
+                assert made.execute(of(a=nodes.Bag()))[0]["a"]["result"] == {"fine": 1}
+            nodes.bag.set({"lock": threading.Lock()})
             assert made.execute(of(a=nodes.Bag()))[0]["a"]["result"] is None
             try:
                 raise Held
             except Held:
                 assert made.execute(of(a=nodes.Bag()))[0]["a"]["result"] is None
+        finally:
+            nodes.bag.set(None)
+
+
+def test_one_value_that_cannot_go_says_nothing_of_others(pool: ProcessPool) -> None:
+    with runtime(pool) as made:
+
+        def seen(value: Any) -> Any:
+            nodes.bag.set(value)
+            return made.execute(of(a=nodes.Bag()))[0]["a"]["result"]
+
+        try:
+            stays, goes = nodes.Held(lock=threading.Lock()), nodes.Held(fine=1)
+            assert seen(stays) is None
+            assert seen(stays) is None
+            assert seen(goes) == goes
+            assert seen(stays) is None
+            assert seen(goes) == goes
         finally:
             nodes.bag.set(None)
 
@@ -285,13 +363,31 @@ def test_what_a_node_keeps_and_cannot_go_is_named(pool: ProcessPool) -> None:
         assert "ValueError: its own" in failed["error"]
 
 
-def test_what_is_noted_of_a_worker_does_not_grow(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A node that changes itself is another one in each run."""
-    monkeypatch.setattr(worker_process, "_MOST_KNOWN", 3)
-    workflow = of(a=nodes.Counts())
+def test_what_changes_itself_is_not_described_anew_each_time() -> None:
+    workflow = of(a=nodes.Counts(), b=nodes.Where())
     with ProcessPool(1) as own, runtime(own) as made:
         seen = [made.execute(workflow)[0]["a"]["result"] for _ in range(10)]
         assert seen == list(range(1, 11))
+        (worker,) = own._crew.workers()
+        known = set(worker.known)
+        assert len(known) == 2
+        # What else changes is noticed as before.
+        workflow._node_instances["b"].held = [1]
+        made.execute(workflow)
+        (more,) = worker.known - known
+        workflow._node_instances["b"].held.append(2)
+        made.execute(workflow)
+        assert len(worker.known - known - {more}) == 1
+        assert workflow._node_instances["a"].count == 12
+
+
+def test_what_is_noted_of_a_worker_does_not_grow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker_process, "_MOST_KNOWN", 3)
+    workflow = of(a=nodes.Where())
+    with ProcessPool(1) as own, runtime(own) as made:
+        for number in range(10):
+            workflow._node_instances["a"].number = number
+            made.execute(workflow)
         (worker,) = own._crew.workers()
         assert 1 <= len(worker.known) <= 3
 

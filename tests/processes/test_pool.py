@@ -16,6 +16,7 @@ import pytest
 
 from nexus_core import ProcessPool
 from nexus_core.errors import NotShippable, ProcessPoolClosed
+from nexus_core.processes.crew import Lease
 from nexus_core.processes.worker_process import Abandoned, Limits, Overdue
 from nexus_core.shipping import pack
 from processes import nodes
@@ -176,17 +177,16 @@ def test_first_come_first_served(tmp_path: Path) -> None:
 def test_no_more_leave_than_are_to() -> None:
     with ProcessPool(2) as pool:
         crew = pool._crew
-        first, second = crew.take(None), crew.take(None)
+        leases = Lease(), Lease()
+        first, second = (crew.take(lease) for lease in leases)
         pool.resize(1)
         # It takes its time to end.
         os.kill(first.pid, signal.SIGSTOP)
-        leaving = threading.Thread(target=crew.give_back, args=(first,))
-        leaving.start()
-        assert until(lambda: first.leaves)
-        crew.give_back(second)
+        crew.give_back(leases[0])
+        assert first.leaves
+        crew.give_back(leases[1])
         os.kill(first.pid, signal.SIGCONT)
-        leaving.join()
-        assert [worker.pid for worker in pool.workers()] == [second.pid]
+        assert until(lambda: [worker.pid for worker in pool.workers()] == [second.pid])
 
 
 class SlowToRead:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextvars
+import weakref
 from collections.abc import Mapping
+from contextlib import suppress
 from contextvars import ContextVar
 from typing import Any
 
@@ -18,8 +20,11 @@ _MISSING = object()
 #: Modules whose variables say something of this process alone.
 _OF_THIS_PROCESS = ("nexus_core.", "kailash.runtime.", "asyncio.")
 
-#: By identity and type of value: whether that can go at all.
-_goes: dict[tuple[int, type], bool] = {}
+#: By identity and type of value: such a value could go. Those that cannot are left out when that turns out.
+_has_gone: set[tuple[int, type]] = set()
+
+#: By identity: the value that last could not go. Others of its type may.
+_refused: dict[int, weakref.ref[Any]] = {}
 
 
 def carried() -> dict[ContextVar[Any], Any]:
@@ -30,21 +35,25 @@ def carried() -> dict[ContextVar[Any], Any]:
     found = {}
     for variable, value in contextvars.copy_context().items():
         key = (id(variable), type(value))
-        goes = _goes.get(key)
-        if goes is None:
-            goes = _goes[key] = _can_go(variable, value)
-        if goes:
-            found[variable] = value
+        if key not in _has_gone:
+            refused = _refused.get(id(variable))
+            if (refused is not None and refused() is value) or not _can_go(variable, value):
+                continue
+            _has_gone.add(key)
+        found[variable] = value
     return found
 
 
 def _can_go(variable: ContextVar[Any], value: Any) -> bool:
+    # Whoever finds a variable's place keeps the variable: its identity stays its own.
     place = place_of_variable(variable)
     if place is None or place[0].startswith(_OF_THIS_PROCESS):
         return False
     try:
         values.pack(value)
     except NotShippable:
+        with suppress(TypeError):  # it is tried again each time, like a list with a lock in it
+            _refused[id(variable)] = weakref.ref(value)
         return False
     return True
 
@@ -55,7 +64,10 @@ def that_go(variables: Mapping[ContextVar[Any], Any]) -> dict[ContextVar[Any], A
     Args:
         variables: Their values.
     """
-    return {variable: value for variable, value in variables.items() if _can_go(variable, value)}
+    going = {variable: value for variable, value in variables.items() if _can_go(variable, value)}
+    for variable in variables.keys() - going.keys():
+        _has_gone.discard((id(variable), type(variables[variable])))
+    return going
 
 
 def changed(before: Mapping[ContextVar[Any], Any]) -> dict[ContextVar[Any], Any]:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from nexus_core.errors import IsolationError, NotShippable
-from nexus_core.process_pool import has_lock
+from nexus_core.processes.interpreter_lock import has_lock
 from nexus_core.processes.isolation import Isolation
 
 if TYPE_CHECKING:
@@ -33,7 +33,8 @@ def placed(runtime: Any, workflow: Any, plan: CompiledWorkflow) -> tuple[tuple[N
         nodes = isolation.nodes_of(workflow, plan)
     except (IsolationError, NotShippable) as refused:
         return plan.explanations, (f"a run fails: {refused}",)
+    unknown = isolation.unknown(workflow.name, plan.node_ids)
     if nodes is None:
-        return plan.explanations, ()
+        return plan.explanations, unknown
     explanations = (replace(node, place=nodes.place(index)) for index, node in enumerate(plan.explanations))
-    return tuple(explanations), nodes.explain()
+    return tuple(explanations), (*nodes.explain(), *unknown)

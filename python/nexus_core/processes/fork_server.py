@@ -21,6 +21,9 @@ __all__ = ["ForkServer", "fork_server"]
 
 LENGTH = struct.Struct("<I")
 
+#: Signals that reach groups of processes (Ctrl-C) or all that belong to a service: workers leave them to their parent.
+THE_PARENTS = frozenset({signal.SIGINT, signal.SIGTERM})
+
 #: Imported by the fork server if the application has done so: what Kailash looks for in every value.
 _SCIENCE = ("numpy", "pandas", "scipy", "sklearn", "matplotlib", "seaborn", "plotly")
 
@@ -38,6 +41,7 @@ class ForkServer:
         self._lock = threading.Lock()
         self._channel: socket.socket | None = None
         self._process: subprocess.Popen[bytes] | None = None
+        self._gives_up = False
         self.starts = 0
 
     def fork(self, channel: socket.socket, state: int) -> int:
@@ -82,12 +86,23 @@ class ForkServer:
 
     def close(self) -> None:
         """Ends it, and all workers with it."""
-        with self._lock:
+        if not self._lock.acquire(blocking=False):
+            # It is being asked something. That may take as long as importing Kailash does, and nobody needs the answer.
+            self._gives_up = True
+            process = self._process
+            if process is not None:
+                process.kill()
+            self._lock.acquire()
+        try:
+            self._gives_up = False
             self._close()
+        finally:
+            self._lock.release()
 
     def forget(self) -> None:
         """In a forked child: it is the parent's."""
         self._lock = threading.Lock()
+        self._gives_up = False
         if self._channel is not None:
             self._channel.close()
         if self._process is not None:
@@ -107,7 +122,7 @@ class ForkServer:
                 except (OSError, EOFError) as lost:
                     # It may have been killed since it was last asked.
                     self._close()
-                    if attempt or not begin:
+                    if attempt or not begin or self._gives_up:
                         raise ForkServerError(
                             f"the process that workers are forked from does not answer: {lost!r}"
                         ) from lost
@@ -137,8 +152,8 @@ class ForkServer:
             f"import sys; sys.path[:] = {sys.path!r}; "
             f"from nexus_core.processes.zygote import main; main({theirs.fileno()}, {_preloaded()!r}, {_address_space()!r})",
         ]
-        # Until it ignores Ctrl-C, which reaches the whole group of processes.
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        # Until it has handlers of its own.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, THE_PARENTS)
         try:
             self._process = subprocess.Popen(command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL)
         except OSError as refused:

@@ -11,17 +11,22 @@ from kailash.nodes.base_async import AsyncNode
 from kailash.nodes.logic.operations import MergeNode, SwitchNode
 
 from nexus_core._core import _RemoteNodes
+from nexus_core._node_attributes import attributes_of
+from nexus_core.cache_tiers.forks import after_fork
 from nexus_core.cached_runs.watched_digest import WatchedDigest
 from nexus_core.errors import IsolationError, NotShippable
 from nexus_core.processes import context_variables, log_records
 from nexus_core.processes.isolation import Isolation
-from nexus_core.processes.node_state import attributes_of, take_over
+from nexus_core.processes.named_nodes import check_named
+from nexus_core.processes.node_state import take_over
 from nexus_core.processes.statements import RETRY_KEY, what_is_said
+from nexus_core.processes.static_look import Look
 from nexus_core.processes.tasks import Failed, NodeTask, NotTold, Unknown
+from nexus_core.processes.watched_run import WatchedRun
 from nexus_core.processes.worker_process import Abandoned, Limits, Overdue, WorkerProcess
 from nexus_core.shipping.exceptions import Carried, carry, restore
 from nexus_core.shipping.values import Packed, pack
-from nexus_core.shipping.workflows import ShippedWorkflow, ship, unshippable
+from nexus_core.shipping.workflows import ShippedWorkflow, part_of, ship, unshippable
 
 if TYPE_CHECKING:
     from nexus_core.process_pool import ProcessPool
@@ -30,7 +35,7 @@ if TYPE_CHECKING:
 
 __all__ = ["IsolatedNodes", "isolated_nodes"]
 
-Place = Literal["here", "there", "measured"]
+Place = Literal["here", "there", "measured", "watched"]
 
 #: Programs whose time Kailash limits.
 _TIMED = frozenset({"code", "named function"})
@@ -122,11 +127,16 @@ class IsolatedNodes:
         self.reasons = reasons
         self.remote = _RemoteNodes(places)
         retried = what_is_said(workflow, plan.node_ids, RETRY_KEY)
+        check_named(retried.get(""), f"workflow.metadata[{RETRY_KEY!r}]", workflow.name, plan.node_ids)
         self._retried = [_may_retry(pool, retried, node_id) for node_id in plan.node_ids]
-        # What is described may itself run a workflow.
-        self._lock = threading.RLock()
         self._shipped: ShippedWorkflow | None = None
         self._watch: _Watch | None = None
+        self._after_fork()
+        after_fork(self)
+
+    def _after_fork(self) -> None:
+        # What is described may itself run a workflow. Another thread may have held it in the parent.
+        self._lock = threading.RLock()
 
     # --- what is sent once --------------------------------------------------------------
 
@@ -148,7 +158,7 @@ class IsolatedNodes:
             if self._watch is not None and self._watch.is_current():
                 return
             going = {self._ids[index] for index in self._going()}
-            watch = _Watch(workflow, going)
+            watch = _Watch(workflow, going, {self._ids[index] for index in self._changing})
             self._shipped = self._ship(workflow, going)
             self._watch = watch
 
@@ -260,6 +270,9 @@ class IsolatedNodes:
             # From now on it is sent along: other runs of this plan may be under way.
             self._changing.add(index)
             take_over(self._instances[index], *reply.state)
+            if is_measured:
+                # It did not when it was watched. Nobody has asked for it to go.
+                self._keep(index, "it changes itself")
         if is_measured:
             overhead = max(time.perf_counter() - sent - reply.elapsed, 0.0)
             verdict = self.remote.ran_there(index, reply.work, reply.waited, overhead)
@@ -280,21 +293,52 @@ class IsolatedNodes:
         limit = self._instances[index].executor.security_config.execution_timeout
         return None if not limit else float(limit) + _MARGIN
 
-    def consider(self, index: int, inputs: dict[str, Any], output: Any) -> None:
-        """A node has proved to be long and to compute: it goes, unless something in it cannot.
+    def consider(self, index: int) -> None:
+        """A node has proved to be long and to compute: its next run is watched, unless its code shows that it has to stay.
+
+        Args:
+            index: The node's place in the plan.
+        """
+        reason = Look(self._instances[index]).reason
+        if reason is None:
+            self.remote.put(index, "watched")
+        else:
+            self._keep(index, reason)
+
+    def before_watched_run(self, index: int, inputs: dict[str, Any]) -> WatchedRun | None:
+        """What is there before a node runs that may go.
+
+        Args:
+            index: The node's place in the plan.
+            inputs: What it is given.
+        """
+        try:
+            return WatchedRun(self._instances[index], inputs)
+        except NotShippable as refused:
+            self._keep(index, f"its inputs cannot go to another process: {refused}")
+            return None
+
+    def after_watched_run(self, index: int, inputs: dict[str, Any], output: Any, watched: WatchedRun | None) -> None:
+        """A node goes, if nothing of what it did would have been missed.
 
         Args:
             index: The node's place in the plan.
             inputs: What it was given.
             output: What it has returned.
+            watched: What was there before.
         """
-        for name, value in (("inputs", inputs), ("output", output)):
-            try:
-                pack(value)
-            except NotShippable as refused:
-                self._keep(index, f"its {name} cannot go to another process: {refused}")
-                return
-        self.remote.put(index, "there")
+        if watched is None or self.remote.place(index) != "watched":
+            return
+        try:
+            pack(output)
+        except NotShippable as refused:
+            self._keep(index, f"its output cannot go to another process: {refused}")
+            return
+        reason = watched.difference(inputs)
+        if reason is None:
+            self.remote.put(index, "there")
+        else:
+            self._keep(index, reason)
 
     # --- what is told ----------------------------------------------------------------------
 
@@ -310,7 +354,7 @@ class IsolatedNodes:
             index: The node's place in the plan.
         """
         place = self.remote.place(index)
-        return "process" if place == "there" else place
+        return {"there": "process", "watched": "measured"}.get(place, place)
 
     def explain(self) -> tuple[str, ...]:
         """What goes where, and why, a sentence each."""
@@ -390,12 +434,19 @@ def _divided(context: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
 
 
 class _Watch:
-    """Notices when something in nodes changes that were described."""
+    """Notices when something in nodes changes that were described.
 
-    def __init__(self, workflow: Any, going: set[str]) -> None:
+    Args:
+        workflow: The workflow.
+        going: Ids of the nodes.
+        changing: Ids of those that change themselves: what they hold is sent along each time.
+    """
+
+    def __init__(self, workflow: Any, going: set[str], changing: set[str]) -> None:
         self._digest: WatchedDigest | None = None
         try:
-            digest = WatchedDigest(workflow)
+            watched = part_of(workflow, workflow._node_instances.keys() - changing) if changing else workflow
+            digest = WatchedDigest(watched)
         except Exception:  # something in it has no key, or its own code raises
             digest = None
         if digest is not None and digest.is_watched:
@@ -403,7 +454,9 @@ class _Watch:
             return
         # What the nodes themselves hold, at least.
         self._nodes = [
-            (node, attributes_of(node)) for node_id, node in workflow._node_instances.items() if node_id in going
+            (node, attributes_of(node))
+            for node_id, node in workflow._node_instances.items()
+            if node_id in going - changing
         ]
 
     def is_current(self) -> bool:

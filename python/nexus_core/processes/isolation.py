@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import weakref
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from nexus_core.cache_tiers.forks import after_fork
 from nexus_core.errors import IsolationError
-from nexus_core.process_pool import ProcessPool, default_process_pool, has_lock
+from nexus_core.process_pool import ProcessPool, default_process_pool
+from nexus_core.processes.interpreter_lock import has_lock
+from nexus_core.processes.named_nodes import check_named, no_such_node
 from nexus_core.processes.statements import ISOLATION_KEY
 
 if TYPE_CHECKING:
@@ -17,6 +21,8 @@ if TYPE_CHECKING:
     from nexus_core.runtime.compiler import CompiledWorkflow
 
 __all__ = ["Isolation"]
+
+_log = logging.getLogger("nexus_core.processes")
 
 _MODES = ("process", "auto")
 
@@ -59,9 +65,16 @@ class Isolation:
             self.default = _mode(wanted, "isolation")
         #: Only what workflows and nodes say themselves can have an effect.
         self.is_idle = self.default is None and not any(self.named.values())
+        #: Ids that no workflow has had so far, and of which nothing was said yet.
+        self._unseen = {name for name in self.named if "/" not in name}
         self._plans: weakref.WeakKeyDictionary[WorkflowPlan, tuple[str, IsolatedNodes | None]] = (
             weakref.WeakKeyDictionary()
         )
+        self._after_fork()
+        after_fork(self)
+
+    def _after_fork(self) -> None:
+        # Another thread may have held it in the parent.
         self._lock = threading.Lock()
 
     @property
@@ -111,6 +124,7 @@ class Isolation:
         with self._lock:
             known = self._plans.get(plan.plan)
         if known is None or known[0] != workflow.name:
+            self._check_names(workflow.name, plan.node_ids, plan.isolated_nodes)
             # It may run code of the user's: not under a lock.
             made = isolated_nodes(self, workflow, plan)
             with self._lock:
@@ -119,6 +133,39 @@ class Isolation:
         if nodes is not None:
             nodes.check(workflow)
         return nodes
+
+    def _check_names(self, workflow_name: str, node_ids: tuple[str, ...], said: Mapping[str, Any]) -> None:
+        for name in self.named:
+            if name.startswith(f"{workflow_name}/") and not self._is_of(name, workflow_name, node_ids):
+                raise IsolationError(no_such_node("isolation", name, workflow_name, node_ids))
+        if self.heeds:
+            check_named(said.get(""), f"workflow.metadata[{ISOLATION_KEY!r}]", workflow_name, node_ids)
+        with self._lock:
+            self._unseen.difference_update(node_ids)
+            told, self._unseen = sorted(self._unseen), set()
+        for name in told:
+            # It may be another workflow's: a runtime has many.
+            _log.warning(
+                "%s. If it is another workflow's, name it as 'workflow/node'",
+                no_such_node("isolation", name, workflow_name, node_ids),
+            )
+
+    @staticmethod
+    def _is_of(name: str, workflow_name: str, node_ids: tuple[str, ...]) -> bool:
+        return name in node_ids or name.removeprefix(f"{workflow_name}/") in node_ids
+
+    def unknown(self, workflow_name: str, node_ids: tuple[str, ...]) -> tuple[str, ...]:
+        """What is named without a workflow, and which this one does not have, a sentence each.
+
+        Args:
+            workflow_name: The name of the workflow.
+            node_ids: Its nodes.
+        """
+        return tuple(
+            no_such_node("isolation", name, workflow_name, node_ids)
+            for name in self.named
+            if "/" not in name and name not in node_ids
+        )
 
     def check(self, workflow: Any, plan: CompiledWorkflow) -> None:
         """Finds out before a run whether nodes can be where they are to be.

@@ -9,37 +9,10 @@ from __future__ import annotations
 import pickle
 from typing import Any
 
+from nexus_core._node_attributes import attributes_of
 from nexus_core.shipping.picklers import dumps
 
-__all__ = ["NodeState", "attributes_of", "take_over"]
-
-#: What every node of Kailash's holds for its own purposes.
-_NOT_STATE = frozenset(
-    {
-        "_cache_enabled",
-        "_cache_evictions",
-        "_cache_hits",
-        "_cache_max_size",
-        "_cache_misses",
-        "_cached_params",
-        "_node_id",
-        "_node_metadata",
-        "_param_cache",
-        "_param_cache_lock",
-        "_temp_param_definitions",
-        "_workflow_context",
-        "logger",
-    }
-)
-
-
-def attributes_of(node: Any) -> dict[str, Any]:
-    """What a node holds that may matter to what it does.
-
-    Args:
-        node: The node.
-    """
-    return {name: value for name, value in vars(node).items() if name not in _NOT_STATE}
+__all__ = ["NodeState", "pictures", "take_over"]
 
 
 def take_over(node: Any, changed: dict[str, Any], deleted: list[str]) -> None:
@@ -74,23 +47,23 @@ class NodeState:
 
     def __init__(self, node: Any) -> None:
         self._node = node
-        self._before = _pictures(node)
+        self._before = pictures(node)
 
     def set(self, attributes: dict[str, Any]) -> None:
         """Makes the node what it is in the parent now.
 
         Args:
-            attributes: All that :func:`attributes_of` has found there.
+            attributes: All that ``attributes_of`` has found there.
         """
         own = vars(self._node)
         for name in attributes_of(self._node).keys() - attributes.keys():
             del own[name]
         own.update(attributes)
-        self._before = _pictures(self._node)
+        self._before = pictures(self._node)
 
     def taken(self) -> tuple[dict[str, Any], list[str]] | None:
         """What the node has set and deleted; afterwards it is as before. ``None`` for nothing."""
-        before, after = self._before, _pictures(self._node)
+        before, after = self._before, pictures(self._node)
         if before == after:
             return None
         own = vars(self._node)
@@ -107,7 +80,12 @@ class NodeState:
         return changed, deleted
 
 
-def _pictures(node: Any) -> dict[str, bytes | tuple[Any]]:
+def pictures(node: Any) -> dict[str, bytes | tuple[Any]]:
+    """Attributes of a node such that they can be compared with what they are later.
+
+    Args:
+        node: The node.
+    """
     found: dict[str, bytes | tuple[Any]] = {}
     for name, value in attributes_of(node).items():
         try:

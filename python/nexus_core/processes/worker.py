@@ -17,6 +17,7 @@ from nexus_core.processes import context_variables
 from nexus_core.processes.frames import receive, send
 from nexus_core.processes.log_records import Capture
 from nexus_core.processes.tasks import Failed, NodeTask, NotTold, Phase, RaisedInNode, Reply, Unknown
+from nexus_core.processes.zygote import as_usual
 from nexus_core.shipping.exceptions import carry
 from nexus_core.shipping.security_rules import SecurityRules
 from nexus_core.shipping.values import Packed, pack, unpack
@@ -38,6 +39,7 @@ def serve(channel: socket.socket, state: int) -> NoReturn:
     own = os.getpid()
     # What a task forks has no part in this: it would keep the other end from seeing that the worker has ended.
     os.register_at_fork(after_in_child=channel.close)
+    os.register_at_fork(after_in_child=as_usual)
     while True:
         try:
             packed = receive(channel)

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from nexus_core.processes.bell import Bell
 from nexus_core.processes.fork_server import fork_server
 from nexus_core.processes.frames import receive, send
 from nexus_core.processes.tasks import Failed, Phase
@@ -92,8 +93,18 @@ class WorkerProcess:
         self.started = time.time()
         self.tasks = 0
         self.busy_seconds = 0.0
-        self.busy_since: float | None = None
+        #: Whose it is; nobody's while it has nothing to do.
+        self.lease: object = None
+        #: On the monotonic clock, as far as it is somebody's.
+        self.busy_since = 0.0
+        self.free_since = 0.0
+        #: It ends when it has nothing to do.
         self.leaves = False
+        #: ``"killed"`` or ``"lost"`` once it is to end at once.
+        self.fate: str | None = None
+        #: How it has ended, once that rings.
+        self.status: int | None = None
+        self.gone = Bell()
         #: Digests of workflows that it has.
         self.known: set[str] = set()
         #: What it was last told of levels of loggers.
@@ -114,10 +125,20 @@ class WorkerProcess:
 
     def info(self) -> WorkerInfo:
         """What it is, and what it does now."""
-        since = self.busy_since
-        busy = self.busy_seconds + (0.0 if since is None else time.monotonic() - since)
-        state = "leaving" if self.leaves else "idle" if since is None else "busy"
+        is_busy = self.is_busy
+        busy = self.busy_seconds + (time.monotonic() - self.busy_since if is_busy else 0.0)
+        state = "leaving" if self.leaves else "busy" if is_busy else "idle"
         return WorkerInfo(self.name, self.pid, self.started, state, self.tasks, busy)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether it is somebody's."""
+        return self.lease is not None
+
+    @property
+    def is_to_go(self) -> bool:
+        """Whether it is to be ended now."""
+        return self.fate is not None or (self.leaves and self.lease is None)
 
     def has(self, digest: str) -> None:
         """Notes that it has a workflow.
@@ -193,28 +214,24 @@ class WorkerProcess:
             if limits.is_abandoned is not None and limits.is_abandoned():
                 raise Abandoned
 
-    def leave(self, patience: float) -> int | None:
+    def end(self, patience: float) -> None:
         """Ends it, once it has done what it is doing.
 
         Args:
-            patience: Seconds after which it is killed.
-
-        Returns:
-            Its exit status, as :meth:`ForkServer.end` has it.
+            patience: Seconds after which it is killed; 0 ends it at once.
         """
-        self._channel.close()
-        return fork_server().end(self.pid, patience)
+        if self.lease is None:
+            # Otherwise somebody may be reading there.
+            self.close()
+        self.status = fork_server().end(self.pid, patience)
 
-    def kill(self) -> int | None:
-        """Ends it at once."""
-        return self.leave(0.0)
+    def forget_told(self) -> None:
+        """Nothing is certain of what it was told: it is told again."""
+        self.known.clear()
+        self.levels = None
 
-    def interrupt(self) -> None:
-        """Ends it at once, while another thread waits for its reply; that thread sees to the rest."""
-        fork_server().end(self.pid, 0.0)
-
-    def forget(self) -> None:
-        """In a forked child: it is the parent's."""
+    def close(self) -> None:
+        """Nobody sends it anything any more."""
         self._channel.close()
 
 

@@ -21,7 +21,7 @@ import time
 import warnings
 from typing import Any, NoReturn
 
-from nexus_core.processes.fork_server import LENGTH, _exactly
+from nexus_core.processes.fork_server import LENGTH, THE_PARENTS, _exactly
 
 __all__ = ["main"]
 
@@ -43,8 +43,10 @@ def main(descriptor: int, preloaded: list[str], address_space: int | None) -> No
         import resource
 
         resource.setrlimit(resource.RLIMIT_AS, (address_space, resource.getrlimit(resource.RLIMIT_AS)[1]))
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    for number in THE_PARENTS:
+        # Not ignored: what nodes start would ignore it as well.
+        signal.signal(number, _leave_to_parent)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, THE_PARENTS)
     control = socket.socket(fileno=descriptor)
     control.set_inheritable(False)
     for name in ("nexus_core.processes.worker", "nexus_core.runtime", *preloaded):
@@ -67,6 +69,16 @@ def main(descriptor: int, preloaded: list[str], address_space: int | None) -> No
             control.sendall(LENGTH.pack(len(text)) + text)
         except OSError:
             os._exit(0)
+
+
+def _leave_to_parent(number: int, frame: object) -> None:
+    """It reaches the whole group of processes, or all of a service; the parent decides what comes of it."""
+
+
+def as_usual() -> None:
+    """In what a worker forks: signals do what they do in any process."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _question(control: socket.socket) -> tuple[Any, list[int]]:

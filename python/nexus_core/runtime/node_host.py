@@ -22,6 +22,7 @@ from nexus_core.runtime.time_limits import NodeEnded, ends_nodes
 if TYPE_CHECKING:
     from nexus_core.processes.isolated_nodes import IsolatedNodes
     from nexus_core.processes.isolation import Isolation
+    from nexus_core.processes.watched_run import WatchedRun
 
 __all__ = ["NodeHost", "caused_by", "nodes_elsewhere", "while_handling"]
 
@@ -71,10 +72,20 @@ class NodeHost:
         assert self.elsewhere is not None
         return self.elsewhere.run(self, index, inputs, dialect, own_execute, logs)
 
-    def is_worth_a_process(self, index: int, inputs: dict[str, Any], output: Any) -> None:
+    def is_worth_a_process(self, index: int) -> None:
         """A node that is measured has proved to be long, and to compute."""
         assert self.elsewhere is not None
-        self.elsewhere.consider(index, inputs, output)
+        self.elsewhere.consider(index)
+
+    def before_watched_run(self, index: int, inputs: dict[str, Any]) -> WatchedRun | None:
+        """What is there before such a node runs."""
+        assert self.elsewhere is not None
+        return self.elsewhere.before_watched_run(index, inputs)
+
+    def after_watched_run(self, index: int, inputs: dict[str, Any], output: Any, watched: WatchedRun | None) -> None:
+        """It has run: is it the same elsewhere?"""
+        assert self.elsewhere is not None
+        self.elsewhere.after_watched_run(index, inputs, output, watched)
 
     def is_given_up(self) -> bool:
         """Whether nobody wants to know what a node in another process returns, which is killed then."""

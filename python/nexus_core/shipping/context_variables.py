@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextvars
+import os
 import sys
 import threading
 from contextlib import suppress
@@ -22,6 +23,15 @@ _names: dict[int, tuple[ContextVar[Any], tuple[str, str] | None, int]] = {}
 #: Variables of main modules, and of those that are not to be had here, on this side: by what they are called there.
 _own: dict[tuple[str, str], ContextVar[Any]] = {}
 _lock = threading.Lock()
+
+
+def _in_child() -> None:
+    global _lock
+    _lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_in_child)
 
 
 def reduce_variable(variable: ContextVar[Any]) -> Any:

@@ -31,6 +31,17 @@ _made: dict[tuple[Any, ...], Any] = {}
 _lock = threading.RLock()
 
 
+def _in_child() -> None:
+    """What is made from now on is another process's."""
+    global _lock, _process
+    _lock = threading.RLock()
+    _process = (os.getpid(), time.time_ns())
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_in_child)
+
+
 def reduce_resource(value: Any) -> Any:
     """How a pool is pickled: as what makes one like it; ``NotImplemented`` for anything else.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import logging
+import os
 import pickle
 import threading
 from collections import OrderedDict
@@ -145,6 +146,17 @@ def load(shipped: ShippedWorkflow) -> Any:
 _loaded: OrderedDict[str, Any] = OrderedDict()
 _turns: dict[str, threading.Lock] = {}
 _lock = threading.Lock()
+
+
+def _in_child() -> None:
+    """Who loads something is in the parent."""
+    global _lock
+    _lock = threading.Lock()
+    _turns.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_in_child)
 
 
 def _read(payload: bytes) -> Any:

@@ -22,6 +22,8 @@ pub enum Place {
     There = 1,
     /// In this process, and it is measured whether it should go.
     Measured = 2,
+    /// In this process, and it is looked at whether it would do the same elsewhere.
+    Watched = 3,
 }
 
 impl Place {
@@ -29,6 +31,7 @@ impl Place {
         match value {
             1 => Self::There,
             2 => Self::Measured,
+            3 => Self::Watched,
             _ => Self::Here,
         }
     }

@@ -25,6 +25,7 @@ fn place_of(name: &str) -> PyResult<Place> {
         "here" => Ok(Place::Here),
         "there" => Ok(Place::There),
         "measured" => Ok(Place::Measured),
+        "watched" => Ok(Place::Watched),
         other => Err(PyValueError::new_err(format!(
             "no place is called {other:?}"
         ))),
@@ -36,6 +37,7 @@ const fn name_of(place: Place) -> &'static str {
         Place::Here => "here",
         Place::There => "there",
         Place::Measured => "measured",
+        Place::Watched => "watched",
     }
 }
 
@@ -46,8 +48,8 @@ fn seconds(value: f64) -> PyResult<Duration> {
 
 #[pymethods]
 impl RemoteNodes {
-    /// `places`: one a node of the plan, `"here"`, `"there"` or `"measured"`; `least_work`: in
-    /// seconds of processor time.
+    /// `places`: one a node of the plan, `"here"`, `"there"`, `"measured"` or `"watched"`;
+    /// `least_work`: in seconds of processor time.
     #[new]
     #[pyo3(signature = (places, *, least_work=0.005, least_share=0.05, most_overhead=0.5, sightings=2))]
     #[allow(clippy::needless_pass_by_value)] // as Python hands them over
@@ -147,7 +149,8 @@ impl WorkflowProgram {
         match self.place_of_node(index) {
             Place::Here => Ok(None),
             Place::There => self.run_elsewhere(py, index, node, inputs),
-            Place::Measured => self.run_measured(py, index, inputs, here),
+            Place::Measured => self.run_measured(py, index, here),
+            Place::Watched => self.run_while_watched(py, index, inputs, here),
         }
     }
 
@@ -182,11 +185,30 @@ impl WorkflowProgram {
         }
     }
 
-    fn run_measured<'py>(
+    /// Whoever watches compares what was there before the node ran with what is there afterwards.
+    fn run_while_watched<'py>(
         &self,
         py: Python<'py>,
         index: u32,
         inputs: &Bound<'py, PyDict>,
+        here: impl FnOnce() -> PyResult<Option<Bound<'py, PyAny>>>,
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let host = self.host.bind(py);
+        let before = host.ask(intern!(py, "before_watched_run"), (index, inputs))?;
+        let Some(output) = here()? else {
+            return Ok(None);
+        };
+        host.ask(
+            intern!(py, "after_watched_run"),
+            (index, inputs, &output, before),
+        )?;
+        Ok(Some(output))
+    }
+
+    fn run_measured<'py>(
+        &self,
+        py: Python<'py>,
+        index: u32,
         here: impl FnOnce() -> PyResult<Option<Bound<'py, PyAny>>>,
     ) -> PyResult<Option<Bound<'py, PyAny>>> {
         let Some(remote) = &self.remote else {
@@ -203,7 +225,7 @@ impl WorkflowProgram {
         let node = remote.node(index as usize)?;
         if node.ran_here(work, stretch.spent(), &remote.policy) == Verdict::Worth {
             let host = self.host.bind(py);
-            host.ask(intern!(py, "is_worth_a_process"), (index, inputs, &output))?;
+            host.ask(intern!(py, "is_worth_a_process"), (index,))?;
         }
         Ok(Some(output))
     }
