@@ -5,9 +5,9 @@ from __future__ import annotations
 import atexit
 import logging
 import threading
-import weakref
 from collections import deque
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from nexus_core._app_workflows import checked_app
@@ -17,17 +17,17 @@ from nexus_core.errors import NexusCoreError, TargetError
 from nexus_core.monitoring.sampler import Sampler
 from nexus_core.performance_monitor import PerformanceMonitor
 from nexus_core.scaling import optimization, prediction
-from nexus_core.scaling.app_plugin import join, others_of
+from nexus_core.scaling.app_plugin import join
 from nexus_core.scaling.controller import NOT_ATTACHED, Controller, counted
 from nexus_core.scaling.decisions import Decision
 from nexus_core.scaling.policy import ScalingPolicy
 from nexus_core.scaling.readings import check_metric
-from nexus_core.scaling.targets import is_same
+from nexus_core.scaling.rivals import Rivals
 
 __all__ = ["AutoScaler"]
 
 _log = logging.getLogger("nexus_core.scaling")
-_open: weakref.WeakSet[AutoScaler] = weakref.WeakSet()
+_open = Rivals()
 
 # A target may hold the thread up; who stops it does not wait for that for ever.
 _STOP_SECONDS = 5.0
@@ -122,6 +122,7 @@ class AutoScaler:
             settle_seconds=checked_seconds("settle_seconds", settle_seconds, zero=True),
             on_event=on_event,
             clock=clock,
+            taken=partial(_open.before, self),
         )
         self.auto_scaling_enabled = True
         self._sampler: Sampler | None = None
@@ -240,7 +241,7 @@ class AutoScaler:
         Raises:
             TypeError: If the interval is no number.
             ValueError: If it is not more than 0.
-            TargetError: If the target does not tell how many workers it has, or another scaler of the app scales it.
+            TargetError: If the target does not tell how many workers it has, or another scaler of this process scales it.
             NexusCoreError: If it runs with another interval, the app is closed, or there is no thread to be had.
 
         Example:
@@ -260,11 +261,15 @@ class AutoScaler:
         target = self._controller.target()
         if target is not None:
             counted(target)
-            self._check_alone(target)
+            other = None if self.dry_run else _open.before(self, target)
+            if other is not None:
+                raise TargetError(other)
         with self._controller.lock:
             self._controller.check_open()
             running = self._sampler if self.is_running else None
             if running is None:
+                _open.started(self)
+                self._controller.try_again()
                 try:
                     self._sampler = Sampler(self, AutoScaler._step_aside, interval)
                 except RuntimeError as error:
@@ -545,13 +550,6 @@ class AutoScaler:
 
     # --- inside -----------------------------------------------------------------------
 
-    def _check_alone(self, target: Any) -> None:
-        for other in others_of(self.app, self):
-            if other.is_running and is_same(target, other._controller.target()):
-                raise TargetError(
-                    "another AutoScaler of the app scales that already; stop it, or give it the policy, too"
-                )
-
     def _recorded(self) -> tuple[list[dict[str, Any]], list[ScalingPolicy]]:
         with self._controller.lock:
             return list(self.metrics_history), self._controller.enabled()
@@ -586,5 +584,5 @@ def _milliseconds(value: float | None) -> float | None:
 @atexit.register
 def _close_all() -> None:
     """No thread is to be inside of native code that comes back to an interpreter which is going down."""
-    for scaler in list(_open):
+    for scaler in _open.all():
         scaler.close()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from nexus_core.auto_scaler import AutoScaler
 
-__all__ = ["ScalerPlugin", "join", "others_of"]
+__all__ = ["ScalerPlugin", "join"]
 
 _NAME = "nexus-core-auto-scaler"
 
@@ -92,14 +92,3 @@ def join(app: Any, scaler: AutoScaler) -> ScalerPlugin:
     plugin = ScalerPlugin(scaler, next(name for name in names if name not in app._plugins))
     app.add_plugin(plugin)
     return plugin
-
-
-def others_of(app: Any, scaler: AutoScaler) -> list[AutoScaler]:
-    """The app's other scalers.
-
-    Args:
-        app: The app.
-        scaler: One of them.
-    """
-    plugins = list(app._plugins.values())
-    return [each.scaler for each in plugins if isinstance(each, ScalerPlugin) and each.scaler is not scaler]

@@ -16,6 +16,7 @@ from nexus_core._app_workflows import attached_runtime, checked_app
 from nexus_core.errors import NexusCoreError, TargetError
 from nexus_core.monitoring import prometheus
 from nexus_core.performance_monitor import PerformanceMonitor
+from nexus_core.scaling.backoff import Backoff
 from nexus_core.scaling.decisions import PER_WORKER, Decider, Decision
 from nexus_core.scaling.instances import InstanceBook
 from nexus_core.scaling.isolation import Isolation
@@ -46,6 +47,7 @@ class Controller:
         settle_seconds: How long a target may take until it has the workers that it was told to have.
         on_event: Called with each event.
         clock: Tells the time; ``None`` for the system's.
+        taken: Who else scales a target, in words; ``None`` if nobody does.
 
     Attributes:
         lock: Guards what is remembered; code of others runs without it.
@@ -63,6 +65,7 @@ class Controller:
         settle_seconds: float,
         on_event: Callable[[dict[str, Any]], object] | None,
         clock: Callable[[], float] | None,
+        taken: Callable[[Any], str | None],
     ) -> None:
         self.app = app
         self.dry_run = dry_run
@@ -79,6 +82,10 @@ class Controller:
         self._owed_to: str | None = None
         self._settle = settle_seconds
         self._on_event = on_event
+        self._taken = taken
+        # By what is asked of the target; another one has not failed yet.
+        self._backoffs: dict[str, Backoff] = {}
+        self._backed_off: Any = None
         # By the second no time goes back, and none is left out, when the system's clock is set.
         self._now, self._moment = (time.time, time.monotonic) if clock is None else (clock, clock)
         self._given = None if target is None else made_target(target)
@@ -205,6 +212,10 @@ class Controller:
             self.problems.call("the target", close_target)
         return True
 
+    def try_again(self) -> None:
+        """A target that has failed is asked again at the next check."""
+        self._backoffs.clear()
+
     def begin_anew(self) -> None:
         """For a forked child: whoever held a lock is not there."""
         self.lock, self._checking = threading.RLock(), threading.RLock()
@@ -217,19 +228,34 @@ class Controller:
         self.check_open()
         now, moment = self._now(), self._moment()
         target = self.target()
-        count = None if target is None else self.problems.call("the target", partial(counted, target))
-        metrics = self._measured(target, 1 if count is None else count, now, moment)
+        if target is not self._backed_off:
+            self._backed_off = target
+            self.try_again()
+        count = None if target is None else self._asked(target, "current", partial(counted, target))
+        # One that does not even say how many workers it has may take as long for the rest.
+        metrics = self._measured(None if count is None else target, 1 if count is None else count, now, moment)
+        other = None if target is None or self.dry_run else self._taken(target)
         with self.lock:
             policies = self.enabled()
-            if target is None or count is None:
-                reason = f"there is nothing to scale: {NOT_ATTACHED}" if target is None else self._last_problem()
+            if target is None or count is None or other is not None:
+                reason = (
+                    f"there is nothing to scale: {NOT_ATTACHED}"
+                    if target is None
+                    else other or self._last_problem() + self._backing_off("current", moment)
+                )
                 decision = Decision(now, "hold", count or 0, count or 0, None, reason, (), metrics)
             else:
-                base = self._base(count, moment)
+                base, lie = self._base(count, moment)
                 seen = _shared(metrics, count, base)
-                decision = replace(self._decider.decide(moment, seen, base, policies), at=now, metrics=metrics)
+                decision = replace(
+                    self._decider.decide(moment, seen, base, policies), at=now, metrics=metrics, error=lie
+                )
                 if decision.action == "scale_down" and count < base:
                     reason = f"{count} of {base} workers have come so far, and none goes before: {decision.reason}"
+                    decision = replace(decision, action="hold", after=base, reason=reason)
+                refused = self._backing_off(decision.action, moment)
+                if refused:
+                    reason = f"{decision.reason}, but the target has refused it: {self._last_problem()}{refused}"
                     decision = replace(decision, action="hold", after=base, reason=reason)
             # It may have been closed while somebody took his time.
             self.check_open()
@@ -258,29 +284,53 @@ class Controller:
             self.history.append({"timestamp": Timestamp(now, moment), **metrics})
         return metrics
 
-    def _asked(self, target: Any, what: str) -> Any:
-        function = getattr(target, what, None)
-        return None if function is None else self.problems.call(f"the target's {what}()", function)
-
-    def _base(self, count: int, moment: float) -> int:
-        """How many workers there are to be so far: what the target was told, while it is getting there."""
-        if self.expected is None:
-            return count
-        wanted, since = self.expected
-        if count == wanted:
-            self.expected = None
-        elif moment - since <= self._settle:
-            return wanted
+    def _asked(self, target: Any, what: str, function: Callable[[], Any] | None = None) -> Any:
+        """What the target says; ``None`` if it has no such method, or is left alone, as it fails again and again."""
+        function = function or getattr(target, what, None)
+        if function is None:
+            return None
+        backoff, moment = self._backoffs.setdefault(what, Backoff()), self._moment()
+        if backoff.left(moment) > 0:
+            return None
+        name = "the target" if what == "current" else f"the target's {what}()"
+        failed = self.problems.count(name)
+        found = self.problems.call(name, function)
+        if self.problems.count(name) > failed:
+            backoff.failed(moment)
         else:
-            self.expected = None
+            backoff.succeeded()
+        return found
 
-            def say() -> None:
-                raise TargetError(
-                    f"the target was told to have {wanted} workers, and says after {moment - since:.3g} s that it has {count}"
-                )
+    def _backing_off(self, what: str, moment: float) -> str:
+        """How long the target is left alone, in words; nothing if it is not."""
+        backoff = self._backoffs.get(what)
+        if backoff is None or (left := backoff.left(moment)) <= 0:
+            return ""
+        return (
+            f" ({backoff.failures} times in a row within {backoff.since(moment):.3g} s; "
+            f"it is asked again in {left:.3g} s)"
+        )
 
-            self.problems.call("the target", say)
-        return count
+    def _base(self, count: int, moment: float) -> tuple[int, str | None]:
+        """How many workers there are to be so far: what the target was told, while it is getting there.
+
+        And what is to be said if it is not.
+        """
+        if self.expected is None:
+            return count, None
+        wanted, since = self.expected
+        if count != wanted and moment - since <= self._settle:
+            return wanted, None
+        self.expected = None
+        if count == wanted:
+            return count, None
+        lie = f"the target was told to have {wanted} workers, and says after {moment - since:.3g} s that it has {count}"
+
+        def say() -> None:
+            raise TargetError(lie)
+
+        self.problems.call("the target", say)
+        return count, lie
 
     def _carried_out(self, target: Any, count: int, decision: Decision, moment: float) -> Decision:
         if self.dry_run:
@@ -290,7 +340,9 @@ class Controller:
         # Those that are there are not owed to it.
         self.problems.call("the target's workers()", self.instances)
         done = self.problems.call("the target", partial(_scaled, target, decision.after))
+        backoff = self._backoffs.setdefault(decision.action, Backoff())
         if done is None:
+            backoff.failed(moment)
             error = self._last_problem()
             now_there = self.problems.call("the target", partial(counted, target))
             if now_there is not None and now_there != count:
@@ -299,6 +351,7 @@ class Controller:
                     self._decider.acted(decision, moment)
                 error += f" (it has {now_there} now)"
             return decision.with_outcome("failed", error)
+        backoff.succeeded()
         with self.lock:
             self._decider.acted(decision, moment)
             self.expected, self._owed_to = (decision.after, moment), decision.policy

@@ -59,7 +59,8 @@ class DaskTarget:
         if not is_dask(cluster):
             raise TargetError(f"only a cluster with scale(n) can be scaled, got {cluster!r}")
         self.cluster = getattr(cluster, "cluster", cluster)
-        address = self.cluster.scheduler_address
+        #: Where the scheduler is, or was when this was made.
+        self.address = address = str(self.cluster.scheduler_address)
         security = getattr(self.cluster, "security", None)
         self._wanted: int | None = None
         # By address the names of workers that are to go, and the addresses of those whose end the cluster was told.
@@ -190,8 +191,7 @@ class DaskTarget:
         try:
             return self._waited_for(self._client.loop, ask())
         except (OSError, RuntimeError, NoAnswer) as error:
-            address = self.cluster.scheduler_address
-            raise TargetError(f"the Dask scheduler at {address!r} does not answer: {_in_short(error)}") from error
+            raise TargetError(f"the Dask scheduler at {self.address!r} does not answer: {_in_short(error)}") from error
 
     @staticmethod
     def _waited_for(loop: Any, steps: Coroutine[Any, Any, Any], cancels: bool = True) -> Any:

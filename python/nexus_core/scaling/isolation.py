@@ -40,6 +40,10 @@ class Isolation:
                 _log.warning("%s failed, is called again, and not logged for this error any more", name, exc_info=error)
             return None
 
+    def count(self, name: str) -> int:
+        """How often it has raised."""
+        return self._found.get(name, (0, ""))[0]
+
     def last_error(self, name: str) -> str | None:
         """What was raised last, or ``None``."""
         found = self._found.get(name)
