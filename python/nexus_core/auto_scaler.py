@@ -23,6 +23,7 @@ from nexus_core.scaling.decisions import Decision
 from nexus_core.scaling.policy import ScalingPolicy
 from nexus_core.scaling.readings import check_metric
 from nexus_core.scaling.rivals import Rivals
+from nexus_core.scaling.timestamp import Timestamp, moment_of
 
 __all__ = ["AutoScaler"]
 
@@ -422,12 +423,13 @@ class AutoScaler:
             ``simulation``: ``candidates``, the recommended first, each with its ``policies``, cost (``instance_seconds``,
             ``mean_instances``), ``violations``, ``violation_share``, ``mean_response`` and ``p95_response`` in seconds,
             ``changes``, ``reversals``, and ``not_simulated``: its metrics that the replay cannot know, whose policies
-            have no say in it; ``recommended``, an ``explanation``, what it is based on, and how near a replay of
-            what really happened comes to it.
+            have no say in it; ``variants_left_out``: how many there are no time for, where there are many policies;
+            ``recommended``, an ``explanation``, what it is based on, and how near a replay of what really happened
+            comes to it.
 
         Raises:
             TypeError: If a value is of the wrong kind.
-            ValueError: If a value is out of range, or a candidate's contradict each other.
+            ValueError: If a value is out of range, a candidate's contradict each other, or it is called ``"current"``.
 
         Example:
             >>> from nexus import Nexus
@@ -440,6 +442,8 @@ class AutoScaler:
         allowed = _milliseconds(latency_target_ms) or self._latency_target
         if candidates is not None and not isinstance(candidates, Mapping):
             raise TypeError(f"candidates must be a mapping of names to configurations, got {candidates!r}")
+        if "current" in (candidates or {}):
+            raise ValueError("a candidate must not be called 'current': so the policies as they are are called")
         others = {name: ScalingPolicy.of(name, config) for name, config in (candidates or {}).items()}
         target = self._controller.target()
         for policy in others.values():
@@ -520,11 +524,15 @@ class AutoScaler:
             4 instances stay: queue: queue_size is 0, between -1 and 70
               - queue: wants 4: queue_size is 0, between -1 and 70
         """
-        with self._controller.lock:
-            known = [each for each in self._controller.decisions if at is None or each.at <= at]
-        if not known:
-            return "nothing has been decided yet" if at is None else "nothing is known of what was decided until then"
-        return known[-1].explain()
+        decisions = self.decisions
+        if at is None:
+            last = decisions[-1].explain() if decisions else "nothing has been decided yet"
+            held_up = self._controller.held_up()
+            return last if held_up is None else f"{held_up}\n{last}"
+        # What was decided at an event is found even if the system's clock was set since.
+        of_time = moment_of if isinstance(at, Timestamp) else float
+        known = [each for each in decisions if of_time(each.at) <= of_time(at)]
+        return known[-1].explain() if known else "nothing is known of what was decided until then"
 
     def close(self) -> None:
         """Stops, and leaves the app; the app does it when it closes. Waits for nothing.

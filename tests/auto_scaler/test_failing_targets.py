@@ -202,3 +202,43 @@ def _quick() -> Callable[..., Any]:
     from apps import code_workflow
 
     return code_workflow()
+
+
+@pytest.mark.parametrize(
+    "lie", [float("nan"), float("inf"), "much", -1.0, True, 10**400], ids=lambda lie: repr(lie)[:5]
+)
+@pytest.mark.parametrize("what", ["busy_seconds", "queued"])
+def test_a_target_that_tells_no_figures(app: Any, clock: Any, what: str, lie: Any) -> None:
+    class Lies(Boxes):
+        told_figure: Any = 0.0
+
+    setattr(Lies, what, lambda self: self.told_figure)
+    metric = "utilization" if what == "busy_seconds" else "queue_per_instance"
+    lies = Lies(4)
+    scaler = AutoScaler(app, target=lies, clock=clock)
+    scaler.configure_scaling_policy("shared", {"metric": metric, "cooldown_period": 0, "scale_down_threshold": 1})
+    lies.told_figure = lie
+    for _ in range(3):
+        clock.pass_(10)
+        scaler.step()
+    assert lies.told == []
+    assert f"the target's {what}() must be a number from 0 on" in str(scaler.problems[f"the target's {what}()"])
+
+
+def test_workers_that_begin_to_count_anew_have_not_been_idle(app: Any, clock: Any) -> None:
+    class Restarted(Boxes):
+        seconds = 0.0
+
+        def busy_seconds(self) -> float:
+            return self.seconds
+
+    restarted = Restarted(4)
+    scaler = AutoScaler(app, target=restarted, clock=clock)
+    scaler.configure_scaling_policy("busy", {"metric": "utilization", "cooldown_period": 0})
+    for seconds in (100.0, 120.0, 5.0, 25.0):
+        clock.pass_(10)
+        restarted.seconds = seconds
+        decision = scaler.step()
+        assert decision.action == "hold", decision.explain()
+    assert decision.metrics["utilization"] == 50
+    assert restarted.told == []

@@ -134,6 +134,35 @@ def test_a_target_that_does_not_return_holds_up_nobody(app: Any) -> None:
     until(lambda: not thread.is_alive())
 
 
+def test_a_target_that_does_not_say_how_many_holds_up_nobody(app: Any) -> None:
+    go, inside = threading.Event(), threading.Event()
+
+    class Stuck(Boxes):
+        is_stuck = False
+
+        def current(self) -> int:
+            if self.is_stuck:
+                inside.set()
+                go.wait(60)
+            return self.count
+
+    stuck = Stuck(3)
+    scaler = AutoScaler(app, target=stuck)
+    assert scaler.step().outcome == "held"
+    assert len(scaler.instances) == 3
+    stuck.is_stuck = True
+    checking = threading.Thread(target=scaler.step, daemon=True)
+    checking.start()
+    assert inside.wait(60)
+    until(lambda: scaler.why().startswith("a check is held up: the target's current() has not returned for "))
+    status = scaler.get_scaling_status()
+    assert (status["current_instances"], len(status["instances"])) == (3, 3)
+    go.set()
+    checking.join(60)
+    assert scaler.why() == "3 instances stay: no policy is enabled"
+    scaler.close()
+
+
 def _code() -> Any:
     from apps import code_workflow
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
+from numbers import Real
 from operator import index
-from typing import Any
+from typing import Any, TypeVar
 
 from nexus_core._app_workflows import attached_runtime, checked_app
 from nexus_core.errors import NexusCoreError, TargetError
@@ -30,6 +32,13 @@ from nexus_core.scaling.worker import Worker
 __all__ = ["NOT_ATTACHED", "Controller", "counted"]
 
 _log = logging.getLogger("nexus_core.scaling")
+
+T = TypeVar("T")
+
+# A target that takes longer holds a check up.
+_PATIENCE = 1.0
+# Nothing that is counted or timed comes to more, and what is made of it stays finite.
+_LARGEST = 1e100
 
 NOT_ATTACHED = "the app is not attached: nexus_core.attach(app)"
 
@@ -99,6 +108,10 @@ class Controller:
         # Held while others' code is called: one check at a time.
         self._checking = threading.RLock()
         self._busy = threading.local()
+        # What a check has called and since when, and what was known before.
+        self._inside: tuple[str, float] | None = None
+        self._count: int | None = None
+        self._instances: dict[str, dict[str, Any]] = {}
         self._owns_monitor = monitor is None
         self.monitor = monitor if monitor is not None else _own_monitor(app, clock)
 
@@ -172,8 +185,20 @@ class Controller:
         finally:
             self._busy.checking = False
 
+    def _called(self, name: str, function: Callable[[], T], what: str | None = None) -> T | None:
+        """Calls others' code for a check, so that everybody can see what it waits for."""
+        if not getattr(self._busy, "checking", False):
+            return self.problems.call(name, function)
+        self._inside = what or name, self._moment()
+        try:
+            return self.problems.call(name, function)
+        finally:
+            self._inside = None
+
     def instances(self) -> dict[str, dict[str, Any]]:
-        """The workers that there are now, under the guide's names."""
+        """The workers that there are now, under the guide's names; those that there were while a check is held up."""
+        if self.held_up():
+            return {name: each.copy() for name, each in self._instances.items()}
         target = None if self.closed else self.target()
         workers: list[Any] | None = None
         if target is not None:
@@ -188,10 +213,20 @@ class Controller:
         with self.lock:
             self._book.policy = None if self.expected is None else self._owed_to
             found = self.problems.call("the target's workers()", partial(self._book.seen, workers or []))
-        return found or {}
+            self._instances = found or {}
+            return {name: each.copy() for name, each in self._instances.items()}
+
+    def held_up(self) -> str | None:
+        """What a check has been waiting for, for more than a second; ``None`` if it waits for nothing."""
+        inside = self._inside
+        if inside is None or (waited := self._moment() - inside[1]) <= _PATIENCE:
+            return None
+        return f"a check is held up: {inside[0]} has not returned for {waited:.3g} s"
 
     def current(self) -> int | None:
         """How many workers the target says that it has; ``None`` if it does not say."""
+        if self.held_up():
+            return self._count
         target = None if self.closed else self.target()
         return None if target is None else self.problems.call("the target", partial(counted, target))
 
@@ -226,14 +261,16 @@ class Controller:
 
     def _step(self) -> Decision:
         self.check_open()
-        now, moment = self._now(), self._moment()
+        moment = self._moment()
+        now = Timestamp(self._now(), moment)
         target = self.target()
         if target is not self._backed_off:
             self._backed_off = target
             self.try_again()
         count = None if target is None else self._asked(target, "current", partial(counted, target))
+        self._count = count
         # One that does not even say how many workers it has may take as long for the rest.
-        metrics = self._measured(None if count is None else target, 1 if count is None else count, now, moment)
+        metrics = self._measured(None if count is None else target, 1 if count is None else count, now)
         other = None if target is None or self.dry_run else self._taken(target)
         with self.lock:
             policies = self.enabled()
@@ -271,17 +308,20 @@ class Controller:
             self.problems.call("the handler of events", partial(self._on_event, event.copy()))
         return decision
 
-    def _measured(self, target: Any, count: int, now: float, moment: float) -> dict[str, float | None]:
+    def _measured(self, target: Any, count: int, now: Timestamp) -> dict[str, float | None]:
         monitor = self.monitor
         if self._owns_monitor or not monitor.monitoring_active:
-            seen = self.problems.call("the monitor", monitor.sample) or {}
+            seen = self._called("the monitor", monitor.sample) or {}
             measured = {name: value for name, value in seen.items() if name != "timestamp"}
         else:
             measured = self._readings.from_series(monitor)
-        busy = self._asked(target, "busy_seconds")
-        metrics = self._readings.completed(measured, moment, count, busy, self._asked(target, "queued"))
+        busy, queued = (self._asked(target, what, _number_of(target, what)) for what in ("busy_seconds", "queued"))
+        metrics = self._readings.completed(measured, now.moment, count, busy, queued)
+        if "queued" in self._backoffs and self._backoffs["queued"].failures:
+            # What waits for other workers is not what waits for its.
+            metrics.pop("queue_per_instance", None)
         with self.lock:
-            self.history.append({"timestamp": Timestamp(now, moment), **metrics})
+            self.history.append({"timestamp": now, **metrics})
         return metrics
 
     def _asked(self, target: Any, what: str, function: Callable[[], Any] | None = None) -> Any:
@@ -292,9 +332,10 @@ class Controller:
         backoff, moment = self._backoffs.setdefault(what, Backoff()), self._moment()
         if backoff.left(moment) > 0:
             return None
-        name = "the target" if what == "current" else f"the target's {what}()"
+        told = f"the target's {what}()"
+        name = "the target" if what == "current" else told
         failed = self.problems.count(name)
-        found = self.problems.call(name, function)
+        found = self._called(name, function, told)
         if self.problems.count(name) > failed:
             backoff.failed(moment)
         else:
@@ -339,7 +380,7 @@ class Controller:
             return decision.with_outcome("dry_run")
         # Those that are there are not owed to it.
         self.problems.call("the target's workers()", self.instances)
-        done = self.problems.call("the target", partial(_scaled, target, decision.after))
+        done = self._called("the target", partial(_scaled, target, decision.after), "the target's scale()")
         backoff = self._backoffs.setdefault(decision.action, Backoff())
         if done is None:
             backoff.failed(moment)
@@ -396,6 +437,27 @@ def counted(target: Any) -> int:
     if number < 0:
         raise TargetError(f"the target's current() must be a number of workers, got {count!r}")
     return number
+
+
+def _number_of(target: Any, what: str) -> Callable[[], float | None] | None:
+    """Asks a target for a number, if it can be asked that."""
+    function = getattr(target, what, None)
+    if function is None:
+        return None
+
+    def ask() -> float | None:
+        found = function()
+        if found is None:
+            return None
+        try:
+            value = -1.0 if isinstance(found, bool) or not isinstance(found, Real) else float(found)
+        except OverflowError:
+            value = math.inf
+        if not 0 <= value < _LARGEST:
+            raise TargetError(f"the target's {what}() must be a number from 0 on, or None, got {found!r}")
+        return value
+
+    return ask
 
 
 def _shared(metrics: Mapping[str, float | None], there: int, wanted: int) -> dict[str, float | None]:
