@@ -489,7 +489,7 @@ class PerformanceMonitor:
         if self.app.runtime is None:
             self.close()
         else:
-            self._watch.problems.guard("a sample", self._sample_while_open)
+            self._watch.problems.call("a sample", self._sample_while_open)
 
     def _sample_while_open(self) -> None:
         try:

@@ -15,13 +15,13 @@ from operator import index
 from typing import Any, TypeVar
 
 from nexus_core._app_workflows import attached_runtime, checked_app
+from nexus_core._problems import Problems
 from nexus_core.errors import NexusCoreError, TargetError
 from nexus_core.monitoring import prometheus
 from nexus_core.performance_monitor import PerformanceMonitor
 from nexus_core.scaling.backoff import Backoff
 from nexus_core.scaling.decisions import PER_WORKER, Decider, Decision
 from nexus_core.scaling.instances import InstanceBook
-from nexus_core.scaling.isolation import Isolation
 from nexus_core.scaling.policy import ScalingPolicy, check_together
 from nexus_core.scaling.readings import Readings, check_metric
 from nexus_core.scaling.slots import Slots
@@ -79,7 +79,7 @@ class Controller:
         self.app = app
         self.dry_run = dry_run
         self.closed = False
-        self.problems = Isolation()
+        self.problems = Problems(_log)
         self.policies: dict[str, ScalingPolicy] = {}
         self.events: deque[dict[str, Any]] = deque(maxlen=max_events)
         self.decisions: deque[Decision] = deque(maxlen=max_events)
