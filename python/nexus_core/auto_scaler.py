@@ -14,7 +14,7 @@ from nexus_core._app_workflows import checked_app
 from nexus_core._checks import checked_seconds, checked_whole
 from nexus_core.cache_tiers.forks import after_fork
 from nexus_core.errors import NexusCoreError, TargetError
-from nexus_core.monitoring.sampler import Sampler
+from nexus_core.monitoring.intervals import Intervals
 from nexus_core.performance_monitor import PerformanceMonitor
 from nexus_core.scaling import optimization, prediction
 from nexus_core.scaling.app_plugin import join
@@ -29,9 +29,6 @@ __all__ = ["AutoScaler"]
 
 _log = logging.getLogger("nexus_core.scaling")
 _open = Rivals()
-
-# A target may hold the thread up; who stops it does not wait for that for ever.
-_STOP_SECONDS = 5.0
 
 
 class AutoScaler:
@@ -126,7 +123,7 @@ class AutoScaler:
             taken=partial(_open.before, self),
         )
         self.auto_scaling_enabled = True
-        self._sampler: Sampler | None = None
+        self._intervals = Intervals("auto-scaling", "stop_auto_scaling()", "a target or collector of the scaler", _log)
         self._plugin = join(self.app, self)
         after_fork(self)
         _open.add(self)
@@ -173,8 +170,7 @@ class AutoScaler:
     @property
     def scaling_thread(self) -> threading.Thread | None:
         """The thread that checks, or checked last; ``None`` before the first."""
-        sampler = self._sampler
-        return None if sampler is None else sampler.thread
+        return self._intervals.thread
 
     def configure_scaling_policy(self, policy_name: str, config: Mapping[str, Any]) -> dict[str, Any]:
         """Adds a policy, or replaces the one of that name.
@@ -265,26 +261,18 @@ class AutoScaler:
             other = None if self.dry_run else _open.before(self, target)
             if other is not None:
                 raise TargetError(other)
-        with self._controller.lock:
-            self._controller.check_open()
-            running = self._sampler if self.is_running else None
-            if running is None:
-                _open.started(self)
-                self._controller.try_again()
-                try:
-                    self._sampler = Sampler(self, AutoScaler._step_aside, interval)
-                except RuntimeError as error:
-                    raise NexusCoreError(f"auto-scaling was not started: {error}; try again") from error
-            elif running.interval != interval:
-                raise NexusCoreError(
-                    f"auto-scaling runs already, every {running.interval:g} s; stop_auto_scaling() before "
-                    f"starting it with {check_interval!r}"
-                )
-            self.auto_scaling_enabled = True
+        was_running = self._intervals.start(
+            self,
+            AutoScaler._step_aside,
+            interval,
+            check_open=self._controller.check_open,
+            prepare=self._begin,
+        )
+        self.auto_scaling_enabled = True
         return {
             "auto_scaling_started": True,
             "check_interval": check_interval,
-            "already_running": running is not None,
+            "already_running": was_running,
             "dry_run": self.dry_run,
             "not_scaled": None if target is not None else NOT_ATTACHED,
         }
@@ -305,14 +293,8 @@ class AutoScaler:
             ...     AutoScaler(app).stop_auto_scaling()
             {'auto_scaling_stopped': True, 'was_running': False, 'check_pending': False}
         """
-        with self._controller.lock:
-            sampler, was_running = self._sampler, self.is_running
-            self.auto_scaling_enabled = False
-            if sampler is not None:
-                sampler.stop()
-        pending = sampler is not None and not sampler.join(_STOP_SECONDS)
-        if pending:
-            _log.warning("a target or collector of the scaler has not returned in %g s", _STOP_SECONDS)
+        self.auto_scaling_enabled = False
+        was_running, pending = self._intervals.stop()
         return {"auto_scaling_stopped": True, "was_running": was_running, "check_pending": pending}
 
     def get_scaling_status(self) -> dict[str, Any]:
@@ -337,7 +319,6 @@ class AutoScaler:
         """
         instances, current = self.instances, self._controller.current()
         with self._controller.lock:
-            sampler = self._sampler
             expected = self._controller.expected
             # One that starts workers only when they are needed may have fewer than it is to have.
             count = sum(each["status"] != "draining" for each in instances.values()) if current is None else current
@@ -349,7 +330,7 @@ class AutoScaler:
                 "recent_events": [event.copy() for event in list(self._controller.events)[-5:]],
                 "metrics_collected": len(self.metrics_history),
                 "running": self.is_running,
-                "check_interval": sampler.interval if sampler is not None and self.is_running else None,
+                "check_interval": self._intervals.interval,
                 "dry_run": self.dry_run,
                 "wanted_instances": count if expected is None else expected[0],
                 "not_scaled": None
@@ -462,8 +443,7 @@ class AutoScaler:
     @property
     def is_running(self) -> bool:
         """Whether checks are made at intervals."""
-        sampler = self._sampler
-        return sampler is not None and sampler.is_running
+        return self._intervals.is_running
 
     @property
     def closed(self) -> bool:
@@ -551,8 +531,7 @@ class AutoScaler:
         if not self._controller.close():
             return
         self.auto_scaling_enabled = False
-        if self._sampler is not None:
-            self._sampler.stop()
+        self._intervals.stop_soon()
         _open.discard(self)
         self._plugin.leave(self.app)
 
@@ -561,6 +540,11 @@ class AutoScaler:
     def _recorded(self) -> tuple[list[dict[str, Any]], list[ScalingPolicy]]:
         with self._controller.lock:
             return list(self.metrics_history), self._controller.enabled()
+
+    def _begin(self) -> None:
+        """It is not to matter any more what was before, and it is its turn after those that run already."""
+        _open.started(self)
+        self._controller.try_again()
 
     def _step_aside(self) -> None:
         """On the scaler's thread: the next check is not to miss for what this one has met."""
@@ -578,8 +562,7 @@ class AutoScaler:
 
     def _after_fork(self) -> None:
         self._controller.begin_anew()
-        # The child has no thread of it.
-        self._sampler = None
+        self._intervals.begin_anew()
 
 
 def _milliseconds(value: float | None) -> float | None:
