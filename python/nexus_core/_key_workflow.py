@@ -8,31 +8,12 @@ from typing import Any
 from nexus_core._core import __version__
 from nexus_core._key_code import CodeReduction, root_version
 from nexus_core._key_reductions import Reduction
+from nexus_core._node_attributes import KAILASHS_OWN
 
 __all__ = ["WorkflowReduction", "is_workflow", "parts_of", "versions"]
 
 #: What says nothing about the results.
 _NOT_IN_METADATA = frozenset({"author", "cacheable_nodes", "created_at", "description", "name"})
-
-#: What every node of Kailash's holds for its own purposes.
-_NOT_IN_NODES = frozenset(
-    {
-        "_cache_enabled",
-        "_cache_evictions",
-        "_cache_hits",
-        "_cache_max_size",
-        "_cache_misses",
-        "_cached_params",
-        "_node_id",
-        "_node_metadata",
-        "_param_cache",
-        "_param_cache_lock",
-        "_temp_param_definitions",
-        # Of the run that a runtime has begun with it.
-        "_workflow_context",
-        "logger",
-    }
-)
 
 
 def is_workflow(value: object) -> bool:
@@ -88,7 +69,7 @@ class WorkflowReduction(CodeReduction):
             value: One whose type the native walk does not know.
         """
         if hasattr(type(value), "get_parameters") and hasattr(value, "_node_metadata"):
-            state = {key: held for key, held in vars(value).items() if key not in _NOT_IN_NODES}
+            state = {key: held for key, held in vars(value).items() if key not in KAILASHS_OWN}
             version = value._node_metadata.version
             return "node", {"class": type(value), "version": version, **{f"its {key}": state[key] for key in state}}
         if is_workflow(value):

@@ -13,7 +13,8 @@ from typing import Any
 
 from nexus_core._core import DigestWatch, _digest
 from nexus_core._key_code import CodeReduction, globals_loaded, root_version
-from nexus_core._key_workflow import _NOT_IN_NODES, WorkflowReduction, is_workflow
+from nexus_core._key_workflow import WorkflowReduction, is_workflow
+from nexus_core._node_attributes import KAILASHS_OWN
 from nexus_core.keys import workflow_digest
 from nexus_core.runtime import stock
 
@@ -34,7 +35,7 @@ _PLAIN_ELEMENTS = frozenset({bool, bytes, float, int, str, type(None)})
 _OF_WORKFLOWS = ["metadata", "version", "nodes", "connections", "graph", "_node_instances"]
 
 #: Of what every node holds for its own purposes; its metadata say the version, and no more that matters.
-_NODES_OWN = frozenset(_NOT_IN_NODES - {"_node_metadata"})
+_NODES_OWN = frozenset(KAILASHS_OWN - {"_node_metadata"})
 
 #: The plan, too, goes by what these were when it was made.
 _EXECUTORS_OWN = frozenset({"_execution_namespace"})
@@ -177,7 +178,7 @@ class _Walk:
             self._dicts.append((vars(value._node_metadata), ["version"]))
             # A class keeps its tag when what its methods use is changed, or what it holds.
             self._value(type(value))
-            attributes = {key: held for key, held in vars(value).items() if key not in _NOT_IN_NODES}
+            attributes = {key: held for key, held in vars(value).items() if key not in KAILASHS_OWN}
         elif not self._attributes_are_all(value):
             self._is_watchable = False
         for held in list(attributes.values()):

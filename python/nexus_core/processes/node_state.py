@@ -9,28 +9,10 @@ from __future__ import annotations
 import pickle
 from typing import Any
 
+from nexus_core._node_attributes import KAILASHS_OWN
 from nexus_core.shipping.picklers import dumps
 
 __all__ = ["NodeState", "attributes_of", "take_over"]
-
-#: What every node of Kailash's holds for its own purposes.
-_NOT_STATE = frozenset(
-    {
-        "_cache_enabled",
-        "_cache_evictions",
-        "_cache_hits",
-        "_cache_max_size",
-        "_cache_misses",
-        "_cached_params",
-        "_node_id",
-        "_node_metadata",
-        "_param_cache",
-        "_param_cache_lock",
-        "_temp_param_definitions",
-        "_workflow_context",
-        "logger",
-    }
-)
 
 
 def attributes_of(node: Any) -> dict[str, Any]:
@@ -39,7 +21,7 @@ def attributes_of(node: Any) -> dict[str, Any]:
     Args:
         node: The node.
     """
-    return {name: value for name, value in vars(node).items() if name not in _NOT_STATE}
+    return {name: value for name, value in vars(node).items() if name not in KAILASHS_OWN}
 
 
 def take_over(node: Any, changed: dict[str, Any], deleted: list[str]) -> None:
