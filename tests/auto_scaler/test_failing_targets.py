@@ -242,3 +242,15 @@ def test_workers_that_begin_to_count_anew_have_not_been_idle(app: Any, clock: An
         assert decision.action == "hold", decision.explain()
     assert decision.metrics["utilization"] == 50
     assert restarted.told == []
+
+
+def test_a_target_that_says_it_has_thousands_of_millions(app: Any, clock: Any) -> None:
+    many = Boxes(10**9)
+    scaler = AutoScaler(app, target=many, clock=clock)
+    scaler.monitor.collect("level", lambda: 90)
+    scaler.configure_scaling_policy("levels", {"metric": "level", "max_instances": 6})
+    assert scaler.step().after == 6
+    assert many.told == [6]
+    many.count = 10**9
+    status = scaler.get_scaling_status()
+    assert (status["current_instances"], len(status["instances"])) == (10**9, 10_000)

@@ -380,6 +380,8 @@ class Controller:
             return decision.with_outcome("dry_run")
         # Those that are there are not owed to it.
         self.problems.call("the target's workers()", self.instances)
+        # While the target told of its workers it may have been closed: nothing is to be scaled while the app goes down.
+        self.check_open()
         done = self._called("the target", partial(_scaled, target, decision.after), "the target's scale()")
         backoff = self._backoffs.setdefault(decision.action, Backoff())
         if done is None:
