@@ -2,36 +2,32 @@
 
 from __future__ import annotations
 
+import json
+import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
-import nexus_core
-from kailash.workflow.builder import WorkflowBuilder
-from nexus import Nexus
-from nexus_core import AutoScaler
-from nexus_core.load_testing import LoadTest
+from nexus_core.load_testing import LoadTest, LoadTestResult
 from nexus_core.scaling import LoadRecord, Outcome, ScalingPolicy, simulated
 
 from scaling.shapes import Shape, load_of
+from scaling.subject import (
+    ALLOWED_SECONDS,
+    CHECK_SECONDS,
+    POLICIES,
+    START_INSTANCES,
+    WORKFLOW,
+    record_of,
+    scaled_app,
+)
+from service.processes import Launcher
 
-CHECK_SECONDS = 0.5
-SERVICE_SECONDS = 0.05
-ALLOWED_SECONDS = 0.2
-_LIMITS = {"min_instances": 1, "max_instances": 16, "window": 2}
-POLICIES: dict[str, dict[str, Any]] = {
-    "thresholds": {
-        **_LIMITS,
-        "metric": "utilization",
-        "scale_up_threshold": 75,
-        "scale_down_threshold": 40,
-        "cooldown_period": 1,
-        "scale_up_increment": 2,
-    },
-    "target": {**_LIMITS, "metric": "demand", "target": 60, "scale_up_cooldown": 0, "scale_down_cooldown": 4},
-}
+# How long a server may take until it listens.
+_READY = 120
 
 
 @dataclass(frozen=True)
@@ -46,6 +42,11 @@ class Ran:
     unfinished: int
     events: list[dict[str, Any]]
     history: list[dict[str, Any]]
+
+    @property
+    def lost(self) -> int:
+        """Requests that were made and not answered well."""
+        return self.asked - len(self.replies)
 
     @property
     def violations(self) -> float:
@@ -77,44 +78,72 @@ class _Timed:
     async def open(self) -> None:
         await self._target.open()
 
-    async def execute(self, inputs: Mapping[str, Any]) -> None:
+    def prepared(self, inputs: Mapping[str, Any]) -> Any:
+        return self._target.prepared(inputs)
+
+    async def execute(self, prepared: Any) -> Any:
         began = time.perf_counter()
-        await self._target.execute(inputs)
+        answer = await self._target.execute(prepared)
         self.replies.append((time.time(), time.perf_counter() - began))
+        return answer
 
     async def close(self) -> None:
         await self._target.close()
 
 
-def run(shape: Shape, policy: str, seed: int = 0) -> Ran:
-    builder = WorkflowBuilder()
-    builder.add_node("PythonCodeNode", "work", {"code": f"import time\ntime.sleep({SERVICE_SECONDS})\nresult = x"})
-    app = Nexus(enable_durability=False)
+def run(shape: Shape, policy: str, seed: int = 0, *, over_http: bool = False) -> Ran:
+    """Puts a load on an app under a policy: in this process, or on a server in one of its own."""
+    return (_over_http if over_http else _in_process)(shape, policy, seed)
+
+
+def _in_process(shape: Shape, policy: str, seed: int) -> Ran:
+    app, scaler = scaled_app(policy)
     try:
-        app.register("work", builder)
-        nexus_core.attach(app, thread_pool_size=2, max_concurrent_nodes=2)
-        scaler = AutoScaler(app, latency_target_ms=1000 * ALLOWED_SECONDS, max_events=1000)
-        scaler.configure_scaling_policy(policy, POLICIES[policy])
-        test = LoadTest(app, "work", load_of(shape, seed), inputs={"x": 1}, duration=shape.seconds)
-        timed = _Timed(test._target)
-        test._target = timed
         scaler.start_auto_scaling(CHECK_SECONDS)
-        began = time.time()
-        result = test.run()
-        scaler.stop_auto_scaling()
-        history = list(scaler.metrics_history)
-        return Ran(
-            policy,
-            [(each["timestamp"] - began, int(each["active_instances"])) for each in history],
-            [(at - began, seconds) for at, seconds in timed.replies],
-            result.requests,
-            result.failed,
-            result.unfinished,
-            scaler.scaling_events,
-            history,
-        )
+
+        def ended() -> dict[str, Any]:
+            scaler.stop_auto_scaling()
+            return record_of(scaler)
+
+        return _loaded(shape, policy, seed, ended, app)
     finally:
         app.close()
+
+
+def _over_http(shape: Shape, policy: str, seed: int) -> Ran:
+    with Launcher(Path(sys.executable), Path(__file__).resolve().parents[2] / "python", package="scaling") as launcher:
+        record = launcher.folder / "record.json"
+        server = launcher.start("server", [policy, str(record)], timeout=_READY)
+
+        def ended() -> dict[str, Any]:
+            server.stop()
+            found: dict[str, Any] = json.loads(record.read_text(encoding="utf-8"))
+            return found
+
+        return _loaded(shape, policy, seed, ended, None, f"http://127.0.0.1:{server.said['port']}")
+
+
+def _loaded(
+    shape: Shape, policy: str, seed: int, ended: Callable[[], dict[str, Any]], app: Any, url: str | None = None
+) -> Ran:
+    test = LoadTest(app, WORKFLOW, load_of(shape, seed), inputs={"x": 1}, duration=shape.seconds, url=url)
+    timed = _Timed(test._target)
+    test._target = timed
+    began = time.time()
+    result: LoadTestResult = test.run()
+    record = ended()
+    if record["problems"]:
+        raise RuntimeError(f"the scaler met problems: {record['problems']}")
+    return Ran(
+        policy,
+        [(each["timestamp"] - began, int(each["active_instances"])) for each in record["history"]],
+        [(at - began, seconds) for at, seconds in timed.replies],
+        result.requests,
+        result.failed,
+        result.unfinished,
+        record["events"],
+        record["history"],
+    )
 
 
 def foreseen(recorded: Ran, policy: str) -> tuple[Outcome, float]:
@@ -125,7 +154,7 @@ def foreseen(recorded: Ran, policy: str) -> tuple[Outcome, float]:
         load,
         [ScalingPolicy.of(policy, POLICIES[policy])],
         allowed_seconds=ALLOWED_SECONDS,
-        start_instances=2,
+        start_instances=START_INSTANCES,
         variability=0.0,
     )
     return outcome, load.stretches[0].start

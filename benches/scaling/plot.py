@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from plot import WIDTH, document, text
-from scaling.experiment import ALLOWED_SECONDS, Ran
+from scaling.experiment import Ran
 from scaling.shapes import Shape
+from scaling.subject import ALLOWED_SECONDS
 
 LEFT, RIGHT, PANEL, GAP, TOP = 60, 24, 100, 46, 88
 COLOURS = ("w0", "w1")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from nexus_core.load_testing import OpenLoop
 
@@ -30,12 +30,17 @@ class Shape:
     rate: Rate
     highest: float
 
+    def faster(self, times: float) -> Shape:
+        """The same in less time."""
+        rate = self.rate
+        return replace(self, seconds=self.seconds / times, rate=lambda t: rate(t * times))
+
 
 SHAPES = (
-    Shape("steady", "Steady load", 30, lambda t: 60.0, 60),
+    Shape("steady", "Steady load", 24, lambda t: 60.0, 60),
     Shape("step", "A step", 30, lambda t: 20.0 if t < 8 else 110.0 if t < 20 else 20.0, 110),
     Shape("ramp", "A ramp", 36, lambda t: 10 + 110 * min(1.0, t / 30), 120),
-    Shape("spike", "A spike", 30, lambda t: 160.0 if 10 <= t < 14 else 20.0, 160),
+    Shape("spike", "A spike", 26, lambda t: 160.0 if 10 <= t < 14 else 20.0, 160),
     Shape("wave", "Two days of 24 s", 48, lambda t: 65 - 55 * math.cos(math.tau * t / 24), 120),
 )
 

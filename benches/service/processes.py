@@ -36,10 +36,11 @@ class Started:
 
 
 class Launcher:
-    """Starts the scripts of this package in the environment to measure, and stops those that are left."""
+    """Starts the scripts of a package in the environment to measure, and stops those that are left."""
 
-    def __init__(self, python: Path, subject: Path | None) -> None:
+    def __init__(self, python: Path, subject: Path | None, package: str = "service") -> None:
         self.python = python
+        self._package = package
         paths = [str(HERE.parent), *([str(subject)] if subject is not None else [])]
         self.variables = os.environ | {"PYTHONPATH": os.pathsep.join(paths), "PYTHONHASHSEED": "0"}
         self._stack = ExitStack()
@@ -59,7 +60,7 @@ class Launcher:
         self._stack.__exit__(None, None, None)
 
     def command(self, module: str, options: Sequence[str]) -> list[str]:
-        return [str(self.python), "-m", f"service.{module}", *options]
+        return [str(self.python), "-m", f"{self._package}.{module}", *options]
 
     def result(self, module: str, options: Sequence[str], *, timeout: float) -> dict[str, Any]:
         """What a script of this package measured: the last line that it printed."""

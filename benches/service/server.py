@@ -6,20 +6,15 @@ Prints its port as JSON when it listens, and ends when its standard input does, 
 from __future__ import annotations
 
 import argparse
-import json
 import logging
-import os
-import socket
-import sys
-import threading
 from collections.abc import Callable
 from typing import Any
 
-import uvicorn
 from nexus import Nexus
 
 from peers.kailash_runtime import build
 from service.cases import WORKFLOWS, expected_outputs
+from service.serving import serve
 
 
 def stub_class() -> Any:
@@ -82,20 +77,7 @@ def main() -> None:
     }
     restore = uses[options.variant]() or (lambda: None)
 
-    # As Nexus's own gateway runs it, but on a port that is known to be free.
-    settings: dict[str, Any] = {"log_level": "warning", "access_log": False} if quiet else {}
-    server = uvicorn.Server(uvicorn.Config(app.fastapi_app, **settings))
-    listener = socket.create_server(("127.0.0.1", 0))
-
-    def end_with_input() -> None:
-        sys.stdin.read()
-        server.should_exit = True
-
-    threading.Thread(target=end_with_input, daemon=True).start()
-    print(json.dumps({"port": listener.getsockname()[1]}), flush=True)
-    # Whatever is printed from here on goes where the log goes; nobody reads the pipe.
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    server.run(sockets=[listener])
+    serve(app, quiet=quiet)
     restore()
     app.close()
 

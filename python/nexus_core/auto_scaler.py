@@ -5,32 +5,30 @@ from __future__ import annotations
 import atexit
 import logging
 import threading
-import weakref
 from collections import deque
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from nexus_core._app_workflows import checked_app
 from nexus_core._checks import checked_seconds, checked_whole
 from nexus_core.cache_tiers.forks import after_fork
 from nexus_core.errors import NexusCoreError, TargetError
-from nexus_core.monitoring.sampler import Sampler
+from nexus_core.monitoring.intervals import Intervals
 from nexus_core.performance_monitor import PerformanceMonitor
 from nexus_core.scaling import optimization, prediction
-from nexus_core.scaling.app_plugin import join, others_of
+from nexus_core.scaling.app_plugin import join
 from nexus_core.scaling.controller import NOT_ATTACHED, Controller, counted
 from nexus_core.scaling.decisions import Decision
 from nexus_core.scaling.policy import ScalingPolicy
 from nexus_core.scaling.readings import check_metric
-from nexus_core.scaling.targets import is_same
+from nexus_core.scaling.rivals import Rivals
+from nexus_core.scaling.timestamp import Timestamp, moment_of
 
 __all__ = ["AutoScaler"]
 
 _log = logging.getLogger("nexus_core.scaling")
-_open: weakref.WeakSet[AutoScaler] = weakref.WeakSet()
-
-# A target may hold the thread up; who stops it does not wait for that for ever.
-_STOP_SECONDS = 5.0
+_open = Rivals()
 
 
 class AutoScaler:
@@ -122,9 +120,10 @@ class AutoScaler:
             settle_seconds=checked_seconds("settle_seconds", settle_seconds, zero=True),
             on_event=on_event,
             clock=clock,
+            taken=partial(_open.before, self),
         )
         self.auto_scaling_enabled = True
-        self._sampler: Sampler | None = None
+        self._intervals = Intervals("auto-scaling", "stop_auto_scaling()", "a target or collector of the scaler", _log)
         self._plugin = join(self.app, self)
         after_fork(self)
         _open.add(self)
@@ -171,8 +170,7 @@ class AutoScaler:
     @property
     def scaling_thread(self) -> threading.Thread | None:
         """The thread that checks, or checked last; ``None`` before the first."""
-        sampler = self._sampler
-        return None if sampler is None else sampler.thread
+        return self._intervals.thread
 
     def configure_scaling_policy(self, policy_name: str, config: Mapping[str, Any]) -> dict[str, Any]:
         """Adds a policy, or replaces the one of that name.
@@ -240,7 +238,7 @@ class AutoScaler:
         Raises:
             TypeError: If the interval is no number.
             ValueError: If it is not more than 0.
-            TargetError: If the target does not tell how many workers it has, or another scaler of the app scales it.
+            TargetError: If the target does not tell how many workers it has, or another scaler of this process scales it.
             NexusCoreError: If it runs with another interval, the app is closed, or there is no thread to be had.
 
         Example:
@@ -260,25 +258,21 @@ class AutoScaler:
         target = self._controller.target()
         if target is not None:
             counted(target)
-            self._check_alone(target)
-        with self._controller.lock:
-            self._controller.check_open()
-            running = self._sampler if self.is_running else None
-            if running is None:
-                try:
-                    self._sampler = Sampler(self, AutoScaler._step_aside, interval)
-                except RuntimeError as error:
-                    raise NexusCoreError(f"auto-scaling was not started: {error}; try again") from error
-            elif running.interval != interval:
-                raise NexusCoreError(
-                    f"auto-scaling runs already, every {running.interval:g} s; stop_auto_scaling() before "
-                    f"starting it with {check_interval!r}"
-                )
-            self.auto_scaling_enabled = True
+            other = None if self.dry_run else _open.before(self, target)
+            if other is not None:
+                raise TargetError(other)
+        was_running = self._intervals.start(
+            self,
+            AutoScaler._step_aside,
+            interval,
+            check_open=self._controller.check_open,
+            prepare=self._begin,
+        )
+        self.auto_scaling_enabled = True
         return {
             "auto_scaling_started": True,
             "check_interval": check_interval,
-            "already_running": running is not None,
+            "already_running": was_running,
             "dry_run": self.dry_run,
             "not_scaled": None if target is not None else NOT_ATTACHED,
         }
@@ -299,14 +293,8 @@ class AutoScaler:
             ...     AutoScaler(app).stop_auto_scaling()
             {'auto_scaling_stopped': True, 'was_running': False, 'check_pending': False}
         """
-        with self._controller.lock:
-            sampler, was_running = self._sampler, self.is_running
-            self.auto_scaling_enabled = False
-            if sampler is not None:
-                sampler.stop()
-        pending = sampler is not None and not sampler.join(_STOP_SECONDS)
-        if pending:
-            _log.warning("a target or collector of the scaler has not returned in %g s", _STOP_SECONDS)
+        self.auto_scaling_enabled = False
+        was_running, pending = self._intervals.stop()
         return {"auto_scaling_stopped": True, "was_running": was_running, "check_pending": pending}
 
     def get_scaling_status(self) -> dict[str, Any]:
@@ -331,7 +319,6 @@ class AutoScaler:
         """
         instances, current = self.instances, self._controller.current()
         with self._controller.lock:
-            sampler = self._sampler
             expected = self._controller.expected
             # One that starts workers only when they are needed may have fewer than it is to have.
             count = sum(each["status"] != "draining" for each in instances.values()) if current is None else current
@@ -343,7 +330,7 @@ class AutoScaler:
                 "recent_events": [event.copy() for event in list(self._controller.events)[-5:]],
                 "metrics_collected": len(self.metrics_history),
                 "running": self.is_running,
-                "check_interval": sampler.interval if sampler is not None and self.is_running else None,
+                "check_interval": self._intervals.interval,
                 "dry_run": self.dry_run,
                 "wanted_instances": count if expected is None else expected[0],
                 "not_scaled": None
@@ -417,12 +404,13 @@ class AutoScaler:
             ``simulation``: ``candidates``, the recommended first, each with its ``policies``, cost (``instance_seconds``,
             ``mean_instances``), ``violations``, ``violation_share``, ``mean_response`` and ``p95_response`` in seconds,
             ``changes``, ``reversals``, and ``not_simulated``: its metrics that the replay cannot know, whose policies
-            have no say in it; ``recommended``, an ``explanation``, what it is based on, and how near a replay of
-            what really happened comes to it.
+            have no say in it; ``variants_left_out``: how many there are no time for, where there are many policies;
+            ``recommended``, an ``explanation``, what it is based on, and how near a replay of what really happened
+            comes to it.
 
         Raises:
             TypeError: If a value is of the wrong kind.
-            ValueError: If a value is out of range, or a candidate's contradict each other.
+            ValueError: If a value is out of range, a candidate's contradict each other, or it is called ``"current"``.
 
         Example:
             >>> from nexus import Nexus
@@ -435,6 +423,8 @@ class AutoScaler:
         allowed = _milliseconds(latency_target_ms) or self._latency_target
         if candidates is not None and not isinstance(candidates, Mapping):
             raise TypeError(f"candidates must be a mapping of names to configurations, got {candidates!r}")
+        if "current" in (candidates or {}):
+            raise ValueError("a candidate must not be called 'current': so the policies as they are are called")
         others = {name: ScalingPolicy.of(name, config) for name, config in (candidates or {}).items()}
         target = self._controller.target()
         for policy in others.values():
@@ -453,8 +443,7 @@ class AutoScaler:
     @property
     def is_running(self) -> bool:
         """Whether checks are made at intervals."""
-        sampler = self._sampler
-        return sampler is not None and sampler.is_running
+        return self._intervals.is_running
 
     @property
     def closed(self) -> bool:
@@ -515,11 +504,15 @@ class AutoScaler:
             4 instances stay: queue: queue_size is 0, between -1 and 70
               - queue: wants 4: queue_size is 0, between -1 and 70
         """
-        with self._controller.lock:
-            known = [each for each in self._controller.decisions if at is None or each.at <= at]
-        if not known:
-            return "nothing has been decided yet" if at is None else "nothing is known of what was decided until then"
-        return known[-1].explain()
+        decisions = self.decisions
+        if at is None:
+            last = decisions[-1].explain() if decisions else "nothing has been decided yet"
+            held_up = self._controller.held_up()
+            return last if held_up is None else f"{held_up}\n{last}"
+        # What was decided at an event is found even if the system's clock was set since.
+        of_time = moment_of if isinstance(at, Timestamp) else float
+        known = [each for each in decisions if of_time(each.at) <= of_time(at)]
+        return known[-1].explain() if known else "nothing is known of what was decided until then"
 
     def close(self) -> None:
         """Stops, and leaves the app; the app does it when it closes. Waits for nothing.
@@ -538,23 +531,20 @@ class AutoScaler:
         if not self._controller.close():
             return
         self.auto_scaling_enabled = False
-        if self._sampler is not None:
-            self._sampler.stop()
+        self._intervals.stop_soon()
         _open.discard(self)
         self._plugin.leave(self.app)
 
     # --- inside -----------------------------------------------------------------------
 
-    def _check_alone(self, target: Any) -> None:
-        for other in others_of(self.app, self):
-            if other.is_running and is_same(target, other._controller.target()):
-                raise TargetError(
-                    "another AutoScaler of the app scales that already; stop it, or give it the policy, too"
-                )
-
     def _recorded(self) -> tuple[list[dict[str, Any]], list[ScalingPolicy]]:
         with self._controller.lock:
             return list(self.metrics_history), self._controller.enabled()
+
+    def _begin(self) -> None:
+        """It is not to matter any more what was before, and it is its turn after those that run already."""
+        _open.started(self)
+        self._controller.try_again()
 
     def _step_aside(self) -> None:
         """On the scaler's thread: the next check is not to miss for what this one has met."""
@@ -572,8 +562,7 @@ class AutoScaler:
 
     def _after_fork(self) -> None:
         self._controller.begin_anew()
-        # The child has no thread of it.
-        self._sampler = None
+        self._intervals.begin_anew()
 
 
 def _milliseconds(value: float | None) -> float | None:
@@ -586,5 +575,5 @@ def _milliseconds(value: float | None) -> float | None:
 @atexit.register
 def _close_all() -> None:
     """No thread is to be inside of native code that comes back to an interpreter which is going down."""
-    for scaler in list(_open):
+    for scaler in _open.all():
         scaler.close()

@@ -18,10 +18,10 @@ from nexus_core.monitoring import prometheus
 from nexus_core.monitoring.alerts import SEVERITIES
 from nexus_core.monitoring.app_plugin import join
 from nexus_core.monitoring.app_watch import AppWatch
+from nexus_core.monitoring.intervals import Intervals
 from nexus_core.monitoring.measurements import OF_PROCESS, OF_RUNS, unseen_of
 from nexus_core.monitoring.report import MonitoringReport
 from nexus_core.monitoring.report_contents import made_report
-from nexus_core.monitoring.sampler import Sampler
 from nexus_core.monitoring.summary import summary_of
 from nexus_core.monitoring.thresholds import Threshold, Thresholds
 
@@ -30,9 +30,6 @@ __all__ = ["PerformanceMonitor"]
 _log = logging.getLogger("nexus_core.monitor")
 
 _open: weakref.WeakSet[PerformanceMonitor] = weakref.WeakSet()
-
-# A call of somebody else's may hold the thread up; who stops it does not wait for that for ever.
-_STOP_SECONDS = 5.0
 
 
 class PerformanceMonitor:
@@ -112,7 +109,7 @@ class PerformanceMonitor:
             raise TypeError(f"clock must be a function, got {clock!r}")
         self._watch = AppWatch(self.app, kept, thresholds or {}, clock)
         self.metrics = self._watch.series
-        self._sampler: Sampler | None = None
+        self._intervals = Intervals("monitoring", "stop_monitoring()", "a collector or handler of the monitor", _log)
         self._plugin = join(self.app, self)
         prometheus.show(self, self.app_name)
         after_fork(self)
@@ -140,14 +137,12 @@ class PerformanceMonitor:
     @property
     def monitoring_active(self) -> bool:
         """Whether samples are taken at intervals."""
-        sampler = self._sampler
-        return sampler is not None and sampler.is_running
+        return self._intervals.is_running
 
     @property
     def monitor_thread(self) -> threading.Thread | None:
         """The thread that takes them, or took them last; ``None`` before the first."""
-        sampler = self._sampler
-        return None if sampler is None else sampler.thread
+        return self._intervals.thread
 
     def start_monitoring(self, interval_seconds: float = 10) -> dict[str, Any]:
         """Takes samples at intervals from now on, on a thread that keeps nothing alive.
@@ -178,23 +173,13 @@ class PerformanceMonitor:
             (True, 5, True, False)
         """
         interval = checked_seconds("interval_seconds", interval_seconds)
-        with self._watch.lock:
-            self._watch.check_open()
-            running = self._sampler if self.monitoring_active else None
-            if running is None:
-                try:
-                    self._sampler = Sampler(self, PerformanceMonitor._sample_aside, interval)
-                except RuntimeError as error:
-                    raise NexusCoreError(f"monitoring was not started: {error}; try again") from error
-            elif running.interval != interval:
-                raise NexusCoreError(
-                    f"monitoring runs already, every {running.interval:g} s; stop_monitoring() before "
-                    f"starting it with {interval_seconds!r}"
-                )
+        was_running = self._intervals.start(
+            self, PerformanceMonitor._sample_aside, interval, check_open=self._watch.check_open
+        )
         return {
             "monitoring_started": True,
             "interval": interval_seconds,
-            "already_running": running is not None,
+            "already_running": was_running,
             "attached": attached_runtime(self.app) is not None,
             "not_visible": self.not_visible(),
         }
@@ -215,13 +200,7 @@ class PerformanceMonitor:
             ...     PerformanceMonitor(app).stop_monitoring()
             {'monitoring_stopped': True, 'was_running': False, 'sample_pending': False}
         """
-        with self._watch.lock:
-            sampler, was_running = self._sampler, self.monitoring_active
-            if sampler is not None:
-                sampler.stop()
-        pending = sampler is not None and not sampler.join(_STOP_SECONDS)
-        if pending:
-            _log.warning("a collector or handler of the monitor has not returned in %g s", _STOP_SECONDS)
+        was_running, pending = self._intervals.stop()
         return {"monitoring_stopped": True, "was_running": was_running, "sample_pending": pending}
 
     def get_performance_summary(self, time_window_minutes: float = 10) -> dict[str, dict[str, Any]]:
@@ -475,9 +454,7 @@ class PerformanceMonitor:
         """
         if not self._watch.close():
             return
-        with self._watch.lock:
-            if self._sampler is not None:
-                self._sampler.stop()
+        self._intervals.stop_soon()
         _open.discard(self)
         self._plugin.leave(self.app)
         prometheus.hide(self)
@@ -489,7 +466,7 @@ class PerformanceMonitor:
         if self.app.runtime is None:
             self.close()
         else:
-            self._watch.problems.guard("a sample", self._sample_while_open)
+            self._watch.problems.call("a sample", self._sample_while_open)
 
     def _sample_while_open(self) -> None:
         try:
@@ -501,8 +478,7 @@ class PerformanceMonitor:
     def _after_fork(self) -> None:
         prometheus.begin_anew()
         self._watch.begin_anew()
-        # The child has no thread of it.
-        self._sampler = None
+        self._intervals.begin_anew()
 
 
 @atexit.register

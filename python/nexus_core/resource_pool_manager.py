@@ -346,7 +346,7 @@ class ResourcePoolManager:
                 return [], []
             self._closed = True
             pools = list(self.connection_pools.values()), list(self.thread_pools.values())
-        self._membership.leave()
+        self._membership.leave(self.app)
         prometheus.hide(self)
         return pools
 

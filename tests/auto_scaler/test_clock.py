@@ -47,6 +47,25 @@ def test_cooldowns_are_as_long_as_they_are(app: Any, monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.parametrize("set_by", [-86_400.0, 86_400.0])
+def test_an_event_is_explained_by_what_was_decided_then(
+    app: Any, monkeypatch: pytest.MonkeyPatch, set_by: float
+) -> None:
+    clocks, level = _Clocks(monkeypatch), [90]
+    scaler = AutoScaler(app, target=Boxes())
+    scaler.monitor.collect("level", lambda: level[0])
+    scaler.configure_scaling_policy("levels", {"metric": "level", "cooldown_period": 0})
+    for value in (90, 80, 75):
+        level[0] = value
+        scaler.step()
+        clocks.time += set_by
+        clocks.pass_(10)
+    reasons = [scaler.why(event["timestamp"]).splitlines()[0] for event in scaler.scaling_events]
+    assert [reason.rsplit(": ")[-1] for reason in reasons] == [
+        f"level is {value}, above 70" for value in (90, 80, 75)
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("set_by", [-86_400.0, 86_400.0])
 def test_how_busy_workers_are_does_not_depend_on_it(app: Any, monkeypatch: pytest.MonkeyPatch, set_by: float) -> None:
     class Busy(Boxes):
         seconds = 0.0

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import socket
+import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +15,8 @@ import pytest
 from auto_scaler.support import until
 from nexus_core import AutoScaler
 from nexus_core.errors import TargetError
-from nexus_core.scaling import DaskTarget
+from nexus_core.scaling import DaskTarget, dask_target
+from performance_monitor.support import run
 
 distributed = pytest.importorskip("distributed")
 
@@ -70,6 +74,87 @@ def test_workers_that_go_drain(cluster: Any, tmp_path: Path) -> None:
         until(lambda: target.current() == 2)
         until(lambda: [worker.state for worker in target.workers()] == ["idle", "idle"])
     target.close()
+
+
+def test_what_drains_when_it_is_closed_drains_on(cluster: Any, tmp_path: Path) -> None:
+    began = tmp_path / "began"
+    target = DaskTarget(cluster)
+    with distributed.Client(cluster, set_as_default=False) as client:
+        futures = client.map(_waits, [str(tmp_path)] * 3, range(3), pure=False)
+        until(lambda: began.exists() and len(began.read_text().split()) == 3)
+        target.scale(1)
+        target.close()
+        with pytest.raises(TargetError, match="the target is closed"):
+            target.scale(3)
+        with pytest.raises(TargetError, match="the target is closed"):
+            target.current()
+        assert len(client.scheduler_info()["workers"]) == 3, "none was ended while it works"
+        for number in range(3):
+            (tmp_path / f"go-{number}").touch()
+        assert client.gather(futures) == [0, 1, 2]
+        until(lambda: len(client.scheduler_info()["workers"]) == 1)
+        until(lambda: target._client.status == "closed")
+        assert len(began.read_text().split()) == 3, "none ran twice"
+
+
+@contextmanager
+def _silent(cluster: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A scheduler that answers nothing meanwhile."""
+    monkeypatch.setattr(dask_target, "_TIMEOUT", 0.3)
+    go, stuck = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        stuck.set()
+        go.wait(60)
+
+    cluster.loop.add_callback(hold)
+    try:
+        assert stuck.wait(60)
+        yield
+    finally:
+        go.set()
+        monkeypatch.undo()
+
+
+def test_a_scheduler_that_does_not_answer_holds_up_nobody(
+    cluster: Any, app: Any, clock: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from apps import code_workflow
+
+    app.register("quick", code_workflow())
+    scaler = AutoScaler(app, target=cluster, clock=clock)
+    scaler.monitor.collect("jobs", lambda: 40)
+    scaler.configure_scaling_policy("jobs", {"metric": "jobs", "target_per_instance": 10})
+    with _silent(cluster, monkeypatch):
+        decision = scaler.step()
+        assert decision.outcome == "held"
+        assert "the Dask scheduler at 'inproc://" in decision.reason
+        assert "does not answer: nothing within 0.3 s" in decision.reason
+        assert scaler.get_scaling_status()["current_instances"] == 0
+        assert run(app, "quick") == [None]
+        asking = threading.Thread(target=scaler._controller.target().workers, daemon=True)
+        monkeypatch.setattr(threading, "excepthook", lambda _: None)
+        asking.start()
+        scaler.close()
+        asking.join(60)
+        assert not asking.is_alive()
+    until(lambda: len(cluster.scheduler_info["workers"]) == 3)
+
+
+def test_a_scheduler_that_listens_and_says_nothing(app: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dask_target, "_TIMEOUT", 0.3)
+
+    class Silent:
+        def __init__(self, address: str) -> None:
+            self.scheduler_address = address
+
+        def scale(self, n: int) -> None:
+            raise AssertionError(n)
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+        with pytest.raises(TargetError, match=rf"the Dask scheduler at 'tcp://127\.0\.0\.1:{port}' does not answer"):
+            AutoScaler(app, target=Silent(f"tcp://127.0.0.1:{port}"))
 
 
 def test_a_scaler_scales_it(cluster: Any, app: Any, clock: Any) -> None:

@@ -134,6 +134,79 @@ def test_a_target_that_does_not_return_holds_up_nobody(app: Any) -> None:
     until(lambda: not thread.is_alive())
 
 
+def test_a_target_that_does_not_say_how_many_holds_up_nobody(app: Any) -> None:
+    go, inside = threading.Event(), threading.Event()
+
+    class Stuck(Boxes):
+        is_stuck = False
+
+        def current(self) -> int:
+            if self.is_stuck:
+                inside.set()
+                go.wait(60)
+            return self.count
+
+    stuck = Stuck(3)
+    scaler = AutoScaler(app, target=stuck)
+    assert scaler.step().outcome == "held"
+    assert len(scaler.instances) == 3
+    stuck.is_stuck = True
+    checking = threading.Thread(target=scaler.step, daemon=True)
+    checking.start()
+    assert inside.wait(60)
+    until(lambda: scaler.why().startswith("a check is held up: the target's current() has not returned for "))
+    status = scaler.get_scaling_status()
+    assert (status["current_instances"], len(status["instances"])) == (3, 3)
+    go.set()
+    checking.join(60)
+    assert scaler.why() == "3 instances stay: no policy is enabled"
+    scaler.close()
+
+
+def test_nothing_is_scaled_any_more_once_it_is_closed(app: Any) -> None:
+    class Closes(Boxes):
+        def workers(self) -> list[Any]:
+            # What is called between the decision and the change.
+            scaler.close()
+            return []
+
+    closes = Closes(1)
+    scaler = AutoScaler(app, target=closes)
+    scaler.monitor.collect("level", lambda: 90)
+    scaler.configure_scaling_policy("levels", {"metric": "level"})
+    with pytest.raises(NexusCoreError, match="the scaler is closed"):
+        scaler.step()
+    assert (closes.told, scaler.scaling_events) == ([], [])
+
+
+def test_stopped_while_it_scales_that_is_still_done(app: Any) -> None:
+    go, inside = threading.Event(), threading.Event()
+
+    class Slow(Boxes):
+        def scale(self, n: int) -> None:
+            inside.set()
+            go.wait(60)
+            super().scale(n)
+
+    slow = Slow(1)
+    scaler = AutoScaler(app, target=slow)
+    scaler.monitor.collect("level", lambda: 90)
+    scaler.configure_scaling_policy("levels", {"metric": "level", "cooldown_period": 0})
+    scaler.start_auto_scaling(0.01)
+    assert inside.wait(60)
+    stopping = threading.Thread(target=scaler.stop_auto_scaling)
+    stopping.start()
+    until(lambda: not scaler.is_running)
+    go.set()
+    stopping.join(60)
+    thread = scaler.scaling_thread
+    assert thread is not None
+    until(lambda: not thread.is_alive())
+    assert slow.told == [2]
+    assert [event["total_instances"] for event in scaler.scaling_events] == [2]
+    assert scaler.why().startswith("from 1 to 2 instances")
+
+
 def _code() -> Any:
     from apps import code_workflow
 

@@ -9,6 +9,9 @@ import pytest
 
 from auto_scaler.support import Boxes, history_of
 from nexus_core import AutoScaler
+from nexus_core.scaling import ScalingPolicy, optimization
+from nexus_core.scaling.optimization import compared
+from nexus_core.scaling.prediction import predicted
 
 
 def _with(scaler: AutoScaler, history: list[dict[str, Any]]) -> AutoScaler:
@@ -173,3 +176,42 @@ def test_what_is_foreseen_when_the_clock_was_set_back(scaler: AutoScaler) -> Non
     back = [{**each, "timestamp": each["timestamp"] - 1800} for each in _levels([50.0] * 50)[40:]]
     found = _with(scaler, _levels([50.0] * 40) + back).predict_scaling_needs(10)
     assert found["recommendation"] == "stable"
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [5.0] * 50, [0.0] * 40, [math.nan] * 40, [5.0, math.nan] * 30, [math.inf, 1.0] * 30, [None] * 40, [None, 5.0] * 20,
+        [1e308] * 40, [5e-324] * 40, [-1e300] * 40, [0.0, 1e308] * 20, [math.nan] * 39 + [5.0], [1e-9] * 20, [1e200] * 20,
+    ],
+)  # fmt: skip
+def test_whatever_was_measured_there_is_an_answer(values: list[float | None]) -> None:
+    history: list[dict[str, Any]] = [
+        {
+            "timestamp": 1e6 + 60 * number, "active_instances": 3, "m": value, "request_rate": value,
+            "throughput_per_second": value, "utilization": 50.0, "response_time": 100.0,
+        }
+        for number, value in enumerate(values)
+    ]  # fmt: skip
+    policies = [ScalingPolicy.of("m", {"metric": "m"}), ScalingPolicy.of("t", {"metric": "m", "target": 50})]
+    found = predicted(history, policies, 30, 3)
+    for trend in found["metric_trends"].values():
+        assert all(math.isfinite(trend[name]) for name in ("current", "projected", "trend_rate", "backtest_error"))
+    if any(value is not None and math.isfinite(value) and abs(value) < 1e100 for value in values[-20:-10]):
+        assert "m" in found["metric_trends"]
+    assert compared(history, policies, None, {})["candidates"] or "no load was recorded" in str(
+        compared(history, policies, None, {})["reason"]
+    )
+
+
+def test_many_policies_do_not_take_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(optimization, "_MOST_PROPOSALS", 100_000)
+    policies = [ScalingPolicy.of(f"p{number}", {"metric": "utilization"}) for number in range(400)]
+    found = compared(history_of([2.0] * 100), policies, None, {})
+    assert len(found["candidates"]) + found["variants_left_out"] == 1 + 3 + 6 * 400
+    assert len(found["candidates"]) == 4 + 100_000 // (400 * 100)
+
+
+def test_a_candidate_is_not_taken_for_what_there_is(scaler: AutoScaler) -> None:
+    with pytest.raises(ValueError, match="must not be called 'current'"):
+        scaler.optimize_scaling_policies(candidates={"current": {}})

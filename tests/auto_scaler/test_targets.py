@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import threading
-from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
 
@@ -19,7 +17,6 @@ from nexus_core.errors import TargetError
 from nexus_core.runtime import AsyncLocalRuntime
 from nexus_core.scaling import PoolTarget, RuntimeTarget, ScalingTarget
 from nexus_core.scaling.targets import made_target
-from performance_monitor.support import run
 
 
 class _Held:
@@ -222,51 +219,6 @@ def test_numbers_are_given_out_again_but_never_change(app: Any) -> None:
     }  # fmt: skip
 
 
-def _by_level(app: Any, clock: Any, target: Any, **options: Any) -> AutoScaler:
-    scaler = AutoScaler(app, target=target, clock=clock, **options)
-    scaler.monitor.collect("level", lambda: 90)
-    scaler.configure_scaling_policy("levels", {"metric": "level", "cooldown_period": 0})
-    return scaler
-
-
-@pytest.mark.parametrize("error", [RuntimeError("full"), OSError("gone"), asyncio.CancelledError()])
-def test_a_target_that_refuses(app: Any, clock: Any, caplog: pytest.LogCaptureFixture, error: BaseException) -> None:
-    class Refuses(Boxes):
-        def scale(self, n: int) -> None:
-            raise error
-
-    refuses = Refuses(2)
-    scaler = _by_level(app, clock, refuses)
-    for _ in range(3):
-        clock.pass_(1)
-        decision = scaler.step()
-    assert (decision.outcome, decision.after) == ("failed", 3)
-    assert type(error).__name__ in (decision.error or "")
-    assert len([record for record in caplog.records if record.levelno >= logging.WARNING]) == 1
-    assert (scaler.scaling_events, scaler.problems["the target"]["count"]) == ([], 3)
-    assert "failed" in scaler.why()
-    _runs_on(app)
-
-
-def test_a_target_that_does_it_and_then_refuses_has_its_cooldown(app: Any, clock: Any) -> None:
-    class Late(Boxes):
-        def scale(self, n: int) -> None:
-            super().scale(n)
-            raise TimeoutError("no answer")
-
-    late = Late(2)
-    scaler = AutoScaler(app, target=late, clock=clock)
-    scaler.monitor.collect("level", lambda: 90)
-    scaler.configure_scaling_policy("levels", {"metric": "level", "cooldown_period": 300})
-    assert scaler.step().error == "TimeoutError: no answer (it has 3 now)"
-    for _ in range(4):
-        clock.pass_(60)
-        assert scaler.step().action == "hold"
-    clock.pass_(60)
-    scaler.step()
-    assert late.told == [3, 4]
-
-
 @pytest.mark.parametrize(
     "config", [{}, {"target": 10}, {"target_per_instance": 10}, {"target_per_instance": 10, "window": 60}]
 )
@@ -283,58 +235,6 @@ def test_a_target_without_a_worker_gets_one(app: Any, clock: Any, config: dict[s
     scaler.dry_run = False
     assert scaler.step().outcome == "applied"
     assert boxes.count == decision.after
-
-
-@pytest.mark.parametrize("count", [None, "3", -1, 2.5, True])
-def test_a_target_that_does_not_tell_how_many(app: Any, clock: Any, count: Any) -> None:
-    boxes = Boxes(2)
-    scaler = _by_level(app, clock, boxes)
-    boxes.count = count
-    with pytest.raises(TargetError, match=rf"current\(\) must be a number of workers, got {count!r}"):
-        scaler.start_auto_scaling(60)
-    assert not scaler.is_running
-    decision = scaler.step()
-    assert (decision.outcome, boxes.told) == ("held", [])
-    assert f"must be a number of workers, got {count!r}" in decision.reason
-    _runs_on(app)
-
-
-def test_a_target_that_raises_when_asked(app: Any, clock: Any) -> None:
-    class Silent(Boxes):
-        def current(self) -> int:
-            raise ConnectionError("nobody there")
-
-    scaler = _by_level(app, clock, Silent())
-    with pytest.raises(ConnectionError, match="nobody there"):
-        scaler.start_auto_scaling(60)
-    assert scaler.step().reason == "ConnectionError: nobody there"
-    assert scaler.instances == {}
-    _runs_on(app)
-
-
-def test_a_target_that_lies(app: Any, clock: Any, caplog: pytest.LogCaptureFixture) -> None:
-    class Lies(Boxes):
-        def scale(self, n: int) -> None:
-            self.told.append(n)
-
-    lies = Lies(2)
-    scaler = _by_level(app, clock, lies, settle_seconds=10)
-    assert scaler.step().outcome == "applied"
-    clock.pass_(10)
-    decision = scaler.step()
-    assert (decision.before, decision.after) == (3, 4), "it may still get there"
-    assert scaler.get_scaling_status()["wanted_instances"] == 4
-    clock.pass_(11)
-    decision = scaler.step()
-    assert (decision.before, decision.after) == (2, 3), "from then on what it says counts"
-    says = "was told to have 4 workers, and says after 11 s that it has 2"
-    assert says in str(scaler.problems["the target"]["last_error"])
-    clock.pass_(11)
-    scaler.step()
-    warnings = [record for record in caplog.records if record.levelno >= logging.WARNING]
-    assert len(warnings) == 1
-    assert says in str(warnings[0].exc_info)
-    _runs_on(app)
 
 
 def test_a_target_that_takes_its_time(app: Any, clock: Any) -> None:
@@ -356,29 +256,6 @@ def test_a_target_that_takes_its_time(app: Any, clock: Any) -> None:
     assert (slow.told, scaler.problems) == ([3], {})
 
 
-def test_one_scaler_for_one_target(app: Any) -> None:
-    boxes = Boxes()
-    first, second = AutoScaler(app, target=boxes), AutoScaler(app, target=boxes)
-    first.start_auto_scaling(3600)
-    with pytest.raises(TargetError, match="another AutoScaler of the app scales that already"):
-        second.start_auto_scaling(3600)
-    assert AutoScaler(app).start_auto_scaling(3600)["auto_scaling_started"]
-    with pytest.raises(TargetError, match="another AutoScaler of the app"):
-        AutoScaler(app).start_auto_scaling(3600)
-    first.stop_auto_scaling()
-    assert second.start_auto_scaling(3600)["auto_scaling_started"]
-
-
-def test_a_pool_that_two_scalers_were_given_is_one_target(app: Any) -> None:
-    with ThreadPool(2) as pool, ThreadPool(2) as another:
-        first = AutoScaler(app, target=pool)
-        first.start_auto_scaling(3600)
-        for given in (pool, PoolTarget(pool)):
-            with pytest.raises(TargetError, match="another AutoScaler of the app scales that already"):
-                AutoScaler(app, target=given).start_auto_scaling(3600)
-        assert AutoScaler(app, target=another).start_auto_scaling(3600)["auto_scaling_started"]
-
-
 def test_of_workers_that_come_and_go_only_the_sum_is_kept() -> None:
     from types import SimpleNamespace
 
@@ -394,17 +271,6 @@ def test_of_workers_that_come_and_go_only_the_sum_is_kept() -> None:
     target = PoolTarget(Crew())
     assert [target.busy_seconds() for _ in range(50)] == [2.0 * count for count in range(1, 51)]
     assert len(target._busy) == 1
-
-
-def _runs_on(app: Any) -> None:
-    app.register("quick", _quick())
-    assert run(app, "quick") == [None]
-
-
-def _quick() -> Callable[..., Any]:
-    from apps import code_workflow
-
-    return code_workflow()
 
 
 class _Starting(Boxes):

@@ -22,8 +22,10 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from live_app import KEY, LIMIT, LiveApp
 from nexus_core.commands import main
+from nexus_core.top.answers import as_view
 from nexus_core.top.prometheus_text import parse, reading_of
 from nexus_core.top.screen import TopApp
+from nexus_core.top.snapshot import as_text
 from nexus_core.top.source import AppSource, SourceError, checked_url
 
 from .support import command, environment
@@ -146,6 +148,14 @@ def test_counts_are_those_of_the_runs(plain: LiveApp) -> None:
     sample = view["samples"][-1]
     assert sample["throughput"] * sample["seconds"] == pytest.approx(3)
     assert view["now"]["cache"]["entries"] == 0
+
+
+def test_an_app_of_an_older_version_tells_of_no_cached_runs() -> None:
+    """The rows of ``GOOD`` are what it told before there was such a count."""
+    view = as_view(GOOD)
+    assert view is not None
+    assert view["now"]["workflows"][0]["cached"] is view["now"]["cached"] is None
+    assert "From cache" in as_text(view, "http://127.0.0.1")
 
 
 def test_what_is_printed_once(busy: LiveApp, plain: LiveApp, capsys: pytest.CaptureFixture[str]) -> None:

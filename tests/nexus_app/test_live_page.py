@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import gc
 import json
@@ -20,9 +21,12 @@ from live_app import KEY, LiveApp
 from nexus_core.errors import AttachError
 from nexus_core.live.monitors import active_alerts
 from nexus_core.live.page import live_page
-from nexus_core.live.readings import BOUNDS, Histogram, NodeCounts, Reading, WorkflowCounts
+from nexus_core.live.readings import BOUNDS, Histogram, NodeCounts, Reading, WorkflowCounts, read_app
 from nexus_core.live.sampler import Sampler
 from nexus_core.live.samples import MOST_NODES, MOST_WORKFLOWS, sample, tables
+from nexus_core.top.answers import as_view
+from nexus_core.top.figures import WORKFLOWS, headline, rows
+from nexus_core.top.prometheus_text import reading_of
 
 from .apps import make_app, one_node
 
@@ -236,6 +240,35 @@ def test_alerts_of_a_performance_monitor_are_shown() -> None:
         (told,) = active_alerts(app)
         assert (told["metric"], told["severity"]) == ("staff", "critical")
         assert "5" in told["message"]
+
+
+@pytest.mark.parametrize("told_by", ["the app", "its metrics"])
+def test_what_a_cache_has_answered_is_told_beside_the_runs(told_by: str) -> None:
+    client = pytest.importorskip("prometheus_client")
+    with make_app() as app:
+        workflow = one_node("result = x * x")
+        workflow.name = "told_squares"
+        app.register(workflow.name, workflow)
+        runtime = nexus_core.attach(app, cache=nexus_core.ResultCache(workflows={"told_squares": True})).runtime
+        before = read_app(app, runtime)
+        for x in (1, 2, 1, 1, 2):
+            asyncio.run(app._execute_workflow("told_squares", {"x": x}))
+        if told_by == "the app":
+            now = tables(before, read_app(app, runtime))
+        else:
+            found = reading_of(client.generate_latest().decode(), time.time())
+            assert found is not None
+            workflows = {name: each for name, each in found.workflows.items() if "told_squares" in name}
+            now = tables(before, dataclasses.replace(found, workflows=workflows))
+    (row,) = now["workflows"]
+    assert (row["runs"], row["cached"], now["runs"], now["cached"]) == (2, 3, 2, 3)
+    view = as_view(
+        {"app": "a", "version": "1", "runtime": "r", "number": 1, "samples": [], "now": {**now, "nodes": []}}
+    )
+    assert view is not None
+    if told_by == "the app":  # of the other, all caches of this process are part
+        assert ("Cache hits", "–", "3 runs answered, 2 results kept") in headline(None, view["now"])
+    assert rows(WORKFLOWS, view["now"]["workflows"])[0][-1] == "3"
 
 
 def test_rates_and_quantiles_are_of_the_time_between() -> None:

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from nexus_core import PerformanceMonitor
+from nexus_core._problems import Problems
 from nexus_core.monitoring import Threshold
 from nexus_core.monitoring.notifications import Notifications
-from nexus_core.monitoring.problems import Problems
 from performance_monitor.support import Clock, until
 
 
@@ -197,7 +197,7 @@ def test_of_one_that_does_not_return_so_many_samples_wait(caplog: pytest.LogCapt
         entered.set()
         assert gate.wait(60)
 
-    notifications = Notifications(Problems())
+    notifications = Notifications(Problems(logging.getLogger("nexus_core.monitor")))
     notifications.add(slow, "app")
     notifications.put({}, [{"event": "fired", "current_value": -1}])
     thread = threading.Thread(target=notifications.deliver)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from os import PathLike
-from pathlib import Path
 from typing import Any
 
+from nexus_core._saved_report import SavedReport
 from nexus_core.best_practices.grades import average_grade
 
 __all__ = ["LOADS", "PerformanceReport", "critical_issues", "loads_of", "make_report"]
@@ -27,7 +26,7 @@ _SECONDS = 5.0
 _COLLAPSE = 0.2
 
 
-class PerformanceReport(dict[str, Any]):
+class PerformanceReport(SavedReport):
     """A report: a dict with the guide's keys, which can be shown as Markdown and as HTML.
 
     ``executive_summary`` has, beside the guide's keys, ``critical_issue_details``: a sentence for each.
@@ -44,32 +43,6 @@ class PerformanceReport(dict[str, Any]):
         from nexus_core.best_practices.report_html import as_html
 
         return as_html(self)
-
-    def save(self, path: str | PathLike[str]) -> Path:
-        """Writes the report, as its ending says: ``.html``, ``.md`` or ``.json``.
-
-        Args:
-            path: The file.
-
-        Returns:
-            Its path.
-
-        Raises:
-            ValueError: If it ends otherwise.
-        """
-        import json
-
-        to = Path(path)
-        if to.suffix in (".html", ".htm"):
-            text = self.to_html()
-        elif to.suffix == ".md":
-            text = self.to_markdown()
-        elif to.suffix == ".json":
-            text = json.dumps(self, indent=2, default=str) + "\n"
-        else:
-            raise ValueError(f"a report is saved as .html, .md or .json, got {str(path)!r}")
-        to.write_text(text, encoding="utf-8")
-        return to
 
 
 def make_report(test_results: Any, optimization_recommendations: Any) -> PerformanceReport:

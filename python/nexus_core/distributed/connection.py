@@ -10,12 +10,12 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import Future as ConcurrentFuture
-from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
 from contextvars import Context
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+from nexus_core.distributed.answers import NoAnswer, answer_of, probe
 from nexus_core.errors import ClusterError, ClusterUnreachable
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ class Connection:
             address = getattr(target, "scheduler_address", repr(target))
         try:
             if isinstance(given, str):
-                _probe(given, self.timeout)
+                probe(given, self.timeout)
             self._client = Client(target, timeout=self.timeout, set_as_default=False, direct_to_workers=given is None)
         except BaseException as refused:
             if self._cluster is not None:
@@ -225,20 +225,12 @@ class Connection:
         async def answer() -> Any:
             return await question
 
-        asked = self.begin(answer())
-        deadline = time.monotonic() + self.timeout
-        while True:
-            try:
-                # In turns, so that Ctrl-C is heard.
-                return asked.result(0.05)
-            except TimeoutError as late:
-                if asked.done():
-                    raise ClusterUnreachable(self.address, self.timeout, _in_short(late)) from late
-                if time.monotonic() > deadline:
-                    asked.cancel()
-                    raise ClusterUnreachable(self.address, self.timeout) from None
-            except OSError as refused:
-                raise ClusterUnreachable(self.address, self.timeout, _in_short(refused)) from refused
+        try:
+            return answer_of(self.begin(answer()), self.timeout)
+        except NoAnswer:
+            raise ClusterUnreachable(self.address, self.timeout) from None
+        except OSError as refused:
+            raise ClusterUnreachable(self.address, self.timeout, _in_short(refused)) from refused
 
     def forget(self, token: str) -> None:
         """Tells the scheduler that a run is over, without waiting for it.
@@ -256,28 +248,6 @@ class Connection:
 
         with suppress(RuntimeError):  # its loop has ended
             self.begin(tell())
-
-
-def _probe(address: str, timeout: float) -> None:
-    """Asks a scheduler who it is. A client would wait without end for one that accepts and says nothing."""
-    from distributed import Security, rpc
-
-    async def ask() -> None:
-        arguments = Security().get_connection_args("client")
-        async with rpc(address, timeout=timeout, connection_args=arguments) as scheduler:
-            await scheduler.identity(n_workers=0)
-
-    async def ask_in_time() -> None:
-        await asyncio.wait_for(ask(), timeout)
-
-    # On a thread: the caller may be on an event loop of its own.
-    with ThreadPoolExecutor(1, "nexus-core-probe") as thread:
-        asked = thread.submit(asyncio.run, ask_in_time())
-        while True:
-            done, _ = wait([asked], 0.05)  # in turns, so that Ctrl-C is heard
-            if done:
-                asked.result()
-                return
 
 
 def _in_short(error: BaseException) -> str:

@@ -81,13 +81,14 @@ class NodeCounts:
 
 @dataclass(frozen=True, slots=True)
 class WorkflowCounts:
-    """A workflow since the beginning."""
+    """A workflow since the beginning; what a cache has answered is not among the runs."""
 
     completed: float = 0
     failed: float = 0
     cancelled: float = 0
     delegated: float = 0
     duration: Histogram = field(default_factory=Histogram)
+    cached: float = 0
 
     @property
     def runs(self) -> float:
@@ -204,7 +205,12 @@ def _histogram(found: Mapping[str, Any]) -> Histogram:
 def _workflow(found: Mapping[str, Any]) -> WorkflowCounts:
     failed = sum(found["failures"].values())
     return WorkflowCounts(
-        found["completed"], failed, found["cancelled"], found["delegated"], _histogram(found["duration"])
+        found["completed"],
+        failed,
+        found["cancelled"],
+        found["delegated"],
+        _histogram(found["duration"]),
+        found["cached"],
     )
 
 

@@ -73,13 +73,15 @@ def tables(earlier: Reading, later: Reading) -> dict[str, Any]:
 
     Returns:
         ``workflows``, ``nodes``, ``pools`` and ``alerts`` as lists of dicts, the first
-        ones of each, and ``seconds``, ``places``, ``runs`` of all workflows, ``cache`` and ``process``.
+        ones of each, and ``seconds``, ``places``, ``runs`` of all workflows, ``cached``: how many more a cache of
+        results has answered, ``cache`` and ``process``.
     """
     seconds = max(later.seconds_since(earlier), 1e-6)
     return {
         "seconds": seconds,
         "places": later.places,
         "runs": sum(each.runs for each in later.workflows.values()),
+        "cached": sum(each.cached for each in later.workflows.values()),
         "workflows": _workflows(earlier, later, seconds),
         "workflow_count": len(later.workflows),
         "nodes": _nodes(earlier, later, seconds),
@@ -103,6 +105,7 @@ def _workflows(earlier: Reading, later: Reading, seconds: float) -> list[dict[st
                 "runs": now.runs,
                 "failed": now.failed,
                 "delegated": now.delegated,
+                "cached": now.cached,
                 "throughput": runs / seconds,
                 "error_rate": failed / runs if runs else None,
                 "p50": recent.quantile(0.5),

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from nexus_core._app_workflows import attached_runtime, checked_app
+from nexus_core._problems import Problems
 from nexus_core.errors import NexusCoreError
 from nexus_core.metrics.totals import WorkflowTotals
 from nexus_core.monitoring.alerts import AlertBook
 from nexus_core.monitoring.collectors import Collectors
 from nexus_core.monitoring.measurements import OF_PROCESS, OF_RUNS, Measurements, Reading
 from nexus_core.monitoring.notifications import Notifications
-from nexus_core.monitoring.problems import Problems
 from nexus_core.monitoring.series import Point, SeriesByName
 from nexus_core.monitoring.thresholds import GUIDE, Threshold, Thresholds
 
@@ -46,7 +47,7 @@ class AppWatch:
         clock: Callable[[], float] | None,
     ) -> None:
         self.app = app
-        self.problems = Problems()
+        self.problems = Problems(logging.getLogger("nexus_core.monitor"))
         self.collectors = Collectors(self.problems)
         self.notifications = Notifications(self.problems)
         self.thresholds = Thresholds(self._known_metrics, {**GUIDE, **thresholds})
@@ -131,7 +132,7 @@ class AppWatch:
             if self.closed:
                 return False
             self.closed = True
-            self._last = self.problems.guard("the last look", self._seen)
+            self._last = self.problems.call("the last look", self._seen)
         self.notifications.leave()
         return True
 

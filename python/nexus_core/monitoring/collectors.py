@@ -8,9 +8,9 @@ from functools import partial
 from numbers import Integral, Real
 from typing import Any
 
+from nexus_core._problems import Problems
 from nexus_core.monitoring.asynchrony import is_asynchronous, refuse_awaitable
 from nexus_core.monitoring.measurements import Reading
-from nexus_core.monitoring.problems import Problems
 
 __all__ = ["Collectors"]
 
@@ -57,7 +57,7 @@ class Collectors:
         """Calls all of them; what raises is not there."""
         found: dict[str, Reading | None] = {}
         for name, function in self._functions.copy().items():
-            read = self._problems.guard(_title(name), partial(_read, function))
+            read = self._problems.call(_title(name), partial(_read, function))
             if read is not None:
                 found[name] = read[0]
         return found

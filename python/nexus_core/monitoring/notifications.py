@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
+from nexus_core._problems import Problems
 from nexus_core.monitoring.handlers import Handler, is_for, made_handler
-from nexus_core.monitoring.problems import Problems
 
 __all__ = ["Notifications"]
 
@@ -78,7 +78,7 @@ class Notifications:
     def leave(self) -> None:
         """Tells all handlers that nothing more comes; waits for nothing."""
         for handler in self._handlers:
-            self._problems.guard(handler.name, handler.leave)
+            self._problems.call(handler.name, handler.leave)
 
     def begin_anew(self) -> None:
         """For a forked child: whoever was telling is not there, and tells it in the parent."""
@@ -87,6 +87,6 @@ class Notifications:
 
     def _tell(self, values: dict[str, float], events: Sequence[dict[str, Any]]) -> None:
         for handler in self._handlers:
-            self._problems.guard(handler.name, partial(handler.observe, values.copy()))
+            self._problems.call(handler.name, partial(handler.observe, values.copy()))
             for event in events:
-                self._problems.guard(handler.name, partial(handler.alert, dict(event)))
+                self._problems.call(handler.name, partial(handler.alert, dict(event)))

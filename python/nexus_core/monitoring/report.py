@@ -5,10 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from html import escape
-from os import PathLike
-from pathlib import Path
 from typing import Any
 
+from nexus_core._saved_report import SavedReport
 from nexus_core.monitoring.series import moment_of
 from nexus_core.monitoring.trends import shown_confidence
 
@@ -29,7 +28,7 @@ _ALERTS = ("alert", "severity", "status", "message")
 _WORKFLOWS = ("workflow", "runs", "failed", "ms each")
 
 
-class MonitoringReport(dict[str, Any]):
+class MonitoringReport(SavedReport):
     """A report: a dict with the guide's keys, which can be shown as Markdown and as HTML.
 
     Attributes:
@@ -77,32 +76,6 @@ class MonitoringReport(dict[str, Any]):
             '<meta name="viewport" content="width=device-width, initial-scale=1">'
             f"<style>{_STYLE}</style></head>\n<body>{''.join(parts)}</body></html>\n"
         )
-
-    def save(self, path: str | PathLike[str]) -> Path:
-        """Writes the report, as its ending says: ``.html``, ``.md`` or ``.json``.
-
-        Args:
-            path: The file.
-
-        Returns:
-            Its path.
-
-        Raises:
-            ValueError: If it ends otherwise.
-        """
-        import json
-
-        to = Path(path)
-        if to.suffix in (".html", ".htm"):
-            text = self.to_html()
-        elif to.suffix == ".md":
-            text = self.to_markdown()
-        elif to.suffix == ".json":
-            text = json.dumps(self, indent=2) + "\n"
-        else:
-            raise ValueError(f"a report is saved as .html, .md or .json, got {str(path)!r}")
-        to.write_text(text, encoding="utf-8")
-        return to
 
     def _head(self) -> str:
         when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(self["report_timestamp"]))

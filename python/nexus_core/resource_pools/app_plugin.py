@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from nexus_core._app_end import EndsWithApp
 from nexus_core.errors import NexusCoreError
 from nexus_core.resource_pools.app_resources import PLUGIN_NAME, AppResources
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["Membership", "join"]
 
 
-class Membership:
+class Membership(EndsWithApp):
     """A Nexus plugin: the app's shutdown closes the manager.
 
     Args:
@@ -23,38 +23,10 @@ class Membership:
     """
 
     def __init__(self, app: Any, manager: ResourcePoolManager) -> None:
+        # The connections are to be back before the runtime goes.
+        super().__init__(PLUGIN_NAME, "closes the pools of a ResourcePoolManager with the app", manager.close)
         self.resources = AppResources(app)
-        self._app = app
         self._manager = manager
-        self._closer: Callable[..., Any] | None = None
-        self._closer_before: Callable[..., Any] | None = None
-
-    @property
-    def name(self) -> str:
-        """The plugin's name."""
-        return PLUGIN_NAME
-
-    @property
-    def description(self) -> str:
-        """What the plugin does."""
-        return "closes the pools of a ResourcePoolManager with the app"
-
-    def install(self, app: Any) -> None:
-        """Has closing the app close the manager, too: Nexus calls its hooks only when it stops serving.
-
-        Args:
-            app: The app.
-        """
-        original = app.close
-        self._closer_before = vars(app).get("close")
-        manager = self._manager
-
-        def close(*args: Any, **kwargs: Any) -> Any:
-            # First: the connections are to be back before the runtime goes.
-            manager.close()
-            return original(*args, **kwargs)
-
-        self._closer = app.close = close
 
     async def on_shutdown(self) -> None:
         """Closes the manager without holding the event loop up; Nexus calls this."""
@@ -68,21 +40,14 @@ class Membership:
         """
         self.resources.follow(runtime)
 
-    def leave(self) -> None:
-        """Takes the manager's traces out of the app."""
+    def leave(self, app: Any) -> None:
+        """Takes the manager's traces out of the app.
+
+        Args:
+            app: The app.
+        """
         self.resources.remove_all()
-        app = self._app
-        if app._plugins.get(PLUGIN_NAME) is self:
-            del app._plugins[PLUGIN_NAME]
-        if self.on_shutdown in app._shutdown_hooks:
-            # Another list: the one there may be gone through just now.
-            app._shutdown_hooks = [hook for hook in app._shutdown_hooks if hook != self.on_shutdown]
-        # Where somebody has put another in front since, ours stays behind it and passes on.
-        if vars(app).get("close") is self._closer:
-            if self._closer_before is None:
-                del app.close
-            else:
-                app.close = self._closer_before
+        super().leave(app)
 
 
 def join(app: Any, manager: ResourcePoolManager) -> Membership:

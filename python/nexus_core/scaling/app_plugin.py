@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
+
+from nexus_core._app_end import EndsWithApp, free_name
 
 if TYPE_CHECKING:
     from nexus_core.auto_scaler import AutoScaler
 
-__all__ = ["ScalerPlugin", "join", "others_of"]
-
-_NAME = "nexus-core-auto-scaler"
+__all__ = ["ScalerPlugin", "join"]
 
 
-class ScalerPlugin:
+class ScalerPlugin(EndsWithApp):
     """A Nexus plugin: the app's end is the scaler's.
 
     Args:
@@ -23,59 +21,8 @@ class ScalerPlugin:
     """
 
     def __init__(self, scaler: AutoScaler, name: str) -> None:
+        super().__init__(name, "ends an AutoScaler with the app", scaler.close)
         self.scaler = scaler
-        self._name = name
-        self._closer: Callable[..., Any] | None = None
-        self._closer_before: Callable[..., Any] | None = None
-
-    @property
-    def name(self) -> str:
-        """The plugin's name."""
-        return self._name
-
-    @property
-    def description(self) -> str:
-        """What the plugin does."""
-        return "ends an AutoScaler with the app"
-
-    def install(self, app: Any) -> None:
-        """Has closing the app close the scaler, too: Nexus calls its hooks only when it stops serving.
-
-        Args:
-            app: The app.
-        """
-        original = app.close
-        self._closer_before = vars(app).get("close")
-        scaler = self.scaler
-
-        def close(*args: Any, **kwargs: Any) -> Any:
-            # First: nothing is to be scaled while it goes down.
-            scaler.close()
-            return original(*args, **kwargs)
-
-        self._closer = app.close = close
-
-    async def on_shutdown(self) -> None:
-        """Closes the scaler, which waits for nothing; Nexus calls this."""
-        self.scaler.close()
-
-    def leave(self, app: Any) -> None:
-        """Takes the scaler's traces out of the app.
-
-        Args:
-            app: The app.
-        """
-        if app._plugins.get(self._name) is self:
-            del app._plugins[self._name]
-        if self.on_shutdown in app._shutdown_hooks:
-            # Another list: the one there may be gone through just now.
-            app._shutdown_hooks = [hook for hook in app._shutdown_hooks if hook != self.on_shutdown]
-        # Where somebody has put another in front since, ours stays behind it and passes on.
-        if vars(app).get("close") is self._closer:
-            if self._closer_before is None:
-                del app.close
-            else:
-                app.close = self._closer_before
 
 
 def join(app: Any, scaler: AutoScaler) -> ScalerPlugin:
@@ -88,18 +35,6 @@ def join(app: Any, scaler: AutoScaler) -> ScalerPlugin:
     Returns:
         What ends it.
     """
-    names = itertools.chain([_NAME], (f"{_NAME}-{number}" for number in itertools.count(2)))
-    plugin = ScalerPlugin(scaler, next(name for name in names if name not in app._plugins))
+    plugin = ScalerPlugin(scaler, free_name(app, "nexus-core-auto-scaler"))
     app.add_plugin(plugin)
     return plugin
-
-
-def others_of(app: Any, scaler: AutoScaler) -> list[AutoScaler]:
-    """The app's other scalers.
-
-    Args:
-        app: The app.
-        scaler: One of them.
-    """
-    plugins = list(app._plugins.values())
-    return [each.scaler for each in plugins if isinstance(each, ScalerPlugin) and each.scaler is not scaler]

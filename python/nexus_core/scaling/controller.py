@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
+from numbers import Real
 from operator import index
-from typing import Any
+from typing import Any, TypeVar
 
 from nexus_core._app_workflows import attached_runtime, checked_app
+from nexus_core._problems import Problems
 from nexus_core.errors import NexusCoreError, TargetError
 from nexus_core.monitoring import prometheus
 from nexus_core.performance_monitor import PerformanceMonitor
+from nexus_core.scaling.backoff import Backoff
 from nexus_core.scaling.decisions import PER_WORKER, Decider, Decision
 from nexus_core.scaling.instances import InstanceBook
-from nexus_core.scaling.isolation import Isolation
 from nexus_core.scaling.policy import ScalingPolicy, check_together
 from nexus_core.scaling.readings import Readings, check_metric
 from nexus_core.scaling.slots import Slots
@@ -29,6 +32,13 @@ from nexus_core.scaling.worker import Worker
 __all__ = ["NOT_ATTACHED", "Controller", "counted"]
 
 _log = logging.getLogger("nexus_core.scaling")
+
+T = TypeVar("T")
+
+# A target that takes longer holds a check up.
+_PATIENCE = 1.0
+# Nothing that is counted or timed comes to more, and what is made of it stays finite.
+_LARGEST = 1e100
 
 NOT_ATTACHED = "the app is not attached: nexus_core.attach(app)"
 
@@ -46,6 +56,7 @@ class Controller:
         settle_seconds: How long a target may take until it has the workers that it was told to have.
         on_event: Called with each event.
         clock: Tells the time; ``None`` for the system's.
+        taken: Who else scales a target, in words; ``None`` if nobody does.
 
     Attributes:
         lock: Guards what is remembered; code of others runs without it.
@@ -63,11 +74,12 @@ class Controller:
         settle_seconds: float,
         on_event: Callable[[dict[str, Any]], object] | None,
         clock: Callable[[], float] | None,
+        taken: Callable[[Any], str | None],
     ) -> None:
         self.app = app
         self.dry_run = dry_run
         self.closed = False
-        self.problems = Isolation()
+        self.problems = Problems(_log)
         self.policies: dict[str, ScalingPolicy] = {}
         self.events: deque[dict[str, Any]] = deque(maxlen=max_events)
         self.decisions: deque[Decision] = deque(maxlen=max_events)
@@ -79,6 +91,10 @@ class Controller:
         self._owed_to: str | None = None
         self._settle = settle_seconds
         self._on_event = on_event
+        self._taken = taken
+        # By what is asked of the target; another one has not failed yet.
+        self._backoffs: dict[str, Backoff] = {}
+        self._backed_off: Any = None
         # By the second no time goes back, and none is left out, when the system's clock is set.
         self._now, self._moment = (time.time, time.monotonic) if clock is None else (clock, clock)
         self._given = None if target is None else made_target(target)
@@ -92,6 +108,10 @@ class Controller:
         # Held while others' code is called: one check at a time.
         self._checking = threading.RLock()
         self._busy = threading.local()
+        # What a check has called and since when, and what was known before.
+        self._inside: tuple[str, float] | None = None
+        self._count: int | None = None
+        self._instances: dict[str, dict[str, Any]] = {}
         self._owns_monitor = monitor is None
         self.monitor = monitor if monitor is not None else _own_monitor(app, clock)
 
@@ -165,8 +185,20 @@ class Controller:
         finally:
             self._busy.checking = False
 
+    def _called(self, name: str, function: Callable[[], T], what: str | None = None) -> T | None:
+        """Calls others' code for a check, so that everybody can see what it waits for."""
+        if not getattr(self._busy, "checking", False):
+            return self.problems.call(name, function)
+        self._inside = what or name, self._moment()
+        try:
+            return self.problems.call(name, function)
+        finally:
+            self._inside = None
+
     def instances(self) -> dict[str, dict[str, Any]]:
-        """The workers that there are now, under the guide's names."""
+        """The workers that there are now, under the guide's names; those that there were while a check is held up."""
+        if self.held_up():
+            return {name: each.copy() for name, each in self._instances.items()}
         target = None if self.closed else self.target()
         workers: list[Any] | None = None
         if target is not None:
@@ -181,10 +213,20 @@ class Controller:
         with self.lock:
             self._book.policy = None if self.expected is None else self._owed_to
             found = self.problems.call("the target's workers()", partial(self._book.seen, workers or []))
-        return found or {}
+            self._instances = found or {}
+            return {name: each.copy() for name, each in self._instances.items()}
+
+    def held_up(self) -> str | None:
+        """What a check has been waiting for, for more than a second; ``None`` if it waits for nothing."""
+        inside = self._inside
+        if inside is None or (waited := self._moment() - inside[1]) <= _PATIENCE:
+            return None
+        return f"a check is held up: {inside[0]} has not returned for {waited:.3g} s"
 
     def current(self) -> int | None:
         """How many workers the target says that it has; ``None`` if it does not say."""
+        if self.held_up():
+            return self._count
         target = None if self.closed else self.target()
         return None if target is None else self.problems.call("the target", partial(counted, target))
 
@@ -205,6 +247,10 @@ class Controller:
             self.problems.call("the target", close_target)
         return True
 
+    def try_again(self) -> None:
+        """A target that has failed is asked again at the next check."""
+        self._backoffs.clear()
+
     def begin_anew(self) -> None:
         """For a forked child: whoever held a lock is not there."""
         self.lock, self._checking = threading.RLock(), threading.RLock()
@@ -215,21 +261,38 @@ class Controller:
 
     def _step(self) -> Decision:
         self.check_open()
-        now, moment = self._now(), self._moment()
+        moment = self._moment()
+        now = Timestamp(self._now(), moment)
         target = self.target()
-        count = None if target is None else self.problems.call("the target", partial(counted, target))
-        metrics = self._measured(target, 1 if count is None else count, now, moment)
+        if target is not self._backed_off:
+            self._backed_off = target
+            self.try_again()
+        count = None if target is None else self._asked(target, "current", partial(counted, target))
+        self._count = count
+        # One that does not even say how many workers it has may take as long for the rest.
+        metrics = self._measured(None if count is None else target, 1 if count is None else count, now)
+        other = None if target is None or self.dry_run else self._taken(target)
         with self.lock:
             policies = self.enabled()
-            if target is None or count is None:
-                reason = f"there is nothing to scale: {NOT_ATTACHED}" if target is None else self._last_problem()
+            if target is None or count is None or other is not None:
+                reason = (
+                    f"there is nothing to scale: {NOT_ATTACHED}"
+                    if target is None
+                    else other or self._last_problem() + self._backing_off("current", moment)
+                )
                 decision = Decision(now, "hold", count or 0, count or 0, None, reason, (), metrics)
             else:
-                base = self._base(count, moment)
+                base, lie = self._base(count, moment)
                 seen = _shared(metrics, count, base)
-                decision = replace(self._decider.decide(moment, seen, base, policies), at=now, metrics=metrics)
+                decision = replace(
+                    self._decider.decide(moment, seen, base, policies), at=now, metrics=metrics, error=lie
+                )
                 if decision.action == "scale_down" and count < base:
                     reason = f"{count} of {base} workers have come so far, and none goes before: {decision.reason}"
+                    decision = replace(decision, action="hold", after=base, reason=reason)
+                refused = self._backing_off(decision.action, moment)
+                if refused:
+                    reason = f"{decision.reason}, but the target has refused it: {self._last_problem()}{refused}"
                     decision = replace(decision, action="hold", after=base, reason=reason)
             # It may have been closed while somebody took his time.
             self.check_open()
@@ -245,42 +308,70 @@ class Controller:
             self.problems.call("the handler of events", partial(self._on_event, event.copy()))
         return decision
 
-    def _measured(self, target: Any, count: int, now: float, moment: float) -> dict[str, float | None]:
+    def _measured(self, target: Any, count: int, now: Timestamp) -> dict[str, float | None]:
         monitor = self.monitor
         if self._owns_monitor or not monitor.monitoring_active:
-            seen = self.problems.call("the monitor", monitor.sample) or {}
+            seen = self._called("the monitor", monitor.sample) or {}
             measured = {name: value for name, value in seen.items() if name != "timestamp"}
         else:
             measured = self._readings.from_series(monitor)
-        busy = self._asked(target, "busy_seconds")
-        metrics = self._readings.completed(measured, moment, count, busy, self._asked(target, "queued"))
+        busy, queued = (self._asked(target, what, _number_of(target, what)) for what in ("busy_seconds", "queued"))
+        metrics = self._readings.completed(measured, now.moment, count, busy, queued)
+        if "queued" in self._backoffs and self._backoffs["queued"].failures:
+            # What waits for other workers is not what waits for its.
+            metrics.pop("queue_per_instance", None)
         with self.lock:
-            self.history.append({"timestamp": Timestamp(now, moment), **metrics})
+            self.history.append({"timestamp": now, **metrics})
         return metrics
 
-    def _asked(self, target: Any, what: str) -> Any:
-        function = getattr(target, what, None)
-        return None if function is None else self.problems.call(f"the target's {what}()", function)
-
-    def _base(self, count: int, moment: float) -> int:
-        """How many workers there are to be so far: what the target was told, while it is getting there."""
-        if self.expected is None:
-            return count
-        wanted, since = self.expected
-        if count == wanted:
-            self.expected = None
-        elif moment - since <= self._settle:
-            return wanted
+    def _asked(self, target: Any, what: str, function: Callable[[], Any] | None = None) -> Any:
+        """What the target says; ``None`` if it has no such method, or is left alone, as it fails again and again."""
+        function = function or getattr(target, what, None)
+        if function is None:
+            return None
+        backoff, moment = self._backoffs.setdefault(what, Backoff()), self._moment()
+        if backoff.left(moment) > 0:
+            return None
+        told = f"the target's {what}()"
+        name = "the target" if what == "current" else told
+        failed = self.problems.count(name)
+        found = self._called(name, function, told)
+        if self.problems.count(name) > failed:
+            backoff.failed(moment)
         else:
-            self.expected = None
+            backoff.succeeded()
+        return found
 
-            def say() -> None:
-                raise TargetError(
-                    f"the target was told to have {wanted} workers, and says after {moment - since:.3g} s that it has {count}"
-                )
+    def _backing_off(self, what: str, moment: float) -> str:
+        """How long the target is left alone, in words; nothing if it is not."""
+        backoff = self._backoffs.get(what)
+        if backoff is None or (left := backoff.left(moment)) <= 0:
+            return ""
+        return (
+            f" ({backoff.failures} times in a row within {backoff.since(moment):.3g} s; "
+            f"it is asked again in {left:.3g} s)"
+        )
 
-            self.problems.call("the target", say)
-        return count
+    def _base(self, count: int, moment: float) -> tuple[int, str | None]:
+        """How many workers there are to be so far: what the target was told, while it is getting there.
+
+        And what is to be said if it is not.
+        """
+        if self.expected is None:
+            return count, None
+        wanted, since = self.expected
+        if count != wanted and moment - since <= self._settle:
+            return wanted, None
+        self.expected = None
+        if count == wanted:
+            return count, None
+        lie = f"the target was told to have {wanted} workers, and says after {moment - since:.3g} s that it has {count}"
+
+        def say() -> None:
+            raise TargetError(lie)
+
+        self.problems.call("the target", say)
+        return count, lie
 
     def _carried_out(self, target: Any, count: int, decision: Decision, moment: float) -> Decision:
         if self.dry_run:
@@ -289,8 +380,12 @@ class Controller:
             return decision.with_outcome("dry_run")
         # Those that are there are not owed to it.
         self.problems.call("the target's workers()", self.instances)
-        done = self.problems.call("the target", partial(_scaled, target, decision.after))
+        # While the target told of its workers it may have been closed: nothing is to be scaled while the app goes down.
+        self.check_open()
+        done = self._called("the target", partial(_scaled, target, decision.after), "the target's scale()")
+        backoff = self._backoffs.setdefault(decision.action, Backoff())
         if done is None:
+            backoff.failed(moment)
             error = self._last_problem()
             now_there = self.problems.call("the target", partial(counted, target))
             if now_there is not None and now_there != count:
@@ -299,6 +394,7 @@ class Controller:
                     self._decider.acted(decision, moment)
                 error += f" (it has {now_there} now)"
             return decision.with_outcome("failed", error)
+        backoff.succeeded()
         with self.lock:
             self._decider.acted(decision, moment)
             self.expected, self._owed_to = (decision.after, moment), decision.policy
@@ -343,6 +439,27 @@ def counted(target: Any) -> int:
     if number < 0:
         raise TargetError(f"the target's current() must be a number of workers, got {count!r}")
     return number
+
+
+def _number_of(target: Any, what: str) -> Callable[[], float | None] | None:
+    """Asks a target for a number, if it can be asked that."""
+    function = getattr(target, what, None)
+    if function is None:
+        return None
+
+    def ask() -> float | None:
+        found = function()
+        if found is None:
+            return None
+        try:
+            value = -1.0 if isinstance(found, bool) or not isinstance(found, Real) else float(found)
+        except OverflowError:
+            value = math.inf
+        if not 0 <= value < _LARGEST:
+            raise TargetError(f"the target's {what}() must be a number from 0 on, or None, got {found!r}")
+        return value
+
+    return ask
 
 
 def _shared(metrics: Mapping[str, float | None], there: int, wanted: int) -> dict[str, float | None]:

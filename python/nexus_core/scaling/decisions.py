@@ -59,7 +59,7 @@ class Decision:
         proposals: What each policy has asked for.
         metrics: What was measured.
         outcome: ``"held"``, ``"applied"``, ``"dry_run"``, or ``"failed"``: the target has refused.
-        error: What it said then.
+        error: What it said then; or with another outcome, that the target has not done what it was told before.
     """
 
     at: float
@@ -85,7 +85,7 @@ class Decision:
             outcome: What did.
             error: What the target said.
         """
-        return replace(self, outcome=outcome, error=error)
+        return replace(self, outcome=outcome, error=error or self.error)
 
     def explain(self) -> str:
         """All of it in words: what was decided, and what each policy has asked for and why."""
@@ -96,6 +96,8 @@ class Decision:
             "failed": f"wanted {self.after} instead of {self.before} instances, and failed: {self.error}",
         }[self.outcome]
         lines = [f"{did}: {self.reason}"]
+        if self.error is not None and self.outcome != "failed":
+            lines.append(f"  ! {self.error}")
         for each in self.proposals:
             mark = "*" if each.policy == self.policy and self.action != "hold" else "-"
             wants = "no say" if each.wanted is None else f"wants {each.wanted}"

@@ -20,6 +20,8 @@ _ORIGINS = 6
 _MOST_STEPS = 1_000_000
 # Of how many values the shorter line is.
 _RECENT = 20
+# Sums of squares of what is smaller are finite.
+_LARGEST = 1e140
 # Of errors between these shares are four in five.
 _LOW, _HIGH = 0.1, 0.9
 
@@ -70,7 +72,7 @@ def forecast_of(points: Sequence[tuple[float, float]], seconds: float) -> Foreca
     """What is expected of a series.
 
     Args:
-        points: Times and values.
+        points: Times and values; those that are no finite numbers, or whose square would not be, are left out.
         seconds: How far ahead.
 
     Returns:
@@ -84,7 +86,7 @@ def forecast_of(points: Sequence[tuple[float, float]], seconds: float) -> Foreca
         >>> round(found.last, 3), round(found.error, 3)
         (88.0, 0.0)
     """
-    points = sorted(points, key=itemgetter(0))
+    points = sorted((point for point in points if abs(point[1]) < _LARGEST), key=itemgetter(0))
     if len(points) < LEAST_POINTS or points[-1][0] <= points[0][0]:
         return None
     distance, values = even(points)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -65,6 +66,8 @@ class LoadRecord:
             rate, share, ended = (after.get(name) for name in ("request_rate", "utilization", "throughput_per_second"))
             if seconds <= 0 or rate is None or share is None or ended is None:
                 continue
+            if not math.isfinite(rate + share + ended):
+                continue
             count = int(after["active_instances"])
             response = after.get("response_time")
             found.append(
@@ -80,7 +83,7 @@ class LoadRecord:
             )
         runs = sum(stretch.ended for stretch in found)
         busy = sum(stretch.busy for stretch in found)
-        if len(found) < 2 or runs <= 0 or busy <= 0:
+        if len(found) < 2 or runs <= 0 or busy <= 0 or not 0 < busy / runs < math.inf:
             return None
         return cls(tuple(found), busy / runs)
 
@@ -95,16 +98,31 @@ class LoadRecord:
         return sum(stretch.seconds for stretch in self.stretches)
 
     def last(self, runs: float) -> LoadRecord:
-        """The end of it, with no more than so many runs, if that can be.
+        """The end of it, with no more than so many runs.
 
         Args:
             runs: How many.
         """
         kept: list[Stretch] = []
-        total = 0.0
+        left = runs
         for stretch in reversed(self.stretches):
-            total += stretch.arrivals
-            if kept and total > runs:
+            if stretch.arrivals > left:
+                # In one stretch there may be more than all that are to be.
+                kept.append(_end_of(stretch, left / stretch.arrivals))
                 break
             kept.append(stretch)
-        return LoadRecord(tuple(reversed(kept)), self.service_seconds)
+            left -= stretch.arrivals
+        return LoadRecord(tuple(reversed([each for each in kept if each.seconds > 0])), self.service_seconds)
+
+
+def _end_of(stretch: Stretch, share: float) -> Stretch:
+    """The last part of a stretch."""
+    seconds = share * stretch.seconds
+    return replace(
+        stretch,
+        start=stretch.start + stretch.seconds - seconds,
+        seconds=seconds,
+        arrivals=share * stretch.arrivals,
+        busy=share * stretch.busy,
+        ended=share * stretch.ended,
+    )

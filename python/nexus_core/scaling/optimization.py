@@ -13,6 +13,7 @@ from nexus_core.scaling.decisions import shown
 from nexus_core.scaling.load_record import LoadRecord
 from nexus_core.scaling.policy import ScalingPolicy
 from nexus_core.scaling.simulator import SIMULATED, Outcome, fitted_variability, replayed, response_error, simulated
+from nexus_core.scaling.timestamp import moment_of
 
 __all__ = ["compared", "found_in_events"]
 
@@ -23,6 +24,8 @@ _SENSITIVE = 10
 # More would take more than some tenths of a second for each policy that is tried; how uneven service times are, a
 # part of them tells.
 _MOST_RUNS, _FITTED_RUNS = 1_000_000, 100_000
+# So often a policy is asked at the most, for all variants together: some seconds.
+_MOST_PROPOSALS = 1_000_000
 # Runs beyond what is allowed that do not yet make a policy a bad one.
 _FORGIVEN = 0.01
 # Costs so near to each other are the same.
@@ -42,7 +45,7 @@ def found_in_events(events: Sequence[Mapping[str, Any]], policies: Mapping[str, 
     recent = list(events)[-_EVENTS:]
     turns = [(before, after) for before, after in pairwise(recent) if before["action"] != after["action"]]
     if len(recent) > _LEAST_EVENTS and len(turns) > _TURNS * len(recent):
-        between = median(after["timestamp"] - before["timestamp"] for before, after in turns)
+        between = median(moment_of(after["timestamp"]) - moment_of(before["timestamp"]) for before, after in turns)
         cooldowns = [policy.down_cooldown for policy in policies.values() if policy.enabled]
         suggested = max(2 * between, *(2 * seconds for seconds in cooldowns), 1)
         found.append(
@@ -102,7 +105,9 @@ def compared(
     variability = fitted_variability(load.last(_FITTED_RUNS), allowed)
     actual = replayed(load, allowed_seconds=allowed, variability=variability)
     start = load.stretches[0].instances
-    tried = _tried(policies, others)
+    # With many policies there would be no end of variants.
+    most = max(0, _MOST_PROPOSALS // (max(1, len(policies)) * len(load.stretches)))
+    tried, left_out = _tried(policies, others, most)
     outcomes = {
         name: simulated(load, chosen, allowed_seconds=allowed, start_instances=start, variability=variability)
         for name, chosen in tried.items()
@@ -117,6 +122,7 @@ def compared(
     replies.sort(key=lambda reply: (reply is not best, reply not in good, reply["instance_seconds"]))
     return {
         "candidates": replies,
+        "variants_left_out": left_out,
         "recommended": best["candidate"],
         "explanation": _explained(best, now, allowed),
         "recorded_seconds": load.seconds,
@@ -132,11 +138,18 @@ def compared(
     }
 
 
-def _tried(policies: Sequence[ScalingPolicy], others: Mapping[str, ScalingPolicy]) -> dict[str, list[ScalingPolicy]]:
+def _tried(
+    policies: Sequence[ScalingPolicy], others: Mapping[str, ScalingPolicy], most: int
+) -> tuple[dict[str, list[ScalingPolicy]], int]:
+    """By name what is tried, with so many variants at the most, and how many more there would be."""
     tried = {"current": list(policies)} if policies else {}
-    for number, policy in enumerate(policies):
-        for name, changed in _variants(policy).items():
-            tried[f"{policy.name}: {name}"] = [*policies[:number], changed, *policies[number + 1 :]]
+    variants = [
+        (f"{policy.name}: {name}", [*policies[:number], changed, *policies[number + 1 :]])
+        for number, policy in enumerate(policies[:most])
+        for name, changed in _variants(policy).items()
+    ]
+    left_out = max(0, len(variants) - most) + sum(len(_variants(policy)) for policy in policies[most:])
+    tried.update(variants[:most])
     if policies:
         limits = {
             "min_instances": max(policy.min_instances for policy in policies),
@@ -149,7 +162,7 @@ def _tried(policies: Sequence[ScalingPolicy], others: Mapping[str, ScalingPolicy
                 ScalingPolicy("demand", "demand", target=goal, **limits)  # type: ignore[arg-type]
             ]
     tried.update({name: [policy] for name, policy in others.items()})
-    return tried
+    return tried, left_out
 
 
 def _variants(policy: ScalingPolicy) -> dict[str, ScalingPolicy]:
@@ -159,7 +172,7 @@ def _variants(policy: ScalingPolicy) -> dict[str, ScalingPolicy]:
         "up at once, down after the cooldown": {"scale_up_cooldown": 0},
     }
     up, down = policy.scale_up_threshold, policy.scale_down_threshold
-    if up is not None and down is not None:
+    if up is not None and down is not None and math.isfinite(2 * (abs(up) + abs(down))):
         width = up - down
         found["higher thresholds"] = {"scale_up_threshold": up + width / 4, "scale_down_threshold": down + width / 4}
         found["lower thresholds"] = {"scale_up_threshold": up - width / 4, "scale_down_threshold": down - width / 4}

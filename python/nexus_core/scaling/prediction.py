@@ -44,7 +44,11 @@ def predicted(
     forecasts: dict[str, Forecast] = {}
     trends = {}
     for name in names:
-        points = [(moment_of(each["timestamp"]), each[name]) for each in history if each.get(name) is not None]
+        points = [
+            (moment_of(each["timestamp"]), each[name])
+            for each in history
+            if each.get(name) is not None and math.isfinite(each[name])
+        ]
         found = forecast_of(points, 60 * minutes)
         if found is not None:
             forecasts[name] = found

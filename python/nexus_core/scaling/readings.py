@@ -146,8 +146,9 @@ class Readings:
         if queued is not None and current > 0:
             found["queue_per_instance"] = queued / current
         last, self._busy = self._busy, None if busy is None else (now, busy)
-        if busy is not None and last is not None and now > last[0] and current > 0:
-            worked = max(0.0, busy - last[1])
+        # Nobody works for less than no time: one that has begun to count anew has not been idle.
+        if busy is not None and last is not None and now > last[0] and busy >= last[1] and current > 0:
+            worked = busy - last[1]
             found["utilization"] = min(100.0, 100 * worked / (now - last[0]) / current)
             self._work = _KEPT * self._work + worked
             self._runs = _KEPT * self._runs + (ended or 0.0) * elapsed

@@ -9,9 +9,14 @@ from nexus_core.scaling.worker import Worker
 
 __all__ = ["Slots"]
 
+# Nobody reads a list of more, and a target may say that it has any number.
+_MOST = 10_000
+
 
 class Slots:
     """Tells such workers apart by when they were first counted; the newest are taken to go first.
+
+    Of more than 10,000 only so many are told.
 
     Args:
         name: What their names begin with.
@@ -55,13 +60,14 @@ class Slots:
         found = [
             Worker(f"{self._name}-{number}", at, _state(number, taken), load) for number, at in enumerate(started, 1)
         ]
-        draining = range(count + 1, (taken or 0) + 1)
+        draining = range(count + 1, min(taken or 0, count + _MOST) + 1)
         return [*found, *(Worker(f"{self._name}-{number}", now, "draining", 1.0) for number in draining)]
 
     def _after_fork(self) -> None:
         self._lock = threading.Lock()
 
     def _follow(self, count: int, now: float, began: float) -> None:
+        count = min(count, _MOST)
         if not self._started:
             self._started = [began] * count
         del self._started[count:]

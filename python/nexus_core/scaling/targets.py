@@ -228,23 +228,25 @@ def _lately(worker: Any, now: float, before: tuple[float, float]) -> float | Non
 
 
 def is_same(one: Any, other: Any) -> bool:
-    """Whether two targets scale the same thing.
+    """Whether two targets scale the same thing; one whose runtime is gone scales nothing.
 
     Args:
         one: A target, or ``None``.
         other: Another, or ``None``.
-
-    Raises:
-        TargetError: If the runtime of one is gone.
     """
     from nexus_core.scaling.dask_target import DaskTarget
 
     if isinstance(one, RuntimeTarget) and isinstance(other, RuntimeTarget):
-        return one.runtime is other.runtime and one.of == other.of
+        try:
+            return one.runtime is other.runtime and one.of == other.of
+        except Exception:
+            # Whoever tells which runtime it is does not: that is told at the checks.
+            return False
     if isinstance(one, PoolTarget) and isinstance(other, PoolTarget):
         return one.pool is other.pool
     if isinstance(one, DaskTarget) and isinstance(other, DaskTarget):
-        return one.cluster is other.cluster
+        # Another object may stand for the same cluster.
+        return one.cluster is other.cluster or one.address == other.address
     return one is other
 
 

@@ -14,8 +14,10 @@ _LONGEST = 2000
 _MOST_ROWS = 1000
 # Which parts of a row are text; everything else is a number.
 _TEXTS = frozenset({"name", "node", "workflow", "kind", "severity", "metric", "message"})
+# What apps with an older version do not tell.
+_LATER = frozenset({"cached"})
 _TABLES: dict[str, tuple[str, ...]] = {
-    "workflows": ("name", "runs", "failed", "delegated", "throughput", "error_rate", "p50", "p99"),
+    "workflows": ("name", "runs", "failed", "delegated", "cached", "throughput", "error_rate", "p50", "p99"),
     "nodes": ("workflow", "node", "mean", "p50", "p99", "per_second", "busy", "failed"),
     "pools": ("kind", "name", "busy", "size", "limit", "waiting", "served", "errors"),
     "alerts": ("severity", "metric", "message", "timestamp"),
@@ -51,6 +53,7 @@ def as_view(found: Any) -> dict[str, Any] | None:
                 "seconds": _number(now["seconds"]),
                 "places": _number(now["places"]),
                 "runs": _number(now["runs"]),
+                "cached": _number(now.get("cached")),
                 "cache": None if now["cache"] is None else _numbers(now["cache"]),
                 "process": _numbers(now["process"]),
                 **{
@@ -64,7 +67,10 @@ def as_view(found: Any) -> dict[str, Any] | None:
 
 
 def _row(found: Mapping[str, Any], columns: tuple[str, ...]) -> dict[str, Any]:
-    return {name: _text(found[name]) if name in _TEXTS else _number(found[name]) for name in columns}
+    return {
+        name: _text(found[name]) if name in _TEXTS else _number(found.get(name) if name in _LATER else found[name])
+        for name in columns
+    }
 
 
 def _numbers(found: Mapping[str, Any]) -> dict[str, float | None]:

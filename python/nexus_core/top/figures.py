@@ -86,6 +86,7 @@ WORKFLOWS: Table = (
     Column("Runs", "runs", count),
     Column("Failed", "failed", count),
     Column("Delegated", "delegated", count),
+    Column("From cache", "cached", count),
 )
 
 NODES: Table = (
@@ -147,5 +148,7 @@ def headline(last: Mapping[str, Any] | None, now: Mapping[str, Any]) -> list[tup
         ("Memory", bytes_(seen.get("memory")), f"of {bytes_(limit)}" if limit else "no limit"),
     ]
     if cache is not None:
-        found.append(("Cache hits", share(seen.get("hit_ratio")), f"{count(cache.get('entries'))} results kept"))
+        answered = f"{count(now.get('cached'))} runs answered"
+        kept = f"{count(cache.get('entries'))} results kept"
+        found.append(("Cache hits", share(seen.get("hit_ratio")), f"{answered}, {kept}"))
     return found

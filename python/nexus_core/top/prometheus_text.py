@@ -150,10 +150,17 @@ def _workflows(found: _Found) -> dict[str, WorkflowCounts]:
         counts[found.workflow(each.labels)][each.labels.get("outcome", "")] += each.value
     for each in found.of("workflow_delegated_runs_total"):
         counts[found.workflow(each.labels)]["delegated"] += each.value
+    for each in found.of("workflow_cached_runs_total"):
+        counts[found.workflow(each.labels)]["cached"] += each.value
     durations = found.histograms("workflow_run_seconds")
     return {
         name: WorkflowCounts(
-            own["completed"], own["failed"], own["cancelled"], own["delegated"], durations.get(name, Histogram())
+            own["completed"],
+            own["failed"],
+            own["cancelled"],
+            own["delegated"],
+            durations.get(name, Histogram()),
+            own["cached"],
         )
         for name, own in counts.items()
     }

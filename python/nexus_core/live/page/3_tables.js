@@ -4,6 +4,7 @@ const COLUMNS = {
     ["Workflow", (row) => row.name, "text"], ["Runs/s", (row) => units.rate(row.throughput)], ["p50", (row) => units.seconds(row.p50)],
     ["p99", (row) => units.seconds(row.p99)], ["Errors", (row) => units.share(row.error_rate), (row) => (row.error_rate ? "bad" : "")],
     ["Runs", (row) => units.count(row.runs)], ["Failed", (row) => units.count(row.failed)], ["Delegated", (row) => units.count(row.delegated)],
+    ["From cache", (row) => units.count(row.cached)],
   ],
   nodes: [
     ["Node", (row) => row.node, "text"], ["Workflow", (row) => row.workflow, "text"], ["Mean", (row) => units.seconds(row.mean)],
@@ -65,7 +66,7 @@ function tell(id, value, note) {
 
 function showFigures(last, now) {
   const process = now.process;
-  tell("throughput", units.rate(last?.throughput), `${units.count(now.runs)} runs so far`);
+  tell("throughput", units.rate(last?.throughput), `${units.count(now.runs)} runs so far` + (now.cached ? `, ${units.count(now.cached)} more from the cache` : ""));
   tell("p50", units.seconds(last?.p50), "half of the runs");
   tell("p99", units.seconds(last?.p99), "99 of 100 runs");
   tell("errors", last?.error_rate === null && last ? "0 %" : units.share(last?.error_rate), `${units.rate(last?.failures)} failed`);

@@ -1,4 +1,4 @@
-"""What went wrong in code of others that a monitor calls: it goes on, and says so once."""
+"""What went wrong in code of others that is called at intervals: who calls it goes on, and says so once."""
 
 from __future__ import annotations
 
@@ -8,27 +8,30 @@ from typing import TypeVar
 
 __all__ = ["Problems"]
 
-_log = logging.getLogger("nexus_core.monitor")
-
 T = TypeVar("T")
 
 
 class Problems:
-    """Calls what may raise, and remembers it."""
+    """Calls what may raise, and remembers it.
 
-    def __init__(self) -> None:
+    Args:
+        log: Where it is said.
+    """
+
+    def __init__(self, log: logging.Logger) -> None:
+        self._log = log
         self._found: dict[str, tuple[int, str]] = {}
         self._logged: set[tuple[str, type[BaseException]]] = set()
 
-    def guard(self, name: str, call: Callable[[], T]) -> T | None:
-        """What the call returns, or ``None`` if it raises; each type of error is logged once.
+    def call(self, name: str, function: Callable[[], T]) -> T | None:
+        """What a function returns, or ``None`` if it raises; each type of error is logged once.
 
         Args:
-            name: What is called, for the log.
-            call: Is called.
+            name: Whose it is, or what, for the log.
+            function: Is called.
         """
         try:
-            return call()
+            return function()
         except KeyboardInterrupt:
             raise
         except BaseException as error:
@@ -37,8 +40,19 @@ class Problems:
             self._found[name] = count, _shown(error)
             if (name, type(error)) not in self._logged:
                 self._logged.add((name, type(error)))
-                _log.warning("%s failed, is called again, and not logged for this error any more", name, exc_info=error)
+                self._log.warning(
+                    "%s failed, is called again, and not logged for this error any more", name, exc_info=error
+                )
             return None
+
+    def count(self, name: str) -> int:
+        """How often it has raised."""
+        return self._found.get(name, (0, ""))[0]
+
+    def last_error(self, name: str) -> str | None:
+        """What was raised last, or ``None``."""
+        found = self._found.get(name)
+        return None if found is None else found[1]
 
     def forget(self, name: str) -> None:
         """Nothing is known of it any more."""
