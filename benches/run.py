@@ -58,7 +58,9 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         "--without", action="append", default=[], metavar="PEER", help="leave out all peers whose name starts with this"
     )
     parser.add_argument("--passes", type=int, help="how often every peer has its turn (default 5, quick 2)")
-    parser.add_argument("--long", action="store_true", help="also nodes of 100 ms in the group scaling: ten minutes more")
+    parser.add_argument(
+        "--long", action="store_true", help="also nodes of 100 ms in the group scaling: ten minutes more"
+    )
     parser.add_argument(
         "--merge", action="store_true",
         help=f"put what was measured into docs/benchmarks.md and its plot; of {', '.join(merge.SECTIONS)}",

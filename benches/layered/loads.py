@@ -75,7 +75,9 @@ class Load:
 
 
 LOADS = tuple(
-    Load(kind, milliseconds, is_long=milliseconds >= 100) for kind in ("compute", "wait") for milliseconds in (1, 10, 100)
+    Load(kind, milliseconds, is_long=milliseconds >= 100)
+    for kind in ("compute", "wait")
+    for milliseconds in (1, 10, 100)
 )
 
 

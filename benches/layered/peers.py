@@ -192,7 +192,11 @@ def cluster() -> Iterator[Any]:
 
     with (
         LocalCluster(
-            n_workers=PROCESSES, threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0", silence_logs=50
+            n_workers=PROCESSES,
+            threads_per_worker=1,
+            host="127.0.0.1",
+            dashboard_address="127.0.0.1:0",
+            silence_logs=50,
         ) as made,
         Client(made) as client,
     ):

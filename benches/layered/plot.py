@@ -54,8 +54,7 @@ def measured(figures: Figures, kind: str) -> dict[str, dict[Load, float]]:
         peer: {
             load: ratio
             for load in LOADS
-            if load.kind == kind
-            and (ratio := figures.median(Cell("scaling", load.name, peer), "ratio")) is not None
+            if load.kind == kind and (ratio := figures.median(Cell("scaling", load.name, peer), "ratio")) is not None
         }
         for peer in PEERS
     }
