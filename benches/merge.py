@@ -5,15 +5,14 @@ from __future__ import annotations
 import datetime
 from collections.abc import Callable, Iterator, Sequence
 
+import measuring
+import process_nodes
 from caches import tables as cache_tables
 from digests import tables as digest_tables
 from layered import tables as layered_tables
 from pools import tables as pool_tables
 from report import markdown_table
 from session import Session
-
-import measuring
-import process_nodes
 
 #: Groups whose sections say themselves what they are about, and who writes them.
 SECTIONS: dict[str, Callable[..., Iterator[str]]] = {

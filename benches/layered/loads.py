@@ -167,7 +167,7 @@ def work_of(load: Load) -> Work:
 
 
 def _steps_of_a_millisecond() -> int:
-    global _calibrated  # noqa: PLW0603 # once a process, so that all loads count alike
+    global _calibrated  # once a process, so that all loads count alike
     if not _calibrated:
         _calibrated = int(20_000 * 0.001 / computing(20_000))
     return _calibrated
