@@ -27,7 +27,7 @@ OLDEST_DEPENDENCIES := $(OLDEST)/.installed-oldest
 EXTENSION := $(VENV)/.built-extension
 WHEEL := dist/.built-wheel
 
-.PHONY: help demo test test-rust test-loom test-python test-oldest test-scheduled test-collisions test-crash compat guide bench lint \
+.PHONY: help demo test test-rust test-loom test-python test-oldest test-scheduled test-collisions test-crash compat guide bench bench-scaling lint \
     lint-rust lint-python deny wheel docs docs-compatibility format lock clean
 
 help: ## show this list
@@ -40,6 +40,10 @@ demo: $(EXTENSION) ## run the guide's workflow on stock Kailash and on the core,
 
 bench: $(EXTENSION) $(BENCH_DEPENDENCIES) ## measure against the peers and write docs/benchmarks.md
 	$(PY) benches/run.py
+
+bench-scaling: $(EXTENSION) $(BENCH_DEPENDENCIES) ## measure processes and Dask, nodes of up to 100 ms, and write docs/scaling.md
+	$(PY) benches/run.py --only scaling --long --merge
+	$(PY) benches/scaling_page.py
 
 ## Checking
 

@@ -17,12 +17,14 @@ from pathlib import Path
 
 import budgets
 import machine
+import marked
 import merge
 import plot
 import report
 from caches import plot as cache_plot
 from environments import NAMES, ROOT, Environment, EnvironmentFailed, prepare, subject_path
 from layered import plot as layered_plot
+from layered import tables as layered_tables
 from peers import PEERS
 from service import plot as service_plot
 from session import EXECUTORS, GROUPS, Session, measure
@@ -141,6 +143,9 @@ def write_merged(folder: Path, session: Session, options: argparse.Namespace) ->
         files["benchmarks-cache.svg"] = cache_plot.svg(session.figures)
     if "scaling" in options.only:
         files["benchmarks-scaling.svg"] = layered_plot.svg(session.figures)
+        told = "\n".join(layered_tables.summary(session, report.markdown_table))
+        scaling = (folder / "scaling.md").read_text(encoding="utf-8")
+        files["scaling.md"] = marked.with_parts(scaling, {"runs": told.rstrip()})
     put(folder, files)
 
 

@@ -56,6 +56,25 @@ def tables(session: Session) -> Iterator[tuple[Load, Row, list[Row]]]:
             yield load, COMPUTE_HEAD if load.computes else WAIT_HEAD, found
 
 
+def summary(session: Session, table: Table) -> Iterator[str]:
+    """For docs/scaling.md: seconds of a run and their ratio to the ideal, by runtime and load."""
+    for kind, ideal in (("compute", "all cores busy"), ("wait", f"{AT_ONCE} at a time")):
+        loads = [load for load in LOADS if load.kind == kind]
+        found = [
+            (peer.title, *(_in_short(session.figures, Cell("scaling", load.name, key)) for load in loads))
+            for key, peer in PEERS.items()
+        ]
+        measured = [row for row in found if set(row[1:]) != {"–"}]
+        if measured:
+            yield from table((f"nodes that {kind}", *(f"{load.milliseconds} ms" for load in loads)), measured)
+            yield from ("", f"Seconds, and times the ideal: {ideal}, no overhead.", "")
+
+
+def _in_short(figures: Figures, cell: Cell) -> str:
+    seconds, ratio = figures.median(cell, "seconds"), figures.median(cell, "ratio")
+    return "–" if seconds is None or ratio is None else f"{number(seconds)} s, {number(ratio)}×"
+
+
 def terminal(session: Session, table: Callable[[Row, Sequence[Row]], str]) -> Iterator[str]:
     """For the terminal."""
     for load, head, found in tables(session):
