@@ -39,6 +39,7 @@ class Peer:
         ours: Whether it is nexus_core that is measured.
         sequential: Whether it runs one node after the other.
         learns: Whether the first run of a workflow measures what later ones make use of.
+        short_only: Left out of loads that take minutes, for which another peer takes just as long.
     """
 
     key: str
@@ -48,6 +49,7 @@ class Peer:
     ours: bool = True
     sequential: bool = False
     learns: bool = False
+    short_only: bool = False
 
     def slots(self, load: Load) -> int:
         """How many nodes it can run at the same time, an interpreter's lock considered."""
@@ -64,7 +66,9 @@ class Peer:
 
     def takes_part(self, load: Load) -> bool:
         """Whether it is measured: what waits for minutes one after the other tells nothing new."""
-        return load.computes or not load.is_long or self.overlaps
+        if not load.is_long:
+            return True
+        return not self.short_only and (load.computes or self.overlaps)
 
 
 def _runs(runtime: Any, work: Work) -> Prepared:
@@ -157,7 +161,15 @@ PEERS = {
     peer.key: peer
     for peer in (
         Peer("stock", "Kailash's LocalRuntime", "here", _stock, ours=False, sequential=True),
-        Peer("stock_async", "Kailash's AsyncLocalRuntime", "here", _stock_async, ours=False, sequential=True),
+        Peer(
+            "stock_async",
+            "Kailash's AsyncLocalRuntime",
+            "here",
+            _stock_async,
+            ours=False,
+            sequential=True,
+            short_only=True,
+        ),
         Peer("local", "LocalRuntime, threads", "here", _local),
         Peer("processes", "LocalRuntime, 2 processes", "pool", _processes),
         Peer("dask", "DaskRuntime, 2 processes, groups", "cluster", _groups, learns=True),

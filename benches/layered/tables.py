@@ -96,8 +96,8 @@ def markdown(session: Session, table: Table) -> Iterator[str]:
         f"group on threads. *µs a node* is (time × at once − the nodes' own) ÷ nodes, which counts what stood idle; "
         f"*µs of processors* is what all processes, the scheduler among them, used of processors beside the nodes' own. "
         f"Peers of one process, and those of the cluster, take turns; medians. The first run is the one in which no node "
-        f"has been measured yet; where none is given, the time is that of a first run. What waits 100 ms one or two at a "
-        f"time is left out. [scaling.md](scaling.md) says what to expect of more workers."
+        f"has been measured yet; at 100 ms every run is a first one. What waits 100 ms one or two at a "
+        f"time is left out, and Kailash's asynchronous runtime at 100 ms, which takes as long as the other. [scaling.md](scaling.md) says what to expect of more workers."
     )
     yield from ("", "![Time of a run over the ideal, by runtime](benchmarks-scaling.svg)", "")
     for load, head, lines in found:

@@ -27,8 +27,10 @@ def main(path: Path) -> None:
     logging.getLogger("kailash").setLevel(logging.ERROR)
     session = Session(1)
     failed: dict[str, str] = {}
-    for load in (Load("compute", 1, layers=2, width=4), Load("wait", 1, layers=2, width=4)):
-        measured = measure(load, list(PEERS.values()), rounds=2)
+    here = [peer for peer in PEERS.values() if peer.place == "here"]
+    for kind, peers in (("compute", list(PEERS.values())), ("wait", here)):
+        load = Load(kind, 1, layers=2, width=4)
+        measured = measure(load, peers, rounds=2)
         failed |= {f"{peer}, {load.name}": repr(error) for peer, error in measured.failed.items()}
         for peer, turns in measured.turns.items():
             for number, turn in enumerate(turns):
