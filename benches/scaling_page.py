@@ -38,7 +38,8 @@ def costs_part(costs: Costs) -> Iterator[str]:
         f"A task of ours costs the scheduler {thousandths['scheduler']:.1f} ms of a processor, the client "
         f"{thousandths['client']:.1f} ms and its worker {thousandths['worker']:.1f} ms, and is on its way for "
         f"{thousandths['message']:.1f} ms more (1,000 tasks that do nothing, and a chain of 100; scheduler and two "
-        f"workers in processes of their own; {_where()}). In one process a node costs {1e6 * costs.node:.1f} µs. A run "
+        f"workers in processes of their own; {_where()}). Of that, {thousandths['question']:.1f} ms is the question whether "
+        f"it may begin, which nodes that may run again (`retry_on_worker_loss`) do not ask. In one process a node costs {1e6 * costs.node:.1f} µs. A run "
         f"of 40 short nodes takes {thousandths['little_run']:.0f} ms from call to results."
     )
 

@@ -23,6 +23,8 @@ class Costs:
         worker: Of a processor, for a task beside its nodes' own.
         message: From the scheduler to a worker and back, beside what they work.
         node: Of a node beside its own, in one process.
+        question: Of processors, for the question whether a task may begin, which is asked of the scheduler unless the
+            task may run again; a part of the above.
         little_run: From call to results of 40 short nodes, on a cluster.
     """
 
@@ -31,6 +33,7 @@ class Costs:
     worker: float
     message: float
     node: float
+    question: float
     little_run: float
 
 
@@ -72,12 +75,16 @@ def measure(rounds: int = 5, layers: int = 10, width: int = 100) -> Costs:
             singles.execute(made)
         spent = [_spent(client, lambda: singles.execute(workflow)) for _ in range(rounds)]
         scheduler, own, workers = (statistics.median(part) / count for part in zip(*spent, strict=True))
+        with DaskRuntime(client, enable_monitoring=False, batches=False, retry_on_worker_loss=True) as without_question:
+            without_question.execute(workflow)
+            unasked = [sum(_spent(client, lambda: without_question.execute(workflow))) for _ in range(rounds)]
+        question = scheduler + own + workers - statistics.median(unasked) / count
         hop = _median(rounds, lambda: _seconds(lambda: singles.execute(chain))) / 100
         with DaskRuntime(client, enable_monitoring=False) as groups:
             for _ in range(2):
                 groups.execute(few)
             little_run = _median(4 * rounds, lambda: _seconds(lambda: groups.execute(few)))
-    return Costs(scheduler, own, workers, max(0.0, hop - scheduler - workers), node, little_run)
+    return Costs(scheduler, own, workers, max(0.0, hop - scheduler - workers), node, question, little_run)
 
 
 def waiting(workers: int, seconds: float, layers: int = 10, width: int = 100) -> float:

@@ -10,10 +10,6 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benches"))
 
 import report
-import scaling_model
-import scaling_page
-import scaling_plot
-from layered import costs as layered_costs
 from layered import plot as layered_plot
 from layered import tables
 from layered.loads import Load
@@ -30,13 +26,11 @@ def main(path: Path) -> None:
     here = [peer for peer in PEERS.values() if peer.place == "here"]
     for kind, peers in (("compute", list(PEERS.values())), ("wait", here)):
         load = Load(kind, 1, layers=2, width=4)
-        measured = measure(load, peers, rounds=2)
+        measured = measure(load, peers, rounds=1)
         failed |= {f"{peer}, {load.name}": repr(error) for peer, error in measured.failed.items()}
         for peer, turns in measured.turns.items():
             for number, turn in enumerate(turns):
                 session.figures.add(Cell("scaling", load.name, peer), number, turn)
-    costs = layered_costs.measure(rounds=1, layers=2, width=4)
-    found = scaling_model.foreseen(costs)
     outcome = {
         "failed": failed,
         "turns": {
@@ -45,9 +39,7 @@ def main(path: Path) -> None:
         "terminal": "\n".join(tables.terminal(session, report.terminal_table)),
         "section": "\n".join(tables.markdown(session, report.markdown_table)),
         "summary": "\n".join(tables.summary(session, report.markdown_table)),
-        "plots": [layered_plot.svg(session.figures), scaling_plot.svg(costs, found)],
-        "costs": vars(costs),
-        "parts": ["\n".join(scaling_page.costs_part(costs)), "\n".join(scaling_page.model_part(costs, found))],
+        "plot": layered_plot.svg(session.figures),
     }
     path.write_text(json.dumps(outcome), encoding="utf-8")
 

@@ -31,42 +31,31 @@ def outcome(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     done = subprocess.run(
         [sys.executable, str(probe), str(written)],
         env=os.environ | {"HOME": str(folder), "PYTHONWARNINGS": "ignore"},
-        capture_output=True, text=True, timeout=240, check=False,
+        capture_output=True, text=True, timeout=540, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-4000:]
     found: dict[str, Any] = json.loads(written.read_text(encoding="utf-8"))
     return found
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_everyone_is_measured(outcome: dict[str, Any]) -> None:
     assert outcome["failed"] == {}
     expected = {f"{peer}, compute_1ms" for peer in PEERS} | {f"{peer}, wait_1ms" for peer in HERE}
     assert set(outcome["turns"]) == expected
     for name, turns in outcome["turns"].items():
-        assert len(turns) == 2, name
+        assert len(turns) == 1, name
         assert all(turn["seconds"] > 0 and turn["ratio"] > 0 and turn["slots"] >= 1 for turn in turns), name
         assert ("first" in turns[0]) == name.startswith(OURS), name
         assert all(("overhead" in turn) == ("compute" in name) for turn in turns), name
         assert all(math.isfinite(figure) for turn in turns for figure in turn.values()), name
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_everyone_is_in_the_tables_and_the_plot(outcome: dict[str, Any]) -> None:
     titles = ("Kailash's LocalRuntime", "LocalRuntime, 2 processes", "DaskRuntime, 2 processes, groups", "Dask alone")
-    for where in (outcome["terminal"], outcome["section"], outcome["summary"], outcome["plots"][0]):
+    for where in (outcome["terminal"], outcome["section"], outcome["summary"], outcome["plot"]):
         for title in titles:
             assert title in where
     assert outcome["section"].startswith("## ")
-    for plot in outcome["plots"]:
-        assert ElementTree.fromstring(plot).tag.endswith("svg")
-
-
-@pytest.mark.timeout(300)
-def test_costs_are_found_and_the_model_takes_them(outcome: dict[str, Any]) -> None:
-    costs = outcome["costs"]
-    assert all(costs[name] > 0 for name in ("scheduler", "client", "worker", "node", "little_run"))
-    words, table = outcome["parts"]
-    assert f"{1e3 * costs['worker']:.1f} ms" in words
-    assert "1,000 workers" in table
-    assert "1 ms, a task a node" in table
+    assert ElementTree.fromstring(outcome["plot"]).tag.endswith("svg")

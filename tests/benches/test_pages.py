@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 
 pytest.importorskip("kailash")
+pytest.importorskip("distributed")
+pytest.importorskip("psutil")
 
 BENCHES = str(Path(__file__).resolve().parents[2] / "benches")
 
@@ -23,9 +25,13 @@ def benches() -> Iterator[dict[str, ModuleType]]:
     try:
         import marked
         import merge
+        import scaling_model
+        import scaling_page
+        import scaling_plot
         import session
 
-        yield {"marked": marked, "merge": merge, "session": session}
+        modules = (marked, merge, scaling_model, scaling_page, scaling_plot, session)
+        yield {module.__name__: module for module in modules}
     finally:
         sys.path.remove(BENCHES)
         # Their names are common ones.
@@ -72,3 +78,18 @@ def test_marked_parts_are_replaced(benches: dict[str, Any]) -> None:
     assert found == "a\n<!-- measured: one -->\nnew\nlines\n<!-- end -->\nb\n<!-- measured: two -->\n<!-- end -->\n"
     with pytest.raises(ValueError, match="measured: three"):
         benches["marked"].with_parts(page, {"three": "x"})
+
+
+def test_the_model_takes_the_costs_that_it_is_given(benches: dict[str, Any]) -> None:
+    from layered.costs import Costs  # a module of the benchmarks
+
+    model, costs = benches["scaling_model"], Costs(0.002, 0.0005, 0.003, 0.001, 1e-6, 0.001, 0.02)
+    found = model.foreseen(costs)
+    words = "\n".join(benches["scaling_page"].costs_part(costs))
+    assert "the scheduler 2.0 ms of a processor" in words
+    table = "\n".join(benches["scaling_page"].model_part(costs, found))
+    assert "about 500 tasks a second" in table
+    assert "| 1 ms, a task a node |" in table
+    # However many workers: no task begins before the scheduler has sent it.
+    assert all(took >= 10_000 * 0.002 for (_, batches, _), took in found.items() if not batches)
+    assert benches["scaling_plot"].svg(costs, found).startswith("<svg")
