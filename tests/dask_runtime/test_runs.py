@@ -22,6 +22,7 @@ from kailash.sdk_exceptions import HardTimeLimitExceeded, RuntimeExecutionError,
 from kailash.workflow.builder import WorkflowBuilder
 
 from nexus_core.distributed import ClusterError, DaskRuntime
+from nexus_core.distributed.cluster_plan import cluster_plan
 
 from .nodes import counts, noting, settled
 
@@ -73,6 +74,21 @@ def test_nodes_are_grouped_by_what_earlier_runs_have_measured(runtime: DaskRunti
     )
     assert runtime.execute(workflow)[0] == results
     assert runtime.engine_statistics()["placements"] == {"groups of nodes": 2}
+
+
+def test_nodes_that_wait_stay_together_however_often_they_run(runtime: DaskRuntime) -> None:
+    builder = WorkflowBuilder()
+    for place in range(40):
+        builder.add_node("PythonCodeNode", f"n{place}", {"code": "import time\ntime.sleep(0.1)\nresult = 1"})
+    workflow = builder.build(name="waits")
+    groups = []
+    for _ in range(4):
+        runtime.execute(workflow)
+        plan = runtime._plan_for(workflow, None)
+        assert not isinstance(plan, tuple)
+        groups.append(len(cluster_plan(workflow, plan).groups(workflow, plan, 2, {}, False, True)))
+    # Alone they would wait one after the other; each group's wait side by side.
+    assert max(groups) <= 8
 
 
 def test_a_plan_goes_out_once(runtime: DaskRuntime, client: Any) -> None:

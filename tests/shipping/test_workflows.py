@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import pickle
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -189,6 +190,40 @@ def test_some_of_the_nodes() -> None:
     assert list(workflow.graph.nodes()) == ["one", "two"]
     both = load(ship(workflow, only=["one", "two"]))
     assert results(both) == results(workflow)
+
+
+def test_single_nodes_are_the_parts_of_one_node() -> None:
+    workflow = chain()
+    parts = workflows.SingleNodes(workflow)
+    for node_id in ("one", "two"):
+        part, expected = parts.part(node_id), workflows.part_of(workflow, {node_id})
+        assert part.to_dict() == expected.to_dict()
+        assert part.metadata == workflow.metadata
+        assert part._node_instances[node_id] is workflow._node_instances[node_id]
+
+
+def test_a_single_node_keeps_its_connection_to_itself() -> None:
+    builder = WorkflowBuilder()
+    builder.add_node("PythonCodeNode", "turn", {"code": "result = 1"})
+    builder.add_node("PythonCodeNode", "end", {"code": "result = 2"})
+    builder.add_connection("turn", "result", "end", "x")
+    workflow = builder.build()
+    workflow.create_cycle("again").connect("turn", "turn", mapping={"result": "x"}).max_iterations(2).build()
+    part = workflows.SingleNodes(workflow).part("turn")
+    assert [(each.source_node, each.target_node) for each in part.connections] == [("turn", "turn")]
+    assert list(part.graph.edges()) == [("turn", "turn")]
+
+
+def test_shipping_says_nothing_of_the_workflows_that_it_makes(caplog: pytest.LogCaptureFixture) -> None:
+    workflow = chain()
+    logger = logging.getLogger("kailash.workflow.graph")
+    before = logger.level, list(logger.filters)
+    with caplog.at_level(logging.INFO, "kailash"):
+        workflows.part_of(workflow, {"one"})
+        assert caplog.records == []
+        Workflow("after", "after")
+    assert [record.name for record in caplog.records] == [logger.name]
+    assert (logger.level, logger.filters) == before
 
 
 def test_a_workflow_is_loaded_once_however_many_ask(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from nexus_core._core import _grouped
+from nexus_core.distributed.messages import OVERHEAD
 from nexus_core.distributed.placement import (
     Placement,
     Where,
@@ -22,10 +23,6 @@ from nexus_core.runtime.compiler import CompiledWorkflow
 from nexus_core.shipping import ShippedWorkflow, ship
 
 __all__ = ["MUCH", "OVERHEAD", "ClusterPlan", "Group", "cluster_plan"]
-
-#: What a task of Dask's costs, in seconds: the scheduler's part, and the client's and the worker's beside it
-#: (docs/scaling.md has the measurement).
-OVERHEAD = 0.001
 
 #: How much of a node's known duration a new measurement replaces.
 _NEW_SHARE = 0.5

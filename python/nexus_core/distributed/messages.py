@@ -11,10 +11,18 @@ from kailash import __version__ as kailash_version
 from nexus_core._core import __version__
 from nexus_core.shipping import Carried, Packed
 
-__all__ = ["VERSIONS", "Failure", "GroupTask", "Outcome", "RunTerms"]
+__all__ = ["ALONE", "OVERHEAD", "VERSIONS", "Failure", "GroupTask", "Outcome", "RunTerms"]
 
 #: Of nexus-core and of Kailash in this process.
 VERSIONS: tuple[str, str] = (__version__, kailash_version)
+
+
+#: What a task of Dask's costs, in seconds: the scheduler's part, and the client's and the worker's beside it
+#: (docs/scaling.md has the measurement).
+OVERHEAD = 0.001
+
+#: Seconds from which on the core's grouping sends a node alone, for that overhead.
+ALONE = 50 * OVERHEAD
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from distributed.worker import get_worker
 from nexus_core._core import PlanStage
 from nexus_core.distributed.claims import claim, tries_again
 from nexus_core.distributed.group_run import GroupRun, WholeRun, WorkerRun
-from nexus_core.distributed.messages import VERSIONS, Failure, GroupTask, Outcome
+from nexus_core.distributed.messages import ALONE, VERSIONS, Failure, GroupTask, Outcome
 from nexus_core.errors import ClusterError, ClusterWorkerLost, NotShippable
 from nexus_core.runtime.compiler import CompiledWorkflow
 from nexus_core.runtime.local import LocalRuntime
@@ -127,7 +127,7 @@ def _prior(task: GroupTask, sources: list[Outcome]) -> dict[str, Any]:
 def _run(task: GroupTask, run: WorkerRun, members: dict[str, int], failure: Failure | None) -> Outcome:
     results: dict[str, Any] = {}
     run_id: str | None = None
-    began = time.perf_counter()
+    watch = _Watch()
     try:
         results, run_id = run.runtime._run_here_or_on_bridge(run, {})
     except BaseException as error:
@@ -139,7 +139,8 @@ def _run(task: GroupTask, run: WorkerRun, members: dict[str, int], failure: Fail
                 for node_id, place in members.items()
                 if place < failure.place and node_id in outputs
             }
-    elapsed = time.perf_counter() - began
+    finally:
+        watch.stop()
     exported = {node_id: output for node_id, output in results.items() if node_id in task.exports}
     kept = {node_id: output for node_id, output in results.items() if node_id not in task.exports}
     try:
@@ -149,7 +150,7 @@ def _run(task: GroupTask, run: WorkerRun, members: dict[str, int], failure: Fail
     host = run.host
     return Outcome(
         *packed,
-        seconds=_seconds(run, members, elapsed),
+        seconds=_seconds(run, members, watch),
         failure=failure,
         failed=() if host is None else _places(run, members, host.failed),
         validated=() if host is None else _places(run, members, host.validated),
@@ -185,14 +186,48 @@ def _refusal(results: dict[str, Any], refused: NotShippable) -> NotShippable:
     return refused
 
 
-def _seconds(run: WorkerRun, members: dict[str, int], elapsed: float) -> dict[int, float]:
-    """What each node has added to the time that all took: less than its own where they ran together."""
+def _seconds(run: WorkerRun, members: dict[str, int], watch: _Watch) -> dict[int, float]:
+    """What each node adds to the time of a group: less than its own where they run together.
+
+    Nodes that compute add the time that they took of all. Those that wait do so side by side, as many as the
+    runtime has run at once; that is the same in whatever group, so groups do not change with their own sizes.
+    """
     if run.native is None or run.is_whole:
         return {}
     spans = {members[node_id]: end - start for node_id, _, start, end in run.native.trace()}
     total = sum(spans.values())
-    share = min(1.0, elapsed / total) if total > 0 else 1.0
-    return {place: seconds * share for place, seconds in spans.items()}
+    share = min(1.0, watch.elapsed / total) if total > 0 else 1.0
+    works = watch.share_of_processor
+    at_once = max(1, run.runtime.max_concurrency)
+    return {
+        place: works * seconds * share + min((1 - works) * seconds, ALONE) / at_once for place, seconds in spans.items()
+    }
+
+
+class _Watch:
+    """How long a group takes, and for how much of that it has a processor."""
+
+    def __init__(self) -> None:
+        self.elapsed = 0.0
+        self.share_of_processor = 1.0
+        self._groups = self._change(1)
+        self._began = time.perf_counter(), time.process_time()
+
+    def stop(self) -> None:
+        """The group has ended."""
+        began, worked = self._began
+        self.elapsed = time.perf_counter() - began
+        # What others use at the same time cannot be told apart; each is taken to use as much.
+        groups = (self._groups + self._change(-1) + 1) / 2
+        if self.elapsed > 0:
+            self.share_of_processor = min(1.0, (time.process_time() - worked) / (self.elapsed * groups))
+
+    @staticmethod
+    def _change(by: int) -> int:
+        global _groups_at_work
+        with _lock:
+            _groups_at_work += by
+            return _groups_at_work
 
 
 class _TaskToken:
@@ -217,6 +252,7 @@ class _TaskToken:
 _NOTHING = pack({})
 _MOST_STAGES = 1024
 _lock = threading.Lock()
+_groups_at_work = 0
 _runtimes: dict[tuple[tuple[str, Any], ...], LocalRuntime] = {}
 _stages: OrderedDict[tuple[str, tuple[str, ...]], tuple[CompiledWorkflow, PlanStage]] = OrderedDict()
 

@@ -18,7 +18,7 @@ from nexus_core.runtime.compiler import Awaits, CompiledWorkflow, compiled
 from nexus_core.runtime.node_host import NodeHost
 from nexus_core.runtime.run_options import run_options
 from nexus_core.shipping.exceptions import restore
-from nexus_core.shipping.workflows import load, part_of
+from nexus_core.shipping.workflows import SingleNodes, load
 
 __all__ = ["node_runner"]
 
@@ -75,13 +75,13 @@ class _Nodes:
     """The nodes of one workflow, each with a plan of its own, made when it first runs."""
 
     def __init__(self, workflow: Any) -> None:
-        self._workflow = workflow
+        self._parts = SingleNodes(workflow)
         self._nodes: dict[str, _SingleNode] = {}
 
     def get(self, node_id: str) -> _SingleNode:
         node = self._nodes.get(node_id)
         if node is None:
-            node = self._nodes[node_id] = _SingleNode(part_of(self._workflow, {node_id}))
+            node = self._nodes[node_id] = _SingleNode(self._parts.part(node_id))
         return node
 
 

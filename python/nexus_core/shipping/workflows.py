@@ -23,7 +23,7 @@ from nexus_core.shipping.values import culprit
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["ShippedWorkflow", "load", "part_of", "ship", "unshippable"]
+__all__ = ["ShippedWorkflow", "SingleNodes", "load", "part_of", "ship", "unshippable"]
 
 #: Workflows that a process keeps loaded.
 _MOST_LOADED = 64
@@ -249,33 +249,26 @@ def _from_dict(data: dict[str, Any]) -> Any:
 def _quiet() -> Iterator[None]:
     """Nobody has built a workflow: what Kailash logs of that has been said already."""
     logger = logging.getLogger("kailash.workflow.graph")
-    before = logger.level
-    logger.setLevel(max(logging.WARNING, before))
+    me = threading.get_ident()
+
+    # Not by its level: setting that makes all loggers look anew, and each node has one.
+    def is_said(record: logging.LogRecord) -> bool:
+        return record.levelno >= logging.WARNING or record.thread != me
+
+    logger.addFilter(is_said)
     try:
         yield
     finally:
-        logger.setLevel(before)
+        logger.removeFilter(is_said)
 
 
 def part_of(workflow: Any, only: Collection[str]) -> Any:
     """A workflow of some of the nodes, which are the same objects."""
-    from kailash.workflow.graph import Workflow
-
     wanted = set(only)
-    with _quiet():
-        part = Workflow(
-            workflow_id=workflow.workflow_id,
-            name=workflow.name,
-            description=workflow.description,
-            version=workflow.version,
-            author=workflow.author,
-            metadata=dict(workflow.metadata),
-        )
+    part = _without_nodes(workflow)
     for node_id in workflow.graph.nodes():
         if node_id in wanted:
-            part.graph.add_node(node_id, **workflow.graph.nodes[node_id])
-            part._node_instances[node_id] = workflow._node_instances[node_id]
-            part.nodes[node_id] = workflow.nodes[node_id]
+            _take_over(part, workflow, node_id)
     for source, target, data in workflow.graph.edges(data=True):
         if source in wanted and target in wanted:
             part.graph.add_edge(source, target, **data)
@@ -285,3 +278,49 @@ def part_of(workflow: Any, only: Collection[str]) -> Any:
         if connection.source_node in wanted and connection.target_node in wanted
     ]
     return part
+
+
+class SingleNodes:
+    """Workflows of one node each, without going through a workflow's connections for each of them.
+
+    Args:
+        workflow: The workflow whose nodes they are.
+    """
+
+    def __init__(self, workflow: Any) -> None:
+        self._workflow = workflow
+        edges = {source for source, target in workflow.graph.edges() if source == target}
+        connections = {each.source_node for each in workflow.connections if each.source_node == each.target_node}
+        self._connected_to_themselves = edges | connections
+
+    def part(self, node_id: str) -> Any:
+        """As :func:`part_of`.
+
+        Args:
+            node_id: The node's.
+        """
+        if node_id in self._connected_to_themselves:
+            return part_of(self._workflow, {node_id})
+        part = _without_nodes(self._workflow)
+        _take_over(part, self._workflow, node_id)
+        return part
+
+
+def _without_nodes(workflow: Any) -> Any:
+    from kailash.workflow.graph import Workflow
+
+    with _quiet():
+        return Workflow(
+            workflow_id=workflow.workflow_id,
+            name=workflow.name,
+            description=workflow.description,
+            version=workflow.version,
+            author=workflow.author,
+            metadata=dict(workflow.metadata),
+        )
+
+
+def _take_over(part: Any, workflow: Any, node_id: str) -> None:
+    part.graph.add_node(node_id, **workflow.graph.nodes[node_id])
+    part._node_instances[node_id] = workflow._node_instances[node_id]
+    part.nodes[node_id] = workflow.nodes[node_id]

@@ -5,7 +5,8 @@ use pyo3::prelude::*;
 
 use crate::core::schedule::{Take, Taker};
 
-use super::drive::{Execution, Program, StopReason};
+use super::drive::{Execution, StopReason};
+use super::program::Program;
 
 impl<P: Program> Execution<P> {
     pub(super) fn take_unless_cancelled(&self, py: Python<'_>) -> Take {

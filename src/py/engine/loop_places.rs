@@ -7,7 +7,8 @@ use pyo3::prelude::*;
 
 use crate::core::schedule::{Admission, Applicant, Place};
 
-use super::drive::{Execution, Program};
+use super::drive::Execution;
+use super::program::Program;
 
 /// Places for nodes that the loop awaits.
 pub(super) struct LoopPlaces<P: Program> {

@@ -12,7 +12,8 @@ use pyo3::prelude::*;
 use crate::core::schedule::{Admission, Applicant, Place};
 use crate::core::threads::{Job, pool};
 
-use super::drive::{Execution, Program};
+use super::drive::Execution;
+use super::program::Program;
 use super::workers::{Served, serve_one_more};
 
 /// Asks for places and sends a worker for each.

@@ -16,10 +16,11 @@ use crate::core::schedule::{Admission, Advance, Outcome, Outlook, Place, Take};
 use crate::core::threads::Stretch;
 
 use super::context::RunContext;
-use super::drive::{Execution, Program, StopReason, stuck_seconds};
+use super::drive::{Execution, StopReason, stuck_seconds};
 use super::lock_wait::{detached, uncounted_wait};
 use super::loop_places::LoopPlaces;
 use super::mailbox::LoopMailbox;
+use super::program::Program;
 use super::recruiter::Recruiter;
 use super::sites::{Site, Step};
 

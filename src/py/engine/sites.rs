@@ -2,7 +2,8 @@
 
 use pyo3::prelude::*;
 
-use super::drive::{Execution, Program};
+use super::drive::Execution;
+use super::program::Program;
 
 /// Whose thread executes a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
