@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import threading
@@ -11,6 +12,9 @@ from typing import Any
 
 from kailash.nodes.base import Node, NodeParameter, register_node
 from kailash.workflow.builder import WorkflowBuilder
+
+
+_log = logging.getLogger("dask_runtime.nodes")
 
 
 def _parameter(name: str) -> NodeParameter:
@@ -38,6 +42,12 @@ class Noting(Node):
             gate = notes.with_suffix(".gate")
             while not gate.exists():
                 time.sleep(0.01)
+        elif does == "log":
+            _log.debug("%s says", self.id)
+            try:
+                raise KeyError(self.id)
+            except KeyError:
+                _log.warning("%s warns", self.id, exc_info=True)
         elif does == "eat":
             held = []
             while True:

@@ -21,8 +21,8 @@ from kailash.workflow.graph import Workflow
 from .code_samples import HARMLESS
 from .custom_nodes import CUSTOM
 from .description import Edge, NodeSpec
-from .observe import quiet, run_once
-from .snapshot import Snapshot, first_difference
+from .observe import Comparison, quiet, run_once
+from .snapshot import first_difference
 from .subject import StockRuntime
 
 CODES = (
@@ -260,10 +260,10 @@ class ChangedWorkflow(RuleBasedStateMachine):
         with quiet():
             fresh = StockRuntime(enable_monitoring=False).mark_externally_managed()
             try:
-                expected = run_once(fresh, twin, copy.deepcopy(self.parameters), Snapshot())
+                expected = run_once(fresh, twin, copy.deepcopy(self.parameters), Comparison.picture())
             finally:
                 fresh.close()
-            actual = run_once(self.runtime, ours, copy.deepcopy(self.parameters), Snapshot())
+            actual = run_once(self.runtime, ours, copy.deepcopy(self.parameters), Comparison.picture())
         difference = first_difference(expected, actual)
         assert difference is None, f"outcomes part at {difference}"
 

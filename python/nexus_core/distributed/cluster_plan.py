@@ -85,6 +85,8 @@ class ClusterPlan:
         self._shipped: ShippedWorkflow | NotShippable | None = None
         places = {node_id: place for place, node_id in enumerate(plan.node_ids)}
         self._edges = [(places[source], places[target]) for source, target in set(workflow.graph.edges())]
+        #: What each node waits for, by places.
+        self.sources: tuple[tuple[int, ...], ...] = _sources(self._edges, len(plan.node_ids))
         self._seconds: list[float | None] = [None] * len(plan.node_ids)
         #: Groups whose outputs that no other one needs were large, by their members.
         self._keeps_much: set[tuple[int, ...]] = set()
@@ -227,6 +229,13 @@ def _kinds(told: list[Mapping[str, Any]], again: list[bool]) -> list[int]:
         numbers.setdefault((repr(sorted(annotation.items())), may), len(numbers))
         for annotation, may in zip(told, again, strict=True)
     ]
+
+
+def _sources(edges: list[tuple[int, int]], count: int) -> tuple[tuple[int, ...], ...]:
+    sources: list[list[int]] = [[] for _ in range(count)]
+    for source, target in edges:
+        sources[target].append(source)
+    return tuple(map(tuple, sources))
 
 
 def _singles(edges: list[tuple[int, int]], count: int) -> list[tuple[list[int], list[int], list[int]]]:
