@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 from distributed import Client, LocalCluster
 
+from differential import elsewhere
+from differential.description import Description
 from differential.observe import Comparison
 from nexus_core.distributed import DaskRuntime
 
@@ -52,9 +54,30 @@ def close() -> None:
         cluster.close()
 
 
-def pytest_configure() -> None:
-    """Objects that nodes keep in themselves are each worker's own."""
+#: Nodes that tell of what they have kept.
+_OF_A_WORKER = frozenset({"StatefulNode", "KeepsState", "CleanupNode", "SelfConfiguringNode"})
+
+
+def told_apart(description: Description) -> str:
+    """Why an outcome cannot be the same; empty if it has to be.
+
+    Args:
+        description: The workflow.
+    """
+    if description.runs > 1 and not _OF_A_WORKER.isdisjoint(spec.what for spec in description.nodes.values()):
+        return "what nodes keep in themselves from run to run is each worker's own"
+    return elsewhere.told_apart(description)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """What is another thing on a cluster."""
     Comparison.node_state = False
+    # The history gets its rows from the workers; no task manager is told of each node.
+    Comparison.unread = ("kailash.tracking.manager",)
+    Comparison.told_apart = staticmethod(told_apart)
+    # Hypothesis means the strategies; it is Dask's thread that draws while they do.
+    config.addinivalue_line("filterwarnings", "ignore:Do not use the `random` module inside strategies")
 
 
 def pytest_unconfigure() -> None:

@@ -169,7 +169,9 @@ def test_what_nodes_log_is_logged_by_the_client_at_its_levels(
     assert set(level.values()) == {logging.NOTSET}
 
 
-def test_records_of_runs_at_the_same_time_stay_apart(client: Any, tmp_path: Path, read: list[logging.LogRecord]) -> None:
+def test_records_of_runs_at_the_same_time_stay_apart(
+    client: Any, tmp_path: Path, read: list[logging.LogRecord]
+) -> None:
     settled(client)
     nodes = {f"n{place}": {"does": "log", "seconds": 0.01} for place in range(6)}
 
@@ -203,4 +205,11 @@ def test_a_flood_of_records_is_cut_and_counted(monkeypatch: pytest.MonkeyPatch) 
 
 def test_the_level_of_a_logger_is_that_of_the_nearest_that_has_one() -> None:
     levels = {"": logging.INFO, "a": logging.ERROR, "a.b.c": logging.DEBUG}
-    assert [effective_level(levels, name) for name in ("a", "a.b", "a.b.c", "a.b.c.d", "x", "")] == [40, 40, 10, 10, 20, 20]
+    assert [effective_level(levels, name) for name in ("a", "a.b", "a.b.c", "a.b.c.d", "x", "")] == [
+        40,
+        40,
+        10,
+        10,
+        20,
+        20,
+    ]

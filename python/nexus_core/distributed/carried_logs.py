@@ -11,7 +11,6 @@ import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextvars import ContextVar
-from typing import Any
 from uuid import uuid4
 
 from nexus_core.errors import NotShippable
@@ -72,7 +71,9 @@ class LogRecords:
         """
         if self._more:
             text = "%d more records of a group of nodes were logged on %s, and stay there"
-            self._kept.append(_log.makeRecord(_log.name, logging.WARNING, __file__, 0, text, (self._more, worker), None))
+            self._kept.append(
+                _log.makeRecord(_log.name, logging.WARNING, __file__, 0, text, (self._more, worker), None)
+            )
         if not self._kept:
             return None
         for record in self._kept:
@@ -122,10 +123,11 @@ class _Collecting(logging.Handler):
         collected = _collecting.get()
         if collected is not None:
             collected.add(record)
-        elif logging.lastResort is not None and not _has_other_handlers(record.name):
-            # It would have been shown so, had this handler not been there.
-            if record.levelno >= logging.lastResort.level:
-                logging.lastResort.handle(record)
+            return
+        last = logging.lastResort
+        # It would have been shown so, had this handler not been there.
+        if last is not None and record.levelno >= last.level and not _has_other_handlers(record.name):
+            last.handle(record)
 
 
 def _has_other_handlers(name: str) -> bool:

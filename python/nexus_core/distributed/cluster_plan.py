@@ -5,8 +5,10 @@ from __future__ import annotations
 import threading
 import weakref
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from hashlib import blake2b
 from typing import Any
+from uuid import uuid4
 
 from nexus_core._core import _grouped
 from nexus_core.distributed.placement import (
@@ -83,6 +85,7 @@ class ClusterPlan:
         self._plan = weakref.ref(plan)
         self._is_fixed = all(node.program in _FIXED for node in plan.explanations)
         self._shipped: ShippedWorkflow | NotShippable | None = None
+        self._token = uuid4().bytes
         places = {node_id: place for place, node_id in enumerate(plan.node_ids)}
         self._edges = [(places[source], places[target]) for source, target in set(workflow.graph.edges())]
         #: What each node waits for, by places.
@@ -108,10 +111,16 @@ class ClusterPlan:
         # What code nodes do is in what their plan watches; objects may change without being noticed.
         if self._shipped is None or not self._is_fixed:
             try:
-                self._shipped = ship(workflow)
+                shipped = ship(workflow)
+                # Nodes may keep something in themselves, which is not another workflow's, however alike they are.
+                own = shipped if self._is_fixed else replace(shipped, digest=self._own(shipped.digest))
+                self._shipped = own
             except NotShippable as refused:
                 self._shipped = refused
         return self._shipped
+
+    def _own(self, digest: str) -> str:
+        return blake2b(digest.encode(), key=self._token, digest_size=32).hexdigest()
 
     def placement(self, runtime: Any, workflow: Any, plan: CompiledWorkflow) -> Placement:
         """Where the workflow runs, as far as that does not depend on a run's arguments.

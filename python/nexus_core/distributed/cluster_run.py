@@ -100,6 +100,10 @@ class ClusterRun(NativeRun):
             self._failure = None
             given_up.set()
 
+    def _tells_of_its_books(self) -> bool:
+        # A task manager would have to be where the nodes are; their rows come back for the history.
+        return self._placement.where is Where.HERE and super()._tells_of_its_books()
+
     async def _final_cleanup(self) -> None:
         if self._placement.where is Where.HERE:
             await super()._final_cleanup()
@@ -155,7 +159,7 @@ class ClusterRun(NativeRun):
             )
         if not groups:
             return {}
-        if self._placement.where is Where.GROUPS and is_visible(runtime.logger, logging.INFO):
+        if not self._decides_itself() and is_visible(runtime.logger, logging.INFO):
             self._log_beginning()
         submitted = Submitted(client, connection, terms)
         began = time.time()
@@ -171,6 +175,12 @@ class ClusterRun(NativeRun):
             if runtime._figures is not None:
                 runtime._figures.leaves()
             observe(self, groups, known.sources, began, self._outcomes, self._arrived)
+            if self._tracker is not None and not self._decides_itself():
+                failed = {place for outcome in self._outcomes.values() for place in outcome.failed}
+                unfinished = {self.plan.node_ids[place] for place in failed}
+                for node_id, output in self._outputs().items():
+                    if node_id not in unfinished:
+                        self._tracker.record_completion(node_id, output)
         known.learn_sizes(
             {
                 group.members: self._outcomes[group.number].kept.size

@@ -76,7 +76,9 @@ class NodeEvents:
         """
         columns = recorder.columns()
         node = array("I", columns["node"])
-        kept = {name: columns[name] for name in ("thread", "ready", "start", "end", "waiting_for_gil", "status", "error")}
+        kept = {
+            name: columns[name] for name in ("thread", "ready", "start", "end", "waiting_for_gil", "status", "error")
+        }
         kept["place"] = array("I", (places[number] for number in node)).tobytes()
         return cls(worker, recorder.began, recorder.threads(), recorder.errors(), kept, recorder.dropped)
 

@@ -70,7 +70,7 @@ class RecordedRun:
 
     def _begin_tracking(self, processed: dict[str, Any] | None) -> None:
         runtime, workflow = self.runtime, self.workflow
-        if self.task_manager is None and runtime.enable_monitoring and is_visible(_manager_logger, logging.INFO):
+        if self.task_manager is None and runtime.enable_monitoring and self._tells_of_its_books():
             # Somebody reads what stock's own book-keeping logs.
             self._deferred = DeferredStorageBackend()
             self.task_manager = TaskManager(storage_backend=self._deferred)
@@ -102,6 +102,10 @@ class RecordedRun:
                     runtime.logger.warning(f"Failed to set search attributes: {refused}")
         except Exception as refused:
             runtime.logger.warning(f"Failed to create task run: {refused}")
+
+    def _tells_of_its_books(self) -> bool:
+        """Whether what Kailash's book-keeping logs is logged, as somebody reads it."""
+        return is_visible(_manager_logger, logging.INFO)
 
     def _end_tracking(
         self,
