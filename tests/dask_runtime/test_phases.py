@@ -114,7 +114,7 @@ def test_killed_after_its_end_with_the_only_copy_of_a_result_repeats_nothing(cli
     killer = threading.Thread(target=kill)
     killer.start()
     notes.with_suffix(".gate").touch()
-    with DaskRuntime(client, enable_monitoring=False, annotations=annotations, timeout=20) as runtime:
+    with DaskRuntime(client, enable_monitoring=False, annotations=annotations, timeout=5) as runtime:
         try:
             results, _ = runtime.execute(noting(notes, nodes, [("large", "after")]))
         except RuntimeExecutionError as failed:
