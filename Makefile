@@ -27,7 +27,8 @@ OLDEST_DEPENDENCIES := $(OLDEST)/.installed-oldest
 EXTENSION := $(VENV)/.built-extension
 WHEEL := dist/.built-wheel
 
-.PHONY: help demo test test-rust test-loom test-python test-oldest test-scheduled test-collisions test-crash compat guide bench bench-scaling lint \
+.PHONY: help demo test test-rust test-loom test-python test-oldest test-scheduled test-beyond test-collisions test-crash \
+    compat guide bench bench-scaling bench-auto-scaler lint \
     lint-rust lint-python deny wheel docs docs-compatibility format lock clean
 
 help: ## show this list
@@ -88,6 +89,14 @@ compat: $(EXTENSION) ## run Kailash's own tests on our runtimes (KAILASH_SRC=clo
 guide: $(EXTENSION) ## run the Python blocks of a performance guide on our classes (GUIDE=file.md)
 	@test -n "$(GUIDE)" || { echo 'say which guide: make guide GUIDE=path/to/guide.md' >&2; exit 2; }
 	$(PY) scripts/guide "$(GUIDE)"
+
+# The hash seed is that of Dask's workers: stock goes through sets of strings in places.
+test-beyond: export PYTHONPATH := tests
+test-beyond: export PYTHONHASHSEED := 6640
+test-beyond: BEYOND := $(PY) -m pytest --timeout 3600 -p differential.elsewhere --show-capture=no
+test-beyond: $(EXTENSION) ## compare with stock in worker processes and on a Dask cluster of two (takes minutes)
+	NEXUS_DIFF_SUBJECT=processes.subject:ProcessRuntime $(BEYOND) tests/differential
+	NEXUS_DIFF_SUBJECT=dask_runtime.subject:ClusterRuntime $(BEYOND) -p dask_runtime.subject tests/differential
 
 test-collisions: $(EXTENSION) ## look for two of 10 million inputs with one digest (takes minutes; COUNT=…)
 	$(PY) scripts/key_collisions.py --count $(or $(COUNT),10000000)

@@ -26,7 +26,7 @@ PAGE = ROOT / "docs" / "compatibility.md"
 WIDTH = 120
 
 #: The files of the table, in the order of the page.
-FILES = ("local", "local_methods", "async_local", "nexus", "upstream")
+FILES = ("local", "local_methods", "elsewhere", "async_local", "nexus", "upstream")
 
 _HEAD = "<!-- Written by `make docs-compatibility` from docs/compatibility/*.toml: edit those. -->\n"
 _PLAIN_NAME = re.compile(r"\w+(=.*)?")

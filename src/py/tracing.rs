@@ -8,7 +8,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
 
-use crate::core::tracing::{Recorder, RunId, Shape, Status, Thread};
+use crate::core::tracing::{NodeEvent, Recorder, RunId, Shape, Status, Thread};
 use crate::py::failures::type_name;
 use crate::py::workflow::{Recording, WorkflowPlan, WorkflowRun};
 
@@ -21,6 +21,30 @@ pub(crate) struct TraceRecorder(Arc<Recorder>);
 pub(crate) struct RecordedRun {
     recorder: Arc<Recorder>,
     run: u32,
+}
+
+/// When a trace began, in seconds since 1970.
+fn began(recorder: &Recorder) -> f64 {
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0.0, |now| now.as_secs_f64());
+    now - recorder.began().elapsed().as_secs_f64()
+}
+
+/// One execution of a node: see `RecordedRun::ended_elsewhere`.
+type EndedElsewhere = (u32, f64, f64, f64, f64, u8, Option<String>);
+
+/// What is negative or no number counts as nothing, what is too long as the longest.
+#[allow(clippy::cast_sign_loss)] // a cast makes zero of it
+pub(crate) fn nanos(seconds: f64) -> u64 {
+    (seconds * 1e9) as u64
+}
+
+/// How a node ended, by its number.
+pub(crate) fn end_of(status: u8) -> PyResult<Status> {
+    Status::of_end(status).ok_or_else(|| {
+        PyValueError::new_err(format!("{status} is no status of a node that has ended"))
+    })
 }
 
 fn run_id(text: Option<&str>) -> Option<RunId> {
@@ -147,10 +171,7 @@ impl TraceRecorder {
     /// When the trace began, in seconds since 1970.
     #[getter]
     fn began(&self) -> f64 {
-        let now = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .map_or(0.0, |now| now.as_secs_f64());
-        now - self.0.began().elapsed().as_secs_f64()
+        began(&self.0)
     }
 
     /// Seconds since then.
@@ -250,6 +271,12 @@ fn bytes<'py, T: Copy, const N: usize>(
 
 #[pymethods]
 impl RecordedRun {
+    /// When the trace began, in seconds since 1970.
+    #[getter]
+    fn began(&self) -> f64 {
+        began(&self.recorder)
+    }
+
     /// Keeps what happens to the nodes of `run`, which has not begun, as part of this one.
     fn follow(&self, run: &Bound<'_, WorkflowRun>) {
         let execution = run.get();
@@ -265,9 +292,31 @@ impl RecordedRun {
         let thread = self.recorder.thread(|| this_thread(py));
         let now = self.recorder.now();
         for node in nodes {
-            let event = crate::core::tracing::NodeEvent::new(self.run, node, now, now, now, 0);
+            let event = NodeEvent::new(self.run, node, now, now, now, 0);
             self.recorder.record(&event, thread, Status::Skipped, 0);
         }
+    }
+
+    /// Nodes have ended on a thread of another process: of each its number, when it was ready,
+    /// began and ended, and how long it waited for the interpreter's lock, in seconds since
+    /// the trace began; the number of its status and the error's name, if it has one.
+    fn ended_elsewhere(
+        &self,
+        thread: String,
+        os_id: u64,
+        nodes: Vec<EndedElsewhere>,
+    ) -> PyResult<()> {
+        let thread = self.recorder.thread_of(Thread {
+            name: thread,
+            os_id,
+        });
+        for (node, ready, start, end, waited, status, error) in nodes {
+            let [ready, start, end, waited] = [ready, start, end, waited].map(nanos);
+            let event = NodeEvent::new(self.run, node, ready, start, end, waited);
+            let error = error.map_or(0, |name| self.recorder.error(&name));
+            self.recorder.record(&event, thread, end_of(status)?, error);
+        }
+        Ok(())
     }
 
     /// The run has ended, with what it raised, if anything.

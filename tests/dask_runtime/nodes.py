@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import threading
@@ -11,6 +12,8 @@ from typing import Any
 
 from kailash.nodes.base import Node, NodeParameter, register_node
 from kailash.workflow.builder import WorkflowBuilder
+
+_log = logging.getLogger("dask_runtime.nodes")
 
 
 def _parameter(name: str) -> NodeParameter:
@@ -34,10 +37,23 @@ class Noting(Node):
             os.kill(os.getpid(), signal.SIGKILL)
         elif does == "fail":
             raise ValueError(f"{self.id} fails")
+        elif does == "fail oddly":
+            raise Locked(f"{self.id} fails")
+        elif does in _OUTPUTS:
+            return {"result": _OUTPUTS[does]()}
         elif does == "wait":
             gate = notes.with_suffix(".gate")
             while not gate.exists():
                 time.sleep(0.01)
+        elif does == "count":
+            self.count = getattr(self, "count", 0) + 1
+            return {"result": self.count}
+        elif does == "log":
+            _log.debug("%s says", self.id)
+            try:
+                raise KeyError(self.id)
+            except KeyError:
+                _log.warning("%s warns", self.id, exc_info=True)
         elif does == "eat":
             held = []
             while True:
@@ -45,6 +61,17 @@ class Noting(Node):
         if "seconds" in inputs:
             time.sleep(inputs["seconds"])
         return {"result": [self.id, inputs.get("x"), inputs.get("y")]}
+
+    def validate_outputs(self, outputs: dict[str, Any]) -> dict[str, Any]:
+        # Also what JSON does not know.
+        return outputs
+
+
+_OUTPUTS: dict[Any, Any] = {
+    "end": lambda: EndsWhenSent(),
+    "hide": lambda: Unreadable(),
+    "grow": lambda: os.urandom(1 << 25),
+}
 
 
 @register_node()
@@ -59,6 +86,69 @@ class Unpicklable(Node):
 
     def run(self, **inputs: Any) -> dict[str, Any]:
         return {}
+
+
+def end_once_elsewhere(pid: int, notes: str) -> Ends:
+    """Made where a plan is loaded: the first time in another process than that, the process is killed.
+
+    Args:
+        pid: Of the process that may load it.
+        notes: The file where that is noted.
+    """
+    if os.getpid() != pid:
+        with Path(notes).open("a") as file:
+            file.write(f"loaded {os.getpid()}\n")
+        if counts(Path(notes))["loaded"] == 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+    return Ends(pid, notes)
+
+
+class Ends:
+    """A part of a node that ends the first worker that loads it.
+
+    Args:
+        pid: Of the process that may load it.
+        notes: The file where that is noted.
+    """
+
+    def __init__(self, pid: int, notes: str) -> None:
+        self.pid, self.notes = pid, notes
+
+    def __reduce__(self) -> Any:
+        return end_once_elsewhere, (self.pid, self.notes)
+
+
+class EndsWhenSent:
+    """An output that ends the process that sends it."""
+
+    def __reduce__(self) -> Any:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def only_in(pid: int) -> str:
+    """Cannot be called in another process than that.
+
+    Args:
+        pid: Of the process.
+    """
+    if pid != os.getpid():
+        raise RuntimeError("read in another process")
+    return "read"
+
+
+class Unreadable:
+    """An output that is read where it was made alone."""
+
+    def __reduce__(self) -> Any:
+        return only_in, (os.getpid(),)
+
+
+class Locked(Exception):
+    """An error that holds what cannot go anywhere."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.lock = threading.Lock()
 
 
 def noting(notes: Path, nodes: dict[str, dict[str, Any]], edges: list[tuple[str, str]], name: str = "noted") -> Any:

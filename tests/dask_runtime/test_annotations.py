@@ -129,9 +129,48 @@ def test_reasons_are_counted_up_to_a_number(client: Any) -> None:
     assert counted["this process: other reasons"] == 200
 
 
-def test_explain_knows_that_traced_runs_stay_here(client: Any) -> None:
-    with DaskRuntime(client, enable_monitoring=False) as runtime:
-        runtime._recorder = object()
-        notes = runtime.explain(_switch()).notes
-        runtime._recorder = None
-    assert "runs in this process: it is traced, and a trace is of one process" in notes
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"annotations": {"tarin": {"priority": 1}}}, r"annotations: 'tarin' .* has 'train'; did you mean 'train'"),
+        ({"annotations": {"noted/mean": {"priority": 1}}}, "annotations: 'noted/mean' names no node"),
+        ({"retry_on_worker_loss": ["load"]}, "retry_on_worker_loss: 'load' .* write 'workflow/load'"),
+    ],
+)
+def test_a_node_that_is_not_there_is_named_with_those_that_are(
+    client: Any, tmp_path: Path, options: dict[str, Any], text: str
+) -> None:
+    workflow = noting(tmp_path / "notes", {"train": {}}, [])
+    with DaskRuntime(client, enable_monitoring=False, **options) as runtime:
+        with pytest.raises(ClusterError, match=text):
+            runtime.execute(workflow)
+        assert any(note.startswith("a run fails: ") for note in runtime.explain(workflow).notes)
+    assert counts(tmp_path / "notes") == {}
+
+
+def test_a_workflow_that_names_a_node_it_does_not_have_is_told(client: Any, tmp_path: Path) -> None:
+    workflow = noting(tmp_path / "notes", {"train": {}}, [])
+    workflow.metadata["retry_on_worker_loss"] = ["tarin"]
+    with (
+        DaskRuntime(client, enable_monitoring=False) as runtime,
+        pytest.raises(ClusterError, match=r"workflow.metadata\['retry_on_worker_loss'\]: 'tarin'"),
+    ):
+        runtime.execute(workflow)
+
+
+def test_nodes_of_other_workflows_are_not_looked_for(client: Any, tmp_path: Path) -> None:
+    annotations = {"other/train": {"priority": 1}, "noted/train": {"priority": 2}, "train": {"priority": 3}}
+    with DaskRuntime(client, enable_monitoring=False, annotations=annotations) as runtime:
+        runtime.execute(noting(tmp_path / "notes", {"train": {}}, []))
+    assert counts(tmp_path / "notes") == {"train": 1}
+
+
+def test_explain_says_that_nodes_are_not_cached(client: Any) -> None:
+    builder = WorkflowBuilder()
+    builder.add_node("PythonCodeNode", "kept", {"code": "result = 1"})
+    workflow = builder.build()
+    workflow.metadata["cacheable_nodes"] = ["kept"]
+    with DaskRuntime(client, enable_monitoring=False, cache=True) as runtime:
+        notes = runtime.explain(workflow).notes
+    assert "nodes are not cached on the cluster, where each run computes them" in notes
+    assert not any(note.startswith("cached nodes") for note in notes)

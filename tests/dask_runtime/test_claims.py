@@ -77,7 +77,7 @@ def test_a_client_that_leaves_takes_its_runs_along(client: Any, cluster: Any, tm
 
 
 def test_other_versions_are_told(tmp_path: Path) -> None:
-    terms = RunTerms("t", "c", ("0.0.1", "0.0.2"), None, False, ())
+    terms = RunTerms("t", "c", ("0.0.1", "0.0.2"), None, False, (), "p", (0, {}))
     task = GroupTask(terms, 0, {"n": 0})
     with pytest.raises(ClusterError, match=r"its client nexus-core 0\.0\.1 with Kailash 0\.0\.2"):
         run_group(task, ship(noting(tmp_path / "notes", {"n": {}}, [])), None, [])

@@ -24,8 +24,13 @@ def test_the_differential_tests_hold_on_a_cluster() -> None:
         "NEXUS_CASES_EVERY": "1" if scheduled else "29",
     }
     environment.pop("PYTEST_XDIST_WORKER", None)
+    # Where the plugins are.
+    environment["PYTHONPATH"] = os.pathsep.join([str(_CASES.parents[1]), environment.get("PYTHONPATH", "")])
     ended = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--show-capture=no", str(_CASES)],
+        [
+            sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--show-capture=no",
+            "-p", "differential.elsewhere", "-p", "dask_runtime.subject", str(_CASES),
+        ],
         env=environment, cwd=_CASES.parents[2], capture_output=True, text=True, timeout=1700, check=False,
     )  # fmt: skip
     assert ended.returncode == 0, f"{ended.stdout[-8000:]}\n{ended.stderr[-2000:]}"

@@ -340,3 +340,13 @@ except ImportError as error:
 """
     ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=100, check=False)
     assert "pip install 'nexus-core-rs[dask]'" in ended.stdout, ended.stderr
+
+
+def test_what_a_node_keeps_in_itself_is_not_another_workflows(runtime: DaskRuntime, tmp_path: Path) -> None:
+    def workflow() -> Any:
+        made = noting(tmp_path / "notes", {"counts": {"does": "count"}}, [])
+        made.workflow_id = "the same"
+        return made
+
+    found = [runtime.execute(workflow())[0]["counts"]["result"] for _ in range(4)]
+    assert found == [1, 1, 1, 1]

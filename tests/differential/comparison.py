@@ -12,13 +12,15 @@ from kailash.sdk_exceptions import KailashException
 from kailash.workflow.graph import Workflow
 
 from .description import Description, Edge, NodeSpec
-from .observe import EndlessFallbackError, GuardedStock, ShortenedStock, observe, quiet, recorded_logs
+from .observe import Comparison, EndlessFallbackError, GuardedStock, ShortenedStock, observe, quiet, recorded_logs
 from .snapshot import Picture, first_difference
 from .subject import StockRuntime
 
 
 def build_or_none(description: Description) -> Workflow | None:
-    """Build the workflow, or return ``None`` where Kailash refuses to build it."""
+    """Build the workflow, or return ``None`` where Kailash refuses to build it, or it is not compared."""
+    if Comparison.told_apart(description):
+        return None
     try:
         return description.build()
     except (KailashException, TypeError, ValueError, AttributeError):

@@ -129,6 +129,9 @@ def odd_cases() -> Iterator[Description]:
     ):
         yield Description({"n": echo}, [], parameters)
         yield Description({"n": code}, [], parameters)
+    for inputs in ({"n": {"x": "data"}}, {"m": {"x": "data"}}):
+        for spec in (echo, code):
+            yield Description({"n": spec}, [], {"x": 1}, metadata={"_workflow_inputs": inputs})
     for context in (None, {}, 5, {"given": 1}, {"execution_tracker": None}, {"signal_channel": 1}):
         yield Description({"n": NodeSpec("custom", "ContextNode")}, [], {"workflow_context": context}, runs=2)
     for name in ("path", "file_name", "profile", "PATH", "data_file"):

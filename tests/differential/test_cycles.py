@@ -93,6 +93,25 @@ _FIXED = {
             Cycle("c", "a", {"result": "x"}, {"max_iterations": 2}, "same"),
         ],
     ),
+    "a cycle that waits for another one, which is refused": CyclicDescription(
+        nodes={"a": adds(1), "b": adds(1), "c": adds(1)},
+        edges=[Edge("a", "b", {"result": "x"}), Edge("a", "c", {"result": "x"})],
+        cycles=[
+            Cycle("b", "b", {"result": "x"}, {"max_iterations": 1}, "first"),
+            Cycle("a", "a", {"result": "x"}, {"max_iterations": 1}, "first"),
+            Cycle("c", "a", {"result": "x"}, {"convergence_check": {"type": "max_iterations"}}, "second"),
+        ],
+    ),
+    "a cycle that waits for another one, twice": CyclicDescription(
+        nodes={"a": adds(1), "b": adds(1), "c": adds(1)},
+        edges=[Edge("a", "b", {"result": "x"}), Edge("a", "c", {"result": "x"})],
+        cycles=[
+            Cycle("b", "b", {"result": "x"}, {"max_iterations": 1}, "first"),
+            Cycle("a", "a", {"result": "x"}, {"max_iterations": 1}, "first"),
+            Cycle("c", "a", {"result": "x"}, {"max_iterations": 1}, "second"),
+        ],
+        runs=2,
+    ),
     "a parameter that is no dict": counting(parameters={"a": {"x": 1}, "b": {"x": [1]}}),
     "a failing node": CyclicDescription(
         nodes={"a": NodeSpec("code", "if x == 2:\n    raise ValueError('two')\nresult = x + 1")},

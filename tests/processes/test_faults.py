@@ -128,6 +128,53 @@ def test_killed_in_every_phase(tmp_path: Path) -> None:
     ]
 
 
+def test_killed_while_it_loads_the_workflow(tmp_path: Path) -> None:
+    """Nothing of the node has run: it is begun again, whatever it says."""
+    text = """
+        class DiesWhenLoaded:
+            def __reduce__(self):
+                return made, (os.getpid(),)
+
+        def made(pid):
+            if pid != os.getpid():
+                note("loaded")
+                if times("loaded") == 1:
+                    os.kill(os.getpid(), signal.SIGKILL)
+            return DiesWhenLoaded()
+
+        def fine(folder, x):
+            note("fine")
+            return 1
+
+        with ProcessPool(1) as pool, LocalRuntime(enable_monitoring=False, isolation="process", process_pool=pool) as r:
+            workflow = of(node=fine)
+            workflow._node_instances["node"].part = DiesWhenLoaded()
+            print(r.execute(workflow)[0]["node"], times("loaded"), times("fine"), pool.statistics().lost)
+    """
+    assert run(tmp_path, text) == "{'result': 1} 2 1 1\n"
+
+
+def test_an_error_that_cannot_be_pickled_keeps_its_type_and_text(tmp_path: Path) -> None:
+    text = """
+        class Locked(Exception):
+            def __init__(self, text):
+                super().__init__(text)
+                self.lock = threading.Lock()
+
+        def fails(folder, x):
+            note("fails")
+            raise Locked("no way")
+
+        with ProcessPool(1) as pool, LocalRuntime(enable_monitoring=False, isolation="process", process_pool=pool) as r:
+            error = failure(r, of(node=fails))
+            inner = error
+            while not isinstance(inner, Locked):
+                inner = inner.__cause__ or inner.__context__
+            print(type(inner) is Locked, inner, times("fails"), pool.statistics().lost)
+    """
+    assert run(tmp_path, text) == "True no way 1 0\n"
+
+
 def test_what_a_task_forks_neither_answers_nor_keeps_callers_waiting(tmp_path: Path) -> None:
     text = """
         def dies_before_its_child(folder):

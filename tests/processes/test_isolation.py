@@ -66,6 +66,15 @@ def test_all_that_can_or_those_that_are_named(pool: ProcessPool) -> None:
     assert places(pool, {"a": None, "b": "process"}, workflow) == {"a": "here", "b": "process"}
 
 
+def test_explain_says_what_does_not_reach_nodes(pool: ProcessPool) -> None:
+    workflow = of(one=nodes.Where())
+    note = "progress, cancellation tokens and signals of the run do not reach nodes in processes"
+    with runtime(pool, "process") as made:
+        assert note in made.explain(workflow).notes
+    with runtime(pool, False) as made:
+        assert note not in made.explain(workflow).notes
+
+
 def test_what_workflows_and_nodes_say_themselves(pool: ProcessPool) -> None:
     workflow = of(a=nodes.Where(), b=nodes.Where())
     workflow._node_instances["a"].process_isolation = True

@@ -1,8 +1,6 @@
 """Nodes in processes have stock's outcomes: the cases that ``LocalRuntime`` has to pass, a part of them.
 
-All of them: ``NEXUS_DIFF_SUBJECT=processes.subject:ProcessRuntime PYTHONPATH=tests pytest -p processes.unshared
-tests/differential``. What differs is said in docs/processes.md:
-outputs are copies, and classes that code makes without a module get one.
+All of them: ``make test-beyond``. What differs is listed in docs/compatibility.md.
 """
 
 from __future__ import annotations
@@ -17,7 +15,8 @@ from differential import fixed_cases
 from differential.code_samples import GROUPS
 from differential.comparison import assert_same_outcome
 from differential.description import Description
-from differential.snapshot import Snapshot
+from differential.elsewhere import ENVIRONMENT, Apart, told_apart
+from differential.observe import Comparison
 from differential.strategies import descriptions, routed
 from processes.subject import ProcessRuntime, shared_pool
 
@@ -25,9 +24,12 @@ pytestmark = pytest.mark.timeout(600)
 
 
 @pytest.fixture(autouse=True)
-def copies(monkeypatch: pytest.MonkeyPatch) -> None:
+def apart(monkeypatch: pytest.MonkeyPatch) -> None:
     """Objects that nodes share here are copies there."""
-    monkeypatch.setattr(Snapshot, "tells_sharing", False)
+    monkeypatch.setattr(Comparison, "picture", Apart)
+    monkeypatch.setattr(Comparison, "told_apart", staticmethod(told_apart))
+    for name, value in ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -36,13 +38,8 @@ def workers() -> Iterator[None]:
     shared_pool().close()
 
 
-def is_told_apart(description: Description) -> bool:
-    """Whether it is about what cannot be the same: a class without a module, or which NaN it is."""
-    return any("type('" in node.what or "nan" in node.what for node in description.nodes.values())
-
-
 def assert_all_same(cases: Iterable[Description]) -> None:
-    compared = sum(assert_same_outcome(ProcessRuntime, case) for case in cases if not is_told_apart(case))
+    compared = sum(assert_same_outcome(ProcessRuntime, case) for case in cases)
     assert compared
     assert shared_pool().statistics().done > 0
 
@@ -74,5 +71,4 @@ def test_odd_shapes() -> None:
 )  # fmt: skip
 @given(description=descriptions() | routed(("route_data",)))
 def test_random_workflows(description: Description) -> None:
-    if not is_told_apart(description):
-        assert_same_outcome(ProcessRuntime, description)
+    assert_same_outcome(ProcessRuntime, description)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import threading
 from dataclasses import dataclass
+from types import MethodType
 from typing import Any
 
 import numpy as np
@@ -162,3 +163,32 @@ def test_without_cloudpickle_the_refusal_says_how_to_get_it() -> None:
             answer = str(refused)
     """
     assert "pip install nexus-core-rs[processes]" in in_another_process(program)
+
+
+class Base:
+    def says(self) -> str:
+        return "base"
+
+
+class Sub(Base):
+    def says(self) -> str:
+        return "sub"
+
+
+def otherwise(self: Any) -> str:
+    return f"otherwise, {type(self).__name__}"
+
+
+def test_methods_that_were_put_into_an_object_stay_there() -> None:
+    sub = Sub()
+    sub.says = MethodType(otherwise, sub)  # type: ignore[method-assign]
+    back = unpack(pack(sub))
+    assert back.says() == "otherwise, Sub"
+    assert back.says.__self__ is back
+    assert unpack(pack(sub.says))() == "otherwise, Sub"
+    # Not the one that its class has in its place.
+    assert unpack(pack(super(Sub, Sub()).says))() == "base"
+    assert unpack(pack(Sub().says))() == "sub"
+    patched = Sub()
+    patched.says = MethodType(lambda self: "by value", patched)  # type: ignore[method-assign]
+    assert unpack(pack(patched)).says() == "by value"

@@ -5,8 +5,10 @@ from __future__ import annotations
 import threading
 import weakref
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from hashlib import blake2b
 from typing import Any
+from uuid import uuid4
 
 from nexus_core._core import _grouped
 from nexus_core.distributed.messages import OVERHEAD
@@ -80,8 +82,11 @@ class ClusterPlan:
         self._plan = weakref.ref(plan)
         self._is_fixed = all(node.program in _FIXED for node in plan.explanations)
         self._shipped: ShippedWorkflow | NotShippable | None = None
+        self._token = uuid4().bytes
         places = {node_id: place for place, node_id in enumerate(plan.node_ids)}
         self._edges = [(places[source], places[target]) for source, target in set(workflow.graph.edges())]
+        #: What each node waits for, by places.
+        self.sources: tuple[tuple[int, ...], ...] = _sources(self._edges, len(plan.node_ids))
         self._seconds: list[float | None] = [None] * len(plan.node_ids)
         #: Groups whose outputs that no other one needs were large, by their members.
         self._keeps_much: set[tuple[int, ...]] = set()
@@ -103,10 +108,16 @@ class ClusterPlan:
         # What code nodes do is in what their plan watches; objects may change without being noticed.
         if self._shipped is None or not self._is_fixed:
             try:
-                self._shipped = ship(workflow)
+                shipped = ship(workflow)
+                # Nodes may keep something in themselves, which is not another workflow's, however alike they are.
+                own = shipped if self._is_fixed else replace(shipped, digest=self._own(shipped.digest))
+                self._shipped = own
             except NotShippable as refused:
                 self._shipped = refused
         return self._shipped
+
+    def _own(self, digest: str) -> str:
+        return blake2b(digest.encode(), key=self._token, digest_size=32).hexdigest()
 
     def placement(self, runtime: Any, workflow: Any, plan: CompiledWorkflow) -> Placement:
         """Where the workflow runs, as far as that does not depend on a run's arguments.
@@ -224,6 +235,13 @@ def _kinds(told: list[Mapping[str, Any]], again: list[bool]) -> list[int]:
         numbers.setdefault((repr(sorted(annotation.items())), may), len(numbers))
         for annotation, may in zip(told, again, strict=True)
     ]
+
+
+def _sources(edges: list[tuple[int, int]], count: int) -> tuple[tuple[int, ...], ...]:
+    sources: list[list[int]] = [[] for _ in range(count)]
+    for source, target in edges:
+        sources[target].append(source)
+    return tuple(map(tuple, sources))
 
 
 def _singles(edges: list[tuple[int, int]], count: int) -> list[tuple[list[int], list[int], list[int]]]:

@@ -7,6 +7,7 @@ import logging
 import sys
 import threading
 import time
+from collections import deque
 from contextvars import copy_context
 from datetime import datetime
 from functools import partial
@@ -16,12 +17,15 @@ from uuid import uuid4
 import dask
 from kailash.sdk_exceptions import WorkflowCancelledError, WorkflowExecutionError
 
+from nexus_core.distributed.carried_logs import THIS_PROCESS, levels, log_again
 from nexus_core.distributed.cluster_plan import ClusterPlan, Group, cluster_plan
 from nexus_core.distributed.messages import VERSIONS, Failure, GroupTask, Outcome, RunTerms
-from nexus_core.distributed.placement import Placement, Where, annotations_of, together
+from nexus_core.distributed.observation import observe
+from nexus_core.distributed.placement import Placement, Where, annotations_of, check_names, together
 from nexus_core.distributed.submitted import Submitted
 from nexus_core.errors import NotShippable
 from nexus_core.runtime import validation_counts
+from nexus_core.runtime.log_visibility import is_visible
 from nexus_core.runtime.pruning import is_pruned
 from nexus_core.runtime.workflow_run import NativeRun
 from nexus_core.shipping import Carried, Packed, ShippedWorkflow, pack, restore, unpack
@@ -46,14 +50,17 @@ _LOOK = 0.5
 class ClusterRun(NativeRun):
     """A run of ``DaskRuntime``; arguments as of :class:`NativeRun`."""
 
-    __slots__ = ("_failure", "_outcomes", "_packed", "_placement")
+    __slots__ = ("_arrived", "_failure", "_outcomes", "_packed", "_placement")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._outcomes: dict[int, Outcome] = {}
+        #: When they came, in seconds since 1970.
+        self._arrived: dict[int, float] = {}
         self._packed: dict[str, Packed] = {}
         #: What the nodes' failure has become, and its context.
         self._failure: tuple[BaseException, BaseException | None] | None = None
+        check_names(self.runtime, self.workflow, self.plan)
         self._placement = self._place()
         if self._placement.where is not Where.HERE:
             self.needs_loop = False
@@ -150,8 +157,9 @@ class ClusterRun(NativeRun):
         shipped = known.shipped(self.workflow)
         assert isinstance(shipped, ShippedWorkflow)
         terms = RunTerms(
-            uuid4().hex, client.id, VERSIONS, self.run_id, self._history_id is not None, runtime._worker_options()
-        )
+            uuid4().hex, client.id, VERSIONS, self.run_id, self._history_id is not None, runtime._worker_options(),
+            THIS_PROCESS, levels(),
+        )  # fmt: skip
         if self._placement.where is Where.WHOLE:
             everything = tuple(range(len(plan.node_ids)))
             again = all(runtime._rerun_of(self.workflow, plan))
@@ -164,7 +172,12 @@ class ClusterRun(NativeRun):
             )
         if not groups:
             return {}
+        if not self._decides_itself() and is_visible(runtime.logger, logging.INFO):
+            self._log_beginning()
         submitted = Submitted(client, connection, terms)
+        began = time.time()
+        if runtime._figures is not None:
+            runtime._figures.begins()
         try:
             plan_there = connection.plan(client, shipped, getattr(self.workflow, "name", "") or "")
             keep_much = {group.number for group in groups if known.keeps_much(group)}
@@ -172,6 +185,15 @@ class ClusterRun(NativeRun):
             failure = self._wait(submitted, groups, given_up)
         finally:
             submitted.end()
+            if runtime._figures is not None:
+                runtime._figures.leaves()
+            observe(self, groups, known.sources, began, self._outcomes, self._arrived)
+            if self._tracker is not None and not self._decides_itself():
+                failed = {place for outcome in self._outcomes.values() for place in outcome.failed}
+                unfinished = {self.plan.node_ids[place] for place in failed}
+                for node_id, output in self._outputs().items():
+                    if node_id not in unfinished:
+                        self._tracker.record_completion(node_id, output)
         known.learn_sizes(
             {
                 group.members: self._outcomes[group.number].kept.size
@@ -224,23 +246,39 @@ class ClusterRun(NativeRun):
         failure: Failure | None = None
         first = {group.number: group.members[0] for group in groups}
         open_groups = set(first)
+        # What nodes have logged is logged in their order.
+        unlogged = deque(sorted(first, key=first.__getitem__))
         looked = time.monotonic()
-        while open_groups:
-            for number, outcome in submitted.arrived(_TURN):
-                self._outcomes[number] = outcome
-                open_groups.discard(number)
-                if outcome.failure is not None and (failure is None or outcome.failure.place < failure.place):
-                    failure = outcome.failure
-                    if failure.ends_at_once:
-                        return failure
-                    # What comes later does not run; what comes earlier may fail, and would have failed before it.
-                    open_groups -= {number for number in open_groups if first[number] > failure.place}
-                    submitted.cancel(set(first) - _with_sources(open_groups, groups))
-            self._look(given_up)
-            if time.monotonic() - looked > _LOOK:
-                looked = time.monotonic()
-                submitted.look(open_groups)
+        try:
+            while open_groups:
+                for number, outcome in submitted.arrived(_TURN):
+                    self._outcomes[number] = outcome
+                    self._arrived[number] = time.time()
+                    open_groups.discard(number)
+                    if outcome.failure is not None and (failure is None or outcome.failure.place < failure.place):
+                        failure = outcome.failure
+                        # What comes after it would not have run in one process.
+                        unlogged = deque(each for each in unlogged if first[each] <= outcome.failure.place)
+                        if failure.ends_at_once:
+                            return failure
+                        # What comes later does not run; what comes earlier may fail, and would have failed before it.
+                        open_groups -= {number for number in open_groups if first[number] > failure.place}
+                        submitted.cancel(set(first) - _with_sources(open_groups, groups))
+                self._log(unlogged)
+                self._look(given_up)
+                if time.monotonic() - looked > _LOOK:
+                    looked = time.monotonic()
+                    submitted.look(open_groups)
+        finally:
+            self._log(unlogged, True)
         return failure
+
+    def _log(self, unlogged: deque[int], is_over: bool = False) -> None:
+        """Logs what the nodes of groups have logged that have come, up to the first that has not, unless all is over."""
+        while unlogged and (is_over or unlogged[0] in self._outcomes):
+            outcome = self._outcomes.get(unlogged.popleft())
+            if outcome is not None and outcome.records is not None:
+                log_again(outcome.records)
 
     def _look(self, given_up: threading.Event) -> None:
         """Ends a run that nobody waits for, or that was cancelled."""

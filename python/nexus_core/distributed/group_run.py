@@ -153,6 +153,9 @@ class GroupRun(WorkerRun):
         self.native = self.plan.plan.start_stage(self._stage, self._prior, host, options, processed, context)
         return self.native
 
+    def _log_beginning(self) -> None:
+        """Nothing: it is a part of a run that its caller has told of."""
+
     async def _run_members(self) -> Results:
         return await self._run_nodes({}, False, self._processed), None
 

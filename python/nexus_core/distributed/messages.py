@@ -9,6 +9,8 @@ from typing import Any
 from kailash import __version__ as kailash_version
 
 from nexus_core._core import __version__
+from nexus_core.distributed.carried_logs import Levels
+from nexus_core.distributed.node_events import NodeEvents
 from nexus_core.shipping import Carried, Packed
 
 __all__ = ["ALONE", "OVERHEAD", "VERSIONS", "Failure", "GroupTask", "Outcome", "RunTerms"]
@@ -36,6 +38,8 @@ class RunTerms:
         run_id: The run's id, which nodes in cycles are told; ``None`` without history.
         keeps_history: Whether rows for the run history are wanted.
         options: Arguments of the runtime that a worker makes for it.
+        process: Names the client's process, which may be a worker's own.
+        levels: What is logged there.
     """
 
     token: str
@@ -44,6 +48,8 @@ class RunTerms:
     run_id: str | None
     keeps_history: bool
     options: tuple[tuple[str, Any], ...]
+    process: str
+    levels: Levels
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +108,8 @@ class Outcome:
         validated: Places of nodes whose inputs Kailash itself has validated.
         rows: For the run history: length of texts, rows, ids; or why they could not be made.
         run_id: The id that the run was given, if it had none.
+        events: What has happened to the members; ``None`` if none of them was reached.
+        records: What was logged, if anything was that the client wants.
     """
 
     exported: Packed
@@ -112,6 +120,8 @@ class Outcome:
     validated: tuple[int, ...] = ()
     rows: tuple[int, list[Any], dict[int, str]] | Carried = (0, [], {})
     run_id: str | None = None
+    events: NodeEvents | None = None
+    records: Packed | None = None
 
     def __sizeof__(self) -> int:
         # Dask decides by it what to spill, and where to run what waits for it.

@@ -9,6 +9,7 @@ from typing import Any
 
 from kailash.workflow.credentials import get_credential_store
 
+from nexus_core._node_names import unknown_node
 from nexus_core.cached_runs.nodes import may_read_context
 from nexus_core.errors import ClusterError
 from nexus_core.runtime.compiler import CompiledWorkflow
@@ -18,6 +19,7 @@ __all__ = [
     "Placement",
     "Where",
     "annotations_of",
+    "check_names",
     "checked_annotations",
     "may_run_again",
     "needs_this_process",
@@ -57,8 +59,6 @@ def needs_this_process(runtime: Any, plan: CompiledWorkflow) -> str | None:
         runtime: The runtime.
         plan: The workflow's plan.
     """
-    if runtime._recorder is not None:
-        return "it is traced, and a trace is of one process"
     if runtime.debug:
         return "debug=True: what is logged of each node is read here"
     if runtime._progress_registry._callbacks:
@@ -140,6 +140,29 @@ def checked_annotations(given: Mapping[str, Mapping[str, Any]] | None) -> dict[s
             raise ValueError(f"annotations[{node_id!r}] has {unknown[0]!r}, which Dask does not know: use {known}")
         checked[node_id] = dict(annotation)
     return checked
+
+
+def check_names(runtime: Any, workflow: Any, plan: CompiledWorkflow) -> None:
+    """Finds out whether the nodes are there of which a runtime or a workflow says something.
+
+    Args:
+        runtime: The runtime.
+        workflow: The workflow.
+        plan: Its plan.
+
+    Raises:
+        ClusterError: If one is not.
+    """
+    for what, names in (
+        ("annotations", runtime._annotations),
+        (METADATA_KEY, runtime.retry_on_worker_loss),
+        (f"workflow.metadata[{METADATA_KEY!r}]", workflow.metadata.get(METADATA_KEY)),
+    ):
+        if not names or not isinstance(names, Collection) or isinstance(names, str):
+            continue
+        wrong = unknown_node(map(str, names), getattr(workflow, "name", "") or "", plan.node_ids)
+        if wrong is not None:
+            raise ClusterError(f"{what}: {wrong}")
 
 
 def annotations_of(

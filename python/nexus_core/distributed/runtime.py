@@ -7,9 +7,10 @@ from collections.abc import Collection, Mapping
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
+from nexus_core.cached_runs.nodes import notes_on_cached_nodes
 from nexus_core.distributed.cluster_plan import cluster_plan
 from nexus_core.distributed.connection import Connection
-from nexus_core.distributed.placement import Placement, Where, checked_annotations, may_run_again
+from nexus_core.distributed.placement import Placement, Where, check_names, checked_annotations, may_run_again
 from nexus_core.errors import ClusterError
 from nexus_core.runtime.compiler import NotNative, compiled
 from nexus_core.runtime.explain import Explanation
@@ -144,9 +145,19 @@ class DaskRuntime(LocalRuntime):
             plan = compiled(workflow, self._awaits())
         except NotNative:
             return explanation
+        try:
+            check_names(self, workflow, plan)
+        except ClusterError as wrong:
+            return Explanation(True, (), explanation.nodes, (*explanation.notes, f"a run fails: {wrong}"))
         placement = cluster_plan(workflow, plan).placement(self, workflow, plan)
-        notes = (*explanation.notes, self._told(workflow, plan, placement))
-        return Explanation(True, (), explanation.nodes, notes)
+        notes = [*explanation.notes, self._told(workflow, plan, placement)]
+        if placement.where is not Where.HERE:
+            cached = notes_on_cached_nodes(self, workflow, plan)
+            notes = [note for note in notes if note not in cached]
+            if cached:
+                notes.append("nodes are not cached on the cluster, where each run computes them")
+            notes.append("what nodes change in themselves stays on their worker")
+        return Explanation(True, (), explanation.nodes, tuple(notes))
 
     def _told(self, workflow: Any, plan: CompiledWorkflow, placement: Placement) -> str:
         if placement.where is Where.HERE:

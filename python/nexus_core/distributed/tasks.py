@@ -6,14 +6,18 @@ import atexit
 import threading
 import time
 from collections import OrderedDict
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from typing import Any
 
 from distributed.worker import get_worker
 
 from nexus_core._core import PlanStage
+from nexus_core.distributed.carried_logs import THIS_PROCESS, LogRecords, collected_logs
 from nexus_core.distributed.claims import claim, tries_again
 from nexus_core.distributed.group_run import GroupRun, WholeRun, WorkerRun
 from nexus_core.distributed.messages import ALONE, VERSIONS, Failure, GroupTask, Outcome
+from nexus_core.distributed.node_events import NodeEvents, recorder_of_group
 from nexus_core.errors import ClusterError, ClusterWorkerLost, NotShippable
 from nexus_core.runtime.compiler import CompiledWorkflow
 from nexus_core.runtime.local import LocalRuntime
@@ -97,7 +101,16 @@ def run_group(task: GroupTask, shipped: ShippedWorkflow, parameters: Packed | No
     else:
         stage = _stage(shipped.digest, plan, tuple(members))
         run = GroupRun(runtime, workflow, plan, processed, token, task.terms, stage, _prior(task, sources))
-    outcome = _run(task, run, members, upstream)
+    recorder = recorder_of_group()
+    run.traced = recorder.begin_run("", plan.plan)
+    with _collecting(task) as records:
+        outcome = _run(task, run, members, upstream)
+    worker = get_worker()
+    outcome = replace(
+        outcome,
+        events=NodeEvents.of(recorder, _name(worker), _places_of(run, members)),
+        records=None if records is None else records.packed(worker.address),
+    )
     failed = outcome.failure is not None and outcome.failure is not upstream
     # The last failure is an outcome as any other: what waits for it may have nodes that come before it.
     if task.raises and failed and tries_again():
@@ -112,6 +125,21 @@ def exports_of(outcome: Outcome) -> Outcome:
         outcome: The group's.
     """
     return Outcome(outcome.exported, _NOTHING, failure=outcome.failure)
+
+
+def _collecting(task: GroupTask) -> AbstractContextManager[LogRecords | None]:
+    """Collects what the client is to log, unless it is this process, which does so anyway."""
+    return nullcontext() if task.terms.process == THIS_PROCESS else collected_logs(task.terms.levels)
+
+
+def _name(worker: Any) -> str:
+    """As the dashboard names a worker: by a name that was given to it, or by its address."""
+    return worker.name if worker.name == worker.address else f"worker {worker.name}"
+
+
+def _places_of(run: WorkerRun, members: dict[str, int]) -> list[int]:
+    """Where the client has each node that this worker has by number; those of other groups do not matter."""
+    return [members.get(node_id, 0) for node_id in run.plan.node_ids]
 
 
 def _prior(task: GroupTask, sources: list[Outcome]) -> dict[str, Any]:

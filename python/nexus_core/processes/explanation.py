@@ -37,4 +37,7 @@ def placed(runtime: Any, workflow: Any, plan: CompiledWorkflow) -> tuple[tuple[N
     if nodes is None:
         return plan.explanations, unknown
     explanations = (replace(node, place=nodes.place(index)) for index, node in enumerate(plan.explanations))
-    return tuple(explanations), (*nodes.explain(), *unknown)
+    told = nodes.explain()
+    if any(nodes.place(index) != "here" for index in range(len(plan.node_ids))):
+        told = (*told, "progress, cancellation tokens and signals of the run do not reach nodes in processes")
+    return tuple(explanations), (*told, *unknown)

@@ -8,7 +8,7 @@ from typing import Any
 from nexus_core.errors import NotShippable
 from nexus_core.shipping import values
 
-__all__ = ["Capture", "emit", "levels"]
+__all__ = ["Capture", "described", "emit", "levels"]
 
 
 def levels() -> tuple[int, dict[str, int]]:
@@ -59,10 +59,15 @@ class Capture(logging.Handler):
     def taken(self) -> list[dict[str, Any]]:
         """The records since the last time, as they can go."""
         records, self._records = self._records, []
-        return [_described(record) for record in records]
+        return [described(record) for record in records]
 
 
-def _described(record: logging.LogRecord) -> dict[str, Any]:
+def described(record: logging.LogRecord) -> dict[str, Any]:
+    """A record as it can go to another process.
+
+    Args:
+        record: The record.
+    """
     found = dict(vars(record))
     error = record.exc_info[1] if record.exc_info else None
     found["exc_info"] = error
@@ -87,11 +92,11 @@ def emit(records: list[dict[str, Any]]) -> None:
     Args:
         records: As a worker describes them.
     """
-    for described in records:
-        error = described.get("exc_info")
+    for fields in records:
+        error = fields.get("exc_info")
         if error is not None:
-            described["exc_info"] = (type(error), error, error.__traceback__)
-        record = logging.makeLogRecord(described)
+            fields["exc_info"] = (type(error), error, error.__traceback__)
+        record = logging.makeLogRecord(fields)
         logger = logging.getLogger(record.name)
         if logger.isEnabledFor(record.levelno):
             logger.handle(record)

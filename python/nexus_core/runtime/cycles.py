@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import logging
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +20,7 @@ _STANDS_IN_FOR = (
     "execute", "_execute_with_cycles", "_create_execution_plan", "_execute_plan", "_execute_dag_portion",
     "_execute_cycle_group", "_execute_node", "_filter_none_values", "_should_skip_conditional_node_cyclic",
 )  # fmt: skip
+_runner_logger = logging.getLogger("kailash.workflow.cyclic_runner")
 _ORIGINALS = {name: getattr(CyclicWorkflowExecutor, name) for name in _STANDS_IN_FOR}
 
 
@@ -67,10 +71,12 @@ class CyclePlan:
     Attributes:
         stages: In order.
         is_questionable: ``Workflow.validate`` has something to say about the cycles, at every run.
+        warnings: What stock warns of as it plans, at every run.
     """
 
     stages: tuple[StageDescription, ...]
     is_questionable: bool
+    warnings: tuple[str, ...] = ()
     _parts: dict[tuple[str, ...], PlanStage] = field(default_factory=dict)
 
     def part(self, plan: WorkflowPlan, places: dict[str, int], nodes: tuple[str, ...]) -> PlanStage:
@@ -116,7 +122,8 @@ def read_cycles(workflow: Any) -> CyclePlan:
     try:
         dag_edges, _ = workflow.separate_dag_and_cycle_edges()
         groups = workflow.get_cycle_groups()
-        plan = CyclicWorkflowExecutor()._create_execution_plan(workflow, list(dag_edges), groups)
+        with _warnings_kept() as warnings:
+            plan = CyclicWorkflowExecutor()._create_execution_plan(workflow, list(dag_edges), groups)
         stages = tuple(
             StageDescription(group=_group(workflow, stage.cycle_group))
             if stage.is_cycle and stage.cycle_group is not None
@@ -125,7 +132,26 @@ def read_cycles(workflow: Any) -> CyclePlan:
         )
     except Exception as refused:
         raise UnknownCycles(f"its cycles cannot be planned: {refused}") from refused
-    return CyclePlan(stages, _is_questionable(groups))
+    return CyclePlan(stages, _is_questionable(groups), tuple(warnings))
+
+
+@contextmanager
+def _warnings_kept() -> Iterator[list[str]]:
+    """Keeps what stock warns of as it plans: it plans at every run, and not where that is refused before."""
+    kept: list[str] = []
+    own = threading.get_ident()
+
+    def keep(record: logging.LogRecord) -> bool:
+        if record.thread != own or record.levelno != logging.WARNING:
+            return True
+        kept.append(record.getMessage())
+        return False
+
+    _runner_logger.addFilter(keep)
+    try:
+        yield kept
+    finally:
+        _runner_logger.removeFilter(keep)
 
 
 def _is_questionable(groups: dict[str, list[tuple[str, str, dict[str, Any]]]]) -> bool:

@@ -121,6 +121,8 @@ class CyclicRun:
     def _stages(self) -> dict[str, Any]:
         results: dict[str, Any] = {}
         pending: set[str] = set()
+        for text in self._cycles.warnings:
+            cycle_logger.warning(text)
         self._say("Executing plan with %s stages", len(self._cycles.stages))
         for number, stages in self._in_company(self._cycles.stages):
             group = stages[0].group

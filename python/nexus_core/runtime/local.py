@@ -428,6 +428,10 @@ class LocalRuntime(Measured, PruningOnce):
             plan = compiled(workflow, self._awaits())
         except NotNative as refused:
             return (str(refused),)
+        mapped = workflow.metadata.get("_workflow_inputs")
+        if mapped and type(mapped) is dict and not plan.node_id_set.issuperset(mapped):
+            # Kailash gives what it maps so to all nodes.
+            return ("its metadata maps inputs of the workflow to a node that is not there",)
         if plan.cycles is not None:
             without = reason_not_to_cycle(self)
             return plan if without is None else (without,)

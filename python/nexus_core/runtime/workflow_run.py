@@ -255,6 +255,12 @@ class NativeRun(AwaitedNodesRun):
 
     # --- nodes ------------------------------------------------------------------------
 
+    def _log_beginning(self) -> None:
+        runtime = self.runtime
+        mode = "route_data" if runtime.conditional_execution == "route_data" else "standard"
+        runtime.logger.info(f"Standard DAG workflow detected, using unified enterprise execution ({mode} mode)")
+        runtime.logger.info("Execution order: %s", self.plan.node_ids)
+
     async def _run_nodes(
         self, context: dict[str, Any], supplied: bool, processed: dict[str, Any] | None
     ) -> dict[str, Any]:
@@ -263,9 +269,7 @@ class NativeRun(AwaitedNodesRun):
         own_execute = self._needs_own_execute()
         logs_nodes = is_visible(_nodes_logger, logging.INFO)
         if info_is_read:
-            mode = "route_data" if runtime.conditional_execution == "route_data" else "standard"
-            runtime.logger.info(f"Standard DAG workflow detected, using unified enterprise execution ({mode} mode)")
-            runtime.logger.info("Execution order: %s", plan.node_ids)
+            self._log_beginning()
         spans = RunSpans(self.workflow, plan, self.run_id) if spans_are_recorded() else None
         observed = supplied or self.task_manager is not None or info_is_read or spans is not None
         if observed:

@@ -6,7 +6,7 @@ import io
 import pickle
 from collections.abc import Callable
 from contextvars import ContextVar
-from types import FunctionType
+from types import FunctionType, MethodType
 from typing import Any
 
 from nexus_core.shipping import exception_parts
@@ -22,6 +22,18 @@ class _ByValue(Exception):
     """Something is referred to by name that has another meaning where it goes."""
 
 
+def _reduce_method(method: MethodType) -> Any:
+    """A bound method; by its function where its object has something else, or nothing, of its name.
+
+    Such a method was put into the object, as ``node.execute = MethodType(other, node)`` does.
+    """
+    function, owner = method.__func__, method.__self__
+    known = getattr(type(owner), getattr(function, "__name__", ""), None)
+    if known is function or isinstance(owner, type):
+        return NotImplemented
+    return MethodType, (function, owner)
+
+
 class _Pickler(pickle.Pickler):
     """Pickle's own, for everything that it can describe."""
 
@@ -31,6 +43,8 @@ class _Pickler(pickle.Pickler):
             return exception_parts.reduce(value)
         if type(value) is ContextVar:
             return reduce_variable(value)
+        if type(value) is MethodType:
+            return _reduce_method(value)
         if isinstance(value, (type, FunctionType)):
             if value.__module__ in BY_VALUE:
                 raise _ByValue
@@ -78,6 +92,9 @@ def _make_cloud_pickler() -> type[pickle.Pickler] | None:
                 return exception_parts.reduce(value)
             if type(value) is ContextVar:
                 return reduce_variable(value)
+            if type(value) is MethodType:
+                reduced = _reduce_method(value)
+                return super().reducer_override(value) if reduced is NotImplemented else reduced
             if _may_be_a_resource(value):
                 reduced = reduce_resource(value)
                 if reduced is not NotImplemented:

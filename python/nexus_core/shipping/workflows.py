@@ -163,11 +163,14 @@ def _read(payload: bytes) -> Any:
     kind, *rest = pickle.loads(payload)
     if kind == "objects":
         return rest[0]
-    modules, data, rules = rest
+    modules, data, rules, loggers = rest
     for module in modules:
         importlib.import_module(module)
     workflow = _from_dict(data)
     # Whatever holds here: a node keeps what it was made with.
+    for node_id, name in loggers.items():
+        # A node whose id was given to it later logs under the name that it had.
+        workflow._node_instances[node_id].logger = logging.getLogger(name)
     if rules is not None:
         rules.apply_to(workflow._node_instances.values())
     return workflow
@@ -211,7 +214,8 @@ def _description(workflow: Any) -> bytes | None:
     try:
         data = workflow.to_dict()
         rules = security_rules.current()
-        payload = dumps(("dict", sorted({kind.__module__ for kind in classes}), data, rules))
+        loggers = {node_id: node.logger.name for node_id, node in nodes.items() if hasattr(node, "logger")}
+        payload = dumps(("dict", sorted({kind.__module__ for kind in classes}), data, rules, loggers))
         if _facts(_from_dict(pickle.loads(payload)[2])) == _facts(workflow):
             return payload
     except Exception:  # it cannot be described in this way, whatever the reason: the other way is tried

@@ -38,6 +38,20 @@ pub enum Status {
     Running = 5,
 }
 
+impl Status {
+    /// How a node ended, by its number; `None` for one that is of no end.
+    pub fn of_end(number: u8) -> Option<Self> {
+        let ends = [
+            Self::Completed,
+            Self::Failed,
+            Self::Skipped,
+            Self::Cached,
+            Self::Cancelled,
+        ];
+        ends.into_iter().find(|&end| end as u8 == number)
+    }
+}
+
 /// One execution of a node. Times are nanoseconds since the trace began.
 #[derive(Clone, Copy, Debug)]
 pub struct NodeEvent {
@@ -177,7 +191,13 @@ impl Recorder {
             return number;
         }
         // Outside the lock: it may run anything.
-        let thread = describe();
+        let number = self.thread_of(describe());
+        HERE.set((self.number, number));
+        number
+    }
+
+    /// The number of a thread, which may be of another process.
+    pub fn thread_of(&self, thread: Thread) -> u32 {
         let mut threads = self.threads.lock();
         let known = threads.iter().position(|known| {
             thread.os_id != 0 && known.os_id == thread.os_id && known.name == thread.name
@@ -185,9 +205,8 @@ impl Recorder {
         let number = known.unwrap_or_else(|| {
             threads.push(thread);
             threads.len() - 1
-        }) as u32;
-        HERE.set((self.number, number));
-        number
+        });
+        number as u32
     }
 
     /// A run was not needed: what an earlier one has left was handed out, which took so long.

@@ -153,3 +153,33 @@ fn a_run_that_was_not_needed_is_taken_down_with_what_it_took() {
     assert_eq!(workflows.len(), 1);
     assert_eq!(workflows[0].2.as_deref(), Some("kept"));
 }
+
+#[test]
+fn threads_of_other_processes_are_kept_beside_those_of_this_one() {
+    let recorder = Recorder::new(100);
+    let thread = |name: &str, os_id| Thread {
+        name: name.into(),
+        os_id,
+    };
+    let own = recorder.thread(here);
+    let other = recorder.thread_of(thread("worker", 9));
+    assert_eq!(recorder.thread_of(thread("worker", 9)), other);
+    assert_ne!(recorder.thread_of(thread("worker", 10)), other);
+    assert_eq!(recorder.thread(here), own);
+    assert_eq!(recorder.threads().len(), 3);
+}
+
+#[test]
+fn an_end_is_known_by_its_number() {
+    for end in [
+        Status::Completed,
+        Status::Failed,
+        Status::Skipped,
+        Status::Cached,
+        Status::Cancelled,
+    ] {
+        assert_eq!(Status::of_end(end as u8), Some(end));
+    }
+    assert_eq!(Status::of_end(Status::Running as u8), None);
+    assert_eq!(Status::of_end(9), None);
+}

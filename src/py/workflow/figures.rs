@@ -7,9 +7,10 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
 use crate::core::metrics::{RunEnd, RuntimeFigures, SparseHistogram, WorkflowFigures};
-use crate::core::tracing::Shape;
+use crate::core::tracing::{Shape, Status};
 use crate::py::durations::durations;
 use crate::py::failures::type_name;
+use crate::py::tracing::{end_of, nanos};
 
 use super::plan::WorkflowPlan;
 use super::run_figures::{Found, name_of};
@@ -59,6 +60,42 @@ impl Figures {
         };
         let error = error.map(PyErr::from_value);
         ended(workflow.py(), &figures, nanos(seconds), error.as_ref());
+    }
+
+    /// A run whose nodes are in other processes is no longer under way; `begins` began it.
+    fn leaves(&self) {
+        self.0.active.end();
+    }
+
+    /// Nodes of a plan have ended in other processes: of each its number, the number of its
+    /// status, the error's name if it has one, and the seconds that it took, waited to begin,
+    /// and waited for the interpreter's lock before that.
+    fn ended_elsewhere(
+        &self,
+        plan: &Bound<'_, WorkflowPlan>,
+        workflow: &Bound<'_, PyAny>,
+        nodes: Vec<(u32, u8, Option<String>, f64, f64, f64)>,
+    ) -> PyResult<()> {
+        let figures = plan.get().plan.figures(&self.0, workflow);
+        for (node, status, error, took, queued, waited) in nodes {
+            let status = end_of(status)?;
+            figures.reached(node);
+            match status {
+                Status::Skipped => figures.skipped(node),
+                Status::Cached => figures.cached(node),
+                _ => {
+                    figures.took(node, Duration::from_nanos(nanos(took)), 1);
+                    figures.queue_wait.record_nanos(nanos(queued), 1);
+                    if waited > 0.0 {
+                        figures.lock_wait.record_nanos(nanos(waited), 1);
+                    }
+                }
+            }
+            if let (Status::Failed, Some(name)) = (status, error) {
+                figures.node_failed(node, &name);
+            }
+        }
+        Ok(())
     }
 
     /// The event loop came so many seconds later than it should have.
@@ -113,12 +150,6 @@ impl Figures {
         found.set_item("lock_wait", seen(py, &lock_wait, &bounds)?)?;
         Ok(found)
     }
-}
-
-/// What is negative or no number counts as nothing, what is too long as the longest.
-#[allow(clippy::cast_sign_loss)] // a cast makes zero of it
-pub(super) fn nanos(seconds: f64) -> u64 {
-    (seconds * 1e9) as u64
 }
 
 impl Figures {

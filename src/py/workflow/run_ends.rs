@@ -2,7 +2,9 @@
 
 use pyo3::prelude::*;
 
-use super::figures::{Figures, ended, nanos};
+use crate::py::tracing::nanos;
+
+use super::figures::{Figures, ended};
 use super::plan::WorkflowPlan;
 use super::quiet::{Listeners, Quiet};
 
