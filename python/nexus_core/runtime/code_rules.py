@@ -174,7 +174,7 @@ def checked(text: str, trusted: bool, sets: ReadSets) -> CheckedCode:
         common = sets.common(allowed)
         common.look(imports)
         if not imports <= common.then:
-            raise NoProgram(f"{REFUSED}it imports {', '.join(sorted(imports - common.then))}")
+            raise NoProgram(f"{REFUSED}SafetyViolationError")
     return passed
 
 

@@ -355,7 +355,6 @@ class _Reading:
             self._depths.append(depth)
         self.levels[depth] += 1
 
-
     def _note_sets(self, node: Any) -> None:
         """What a node goes by that Kailash runs: it may be described to another process as it is now."""
         executor = vars(node).get("executor")
