@@ -18,11 +18,13 @@ from kailash.utils import data_paths
 from kailash.workflow.builder import WorkflowBuilder
 from kailash.workflow.graph import Workflow
 
+from code_rules import code_rules  # noqa: F401 - a fixture
+from nexus_core import ResultCache, last_cache_outcome
 from nexus_core.runtime import AsyncLocalRuntime, LocalRuntime
 
 from .support import code_workflow, named
 
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+pytestmark = [pytest.mark.filterwarnings("ignore::DeprecationWarning"), pytest.mark.usefixtures("code_rules")]
 
 IMPORTS = "import math\nresult = math.floor(1.5)"
 MENTIONS = "result = math.floor(1.5)"
@@ -32,19 +34,6 @@ BUILTIN = "result = sum([1, 2])"
 CLASS = "class Made:\n    pass\nresult = 1"
 NAMED = named("import math\ndef f():\n    return sum([math.floor(1.5)])", "f")
 TRUSTED = {"code": IMPORTS, "sandbox_mode": "trusted"}
-
-
-@pytest.fixture(autouse=True)
-def rules_are_restored() -> Iterator[None]:
-    """The sets are the process's."""
-    names = ("ALLOWED_MODULES", "ALLOWED_BUILTINS")
-    held = {name: getattr(code_module, name) for name in names}
-    contents = {name: set(each) for name, each in held.items()}
-    yield
-    for name in names:
-        setattr(code_module, name, held[name])
-        held[name].clear()
-        held[name].update(contents[name])
 
 
 def in_cycle(code: str | dict[str, Any]) -> Workflow:
@@ -355,3 +344,24 @@ def test_the_time_limit_is_that_of_the_execution() -> None:
         workflow._node_instances["n"].executor.security_config = own
         own.execution_timeout = 0.001
         assert "Execution timeout" in str(outcome(ours, workflow))
+
+
+# --- what is kept of earlier executions -------------------------------------------------
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_nothing_is_answered_from_a_cache_that_is_refused_now(whole: bool) -> None:
+    workflow = code_workflow({"n": IMPORTS})
+    if whole:
+        workflow.metadata["cacheable"] = True
+    cache = ResultCache() if whole else ResultCache(nodes={"n": True})
+    with LocalRuntime(enable_monitoring=False, cache=cache) as ours:
+        for _ in range(3):
+            assert ours.execute(workflow)[0] == {"n": {"result": 1}}
+        if whole:
+            assert getattr(last_cache_outcome(), "status", None) == "hit"
+        else:
+            assert cache.node_runs.as_dict()["hits"] == 2
+        remove_module()
+        for _ in range(2):
+            assert "Import of module 'math' is not allowed" in str(ours.execute(workflow)[0])

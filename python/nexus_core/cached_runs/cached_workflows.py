@@ -16,7 +16,6 @@ from nexus_core.cached_runs.snapshots import is_apart
 from nexus_core.cached_runs.watched_digest import WatchedDigest
 from nexus_core.errors import NotKeyable
 from nexus_core.keys import digest
-from nexus_core.runtime.code_rules import REFUSED
 from nexus_core.runtime.compiler import CompiledWorkflow
 
 __all__ = ["CachedWorkflow", "NotCached", "WorkflowKeys", "call_workflow", "names_of", "uncall_workflow"]
@@ -177,7 +176,7 @@ class WorkflowKeys:
             raise NotCached("the workflow cannot be read", f"the workflow cannot be read: {strange!r}") from strange
         registry = options.registry if plan.needs_loop else b""
         # The workflow does not say what Kailash's rules say of it now.
-        held_back = [node.node_id for node in plan.explanations if (node.reason or "").startswith(REFUSED)]
+        held_back = [node.node_id for node in plan.explanations if node.is_refused]
         self._prefix = digest(("nexus_core run", self._digest.digest, options.digest, registry, *held_back))
         self._options = options
         self._vary = policy.vary

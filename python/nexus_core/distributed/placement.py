@@ -11,7 +11,6 @@ from kailash.workflow.credentials import get_credential_store
 
 from nexus_core.cached_runs.nodes import may_read_context
 from nexus_core.errors import ClusterError
-from nexus_core.runtime.code_rules import REFUSED
 from nexus_core.runtime.compiler import CompiledWorkflow
 
 __all__ = [
@@ -71,8 +70,9 @@ def needs_this_process(runtime: Any, plan: CompiledWorkflow) -> str | None:
     if get_credential_store()._store:
         return "credentials were registered with this process"
     for node, explanation in zip(plan.instances, plan.explanations, strict=True):
-        if (explanation.reason or "").startswith(REFUSED):
-            return f"node {explanation.node_id!r} stays where that is so: {explanation.reason}"
+        if explanation.is_refused:
+            # Those of a worker may be others.
+            return f"the rules of this process refuse the code of node {explanation.node_id!r}"
         if may_read_context(node, explanation.program):
             return f"node {explanation.node_id!r} may read the workflow context of its run, which is this process's"
     return None

@@ -14,16 +14,14 @@ from types import CodeType
 from typing import Any, NamedTuple, TypeGuard
 
 from nexus_core.runtime import stock
+from nexus_core.runtime.explain import REFUSED
 
-__all__ = ["CHECKER_METHODS", "REFUSED", "CheckedCode", "NoProgram", "ReadSets", "checked", "is_dynamic", "is_set"]
+__all__ = ["CHECKER_METHODS", "CheckedCode", "NoProgram", "ReadSets", "checked", "is_dynamic", "is_set"]
 
 #: Names, and whether they are in a set.
 Looked = list[tuple[str, bool]]
 #: A set; names that are looked up in it; and all that it has, if all of it matters.
 Description = tuple[Set[Any], Looked, Looked | None]
-
-#: How every reason begins for which the rules refuse code.
-REFUSED = "its code is refused: "
 
 #: What the check of code calls if it is there: whoever is stricter than Kailash adds some.
 CHECKER_METHODS = (
