@@ -106,7 +106,7 @@ impl Whole {
         }
         // SAFETY: attached; it was seen to be a set when this was made.
         let size = unsafe { ffi::PySet_Size(set.as_ptr()) };
-        if size as usize != self.names.len() || !has(set, &self.names)? {
+        if size.cast_unsigned() != self.names.len() || !has(set, &self.names)? {
             return Ok(false);
         }
         for (seen, now) in self.seen.iter().zip(now.into_iter().flatten()) {
@@ -132,15 +132,16 @@ fn has(set: &Bound<'_, PyAny>, names: &[Looked]) -> PyResult<bool> {
     Ok(true)
 }
 
-/// What changes with every change of a set's elements: an element that is added takes a
-/// place that was never taken, so that more are, unless the table is another one then.
+/// What changes when elements do: one that is added takes a place that was never taken,
+/// until the table is another one. Two such changes between two checks might bring back
+/// the address and all counts; the names that matter are looked up whatever this says.
 #[cfg(not(Py_GIL_DISABLED))]
 fn state(set: &Bound<'_, PyAny>) -> Option<[usize; 4]> {
     // SAFETY: attached; it was seen to be a set, whose struct starts like this.
     let set = unsafe { &*set.as_ptr().cast::<ffi::PySetObject>() };
     let counts = [set.fill, set.used, set.mask].map(ffi::Py_ssize_t::cast_unsigned);
     // A small table is part of the set, and filled again once it was cleared.
-    let is_apart = set.mask >= ffi::PySet_MINSIZE as ffi::Py_ssize_t;
+    let is_apart = set.mask >= ffi::PySet_MINSIZE.cast_signed();
     is_apart.then_some([counts[0], counts[1], counts[2], set.table as usize])
 }
 
