@@ -1,5 +1,6 @@
 import sys
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from concurrent.futures import Future
 from contextvars import Context
 from types import ModuleType
@@ -259,6 +260,7 @@ class WorkflowPlan:
         nodes: Iterable[dict[str, Any]],
         dicts: Iterable[tuple[dict[Any, Any], list[Any] | None]],
         classes: Sequence[tuple[type, Sequence[str]]],
+        sets: Iterable[tuple[AbstractSet[Any], list[tuple[str, bool]], list[tuple[str, bool]] | None]],
         memory_limit: Callable[[], tuple[dict[str, Any], int] | None],
         has_cycles: bool = False,
     ) -> WorkflowPlan: ...

@@ -17,10 +17,12 @@ import pytest
 pytest.importorskip("distributed")
 
 import dask
+from kailash.nodes.code import python as code_module
 from kailash.runtime.cancellation import CancellationToken
 from kailash.sdk_exceptions import HardTimeLimitExceeded, RuntimeExecutionError, WorkflowCancelledError
 from kailash.workflow.builder import WorkflowBuilder
 
+from code_rules import code_rules  # noqa: F401 - a fixture
 from nexus_core.distributed import ClusterError, DaskRuntime
 from nexus_core.distributed.cluster_plan import cluster_plan
 
@@ -114,6 +116,29 @@ def test_the_dashboard_shows_the_nodes(runtime: DaskRuntime, client: Any) -> Non
     runtime.execute(builder.build(name="nightly-report"))
     names = client.run_on_scheduler(lambda dask_scheduler: list(dask_scheduler.task_prefixes))
     assert "nightly_report: load_rows..sum (2)" in names
+
+
+@pytest.mark.usefixtures("code_rules")
+def test_code_goes_by_the_rules_that_hold_here(runtime: DaskRuntime) -> None:
+    imports = WorkflowBuilder()
+    imports.add_node("PythonCodeNode", "n", {"code": "import math\nresult = math.floor(1.5)"})
+    sums = WorkflowBuilder()
+    sums.add_node("PythonCodeNode", "n", {"code": "result = sum([1, 2])"})
+    importing, summing = imports.build(), sums.build()
+    assert runtime.execute(importing)[0] == {"n": {"result": 1}}
+    assert runtime.execute(summing)[0] == {"n": {"result": 3}}
+    code_module.ALLOWED_MODULES.discard("math")
+    code_module.ALLOWED_BUILTINS.discard("sum")
+    assert "Import of module 'math' is not allowed" in runtime.execute(importing)[0]["n"]["error"]
+    assert "name 'sum' is not defined" in runtime.execute(summing)[0]["n"]["error"]
+    assert runtime.engine_statistics()["placements"] == {
+        "groups of nodes": 3,
+        "this process: the rules of this process refuse the code of node 'n'": 1,
+    }
+    code_module.ALLOWED_MODULES.add("math")
+    code_module.ALLOWED_BUILTINS.add("sum")
+    assert runtime.execute(importing)[0] == {"n": {"result": 1}}
+    assert runtime.execute(summing)[0] == {"n": {"result": 3}}
 
 
 def test_what_cannot_go_runs_here_and_says_why(runtime: DaskRuntime, tmp_path: Path) -> None:

@@ -17,17 +17,20 @@ from typing import Any
 import numpy as np
 import pytest
 from kailash.nodes.base import Node
+from kailash.nodes.code import python as code_module
 from kailash.nodes.code.python import PythonCodeNode
 from kailash.nodes.data.readers import TextReaderNode
 from kailash.workflow.builder import WorkflowBuilder
 from kailash.workflow.graph import Workflow
 
+from code_rules import code_rules  # noqa: F401 - a fixture
 from nexus_core import ProcessPool
 from nexus_core.errors import IsolationError, NotShippable
 from nexus_core.processes import worker_process
 from nexus_core.processes.isolation import Isolation
 from nexus_core.runtime import AsyncLocalRuntime, LocalRuntime
 from nexus_core.runtime.compiler import compiled
+from nexus_core.shipping import ship
 from processes import nodes
 
 pytestmark = pytest.mark.timeout(240)
@@ -520,6 +523,48 @@ def test_rules_are_those_of_this_process(pool: ProcessPool, security: Any, tmp_p
         assert made.execute(workflow)[0]["reads"] == {"text": "not for everybody"}
         security.set_security_config(security.SecurityConfig(allowed_directories=[str(tmp_path / "inside")]))
         assert "Path outside allowed directories" in str(made.execute(workflow)[0]["reads"]["error"])
+
+
+@pytest.mark.usefixtures("code_rules")
+def test_code_goes_by_the_rules_that_hold_here_when_it_runs(pool: ProcessPool) -> None:
+    math = "import math\nresult = math.floor(1.5)"
+    codes = {"imports": math, "mentions": "result = math.floor(1.5)", "sums": "result = sum([1, 2])"}
+    builder = WorkflowBuilder()
+    for node_id, code in codes.items():
+        builder.add_node("PythonCodeNode", node_id, {"code": code})
+    workflows = [builder.build(), builder.build()]
+    # It is pickled: Kailash's description does not say this.
+    workflows[1]._node_instances["sums"].note = "its own"
+    assert [ship(workflow).described for workflow in workflows] == [True, False]
+    expected = {"imports": {"result": 1}, "mentions": {"result": 1}, "sums": {"result": 3}}
+
+    def errors(made: Any, workflow: Workflow) -> dict[str, str]:
+        results = made.execute(workflow)[0]
+        return {node_id: str(each["error"]) for node_id, each in results.items() if each.get("failed")}
+
+    with runtime(pool) as made:
+        for workflow in workflows:
+            assert made.execute(workflow)[0] == expected
+        code_module.ALLOWED_MODULES.discard("math")
+        code_module.ALLOWED_MODULES.add("sys")
+        code_module.ALLOWED_BUILTINS.discard("sum")
+        code_module.ALLOWED_BUILTINS.add("memoryview")
+        for workflow in workflows:
+            found = errors(made, workflow)
+            assert found.keys() == {"imports", "sums"}
+            assert "Import of module 'math' is not allowed" in found["imports"]
+            assert "name 'sum' is not defined" in found["sums"]
+            workflow._node_instances["mentions"].executor.allowed_modules.discard("math")
+            assert "name 'math' is not defined" in errors(made, workflow)["mentions"]
+        builder.add_node("PythonCodeNode", "new", {"code": "import sys\nresult = sys.maxsize"})
+        results = made.execute(builder.build())[0]
+        assert results["new"] == {"result": sys.maxsize}
+        assert results["imports"]["failed"]
+        code_module.ALLOWED_MODULES.add("math")
+        code_module.ALLOWED_BUILTINS.add("sum")
+        for workflow in workflows:
+            workflow._node_instances["mentions"].executor.allowed_modules.add("math")
+            assert made.execute(workflow)[0] == expected
 
 
 def test_code_keeps_the_limits_that_it_was_built_with(pool: ProcessPool, security: Any) -> None:

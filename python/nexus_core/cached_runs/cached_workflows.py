@@ -176,7 +176,9 @@ class WorkflowKeys:
             # Of something that it holds, whose own code was asked.
             raise NotCached("the workflow cannot be read", f"the workflow cannot be read: {strange!r}") from strange
         registry = options.registry if plan.needs_loop else b""
-        self._prefix = digest(("nexus_core run", self._digest.digest, options.digest, registry))
+        # The workflow does not say what Kailash's rules say of it now.
+        held_back = [node.node_id for node in plan.explanations if node.is_refused]
+        self._prefix = digest(("nexus_core run", self._digest.digest, options.digest, registry, *held_back))
         self._options = options
         self._vary = policy.vary
         self.plan = plan

@@ -118,7 +118,7 @@ class CachedNodes:
         self.refusals: dict[int, str] = {}
         described: list[tuple[bytes | None, bool, str | None] | None] = [None] * len(plan.node_ids)
         for place, policy in policies.items():
-            digest, refusal = self._first_digest(place, plan.explanations[place].program)
+            digest, refusal = self._first_digest(place, plan.explanations[place])
             if refusal is not None:
                 self.refusals[place] = refusal
             described[place] = (digest, policy.vary is not None, refusal)
@@ -152,9 +152,12 @@ class CachedNodes:
 
     # --- keys -----------------------------------------------------------------------------
 
-    def _first_digest(self, place: int, program: str) -> tuple[bytes | None, str | None]:
+    def _first_digest(self, place: int, explanation: Any) -> tuple[bytes | None, str | None]:
         """What holds as long as the plan, or ``None``; and why the node is not cached, or ``None``."""
-        node = self._instances[place]
+        node, program = self._instances[place], explanation.program
+        if explanation.is_refused:
+            # The node does not say so, and may have been allowed when it last ran.
+            return None, self._reason(place, explanation.reason)
         if may_read_context(node, program):
             return None, self._reason(place, _READS_CONTEXT)
         try:

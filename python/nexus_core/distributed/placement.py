@@ -70,6 +70,9 @@ def needs_this_process(runtime: Any, plan: CompiledWorkflow) -> str | None:
     if get_credential_store()._store:
         return "credentials were registered with this process"
     for node, explanation in zip(plan.instances, plan.explanations, strict=True):
+        if explanation.is_refused:
+            # Those of a worker may be others.
+            return f"the rules of this process refuse the code of node {explanation.node_id!r}"
         if may_read_context(node, explanation.program):
             return f"node {explanation.node_id!r} may read the workflow context of its run, which is this process's"
     return None

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import builtins
-import functools
 import importlib
 import inspect
 import os
 import re
 import sys
-from types import CodeType
-from typing import Any
+from typing import Any, cast
 
 from nexus_core.runtime import stock
+from nexus_core.runtime.code_rules import NoProgram, ReadSets, checked, is_dynamic, is_set
 from nexus_core.runtime.input_validation import validation_program
 
-__all__ = ["CodeProgram", "NoProgram", "Shared", "code_program", "function_program", "is_plain_name"]
+__all__ = [
+    "CodeProgram", "NoProgram", "Shared", "code_program", "function_program", "imported", "is_plain_name", "read_sets",
+]  # fmt: skip
 
 CodeProgram = dict[str, Any]
 #: What the nodes of one plan have in common: a dict each of them would else have of its own.
@@ -26,10 +27,6 @@ Shared = dict[Any, Any]
 _OWN_PARAMETERS = frozenset(inspect.signature(stock.PythonCodeNode.__init__).parameters) | {"function_name"}
 
 _CONTEXT_FUNCTIONS = frozenset({"get_workflow_context", "set_workflow_context"})
-
-
-class NoProgram(Exception):
-    """A node that is left to its own ``execute``; the text says why."""
 
 
 def code_program(node: Any, shared: Shared) -> CodeProgram:
@@ -50,7 +47,11 @@ def code_program(node: Any, shared: Shared) -> CodeProgram:
         raise NoProgram("it has an executor of its own class")
     if "coverage" in sys.modules:
         raise NoProgram("coverage is being measured, under which Kailash loads modules otherwise")
-    code, names = _compiled(node.code, trusted, len(stock.code_module.ALLOWED_MODULES))
+    sets = read_sets(shared)
+    for held in (executor.allowed_modules, executor.allowed_builtins):
+        if not is_set(held):
+            raise NoProgram(f"its executor goes by a {type(held).__name__} where Kailash has a set")
+    code, names, names_of_builtins, _ = checked(node.code, trusted, sets)
     function = node.config.get("function_name")
     if function is not None and not (isinstance(function, str) and function.isidentifier()):
         raise NoProgram(f"function_name is {function!r}, which names no function")
@@ -60,23 +61,17 @@ def code_program(node: Any, shared: Shared) -> CodeProgram:
     if trusted:
         allowed_builtins = vars(builtins)
     else:
-        # One for all nodes of the plan: executions copy it.
-        key = id(executor.allowed_builtins)
-        if key not in shared:
-            shared[key] = {
-                name: getattr(builtins, name) for name in executor.allowed_builtins if hasattr(builtins, name)
-            }
-        allowed_builtins = shared[key]
+        allowed_builtins = _builtins(executor, None if is_dynamic(names) else names_of_builtins, sets, shared)
     return {
         "kind": "code",
         "code": code,
-        "namespace": _namespace(executor, names, node, shared),
+        "namespace": _namespace(executor, names, node, sets, shared),
         "builtins": allowed_builtins,
         "builtins_are_live": trusted,
         "static_locals": _static_locals(node.config if own_config is None else own_config),
         "names_context": _sees_context(names),
-        "names_asyncio": "asyncio" in names or _is_dynamic(names),
-        "odd_names": "vars" in names or _is_dynamic(names),
+        "names_asyncio": "asyncio" in names or is_dynamic(names),
+        "odd_names": "vars" in names or is_dynamic(names),
         "function": function,
         "own_config": own_config,
         "timeout": float(executor.security_config.execution_timeout),
@@ -85,56 +80,14 @@ def code_program(node: Any, shared: Shared) -> CodeProgram:
     }
 
 
-@functools.lru_cache(maxsize=4096)
-def _compiled(text: str, trusted: bool, allowed: int) -> tuple[CodeType, frozenset[str]]:
-    """Code that passed the safety check, compiled, and the names that it mentions.
-
-    Args:
-        text: The code.
-        trusted: Whether the check is left out.
-        allowed: How many modules are allowed now; more or fewer is another verdict.
-    """
-    if not trusted:
-        try:
-            stock.CodeExecutor().check_code_safety(text)
-        except Exception as refused:
-            raise NoProgram(f"its code is refused: {type(refused).__name__}") from refused
-    try:
-        code = compile(text, "<string>", "exec", dont_inherit=True)
-    except Exception as refused:
-        raise NoProgram(f"its code does not compile: {type(refused).__name__}") from refused
-    return code, frozenset(_names_in(code))
-
-
 def is_plain_name(key: str) -> bool:
     """Whether sanitising leaves this key alone and never takes its value for a path."""
     lowered = key.lower()
     return key.isidentifier() and not (key in ("self", "config") or "path" in lowered or "file" in lowered)
 
 
-def _names_in(code: CodeType) -> set[str]:
-    """Every name and attribute that code mentions, in nested functions too."""
-    names: set[str] = set()
-    pending = [code]
-    while pending:
-        current = pending.pop()
-        names.update(current.co_names)
-        for constant in current.co_consts:
-            if isinstance(constant, CodeType):
-                pending.append(constant)
-            elif isinstance(constant, str) and "globals" in constant:
-                names.add(constant)
-    return names
-
-
-@functools.lru_cache(maxsize=4096)
-def _is_dynamic(names: frozenset[str]) -> bool:
-    """Whether code may look names up that it does not mention."""
-    return any("globals" in name or "builtins" in name for name in names)
-
-
 def _sees_context(names: frozenset[str]) -> bool:
-    return bool(_CONTEXT_FUNCTIONS & names) or _is_dynamic(names)
+    return bool(_CONTEXT_FUNCTIONS & names) or is_dynamic(names)
 
 
 def _stock_functions(config: Any, shared: Shared) -> dict[str, Any]:
@@ -144,21 +97,56 @@ def _stock_functions(config: Any, shared: Shared) -> dict[str, Any]:
     return shared[key]
 
 
-def _namespace(executor: Any, names: frozenset[str], node: Any, shared: Shared) -> dict[str, Any]:
+def read_sets(shared: Shared) -> ReadSets:
+    """The sets that the nodes of a plan go by.
+
+    Args:
+        shared: Of the plan.
+    """
+    known = shared.get("sets")
+    if known is None:
+        known = shared["sets"] = ReadSets()
+    return cast(ReadSets, known)
+
+
+def imported(shared: Shared) -> set[str]:
+    """Names of the modules that the nodes of a plan are given.
+
+    Args:
+        shared: Of the plan.
+    """
+    return cast("set[str]", shared.setdefault("modules", set()))
+
+
+def _builtins(executor: Any, names: frozenset[str] | None, sets: ReadSets, shared: Shared) -> dict[str, Any]:
+    """One dict for all nodes of the plan that may use the same: executions copy it."""
+    held = executor.allowed_builtins
+    common = sets.common(held)
+    # Those of the interpreter are reached without being named, too.
+    common.whole = True
+    common.look(common.then if names is None else names)
+    key = ("builtins", id(held))
+    if key not in shared:
+        shared[key] = {name: getattr(builtins, name) for name in common.then if hasattr(builtins, name)}
+    return cast("dict[str, Any]", shared[key])
+
+
+def _namespace(executor: Any, names: frozenset[str], node: Any, sets: ReadSets, shared: Shared) -> dict[str, Any]:
     """Modules under the names that the code mentions, and Kailash's helpers."""
+    allowed = sets.own(executor.allowed_modules, None if is_dynamic(names) else names)
     if _sees_context(names):
         # Replaced by functions of the run, if that has a context of its own.
-        return _modules_and_helpers(executor, names) | {
+        return _modules_and_helpers(allowed, shared) | {
             "get_workflow_context": node.get_workflow_context,
             "set_workflow_context": node.set_workflow_context,
         }
-    key = ("namespace", names.intersection(executor.allowed_modules))
+    key = ("namespace", allowed)
     if key not in shared:
-        shared[key] = _modules_and_helpers(executor, names)
-    return shared[key]
+        shared[key] = _modules_and_helpers(allowed, shared)
+    return cast("dict[str, Any]", shared[key])
 
 
-def _modules_and_helpers(executor: Any, names: frozenset[str]) -> dict[str, Any]:
+def _modules_and_helpers(allowed: frozenset[str], shared: Shared) -> dict[str, Any]:
     from kailash.utils.data_paths import (
         get_data_path,
         get_input_data_path,
@@ -166,12 +154,11 @@ def _modules_and_helpers(executor: Any, names: frozenset[str]) -> dict[str, Any]
     )
 
     namespace: dict[str, Any] = {}
-    everything = _is_dynamic(names)
-    for name in executor.allowed_modules:
-        if name not in names and not everything:
-            continue
+    modules = imported(shared)
+    for name in allowed:
         if name == "scipy" and os.environ.get("CI"):
             continue
+        modules.add(name)
         try:
             namespace[name] = importlib.import_module(name)
         except ImportError:

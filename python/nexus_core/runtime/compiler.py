@@ -7,7 +7,7 @@ import os
 import sys
 import weakref
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import IntEnum
 from operator import itemgetter
@@ -25,8 +25,11 @@ from nexus_core.runtime.code_nodes import (
     Shared,
     code_program,
     function_program,
+    imported,
     is_plain_name,
+    read_sets,
 )
+from nexus_core.runtime.code_rules import CHECKER_METHODS, is_set
 from nexus_core.runtime.cycles import CyclePlan, UnknownCycles, read_cycles
 from nexus_core.runtime.explain import NodeExplanation
 from nexus_core.runtime.generic_nodes import SWITCH_METHODS, generic_program
@@ -38,10 +41,11 @@ __all__ = ["Awaits", "CompiledWorkflow", "NotNative", "compile_aside", "compiled
 #: types: with a node of such a name, stock assembles every node's inputs.
 _RESERVED_IDS = frozenset({"consumer_timeout_ms", "max_messages", "timeout_ms", "limit", "offset"})
 
+_CONTEXT_METHODS = ("get_workflow_context", "set_workflow_context")
 _NODE_METHODS = (
     "execute", "execute_async", "run", "validate_inputs", "validate_outputs",
     "get_parameters", "get_output_schema", "_is_json_serializable",
-    "cleanup", "id", "_strict_unknown_params", "_SPECIAL_PARAMS", *SWITCH_METHODS[1:],
+    "cleanup", "id", "_strict_unknown_params", "_SPECIAL_PARAMS", *SWITCH_METHODS[1:], *_CONTEXT_METHODS,
     *(name for name in VALIDATION_METHODS if name != "validate_inputs"), "cacheable", ISOLATION_KEY, RETRY_KEY,
 )  # fmt: skip
 _EXECUTOR_METHODS = ("execute_code", "execute_function", "check_code_safety")
@@ -51,12 +55,14 @@ _INSTANCE_KEYS = [
     "code", "function", "class_type", "process_method", "executor", "sandbox_mode",
     "_input_schema", "_output_schema", "_cache_enabled", "_cached_params", "_strict_unknown_params", "_SPECIAL_PARAMS",
     "_is_json_serializable", *SWITCH_METHODS[1:], *(name for name in VALIDATION_METHODS if name != "validate_inputs"),
-    "cacheable", ISOLATION_KEY, RETRY_KEY,
+    "cacheable", ISOLATION_KEY, RETRY_KEY, *_CONTEXT_METHODS,
 ]  # fmt: skip
 _SECURITY_NAMES = [
     "sanitize_input", "validate_node_parameters", "validate_file_path",
-    "memory_limit_guard", "execution_timeout",
+    "memory_limit_guard", "execution_timeout", "SafeCodeChecker", "ALLOWED_MODULES",
 ]  # fmt: skip
+#: What the code of nodes is given beside modules.
+_HELPERS = ["get_data_path", "get_input_data_path", "get_output_data_path"]
 
 
 #: Keys of a configuration that say nothing of what a node does.
@@ -226,7 +232,7 @@ def _compile(workflow: Any, awaits: Awaits, breathe: Callable[[], object]) -> tu
         raise NotNative("a node's id is not a string")
     # Other threads have their turns, and may change what is read.
     before = WorkflowPlan(
-        (), _watched_dicts(workflow, order, breathe), _watched_classes(order, instances), lambda: None
+        (), _watched_dicts(workflow, order, breathe), _watched_classes(order, instances), (), lambda: None
     )
     was_ordered = _ordered(workflow, awaits) == (kind_of_order, order)
     cycles = _cycles(workflow, kind_of_order)
@@ -237,8 +243,9 @@ def _compile(workflow: Any, awaits: Awaits, breathe: Callable[[], object]) -> tu
     fresh = CompiledWorkflow(
         plan=WorkflowPlan(
             reading.describe_all(),
-            _watched_dicts(workflow, order, breathe),
+            _watched_dicts(workflow, order, breathe, reading.modules),
             _watched_classes(order, instances),
+            reading.sets,
             reading.memory_limit,
             has_cycles=cycles is not None,
         ),
@@ -265,7 +272,7 @@ def _compile(workflow: Any, awaits: Awaits, breathe: Callable[[], object]) -> tu
         cacheable_nodes=what_nodes_say(workflow, order),
         isolated_nodes=isolated,
     )
-    return fresh, was_ordered and before.is_current()
+    return fresh, was_ordered and before.is_current() and fresh.plan.is_current()
 
 
 class _Reading:
@@ -274,6 +281,8 @@ class _Reading:
     Attributes:
         explanations: One a node.
         levels: How many nodes there are at each distance from the sources.
+        sets: Which sets the programs go by.
+        modules: Names of the modules that they are given.
         guarded_by: The security configuration of the code nodes; ``None`` without any.
         context_nodes: The nodes that are given the run's workflow context.
 
@@ -294,6 +303,8 @@ class _Reading:
         self._breathe = breathe
         self._places = {node_id: place for place, node_id in enumerate(order)}
         self._shared: Shared = {}
+        self.sets = read_sets(self._shared)
+        self.modules = imported(self._shared)
         self._depths: list[int] = []
         self.has_contracts = bool(workflow.metadata.get("connection_contracts"))
         self.explanations: list[NodeExplanation] = []
@@ -323,6 +334,8 @@ class _Reading:
     def _note(self, spec: dict[str, Any]) -> None:
         node, is_code = spec["instance"], spec["kind"] == "code"
         is_awaited = spec["kind"] == "async"
+        if spec["kind"] in ("execute", "run"):
+            self._note_sets(node)
         if is_code:
             config = node.executor.security_config
             if self.guarded_by is None:
@@ -342,6 +355,14 @@ class _Reading:
             depth = 1 + max((self._depths[source] for source, *_ in spec["edges"]), default=-1)
             self._depths.append(depth)
         self.levels[depth] += 1
+
+    def _note_sets(self, node: Any) -> None:
+        """What a node goes by that Kailash runs: it may be described to another process as it is now."""
+        executor = vars(node).get("executor")
+        if type(executor) is stock.CodeExecutor:
+            for held in (executor.allowed_modules, executor.allowed_builtins):
+                if is_set(held):
+                    self.sets.own(held, None)
 
 
 class _Order(IntEnum):
@@ -493,12 +514,12 @@ _ORIGINALS: dict[tuple[type, str], Any] = {
     )
     for name in names
     if hasattr(owner, name)
-}
+} | {(stock.SafeCodeChecker, name): getattr(stock.SafeCodeChecker, name, None) for name in CHECKER_METHODS}
 _SECURITY_ORIGINALS = {
     (module.__name__, name): getattr(module, name)
     for module in (stock.security, stock.code_module)
     for name in _SECURITY_NAMES
-    if isinstance(getattr(module, name, None), FunctionType)
+    if isinstance(getattr(module, name, None), (FunctionType, type))
 }
 
 
@@ -511,15 +532,17 @@ def _class_is_stock() -> bool:
 
 
 def _watched_dicts(
-    workflow: Any, order: tuple[str, ...], breathe: Callable[[], object]
+    workflow: Any, order: tuple[str, ...], breathe: Callable[[], object], modules: Iterable[str] = ()
 ) -> Iterator[tuple[dict[Any, Any], list[Any] | None]]:
-    """Every dict that the plan was read from, and the keys that matter, or ``None`` for all."""
+    """Every dict that the plan was read from, and the keys that matter, or ``None`` for all.
+
+    ``modules``: those that its programs have.
+    """
     graph = workflow.graph
     yield vars(workflow), ["graph", "_node_instances", "metadata", "_topo_cache"]
     yield workflow._node_instances, None
     yield graph._edge_attrs, None
     yield workflow.metadata, ["connection_contracts", METADATA_KEY, ISOLATION_KEY, RETRY_KEY]
-    yield sys.modules, ["coverage"]
     yield vars(stock.security), _SECURITY_NAMES
     yield vars(stock.code_module), _SECURITY_NAMES
     for attributes in list(graph._edge_attrs.values()):
@@ -529,7 +552,7 @@ def _watched_dicts(
         if isinstance(mapping, dict):
             yield mapping, None
     executors: set[int] = set()
-    has_code = False
+    allowed: dict[int, Any] = {}
     for node_id in order:
         breathe()
         node = workflow._node_instances[node_id]
@@ -540,13 +563,18 @@ def _watched_dicts(
         executor: Any = getattr(node, "executor", None)
         if type(executor) is not stock.CodeExecutor:
             continue
-        has_code = True
+        allowed[id(executor.allowed_builtins)] = executor.allowed_builtins
         yield vars(executor), None
         if id(executor.security_config) not in executors:
             executors.add(id(executor.security_config))
             yield vars(executor.security_config), None
-    if has_code:
-        yield vars(builtins), sorted(stock.code_module.ALLOWED_BUILTINS)
+    yield sys.modules, ["coverage", *modules]
+    if allowed:
+        names: set[Any] = set().union(*filter(is_set, allowed.values()))
+        yield vars(builtins), [name for name in names if type(name) is str]
+        helpers = sys.modules.get("kailash.utils.data_paths")
+        if helpers is not None:
+            yield vars(helpers), _HELPERS
         environment = getattr(os.environ, "_data", None)
         if isinstance(environment, dict):
             yield environment, [os.environ.encodekey("CI")]
@@ -557,6 +585,7 @@ def _watched_classes(order: tuple[str, ...], instances: dict[str, Any]) -> list[
     watched = [(found, list(_NODE_METHODS)) for found in sorted(classes, key=lambda c: c.__name__)]
     if stock.PythonCodeNode in classes:
         watched.append((stock.CodeExecutor, list(_EXECUTOR_METHODS)))
+        watched.append((stock.SafeCodeChecker, list(CHECKER_METHODS)))
     return watched
 
 

@@ -6,7 +6,11 @@ from dataclasses import dataclass, field
 
 from nexus_core.errors import NexusCoreError
 
-__all__ = ["DelegationError", "Explanation", "NodeExplanation"]
+__all__ = ["REFUSED", "DelegationError", "Explanation", "NodeExplanation"]
+
+
+#: How every reason begins for which Kailash's rules refuse a node's code.
+REFUSED = "its code is refused: "
 
 
 class DelegationError(NexusCoreError, RuntimeError):
@@ -51,6 +55,11 @@ class NodeExplanation:
     def native(self) -> bool:
         """Whether the node's body runs as a native program."""
         return self.reason is None
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether ``CodeExecutor.check_code_safety`` refuses the node's code: it raises whenever it is to run."""
+        return self.reason is not None and self.reason.startswith(REFUSED)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from kailash import security
 from kailash.nodes.base import Node, NodeParameter
 from kailash.nodes.base_async import AsyncNode
 from kailash.nodes.code import python as code_module
-from kailash.nodes.code.python import CodeExecutor, FunctionWrapper, PythonCodeNode
+from kailash.nodes.code.python import CodeExecutor, FunctionWrapper, PythonCodeNode, SafeCodeChecker
 from kailash.nodes.logic.operations import SwitchNode
 from kailash.runtime import local as local_module
 from kailash.runtime.async_local import AsyncLocalRuntime as StockAsyncLocalRuntime
@@ -38,6 +38,7 @@ __all__ = [
     "Node",
     "NodeParameter",
     "PythonCodeNode",
+    "SafeCodeChecker",
     "StockAsyncLocalRuntime",
     "StockLocalRuntime",
     "SwitchNode",

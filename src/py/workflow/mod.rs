@@ -49,6 +49,7 @@ mod switch;
 mod validation;
 mod variables;
 mod watch;
+mod watched_set;
 
 use pyo3::prelude::*;
 

@@ -27,6 +27,7 @@ use super::run::WorkflowRun;
 use super::run_figures::PlanFigures;
 use super::stage::{PlanStage, Stage};
 use super::watch::{KeyLists, WatchedClass, WatchedDict};
+use super::watched_set::{NameLists, WatchedSet};
 
 pub(super) struct Plan {
     /// In topological order, unless the workflow has cycles.
@@ -49,6 +50,7 @@ pub(super) struct Plan {
     pub(super) runs: AtomicU64,
     dicts: Vec<WatchedDict>,
     classes: Vec<WatchedClass>,
+    sets: Vec<WatchedSet>,
 }
 
 impl Plan {
@@ -80,21 +82,24 @@ impl WorkflowPlan {
     /// `nodes`: one description a node, in topological order; `dicts`: pairs of
     /// a dict and the keys to watch in it (`None` for all), asked for when all
     /// nodes are known; `classes`: pairs of a class and the names of methods to
-    /// watch; `memory_limit`: called then, for the variables of
+    /// watch; `sets`: sets with names and whether those are in them, and all that they have
+    /// if it matters, asked for like `dicts`; `memory_limit`: called then, for the variables of
     /// `kailash.security` and the limit in bytes, or `None`; `has_cycles`:
     /// there is no topological order, and nodes run in stages only.
     #[new]
-    #[pyo3(signature = (nodes, dicts, classes, memory_limit, has_cycles=false))]
+    #[pyo3(signature = (nodes, dicts, classes, sets, memory_limit, has_cycles=false))]
     fn new(
         nodes: &Bound<'_, PyAny>,
         dicts: &Bound<'_, PyAny>,
         classes: Vec<ClassAndMethods<'_>>,
+        sets: &Bound<'_, PyAny>,
         memory_limit: &Bound<'_, PyAny>,
         has_cycles: bool,
     ) -> PyResult<Self> {
         let py = nodes.py();
         let mut shared = Shared::default();
         let mut key_lists = KeyLists::new();
+        let mut name_lists = NameLists::new();
         let nodes: Vec<Node> = letting_others_in(py, nodes, |spec| {
             Node::from_spec(spec.cast::<PyDict>()?, &mut shared)
         })?;
@@ -141,6 +146,9 @@ impl WorkflowPlan {
                     .into_iter()
                     .map(|(class, names)| WatchedClass::new(&class, &names))
                     .collect::<PyResult<_>>()?,
+                sets: letting_others_in(py, sets, |set| {
+                    WatchedSet::new(set.extract()?, &mut name_lists)
+                })?,
             }),
         })
     }
@@ -154,6 +162,11 @@ impl WorkflowPlan {
         }
         for dict in &self.plan.dicts {
             if !dict.is_unchanged(py)? {
+                return Ok(false);
+            }
+        }
+        for set in &self.plan.sets {
+            if !set.is_unchanged(py)? {
                 return Ok(false);
             }
         }
@@ -335,7 +348,11 @@ impl WorkflowPlan {
         self.plan
             .classes
             .iter()
-            .try_for_each(|class| class.traverse(&visit))
+            .try_for_each(|class| class.traverse(&visit))?;
+        self.plan
+            .sets
+            .iter()
+            .try_for_each(|set| set.traverse(&visit))
     }
 }
 
