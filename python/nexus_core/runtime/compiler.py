@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import builtins
-import os
-import sys
 import weakref
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from enum import IntEnum
 from operator import itemgetter
-from types import FunctionType
 from typing import Any
 
 from nexus_core._core import MemoryLimit, WorkflowPlan
-from nexus_core.cached_runs.nodes import METADATA_KEY, what_nodes_say
-from nexus_core.processes.statements import ISOLATION_KEY, RETRY_KEY, what_is_said
+from nexus_core.cached_runs.nodes import what_nodes_say
+from nexus_core.processes.statements import ISOLATION_KEY, what_is_said
 from nexus_core.runtime import stock
 from nexus_core.runtime.branches import BranchPlan, NotPrunable
 from nexus_core.runtime.breaths import Breaths, hold_breath
@@ -29,40 +25,17 @@ from nexus_core.runtime.code_nodes import (
     is_plain_name,
     read_sets,
 )
-from nexus_core.runtime.code_rules import CHECKER_METHODS, is_set
+from nexus_core.runtime.code_rules import is_set
 from nexus_core.runtime.cycles import CyclePlan, UnknownCycles, read_cycles
 from nexus_core.runtime.explain import NodeExplanation
-from nexus_core.runtime.generic_nodes import SWITCH_METHODS, generic_program
-from nexus_core.runtime.input_validation import VALIDATION_METHODS
+from nexus_core.runtime.generic_nodes import generic_program
+from nexus_core.runtime.plan_sources import class_is_stock, watched_classes, watched_dicts
 
 __all__ = ["Awaits", "CompiledWorkflow", "NotNative", "compile_aside", "compiled", "known", "plans"]
 
 #: Keys under which ``_prepare_node_inputs`` looks for parameters of some node
 #: types: with a node of such a name, stock assembles every node's inputs.
 _RESERVED_IDS = frozenset({"consumer_timeout_ms", "max_messages", "timeout_ms", "limit", "offset"})
-
-_CONTEXT_METHODS = ("get_workflow_context", "set_workflow_context")
-_NODE_METHODS = (
-    "execute", "execute_async", "run", "validate_inputs", "validate_outputs",
-    "get_parameters", "get_output_schema", "_is_json_serializable",
-    "cleanup", "id", "_strict_unknown_params", "_SPECIAL_PARAMS", *SWITCH_METHODS[1:], *_CONTEXT_METHODS,
-    *(name for name in VALIDATION_METHODS if name != "validate_inputs"), "cacheable", ISOLATION_KEY, RETRY_KEY,
-)  # fmt: skip
-_EXECUTOR_METHODS = ("execute_code", "execute_function", "check_code_safety")
-_INSTANCE_KEYS = [
-    "execute", "execute_async", "run", "validate_inputs", "validate_outputs",
-    "get_parameters", "get_output_schema", "cleanup", "config",
-    "code", "function", "class_type", "process_method", "executor", "sandbox_mode",
-    "_input_schema", "_output_schema", "_cache_enabled", "_cached_params", "_strict_unknown_params", "_SPECIAL_PARAMS",
-    "_is_json_serializable", *SWITCH_METHODS[1:], *(name for name in VALIDATION_METHODS if name != "validate_inputs"),
-    "cacheable", ISOLATION_KEY, RETRY_KEY, *_CONTEXT_METHODS,
-]  # fmt: skip
-_SECURITY_NAMES = [
-    "sanitize_input", "validate_node_parameters", "validate_file_path",
-    "memory_limit_guard", "execution_timeout", "SafeCodeChecker", "ALLOWED_MODULES",
-]  # fmt: skip
-#: What the code of nodes is given beside modules.
-_HELPERS = ["get_data_path", "get_input_data_path", "get_output_data_path"]
 
 
 #: Keys of a configuration that say nothing of what a node does.
@@ -232,7 +205,7 @@ def _compile(workflow: Any, awaits: Awaits, breathe: Callable[[], object]) -> tu
         raise NotNative("a node's id is not a string")
     # Other threads have their turns, and may change what is read.
     before = WorkflowPlan(
-        (), _watched_dicts(workflow, order, breathe), _watched_classes(order, instances), (), lambda: None
+        (), watched_dicts(workflow, order, breathe), watched_classes(order, instances), (), lambda: None
     )
     was_ordered = _ordered(workflow, awaits) == (kind_of_order, order)
     cycles = _cycles(workflow, kind_of_order)
@@ -243,8 +216,8 @@ def _compile(workflow: Any, awaits: Awaits, breathe: Callable[[], object]) -> tu
     fresh = CompiledWorkflow(
         plan=WorkflowPlan(
             reading.describe_all(),
-            _watched_dicts(workflow, order, breathe, reading.modules),
-            _watched_classes(order, instances),
+            watched_dicts(workflow, order, breathe, reading.modules),
+            watched_classes(order, instances),
             reading.sets,
             reading.memory_limit,
             has_cycles=cycles is not None,
@@ -490,7 +463,7 @@ def _program(node: Any, awaits: Awaits, shared: Shared) -> tuple[dict[str, Any],
     if {"execute", "run", "validate_inputs", "validate_outputs"} & vars(node).keys():
         return {"kind": "execute"}, "execute", "a method of the instance was replaced"
     if "code nodes are stock" not in shared:
-        shared["code nodes are stock"] = _class_is_stock()
+        shared["code nodes are stock"] = class_is_stock()
     if not shared["code nodes are stock"]:
         return {"kind": "execute"}, "execute", "a method of its class was replaced"
     try:
@@ -504,89 +477,6 @@ def _program(node: Any, awaits: Awaits, shared: Shared) -> tuple[dict[str, Any],
     except NoProgram as refused:
         return {"kind": "execute"}, "execute", str(refused)
     return {"kind": "execute"}, "execute", "it has no body that is known"
-
-
-_ORIGINALS: dict[tuple[type, str], Any] = {
-    (owner, name): getattr(owner, name)
-    for owner, names in (
-        (stock.PythonCodeNode, _NODE_METHODS),
-        (stock.CodeExecutor, _EXECUTOR_METHODS),
-    )
-    for name in names
-    if hasattr(owner, name)
-} | {(stock.SafeCodeChecker, name): getattr(stock.SafeCodeChecker, name, None) for name in CHECKER_METHODS}
-_SECURITY_ORIGINALS = {
-    (module.__name__, name): getattr(module, name)
-    for module in (stock.security, stock.code_module)
-    for name in _SECURITY_NAMES
-    if isinstance(getattr(module, name, None), (FunctionType, type))
-}
-
-
-def _class_is_stock() -> bool:
-    methods = all(getattr(owner, name, None) is m for (owner, name), m in _ORIGINALS.items())
-    return methods and all(
-        getattr(sys.modules.get(module), name, None) is function
-        for (module, name), function in _SECURITY_ORIGINALS.items()
-    )
-
-
-def _watched_dicts(
-    workflow: Any, order: tuple[str, ...], breathe: Callable[[], object], modules: Iterable[str] = ()
-) -> Iterator[tuple[dict[Any, Any], list[Any] | None]]:
-    """Every dict that the plan was read from, and the keys that matter, or ``None`` for all.
-
-    ``modules``: those that its programs have.
-    """
-    graph = workflow.graph
-    yield vars(workflow), ["graph", "_node_instances", "metadata", "_topo_cache"]
-    yield workflow._node_instances, None
-    yield graph._edge_attrs, None
-    yield workflow.metadata, ["connection_contracts", METADATA_KEY, ISOLATION_KEY, RETRY_KEY]
-    yield vars(stock.security), _SECURITY_NAMES
-    yield vars(stock.code_module), _SECURITY_NAMES
-    for attributes in list(graph._edge_attrs.values()):
-        breathe()
-        yield attributes, None
-        mapping = attributes.get("mapping")
-        if isinstance(mapping, dict):
-            yield mapping, None
-    executors: set[int] = set()
-    allowed: dict[int, Any] = {}
-    for node_id in order:
-        breathe()
-        node = workflow._node_instances[node_id]
-        yield vars(node), _INSTANCE_KEYS
-        yield node.config, None
-        if type(getattr(node, "_cached_params", None)) is dict:
-            yield node._cached_params, None
-        executor: Any = getattr(node, "executor", None)
-        if type(executor) is not stock.CodeExecutor:
-            continue
-        allowed[id(executor.allowed_builtins)] = executor.allowed_builtins
-        yield vars(executor), None
-        if id(executor.security_config) not in executors:
-            executors.add(id(executor.security_config))
-            yield vars(executor.security_config), None
-    yield sys.modules, ["coverage", *modules]
-    if allowed:
-        names: set[Any] = set().union(*filter(is_set, allowed.values()))
-        yield vars(builtins), [name for name in names if type(name) is str]
-        helpers = sys.modules.get("kailash.utils.data_paths")
-        if helpers is not None:
-            yield vars(helpers), _HELPERS
-        environment = getattr(os.environ, "_data", None)
-        if isinstance(environment, dict):
-            yield environment, [os.environ.encodekey("CI")]
-
-
-def _watched_classes(order: tuple[str, ...], instances: dict[str, Any]) -> list[tuple[type, list[str]]]:
-    classes = {type(instances[node_id]) for node_id in order}
-    watched = [(found, list(_NODE_METHODS)) for found in sorted(classes, key=lambda c: c.__name__)]
-    if stock.PythonCodeNode in classes:
-        watched.append((stock.CodeExecutor, list(_EXECUTOR_METHODS)))
-        watched.append((stock.SafeCodeChecker, list(CHECKER_METHODS)))
-    return watched
 
 
 def _is_in_nested_config(node: Any, name: str) -> bool:
