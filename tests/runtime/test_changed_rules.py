@@ -237,6 +237,40 @@ def test_a_module_that_is_allowed_again_is_there_again() -> None:
         assert outcome(ours, workflow) == outcome(stock, workflow)
 
 
+def test_what_was_filled_anew_with_as_much_is_not_what_it_was() -> None:
+    # The same place in memory and the same counts: nothing but the elements tells.
+    allowed = code_module.ALLOWED_BUILTINS
+    other = (allowed - {"sum"}) | {"memoryview"}
+    workflow = code_workflow({"n": HIDDEN.replace("'__glo' + 'bals__'", "''.join(['__glo', 'bals__'])")})
+    with local() as (stock, ours):
+        for content in (other, set(allowed)) * 5:
+            assert outcome(ours, workflow) == outcome(stock, workflow) == {"n": {"result": "sum" in allowed}}
+            allowed.clear()
+            allowed.update(content)
+
+
+def test_a_trust_that_all_executors_share_can_be_withdrawn() -> None:
+    with local() as (stock, ours):
+        workflow = _unchecked(CODES["not allowed"])
+        refused = outcome(stock, workflow)
+        code_module.CodeExecutor._trusted_mode = True  # type: ignore[attr-defined]
+        try:
+            assert outcome(ours, workflow) == outcome(stock, workflow) != refused
+        finally:
+            del code_module.CodeExecutor._trusted_mode  # type: ignore[attr-defined]
+        assert outcome(ours, workflow) == refused
+
+
+def test_what_names_no_builtin_fails_as_in_kailash() -> None:
+    with local() as (stock, ours):
+        workflow = code_workflow({"n": "result = 1"})
+        before = outcome(stock, workflow)
+        code_module.ALLOWED_BUILTINS.add(3)  # type: ignore[arg-type]
+        assert outcome(ours, workflow) == outcome(stock, workflow) != before
+        code_module.ALLOWED_BUILTINS.discard(3)  # type: ignore[arg-type]
+        assert outcome(ours, workflow) == before
+
+
 def test_a_named_function_goes_by_the_rules_of_its_time(runtime: Any) -> None:
     workflow = code_workflow({"n": NAMED})
     assert runtime.execute(workflow)[0] == {"n": {"result": 1}}
