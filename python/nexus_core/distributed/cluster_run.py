@@ -106,15 +106,10 @@ class ClusterRun(NativeRun):
     def _tells_of_nodes(self) -> bool:
         return self._placement.where is Where.HERE
 
-    def _begin_tracking(self, processed: dict[str, Any] | None) -> None:
-        super()._begin_tracking(processed)
-        if self._history_id is not None and not self._tells_of_nodes():
-            # What stock's book-keeping says of a run; its nodes' rows come with their results.
-            _manager_logger.info("Created workflow run: %s", self._history_id)
-
     def _end_tracking(self, status: str, error: str | None, processed: dict[str, Any] | None, began: datetime) -> None:
         super()._end_tracking(status, error, processed, began)
-        if self._history_id is not None and not self._tells_of_nodes():
+        # Whether it was on the cluster after all or not; stock cannot note that a run was cancelled.
+        if self._history_id is not None and status != "cancelled":
             _manager_logger.info("Updated run %s status to: %s", self._history_id, status)
 
     async def _final_cleanup(self) -> None:
