@@ -11,6 +11,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from kailash.nodes.code import PythonCodeNode
 from kailash.nodes.code import python as code_module
 from kailash.runtime.async_local import AsyncLocalRuntime as StockAsyncLocalRuntime
 from kailash.runtime.local import LocalRuntime as StockLocalRuntime
@@ -235,6 +236,26 @@ def test_a_module_that_is_allowed_again_is_there_again() -> None:
             allowed.discard(gone)
             allowed.add(come)
         assert outcome(ours, workflow) == outcome(stock, workflow)
+
+
+def _forbids_math() -> dict[str, Any]:
+    remove_module()
+    return {"result": 1}
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_rules_that_change_during_a_run_hold_from_the_next_one_on() -> None:
+    builder = WorkflowBuilder()
+    builder.add_node_instance(PythonCodeNode.from_function(_forbids_math, name="forbids"), "forbids")
+    builder.add_node("PythonCodeNode", "n", {"code": IMPORTS})
+    builder.add_connection("forbids", "result", "n", "forbidden")
+    workflow = builder.build()
+    refused = "Import of module 'math' is not allowed"
+    with local() as (stock, ours):
+        assert ours(workflow)["n"] == {"result": 1}
+        assert refused in ours(workflow)["n"]["error"]
+        code_module.ALLOWED_MODULES.add("math")
+        assert refused in stock(workflow)["n"]["error"]
 
 
 def test_what_was_filled_anew_with_as_much_is_not_what_it_was() -> None:
