@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -17,7 +18,13 @@ from kailash.sdk_exceptions import RuntimeExecutionError
 from kailash.workflow.builder import WorkflowBuilder
 
 from nexus_core.distributed import DaskRuntime
-from nexus_core.distributed.carried_logs import LogRecords, effective_level
+from nexus_core.distributed.carried_logs import (
+    LogRecords,
+    collected_logs,
+    effective_level,
+    log_again,
+    this_process,
+)
 from nexus_core.distributed.observation import _shift
 
 from .nodes import noting, settled
@@ -187,20 +194,106 @@ def test_records_of_runs_at_the_same_time_stay_apart(
     assert Counter(record.getMessage() for record in read) == {f"{node_id} warns": 3 for node_id in nodes}
 
 
-def test_a_flood_of_records_is_cut_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nexus_core.distributed.carried_logs._MOST_RECORDS", 3)
-    records = LogRecords((0, {"": logging.INFO, "chatty": logging.ERROR}))
-    for number in range(5):
-        records.add(logging.makeLogRecord({"name": "some", "levelno": logging.INFO, "msg": f"{number}"}))
-        records.add(logging.makeLogRecord({"name": "chatty.inner", "levelno": logging.INFO, "msg": "not wanted"}))
-    packed = records.packed("tcp://w:1")
-    assert packed is not None
-    from nexus_core.shipping import unpack
+def _logged(records: list[logging.LogRecord]) -> Any:
+    kept = LogRecords((0, {"": logging.INFO}))
+    for record in records:
+        kept.add(record)
+    return kept.on("tcp://w:1")
 
-    kept = unpack(packed)
-    assert [fields["msg"] for fields in kept[:3]] == ["0", "1", "2"]
-    assert kept[3]["args"] == (2, "tcp://w:1")
-    assert LogRecords((0, {})).packed("tcp://w:1") is None
+
+def _record(message: Any, *arguments: Any) -> logging.LogRecord:
+    return logging.LogRecord("dask_runtime.nodes", logging.WARNING, __file__, 1, message, arguments, None)
+
+
+@pytest.mark.parametrize("limit", [{"_MOST_RECORDS": 3}, {"_MOST_BYTES": 3500}], ids=str)
+def test_a_flood_of_records_is_cut_and_counted(
+    limit: dict[str, int], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name, most in limit.items():
+        monkeypatch.setattr(f"nexus_core.distributed.carried_logs.{name}", most)
+    records = LogRecords((0, {"": logging.INFO, "chatty": logging.ERROR}))
+    text = "x" * 300
+    for number in range(12):
+        records.add(logging.makeLogRecord({"name": "some", "levelno": logging.INFO, "msg": f"{number}{text}"}))
+        records.add(logging.makeLogRecord({"name": "chatty.inner", "levelno": logging.INFO, "msg": "not wanted"}))
+    logged = records.on("tcp://w:1")
+    assert logged is not None
+    assert 0 < len(logged.records) < 12
+    assert logged.more == 12 - len(logged.records)
+    caplog.set_level(logging.INFO)
+    log_again(logged)
+    *kept, last = [record.getMessage() for record in caplog.records]
+    assert kept == [f"{number}{text}" for number in range(len(kept))]
+    assert last == f"{logged.more} more records of a group of nodes were logged on tcp://w:1, and stay there"
+    assert {record.dask_worker for record in caplog.records} == {"tcp://w:1"}  # type: ignore[attr-defined]
+    assert LogRecords((0, {})).on("tcp://w:1") is None
+
+
+def test_a_record_is_what_it_was_when_it_was_logged(caplog: pytest.LogCaptureFixture) -> None:
+    growing: list[Any] = [1]
+    kept = LogRecords((0, {}))
+    kept.add(_record("now %s", growing))
+    growing.append(threading.Lock())
+    logged = kept.on("tcp://w:1")
+    assert logged is not None
+    log_again(logged)
+    assert [record.getMessage() for record in caplog.records] == ["now [1]"]
+
+
+def test_a_record_that_cannot_be_read_fails_no_run(caplog: pytest.LogCaptureFixture) -> None:
+    log_again(_logged([_record("before"), _record("it is %s", OnlyThere()), _record("after")]))
+    before, between, after = [record.getMessage() for record in caplog.records]
+    assert (before, after) == ("before", "after")
+    assert "tcp://w:1 cannot be read here (ValueError('only there'))" in between
+    assert "it is only there" in between
+
+
+class OnlyThere:
+    """What can be described, and not made again."""
+
+    def __str__(self) -> str:
+        return "only there"
+
+    def __reduce__(self) -> Any:
+        return _refuse, ()
+
+
+def _refuse() -> None:
+    raise ValueError("only there")
+
+
+class LogsItself:
+    """What logs whenever it is described."""
+
+    def __reduce__(self) -> Any:
+        logging.getLogger("dask_runtime.nodes").warning("described %s", self)
+        return str, ("logs",)
+
+
+def test_what_logs_when_it_is_described_is_described_once() -> None:
+    with collected_logs((0, {"": logging.WARNING})) as records:
+        logging.getLogger("dask_runtime.nodes").warning("%s", LogsItself())
+    logged = records.on("tcp://w:1")
+    assert logged is not None
+    assert len(logged.records) == 1
+
+
+def test_a_worker_that_logs_less_than_all_goes_on_to_do_so() -> None:
+    logger = logging.getLogger("dask_runtime.nodes.silenced")
+    logger.setLevel(logging.CRITICAL + 10)
+    try:
+        with collected_logs((0, {"": logging.WARNING})):
+            assert logger.level == logging.WARNING
+        assert logger.level == logging.CRITICAL + 10
+    finally:
+        logger.setLevel(logging.NOTSET)
+
+
+def test_a_copy_of_a_process_is_another_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    mine = this_process()
+    assert this_process() == mine
+    monkeypatch.setattr(os, "getpid", lambda: 1)
+    assert this_process() != mine
 
 
 def test_the_level_of_a_logger_is_that_of_the_nearest_that_has_one() -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ pytest.importorskip("distributed")
 import dask
 from kailash.nodes.code import python as code_module
 from kailash.runtime.cancellation import CancellationToken
+from kailash.runtime.local import LocalRuntime as StockLocalRuntime
 from kailash.sdk_exceptions import HardTimeLimitExceeded, RuntimeExecutionError, WorkflowCancelledError
 from kailash.workflow.builder import WorkflowBuilder
 
@@ -330,6 +333,37 @@ def test_history_has_the_nodes_of_a_cluster(client: Any, level: int, caplog: pyt
     logged = [record.message for record in caplog.records if record.name == "kailash.tracking.manager"]
     said = [f"Created workflow run: {run_id}", f"Updated run {run_id} status to: completed"]
     assert logged == (said if level == logging.INFO else [])
+
+
+@pytest.mark.parametrize("what", ["stays in this process", "has search attributes", "is cancelled"])
+def test_what_is_logged_for_the_history_of_a_run_is_what_kailash_logs(
+    client: Any, what: str, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    caplog.set_level(logging.INFO, "kailash.tracking.manager")
+    found = []
+    for number, runtime in enumerate((StockLocalRuntime(), DaskRuntime(client))):
+        notes, token = tmp_path / f"{number}", CancellationToken()
+
+        def cancel(token: CancellationToken = token, notes: Path = notes) -> None:
+            token.cancel("enough")
+            notes.with_suffix(".gate").touch()
+
+        nodes = {"a": {"does": "wait"} if what == "is cancelled" else {}, "b": {}}
+        workflow = noting(notes, nodes, [("a", "b")], "recorded")
+        thread, _ = _meanwhile(notes, cancel)
+        options: dict[str, Any] = {"cancellation_token": token}
+        if what == "stays in this process":
+            options = {"parameters": {"b": {"y": threading.Lock()}}}
+        elif what == "has search attributes":
+            options = {"search_attributes": {"tenant": "t"}}
+        caplog.clear()
+        with runtime, suppress(WorkflowCancelledError):
+            runtime.execute(workflow, **options)
+        thread.join()
+        records = [record.getMessage() for record in caplog.records if record.name == "kailash.tracking.manager"]
+        found.append([re.sub(r"[0-9a-f-]{36}", "", message) for message in records if "task" not in message])
+    assert found[0] == found[1]
+    assert len(found[0]) == {"stays in this process": 2, "has search attributes": 4, "is cancelled": 1}[what]
 
 
 @pytest.mark.parametrize(

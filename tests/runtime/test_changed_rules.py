@@ -11,6 +11,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from kailash.nodes.code import PythonCodeNode
 from kailash.nodes.code import python as code_module
 from kailash.runtime.async_local import AsyncLocalRuntime as StockAsyncLocalRuntime
 from kailash.runtime.local import LocalRuntime as StockLocalRuntime
@@ -235,6 +236,60 @@ def test_a_module_that_is_allowed_again_is_there_again() -> None:
             allowed.discard(gone)
             allowed.add(come)
         assert outcome(ours, workflow) == outcome(stock, workflow)
+
+
+def _forbids_math() -> dict[str, Any]:
+    remove_module()
+    return {"result": 1}
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_rules_that_change_during_a_run_hold_from_the_next_one_on() -> None:
+    builder = WorkflowBuilder()
+    builder.add_node_instance(PythonCodeNode.from_function(_forbids_math, name="forbids"), "forbids")
+    builder.add_node("PythonCodeNode", "n", {"code": IMPORTS})
+    builder.add_connection("forbids", "result", "n", "forbidden")
+    workflow = builder.build()
+    refused = "Import of module 'math' is not allowed"
+    with local() as (stock, ours):
+        assert ours(workflow)["n"] == {"result": 1}
+        assert refused in ours(workflow)["n"]["error"]
+        code_module.ALLOWED_MODULES.add("math")
+        assert refused in stock(workflow)["n"]["error"]
+
+
+def test_what_was_filled_anew_with_as_much_is_not_what_it_was() -> None:
+    # The same place in memory and the same counts: nothing but the elements tells.
+    allowed = code_module.ALLOWED_BUILTINS
+    other = (allowed - {"sum"}) | {"memoryview"}
+    workflow = code_workflow({"n": HIDDEN.replace("'__glo' + 'bals__'", "''.join(['__glo', 'bals__'])")})
+    with local() as (stock, ours):
+        for content in (other, set(allowed)) * 5:
+            assert outcome(ours, workflow) == outcome(stock, workflow) == {"n": {"result": "sum" in allowed}}
+            allowed.clear()
+            allowed.update(content)
+
+
+def test_a_trust_that_all_executors_share_can_be_withdrawn() -> None:
+    with local() as (stock, ours):
+        workflow = _unchecked(CODES["not allowed"])
+        refused = outcome(stock, workflow)
+        code_module.CodeExecutor._trusted_mode = True  # type: ignore[attr-defined]
+        try:
+            assert outcome(ours, workflow) == outcome(stock, workflow) != refused
+        finally:
+            del code_module.CodeExecutor._trusted_mode  # type: ignore[attr-defined]
+        assert outcome(ours, workflow) == refused
+
+
+def test_what_names_no_builtin_fails_as_in_kailash() -> None:
+    with local() as (stock, ours):
+        workflow = code_workflow({"n": "result = 1"})
+        before = outcome(stock, workflow)
+        code_module.ALLOWED_BUILTINS.add(3)  # type: ignore[arg-type]
+        assert outcome(ours, workflow) == outcome(stock, workflow) != before
+        code_module.ALLOWED_BUILTINS.discard(3)  # type: ignore[arg-type]
+        assert outcome(ours, workflow) == before
 
 
 def test_a_named_function_goes_by_the_rules_of_its_time(runtime: Any) -> None:

@@ -7,28 +7,50 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
+import sys
 import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextvars import ContextVar
+from dataclasses import dataclass
 from uuid import uuid4
 
-from nexus_core.errors import NotShippable
 from nexus_core.processes.log_records import described, emit, levels
 from nexus_core.shipping import Packed, pack, unpack
 
-__all__ = ["THIS_PROCESS", "Levels", "LogRecords", "collected_logs", "levels", "log_again"]
+__all__ = ["Levels", "LogRecords", "LoggedThere", "collected_logs", "levels", "log_again", "this_process"]
 
 #: As ``levels`` has it: the level that is disabled, and those that loggers have, by name.
 Levels = tuple[int, dict[str, int]]
 
-#: Names this process among all.
-THIS_PROCESS = uuid4().hex
-
 #: Of one group; what is logged beyond is counted alone.
 _MOST_RECORDS = 10_000
+_MOST_BYTES = 16 << 20
 
 _log = logging.getLogger("nexus_core.distributed")
+
+_image = uuid4().hex
+
+
+def this_process() -> str:
+    """Names this process among all, also if it is the copy of another."""
+    return f"{_image}-{os.getpid()}"
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedThere:
+    """What was logged on a worker.
+
+    Attributes:
+        worker: The worker's address, which records are given as ``dask_worker``.
+        records: Each as it was when it was logged, and its text.
+        more: How many others there were.
+    """
+
+    worker: str
+    records: tuple[tuple[Packed, str], ...]
+    more: int
 
 
 class LogRecords:
@@ -41,21 +63,28 @@ class LogRecords:
     def __init__(self, wanted: Levels) -> None:
         self._disabled, self._levels = wanted
         self._effective: dict[str, int] = {}
-        self._kept: list[logging.LogRecord] = []
+        self._lock = threading.Lock()
+        self._kept: list[tuple[Packed, str]] = []
+        self._size = 0
         self._more = 0
 
     def add(self, record: logging.LogRecord) -> None:
-        """Keeps a record that the client wants.
+        """Keeps a record that the client wants, as it is now: what it refers to may change, and may be large.
 
         Args:
             record: What was logged.
         """
         if record.levelno <= self._disabled or record.levelno < self._level_of(record.name):
             return
-        if len(self._kept) < _MOST_RECORDS:
-            self._kept.append(record)
-        else:
-            self._more += 1
+        is_full = len(self._kept) >= _MOST_RECORDS
+        described_record = None if is_full else _described(record)
+        with self._lock:
+            size = 0 if described_record is None else described_record[0].size + len(described_record[1])
+            if described_record is None or self._size + size > _MOST_BYTES:
+                self._more += 1
+                return
+            self._kept.append(described_record)
+            self._size += size
 
     def _level_of(self, name: str) -> int:
         known = self._effective.get(name)
@@ -63,27 +92,26 @@ class LogRecords:
             known = self._effective[name] = effective_level(self._levels, name)
         return known
 
-    def packed(self, worker: str) -> Packed | None:
-        """All of them on their way; ``None`` if there are none.
+    def on(self, worker: str) -> LoggedThere | None:
+        """All of them; ``None`` if there are none.
 
         Args:
-            worker: The worker's address, which records are given as ``dask_worker``.
+            worker: The worker's address.
         """
-        if self._more:
-            text = "%d more records of a group of nodes were logged on %s, and stay there"
-            self._kept.append(
-                _log.makeRecord(_log.name, logging.WARNING, __file__, 0, text, (self._more, worker), None)
-            )
-        if not self._kept:
-            return None
-        for record in self._kept:
-            record.dask_worker = worker
-        found = [described(record) for record in self._kept]
-        try:
-            return pack(found)
-        except NotShippable:
-            # Each can go by itself, but for what has changed meanwhile.
-            return pack([{**each, "msg": str(each.get("msg")), "args": None, "exc_info": None} for each in found])
+        with self._lock:
+            return LoggedThere(worker, tuple(self._kept), self._more) if self._kept or self._more else None
+
+
+def _described(record: logging.LogRecord) -> tuple[Packed, str] | None:
+    """A record on its way, and its text; ``None`` if it cannot be described in any way."""
+    try:
+        packed = pack(described(record))
+    except Exception:  # it is counted: whoever logs something has done nothing wrong
+        return None
+    try:
+        return packed, record.getMessage()
+    except Exception as broken:  # as logging itself would find
+        return packed, f"{record.msg} ({broken!r})"
 
 
 def effective_level(known: dict[str, int], name: str) -> int:
@@ -101,13 +129,25 @@ def effective_level(known: dict[str, int], name: str) -> int:
     return known.get("", logging.WARNING)
 
 
-def log_again(packed: Packed) -> None:
+def log_again(logged: LoggedThere) -> None:
     """Logs what was logged on a worker.
 
     Args:
-        packed: As :meth:`LogRecords.packed` has it.
+        logged: It.
     """
-    emit(unpack(packed))
+    origin = {"dask_worker": logged.worker}
+    for packed, text in logged.records:
+        try:
+            fields = unpack(packed)
+        except Exception as unreadable:  # a run does not fail for what it has logged
+            _log.warning("a record of %s cannot be read here (%r): %s", logged.worker, unreadable, text, extra=origin)
+            continue
+        emit([{**fields, **origin}])
+    if logged.more:
+        _log.warning(
+            "%d more records of a group of nodes were logged on %s, and stay there",
+            logged.more, logged.worker, extra=origin,
+        )  # fmt: skip
 
 
 # --- on a worker ------------------------------------------------------------------------
@@ -118,11 +158,21 @@ _collecting: ContextVar[LogRecords | None] = ContextVar("nexus_core_collected_lo
 class _Collecting(logging.Handler):
     """Gives records to whoever collects them in their context."""
 
+    def handle(self, record: logging.LogRecord) -> bool:
+        """Without the handler's lock: describing a record runs code of whoever made it."""
+        self.emit(record)
+        return True
+
     def emit(self, record: logging.LogRecord) -> None:
         """Keeps it, or shows it as if nobody was here."""
         collected = _collecting.get()
         if collected is not None:
-            collected.add(record)
+            # What is logged while it is described stays here, or there would be no end to it.
+            token = _collecting.set(None)
+            try:
+                collected.add(record)
+            finally:
+                _collecting.reset(token)
             return
         last = logging.lastResort
         # It would have been shown so, had this handler not been there.
@@ -184,7 +234,7 @@ def _adjust() -> None:
         logger = logging.getLogger(name or None)
         before = own.get(name, logging.NOTSET)
         at_most = [effective_level(dict(key), name) for key in _wanted]
-        lowest = min(at_most, default=logging.CRITICAL)
+        lowest = min(at_most, default=sys.maxsize)
         level = lowest if lowest < effective_level(own, name) else before
         if level == before:
             _own.pop(name, None)

@@ -17,7 +17,7 @@ from uuid import uuid4
 import dask
 from kailash.sdk_exceptions import WorkflowCancelledError, WorkflowExecutionError
 
-from nexus_core.distributed.carried_logs import THIS_PROCESS, levels, log_again
+from nexus_core.distributed.carried_logs import levels, log_again, this_process
 from nexus_core.distributed.cluster_plan import ClusterPlan, Group, cluster_plan
 from nexus_core.distributed.messages import VERSIONS, Failure, GroupTask, Outcome, RunTerms
 from nexus_core.distributed.observation import observe
@@ -106,15 +106,10 @@ class ClusterRun(NativeRun):
     def _tells_of_nodes(self) -> bool:
         return self._placement.where is Where.HERE
 
-    def _begin_tracking(self, processed: dict[str, Any] | None) -> None:
-        super()._begin_tracking(processed)
-        if self._history_id is not None and not self._tells_of_nodes():
-            # What stock's book-keeping says of a run; its nodes' rows come with their results.
-            _manager_logger.info("Created workflow run: %s", self._history_id)
-
     def _end_tracking(self, status: str, error: str | None, processed: dict[str, Any] | None, began: datetime) -> None:
         super()._end_tracking(status, error, processed, began)
-        if self._history_id is not None and not self._tells_of_nodes():
+        # Whether it was on the cluster after all or not; stock cannot note that a run was cancelled.
+        if self._history_id is not None and status != "cancelled":
             _manager_logger.info("Updated run %s status to: %s", self._history_id, status)
 
     async def _final_cleanup(self) -> None:
@@ -158,7 +153,7 @@ class ClusterRun(NativeRun):
         assert isinstance(shipped, ShippedWorkflow)
         terms = RunTerms(
             uuid4().hex, client.id, VERSIONS, self.run_id, self._history_id is not None, runtime._worker_options(),
-            THIS_PROCESS, levels(),
+            this_process(), levels(),
         )  # fmt: skip
         if self._placement.where is Where.WHOLE:
             everything = tuple(range(len(plan.node_ids)))
@@ -252,8 +247,9 @@ class ClusterRun(NativeRun):
         try:
             while open_groups:
                 for number, outcome in submitted.arrived(_TURN):
-                    self._outcomes[number] = outcome
+                    # In this order: whatever has come has come at some time, also if Ctrl-C comes in between.
                     self._arrived[number] = time.time()
+                    self._outcomes[number] = outcome
                     open_groups.discard(number)
                     if outcome.failure is not None and (failure is None or outcome.failure.place < failure.place):
                         failure = outcome.failure

@@ -9,7 +9,7 @@ from typing import Any
 from kailash import __version__ as kailash_version
 
 from nexus_core._core import __version__
-from nexus_core.distributed.carried_logs import Levels
+from nexus_core.distributed.carried_logs import Levels, LoggedThere
 from nexus_core.distributed.node_events import NodeEvents
 from nexus_core.shipping import Carried, Packed
 
@@ -121,7 +121,7 @@ class Outcome:
     rows: tuple[int, list[Any], dict[int, str]] | Carried = (0, [], {})
     run_id: str | None = None
     events: NodeEvents | None = None
-    records: Packed | None = None
+    records: LoggedThere | None = None
 
     def __sizeof__(self) -> int:
         # Dask decides by it what to spill, and where to run what waits for it.

@@ -13,7 +13,7 @@ from typing import Any
 from distributed.worker import get_worker
 
 from nexus_core._core import PlanStage
-from nexus_core.distributed.carried_logs import THIS_PROCESS, LogRecords, collected_logs
+from nexus_core.distributed.carried_logs import LogRecords, collected_logs, this_process
 from nexus_core.distributed.claims import claim, tries_again
 from nexus_core.distributed.group_run import GroupRun, WholeRun, WorkerRun
 from nexus_core.distributed.messages import ALONE, VERSIONS, Failure, GroupTask, Outcome
@@ -109,7 +109,7 @@ def run_group(task: GroupTask, shipped: ShippedWorkflow, parameters: Packed | No
     outcome = replace(
         outcome,
         events=NodeEvents.of(recorder, _name(worker), _places_of(run, members)),
-        records=None if records is None else records.packed(worker.address),
+        records=None if records is None else records.on(worker.address),
     )
     failed = outcome.failure is not None and outcome.failure is not upstream
     # The last failure is an outcome as any other: what waits for it may have nodes that come before it.
@@ -129,7 +129,7 @@ def exports_of(outcome: Outcome) -> Outcome:
 
 def _collecting(task: GroupTask) -> AbstractContextManager[LogRecords | None]:
     """Collects what the client is to log, unless it is this process, which does so anyway."""
-    return nullcontext() if task.terms.process == THIS_PROCESS else collected_logs(task.terms.levels)
+    return nullcontext() if task.terms.process == this_process() else collected_logs(task.terms.levels)
 
 
 def _name(worker: Any) -> str:

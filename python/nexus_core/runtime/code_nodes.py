@@ -51,17 +51,14 @@ def code_program(node: Any, shared: Shared) -> CodeProgram:
     for held in (executor.allowed_modules, executor.allowed_builtins):
         if not is_set(held):
             raise NoProgram(f"its executor goes by a {type(held).__name__} where Kailash has a set")
-    code, names, names_of_builtins, _ = checked(node.code, trusted, sets)
+    code, names, _ = checked(node.code, trusted, sets)
     function = node.config.get("function_name")
     if function is not None and not (isinstance(function, str) and function.isidentifier()):
         raise NoProgram(f"function_name is {function!r}, which names no function")
     own_config = None
     if function is not None:
         own_config = {k: v for k, v in node.config.items() if k not in _OWN_PARAMETERS}
-    if trusted:
-        allowed_builtins = vars(builtins)
-    else:
-        allowed_builtins = _builtins(executor, None if is_dynamic(names) else names_of_builtins, sets, shared)
+    allowed_builtins = vars(builtins) if trusted else _builtins(executor, sets, shared)
     return {
         "kind": "code",
         "code": code,
@@ -118,13 +115,16 @@ def imported(shared: Shared) -> set[str]:
     return cast("set[str]", shared.setdefault("modules", set()))
 
 
-def _builtins(executor: Any, names: frozenset[str] | None, sets: ReadSets, shared: Shared) -> dict[str, Any]:
+def _builtins(executor: Any, sets: ReadSets, shared: Shared) -> dict[str, Any]:
     """One dict for all nodes of the plan that may use the same: executions copy it."""
     held = executor.allowed_builtins
     common = sets.common(held)
-    # Those of the interpreter are reached without being named, too.
+    for name in common.then:
+        if not isinstance(name, str):
+            raise NoProgram(f"its executor allows {name!r}, which names no builtin")
+    # Code may reach all of them without naming one.
     common.whole = True
-    common.look(common.then if names is None else names)
+    common.look(common.then)
     key = ("builtins", id(held))
     if key not in shared:
         shared[key] = {name: getattr(builtins, name) for name in common.then if hasattr(builtins, name)}

@@ -7,7 +7,6 @@ Kailash checks a node's code and makes its namespace anew at every execution. It
 from __future__ import annotations
 
 import ast
-import dis
 import functools
 from collections.abc import Iterator, Set
 from types import CodeType
@@ -29,9 +28,6 @@ CHECKER_METHODS = (
     *(f"visit_{name}" for name, kind in vars(ast).items() if isinstance(kind, type) and issubclass(kind, ast.AST)),
 )  # fmt: skip
 
-#: What calls a builtin without naming it.
-_IMPORT, _CLASS = dis.opmap["IMPORT_NAME"], dis.opmap["LOAD_BUILD_CLASS"]
-
 
 class NoProgram(Exception):
     """A node that is left to its own ``execute``; the text says why."""
@@ -43,13 +39,11 @@ class CheckedCode(NamedTuple):
     Attributes:
         code: It, compiled.
         names: All names and attributes that it mentions.
-        builtins: Those, and the builtins that it uses without mentioning them.
         imports: Packages that it may run with only while they are allowed.
     """
 
     code: CodeType
     names: frozenset[str]
-    builtins: frozenset[str]
     imports: frozenset[str]
 
 
@@ -210,23 +204,16 @@ def _read(text: str, imports: frozenset[str]) -> CheckedCode:
     except Exception as refused:
         raise NoProgram(f"its code does not compile: {type(refused).__name__}") from refused
     names: set[str] = set()
-    implicit: set[str] = set()
     pending = [code]
     while pending:
         current = pending.pop()
         names.update(current.co_names)
-        operations = current.co_code[::2]
-        if _IMPORT in operations:
-            implicit.add("__import__")
-        if _CLASS in operations:
-            implicit.add("__build_class__")
         for constant in current.co_consts:
             if isinstance(constant, CodeType):
                 pending.append(constant)
             elif isinstance(constant, str) and "globals" in constant:
                 names.add(constant)
-    mentioned = frozenset(names)
-    return CheckedCode(code, mentioned, mentioned | implicit if implicit else mentioned, imports)
+    return CheckedCode(code, frozenset(names), imports)
 
 
 @functools.lru_cache(maxsize=4096)

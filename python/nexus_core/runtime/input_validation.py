@@ -56,7 +56,8 @@ def validation_program(node: Any, parameters: dict[str, Any]) -> dict[str, Any] 
         "declared": declared,
         "special": special,
         "warn_unknown": _UnknownWarning(node, parameters),
-        "is_strict": bool(node._strict_unknown_params),
+        # Who remembers nothing does not look at names: that one of them is ``self`` is for the node's own method.
+        "is_strict": bool(node._strict_unknown_params or not node._cache_enabled),
         "remembers": bool(node._cache_enabled),
     }
 

@@ -25,7 +25,7 @@ _NODE_METHODS = (
     "cleanup", "id", "_strict_unknown_params", "_SPECIAL_PARAMS", *SWITCH_METHODS[1:], *_CONTEXT_METHODS,
     *(name for name in VALIDATION_METHODS if name != "validate_inputs"), "cacheable", ISOLATION_KEY, RETRY_KEY,
 )  # fmt: skip
-_EXECUTOR_METHODS = ("execute_code", "execute_function", "check_code_safety")
+_EXECUTOR_METHODS = ("execute_code", "execute_function", "check_code_safety", "_trusted_mode")
 _INSTANCE_KEYS = [
     "execute", "execute_async", "run", "validate_inputs", "validate_outputs",
     "get_parameters", "get_output_schema", "cleanup", "config",

@@ -83,9 +83,7 @@ class RecordedRun:
             if runtime.enable_monitoring:
                 if workflow.name:
                     self.run_id = self._history_id = str(uuid4())
-                    if self._search_attributes:
-                        # Kailash's buffered history has no place for them.
-                        _manager_logger.warning("Storage backend does not support search attributes")
+                    self._log_history(reads_book)
                 else:
                     runtime.logger.warning("Failed to create task run: Workflow name is required")
             return
@@ -107,6 +105,17 @@ class RecordedRun:
                     runtime.logger.warning(f"Failed to set search attributes: {refused}")
         except Exception as refused:
             runtime.logger.warning(f"Failed to create task run: {refused}")
+
+    def _log_history(self, reads_book: bool) -> None:
+        """Logs what stock's book-keeping says of a run that has begun."""
+        if reads_book:
+            _manager_logger.info("Created workflow run: %s", self.run_id)
+        if self._search_attributes:
+            # Kailash's buffered history has no place for them.
+            _manager_logger.warning("Storage backend does not support search attributes")
+            if reads_book:
+                count = len(self._search_attributes)
+                _manager_logger.info("Set %d search attributes on run %s", count, self.run_id)
 
     def _end_tracking(
         self,
