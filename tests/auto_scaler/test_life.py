@@ -60,6 +60,24 @@ def test_intervals_that_make_no_sense(app: Any, interval: Any, kind: type[Except
     assert scaler.scaling_thread is None
 
 
+def test_those_that_come_before_others_go_leave_nothing_behind(make_app: Any) -> None:
+    app = make_app()
+    original = app.close
+    scaler = AutoScaler(app)
+    for _ in range(sys.getrecursionlimit()):
+        after = AutoScaler(app)
+        scaler.close()
+        scaler = after
+    monitor = PerformanceMonitor(app)
+    scaler.close()
+    monitor.close()
+    assert app.close == original
+    last = AutoScaler(app)
+    app.close()
+    assert last.closed
+    assert app.close == original
+
+
 def test_it_ends_with_the_app(make_app: Any) -> None:
     app = make_app()
     original = vars(app).get("close")
