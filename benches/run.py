@@ -25,6 +25,7 @@ from caches import plot as cache_plot
 from environments import NAMES, ROOT, Environment, EnvironmentFailed, prepare, subject_path
 from layered import plot as layered_plot
 from layered import tables as layered_tables
+from layered.loads import LOADS
 from peers import PEERS
 from service import plot as service_plot
 from session import EXECUTORS, GROUPS, Session, measure
@@ -65,9 +66,11 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--merge", action="store_true",
-        help=f"put what was measured into docs/benchmarks.md and its plot; of {', '.join(merge.SECTIONS)}",
+        help=f"put what was measured into the page and its plot, and leave the rest; of {', '.join(merge.SECTIONS)}",
     )  # fmt: skip
-    parser.add_argument("--output", type=Path, help="write the page and the plot here, even for a partial run")
+    parser.add_argument(
+        "--output", type=Path, help="write the page and the plot here instead of docs/, even for a partial run"
+    )
     parser.add_argument("--strict", action="store_true", help="fail when a budget is missed")
     options = parser.parse_args(argv)
     options.only = [group.strip() for group in options.only.split(",")]
@@ -81,9 +84,22 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         parser.error("--quick and --long contradict each other")
     if options.merge and (alien := [group for group in options.only if group not in merge.SECTIONS]):
         parser.error(f"--merge knows no section of {alien[0]!r}; with --only, choose from {', '.join(merge.SECTIONS)}")
+    if options.merge and options.output is None and (problem := merge_problem(options)):
+        parser.error(problem)
     if options.passes is not None and options.passes < 1:
         parser.error("--passes must be at least 1")
     return options
+
+
+def merge_problem(options: argparse.Namespace) -> str | None:
+    """What docs/ would lose, whose sections are replaced as a whole."""
+    if options.quick or options.without:
+        return "--merge replaces whole sections: leave out --quick and --without, or try it with --output DIR"
+    page = (ROOT / "docs" / "benchmarks.md").read_text(encoding="utf-8")
+    titles = [load.title for load in LOADS if load.is_long and f"### {load.title.capitalize()}\n" in page]
+    if "scaling" in options.only and titles and not options.long:
+        return f"the page has {titles[0]}, which --merge would lose: add --long, or try it with --output DIR"
+    return None
 
 
 def chosen_peers(without: Sequence[str]) -> list[str]:
@@ -135,17 +151,21 @@ def write(folder: Path, page: str, session: Session) -> None:
 
 
 def write_merged(folder: Path, session: Session, options: argparse.Namespace) -> None:
-    """Only what these groups have measured."""
+    """Only what these groups have measured, into the pages of a folder, or into copies of those of docs/."""
+    folder.mkdir(parents=True, exist_ok=True)
+
+    def page_of(name: str) -> str:
+        known = folder / name
+        return (known if known.exists() else ROOT / "docs" / name).read_text(encoding="utf-8")
+
     command = f"benches/run.py --only {','.join(options.only)}{' --long' if options.long else ''}"
-    page = (folder / "benchmarks.md").read_text(encoding="utf-8")
-    files = {"benchmarks.md": merge.with_groups(page, session, options.only, command)}
+    files = {"benchmarks.md": merge.with_groups(page_of("benchmarks.md"), session, options.only, command)}
     if "cache" in options.only:
         files["benchmarks-cache.svg"] = cache_plot.svg(session.figures)
     if "scaling" in options.only:
         files["benchmarks-scaling.svg"] = layered_plot.svg(session.figures)
         told = "\n".join(layered_tables.summary(session, report.markdown_table))
-        scaling = (folder / "scaling.md").read_text(encoding="utf-8")
-        files["scaling.md"] = marked.with_parts(scaling, {"runs": told.rstrip()})
+        files["scaling.md"] = marked.with_parts(page_of("scaling.md"), {"runs": told.rstrip()})
     put(folder, files)
 
 
@@ -182,13 +202,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     build = machine.build_of_subject() if with_subject else {}
     page = report.markdown(session, checks, environments, described, build, quick=options.quick)
     partial = options.quick or options.without or options.only != list(GROUPS)
-    if options.output is not None:
-        write(options.output, page, session)
-    elif options.merge:
+    if options.merge:
         if not session.failed:
-            write_merged(ROOT / "docs", session, options)
+            write_merged(options.output or ROOT / "docs", session, options)
         else:
-            say("docs/ is left as it was, because something failed")
+            say("no page is written, because something failed")
+    elif options.output is not None:
+        write(options.output, page, session)
     elif partial:
         say("a partial run: docs/ is left as it was (--output DIR writes the page elsewhere)")
     else:

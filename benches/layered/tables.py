@@ -95,8 +95,10 @@ def markdown(session: Session, table: Table) -> Iterator[str]:
         f"run at the same time: {PROCESSES} worker processes of one thread each, in which `DaskRuntime` runs nodes of a "
         f"group on threads. *µs a node* is (time × at once − the nodes' own) ÷ nodes, which counts what stood idle; "
         f"*µs of processors* is what all processes, the scheduler among them, used of processors beside the nodes' own. "
-        f"Peers of one process, and those of the cluster, take turns; medians. The first run is the one in which no node "
-        f"has been measured yet; at 100 ms every run is a first one. What waits 100 ms one or two at a "
+        f"Peers of one process, and those of the cluster, take turns: at 1 ms medians of three, from 10 ms on one each. "
+        f"Everybody runs a small workflow of such nodes beforehand. The first run of a workflow is the one in which none of "
+        f"its nodes has been measured yet; where it has no figure of its own, the one run is that. What waits 100 ms one or "
+        f"two at a "
         f"time is left out, and Kailash's asynchronous runtime at 100 ms, which takes as long as the other. [scaling.md](scaling.md) says what to expect of more workers."
     )
     yield from ("", "![Time of a run over the ideal, by runtime](benchmarks-scaling.svg)", "")

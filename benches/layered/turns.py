@@ -77,12 +77,8 @@ def _take_turns(found: Measured, work: Work, ready: list[tuple[Peer, Prepared]],
                 continue
             try:
                 first = None
-                # What takes minutes has one run, and that is the first.
-                if (
-                    number == 0
-                    and not work.load.is_long
-                    and (peer.learns or (peer.ours and work.load.milliseconds < 10))
-                ):
+                # Short ones have a first run beside the others, everybody alike. What takes minutes has one run.
+                if number == 0 and not work.load.is_long and (peer.learns or work.load.milliseconds < 10):
                     first = _turn(peer, work, prepared)["seconds"]
                 turn = _turn(peer, work, prepared)
             except Exception as error:

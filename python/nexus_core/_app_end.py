@@ -21,10 +21,9 @@ class EndsWithApp:
     def __init__(self, name: str, description: str, close: Callable[[], object]) -> None:
         self._name = name
         self._description = description
-        # Emptied when it leaves, so that nothing is kept alive by a closer that stays behind.
-        self._closes: list[Callable[[], object]] = [close]
-        self._closer: Callable[..., Any] | None = None
-        self._closer_before: Callable[..., Any] | None = None
+        # ``None`` once it has left.
+        self._close: Callable[[], object] | None = close
+        self._closer: _Closer | None = None
 
     @property
     def name(self) -> str:
@@ -42,22 +41,20 @@ class EndsWithApp:
         Args:
             app: The app.
         """
-        original = app.close
-        self._closer_before = vars(app).get("close")
-        closes = self._closes
+        closer = vars(app).get("close")
+        if not isinstance(closer, _Closer):
+            closer = app.close = _Closer(app)
+        closer.ends.append(self)
+        self._closer = closer
 
-        def close(*args: Any, **kwargs: Any) -> Any:
-            # First: what it uses of the app is still there.
-            for each in closes.copy():
-                each()
-            return original(*args, **kwargs)
-
-        self._closer = app.close = close
+    def end(self) -> None:
+        """Closes it, unless it has left."""
+        if self._close is not None:
+            self._close()
 
     async def on_shutdown(self) -> None:
         """Closes it, which must wait for nothing; Nexus calls this."""
-        for each in self._closes.copy():
-            each()
+        self.end()
 
     def leave(self, app: Any) -> None:
         """Takes its traces out of the app.
@@ -70,13 +67,43 @@ class EndsWithApp:
         if self.on_shutdown in app._shutdown_hooks:
             # Another list: the one there may be gone through just now.
             app._shutdown_hooks = [hook for hook in app._shutdown_hooks if hook != self.on_shutdown]
+        self._close = None
+        closer, self._closer = self._closer, None
+        if closer is None:
+            return
+        closer.ends.remove(self)
         # Where somebody has put another in front since, ours stays behind it and only passes on.
-        self._closes.clear()
-        if vars(app).get("close") is self._closer:
-            if self._closer_before is None:
-                del app.close
-            else:
-                app.close = self._closer_before
+        if not closer.ends and vars(app).get("close") is closer:
+            closer.leave(app)
+
+
+class _Closer:
+    """An app's ``close`` that first ends what belongs to the app.
+
+    One for all of them: had each its own around those before, they would stay behind whenever another came in between, and
+    become deeper and deeper.
+
+    Args:
+        app: The app.
+    """
+
+    def __init__(self, app: Any) -> None:
+        self.ends: list[EndsWithApp] = []
+        self._original = app.close
+        self._before = vars(app).get("close")
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        # First: what it uses of the app is still there. The last that came may use those before it.
+        for each in reversed(self.ends.copy()):
+            each.end()
+        return self._original(*args, **kwargs)
+
+    def leave(self, app: Any) -> None:
+        """Gives the app what it had."""
+        if self._before is None:
+            del app.close
+        else:
+            app.close = self._before
 
 
 def free_name(app: Any, name: str) -> str:

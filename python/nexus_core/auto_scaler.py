@@ -515,7 +515,7 @@ class AutoScaler:
         return known[-1].explain() if known else "nothing is known of what was decided until then"
 
     def close(self) -> None:
-        """Stops, and leaves the app; the app does it when it closes. Waits for nothing.
+        """Stops, and leaves the app; the app does it when it closes. Waits for nothing, of a Dask scheduler 1 s at most.
 
         The workers stay as many as they are, and what was measured can still be read. A second call does nothing.
 

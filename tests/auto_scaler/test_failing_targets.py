@@ -167,6 +167,27 @@ def test_who_starts_it_again_does_not_wait(app: Any, clock: Any) -> None:
     until(lambda: len(refuses.told) == 4)
 
 
+def test_a_refusal_of_hours_ago_does_not_count(app: Any, clock: Any) -> None:
+    class Refuses(Boxes):
+        def scale(self, n: int) -> None:
+            self.told.append(n)
+            raise RuntimeError("full")
+
+    level, refuses = [90], Refuses(2)
+    scaler = AutoScaler(app, target=refuses, clock=clock)
+    scaler.monitor.collect("level", lambda: level[0])
+    scaler.configure_scaling_policy("levels", {"metric": "level", "cooldown_period": 0})
+    scaler.step()
+    level[0] = 50
+    clock.pass_(7200)
+    assert scaler.step().outcome == "held"
+    level[0] = 90
+    for _ in range(2):
+        clock.pass_(1)
+        assert scaler.step().outcome == "failed", scaler.why()
+    assert refuses.told == [3, 3, 3]
+
+
 def test_a_target_that_lies(app: Any, clock: Any, caplog: pytest.LogCaptureFixture) -> None:
     class Lies(Boxes):
         def scale(self, n: int) -> None:

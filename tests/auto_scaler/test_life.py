@@ -60,6 +60,24 @@ def test_intervals_that_make_no_sense(app: Any, interval: Any, kind: type[Except
     assert scaler.scaling_thread is None
 
 
+def test_those_that_come_before_others_go_leave_nothing_behind(make_app: Any) -> None:
+    app = make_app()
+    original = app.close
+    scaler = AutoScaler(app)
+    for _ in range(sys.getrecursionlimit()):
+        after = AutoScaler(app)
+        scaler.close()
+        scaler = after
+    monitor = PerformanceMonitor(app)
+    scaler.close()
+    monitor.close()
+    assert app.close == original
+    last = AutoScaler(app)
+    app.close()
+    assert last.closed
+    assert app.close == original
+
+
 def test_it_ends_with_the_app(make_app: Any) -> None:
     app = make_app()
     original = vars(app).get("close")
@@ -234,9 +252,45 @@ def test_a_forked_child_and_the_end_of_the_interpreter() -> None:
         _, status = os.waitpid(child, 0)
         print(os.waitstatus_to_exitcode(status))
     """
-    ended = subprocess.run(
+    ended = _run(program)
+    assert (ended.returncode, ended.stdout.strip()) == (0, "0"), ended.stderr
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the system cannot fork")
+def test_a_child_that_is_forked_while_a_check_is_held_up() -> None:
+    program = """
+        import logging, os, threading, time
+        logging.disable(logging.CRITICAL)
+        from nexus import Nexus
+        from nexus_core import AutoScaler
+        go = threading.Event()
+        class Stuck:
+            def current(self):
+                if threading.current_thread() is not threading.main_thread():
+                    go.wait()
+                return 7
+            def scale(self, n): pass
+        app = Nexus(enable_auth=False, rate_limit=None, enable_durability=False)
+        scaler = AutoScaler(app, target=Stuck())
+        scaler.start_auto_scaling(3600)
+        while not scaler.why().startswith("a check is held up"):
+            time.sleep(0.01)
+        child = os.fork()
+        if child == 0:
+            status = scaler.get_scaling_status()
+            ok = scaler.why() == "nothing has been decided yet" and status["current_instances"] == 7
+            os._exit(0 if ok else 1)
+        _, status = os.waitpid(child, 0)
+        go.set()
+        print(os.waitstatus_to_exitcode(status))
+    """
+    ended = _run(program)
+    assert (ended.returncode, ended.stdout.strip()) == (0, "0"), ended.stderr
+
+
+def _run(program: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
         [sys.executable, "-W", "ignore", "-c", textwrap.dedent(program)],
         capture_output=True, text=True, timeout=120, check=False,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
     )  # fmt: skip
-    assert (ended.returncode, ended.stdout.strip()) == (0, "0"), ended.stderr

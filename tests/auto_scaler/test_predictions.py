@@ -35,7 +35,9 @@ def scaler(app: Any, clock: Any) -> AutoScaler:
 
 
 def test_too_little_is_known(scaler: AutoScaler) -> None:
-    found = _with(scaler, _levels([1.0] * 9)).predict_scaling_needs()
+    found = _with(scaler, _levels([1.0])).predict_scaling_needs()
+    assert found["explanation"] == "1 check is too few; it takes 10"
+    found = _with(scaler, _levels([1.0] * 8)).predict_scaling_needs()
     assert (found["prediction"], found["metrics_collected"]) == ("insufficient_data", 9)
     assert found["explanation"] == "9 checks are too few; it takes 10"
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+import textwrap
 from typing import Any
 
 import pytest
@@ -75,3 +79,34 @@ def test_a_pool_that_two_scalers_were_given_is_one_target(app: Any) -> None:
             with pytest.raises(TargetError, match="another AutoScaler of the app scales that already"):
                 AutoScaler(app, target=given).start_auto_scaling(3600)
         assert AutoScaler(app, target=another).start_auto_scaling(3600)["auto_scaling_started"]
+
+
+def test_a_finaliser_may_close_a_scaler_while_they_are_looked_at() -> None:
+    program = """
+        import gc, logging, sys
+        logging.disable(logging.CRITICAL)
+        from nexus import Nexus
+        from nexus_core import AutoScaler
+        from nexus_core.scaling import rivals
+        app = Nexus(enable_auth=False, rate_limit=None, enable_durability=False)
+        scaler = AutoScaler(app)
+        others = [AutoScaler(app) for _ in range(5)]
+        def close_one(phase, info):
+            frame = sys._getframe()
+            while frame is not None and frame.f_code.co_filename != rivals.__file__:
+                frame = frame.f_back
+            if phase == "start" and frame is not None and others:
+                others.pop().close()
+        gc.callbacks.append(close_one)
+        gc.set_threshold(1)
+        scaler.start_auto_scaling(3600)
+        while others:
+            AutoScaler(app).close()
+        print("closed")
+    """
+    ended = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", textwrap.dedent(program)],
+        capture_output=True, text=True, timeout=60, check=False,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+    )  # fmt: skip
+    assert (ended.returncode, ended.stdout.strip()) == (0, "closed"), ended.stderr

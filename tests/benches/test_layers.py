@@ -19,7 +19,6 @@ pytestmark = pytest.mark.skipif(
 )
 
 HERE = ("stock", "stock_async", "local")
-OURS = ("local,", "processes,", "dask,", "dask_singles,")
 PEERS = (*HERE, "processes", "dask", "dask_singles", "dask_plain")
 
 
@@ -46,7 +45,7 @@ def test_everyone_is_measured(outcome: dict[str, Any]) -> None:
     for name, turns in outcome["turns"].items():
         assert len(turns) == 1, name
         assert all(turn["seconds"] > 0 and turn["ratio"] > 0 and turn["slots"] >= 1 for turn in turns), name
-        assert ("first" in turns[0]) == name.startswith(OURS), name
+        assert turns[0]["first"] > 0, f"{name}: everybody's first run is left out of the others, or nobody's"
         assert all(("overhead" in turn) == ("compute" in name) for turn in turns), name
         assert all(math.isfinite(figure) for turn in turns for figure in turn.values()), name
 

@@ -25,12 +25,13 @@ def benches() -> Iterator[dict[str, ModuleType]]:
     try:
         import marked
         import merge
+        import run
         import scaling_model
         import scaling_page
         import scaling_plot
         import session
 
-        modules = (marked, merge, scaling_model, scaling_page, scaling_plot, session)
+        modules = (marked, merge, run, scaling_model, scaling_page, scaling_plot, session)
         yield {module.__name__: module for module in modules}
     finally:
         sys.path.remove(BENCHES)
@@ -42,6 +43,7 @@ def benches() -> Iterator[dict[str, ModuleType]]:
 
 
 PAGE = "# Benchmarks\n\nintro\n\n## More than one process\n\nold\n\n## Machine and versions\n\n- 2 cores\n"
+LONG = "1,000 nodes that compute 100 ms"
 TURN = {"seconds": 2.0, "ratio": 1.5, "processors": 1e-5, "overhead": 2e-5, "slots": 1.0}
 
 
@@ -70,6 +72,51 @@ def test_a_new_section_comes_before_the_last_ones(benches: dict[str, Any]) -> No
 
 def test_what_was_not_measured_stays(benches: dict[str, Any]) -> None:
     assert benches["merge"].with_groups(PAGE, benches["session"].Session(1), ["scaling"], "run it") == PAGE
+
+
+@pytest.fixture
+def docs(benches: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Pages that the benchmarks take for those of docs/."""
+    folder = tmp_path / "docs"
+    folder.mkdir()
+    (folder / "benchmarks.md").write_text(f"## Caches\n\nof docs\n\n### {LONG}\n\nold\n", encoding="utf-8")
+    (folder / "scaling.md").write_text("a\n<!-- measured: runs -->\n<!-- end -->\n", encoding="utf-8")
+    monkeypatch.setattr(benches["run"], "ROOT", tmp_path)
+    return folder
+
+
+@pytest.mark.usefixtures("docs")
+def test_a_merge_elsewhere_begins_with_copies_of_the_pages(benches: dict[str, Any], tmp_path: Path) -> None:
+    run = benches["run"]
+    options = run.arguments(["--only", "scaling", "--merge", "--quick", "--output", str(tmp_path / "new")])
+    run.write_merged(options.output, _measured(benches), options)
+    page = (tmp_path / "new" / "benchmarks.md").read_text(encoding="utf-8")
+    assert "| LocalRuntime, threads | 2.00 | 1.50 | 1 | 20 | 10 | – |" in page
+    assert page.startswith("## Caches\n\nof docs\n")
+    assert "2.00 s, 1.50×" in (tmp_path / "new" / "scaling.md").read_text(encoding="utf-8")
+    assert (tmp_path / "new" / "benchmarks-scaling.svg").exists()
+    (tmp_path / "new" / "benchmarks.md").write_text(PAGE, encoding="utf-8")
+    run.write_merged(options.output, _measured(benches), options)
+    page = (tmp_path / "new" / "benchmarks.md").read_text(encoding="utf-8")
+    assert "## Caches" not in page, "those that are there count"
+
+
+@pytest.mark.parametrize(
+    ("given", "problem"),
+    [
+        (["--only", "cache", "--quick"], "leave out --quick and --without"),
+        (["--only", "scaling", "--long", "--without", "stock"], "leave out --quick and --without"),
+        (["--only", "scaling"], f"{LONG}, which --merge would lose: add --long"),
+    ],
+)
+@pytest.mark.usefixtures("docs")
+def test_a_merge_does_not_take_rows_from_the_docs(
+    benches: dict[str, Any], capsys: pytest.CaptureFixture[str], given: list[str], problem: str
+) -> None:
+    with pytest.raises(SystemExit):
+        benches["run"].arguments(["--merge", *given])
+    assert problem in capsys.readouterr().err
+    benches["run"].arguments(["--merge", *given, "--output", "elsewhere"])
 
 
 def test_marked_parts_are_replaced(benches: dict[str, Any]) -> None:

@@ -162,7 +162,9 @@ def test_without_cloudpickle_the_refusal_says_how_to_get_it() -> None:
         except Exception as refused:
             answer = str(refused)
     """
-    assert "pip install nexus-core-rs[processes]" in in_another_process(program)
+    answer = in_another_process(program)
+    assert "pip install nexus-core-rs[processes]" in answer
+    assert "cannot be pickled: <lambda> is of __main__, which is another module there. What" in answer
 
 
 class Base:

@@ -14,7 +14,7 @@ class Backoff:
     """After a second failure in a row as long as it has failed so far, and 5 minutes at the most.
 
     So it is tried again at the next check after the first failure, and from then on after twice as long each time,
-    whatever the interval of the checks is.
+    whatever the interval of the checks is. What was not tried for as long as that has failed for the first time again.
 
     Example:
         >>> backoff = Backoff()
@@ -35,6 +35,8 @@ class Backoff:
         Args:
             now: The time, by a clock that is never set.
         """
+        if self.failures and now - self._until > _LONGEST:
+            self.failures = 0
         self._first = now if self.failures == 0 else self._first
         self.failures += 1
         self._until = now + min(_LONGEST, now - self._first)

@@ -256,6 +256,8 @@ class Controller:
         self.lock, self._checking = threading.RLock(), threading.RLock()
         self._busy = threading.local()
         self._own = None
+        # The check that may have waited for something is the parent's.
+        self._inside = None
 
     # --- inside -----------------------------------------------------------------------
 
@@ -317,7 +319,9 @@ class Controller:
             measured = self._readings.from_series(monitor)
         busy, queued = (self._asked(target, what, _number_of(target, what)) for what in ("busy_seconds", "queued"))
         metrics = self._readings.completed(measured, now.moment, count, busy, queued)
-        if "queued" in self._backoffs and self._backoffs["queued"].failures:
+        # A start, on another thread, may forget it.
+        refused = self._backoffs.get("queued")
+        if refused is not None and refused.failures:
             # What waits for other workers is not what waits for its.
             metrics.pop("queue_per_instance", None)
         with self.lock:
@@ -387,7 +391,7 @@ class Controller:
         if done is None:
             backoff.failed(moment)
             error = self._last_problem()
-            now_there = self.problems.call("the target", partial(counted, target))
+            now_there = self._called("the target", partial(counted, target), "the target's current()")
             if now_there is not None and now_there != count:
                 # It has done something before it failed: that is not to be repeated as often as it fails.
                 with self.lock:

@@ -38,7 +38,7 @@ def predicted(
             "prediction": "insufficient_data",
             "metrics_collected": len(history),
             "recommendation": "stable",
-            "explanation": f"{len(history)} checks are too few; it takes {LEAST_POINTS}",
+            "explanation": f"{_checks(len(history))} too few; it takes {LEAST_POINTS}",
         }
     names = dict.fromkeys((*_METRICS, *(policy.metric for policy in policies)))
     forecasts: dict[str, Forecast] = {}
@@ -158,3 +158,7 @@ def _needed(
         "utilization": share,
         "instances": max(1, math.ceil(most * record.service_seconds / share)),
     }
+
+
+def _checks(count: int) -> str:
+    return "1 check is" if count == 1 else f"{count} checks are"

@@ -47,7 +47,7 @@ class _Pickler(pickle.Pickler):
             return _reduce_method(value)
         if isinstance(value, (type, FunctionType)):
             if value.__module__ in BY_VALUE:
-                raise _ByValue
+                raise _ByValue(f"{value.__qualname__} is of {value.__module__}, which is another module there")
         elif _may_be_a_resource(value):
             return reduce_resource(value)
         return NotImplemented
