@@ -85,6 +85,14 @@ class HandsModuleOn(Odd):
         return len(filled)
 
 
+class FillsOfModuleInClass(Odd):
+    module = itself
+
+    def odd(self, x: Any) -> Any:
+        self.module.seen.append(1)
+        return len(seen)
+
+
 class FillsOfModuleByOtherName(Odd):
     def odd(self, x: Any) -> Any:
         module = itself
@@ -231,6 +239,18 @@ def collecting() -> Any:
         return len(found)
 
     return collect
+
+
+def filling() -> Any:
+    """One that fills a list of a module that is around it."""
+    module = itself
+
+    def fill(x: int = 1) -> int:
+        work()
+        module.seen.append(x)
+        return len(module.seen)
+
+    return fill
 
 
 def scaling() -> Any:

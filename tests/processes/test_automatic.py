@@ -71,6 +71,8 @@ def function(make: Callable[[], Any]) -> Callable[[], Any]:
         (odd_nodes.FillsWhatItImports, "it uses 'seen', a list"),
         (odd_nodes.FillsWhatItsModuleHas, "it uses 'seen', a list"),
         (odd_nodes.FillsOfModuleByOtherName, "it uses 'seen', a list"),
+        (odd_nodes.FillsOfModuleInClass, "it uses 'processes.odd_nodes.seen', a list"),
+        (function(odd_nodes.filling), "it uses 'processes.odd_nodes.seen', a list"),
         (odd_nodes.HandsModuleOn, "it uses 'processes.odd_nodes.seen', a list"),
         (odd_nodes.HoldsLongChain, "its code cannot be looked through: RecursionError"),
         (odd_nodes.CountsInClass, "it changes modules or classes"),

@@ -41,7 +41,8 @@ _TELLTALE = {
     ),
     **dict.fromkeys(("get_workflow_context", "_workflow_context"), "it uses {!r}, whose values a worker has copies of"),
     **dict.fromkeys(
-        ("globals", "exec", "eval", "__import__"), "it uses {!r}: its code does not show what else it uses"
+        ("globals", "exec", "eval", "__import__", "import_module"),
+        "it uses {!r}: its code does not show what else it uses",
     ),
 }
 _NAMES = frozenset({"LOAD_GLOBAL", "LOAD_NAME", "LOAD_ATTR", "LOAD_METHOD", "IMPORT_FROM", "LOAD_FROM_DICT_OR_GLOBALS"})
@@ -133,8 +134,7 @@ class Look:
         elif isinstance(value, type):
             self._class(value)
         elif isinstance(value, types.ModuleType):
-            if _is_own(value.__name__):
-                self.used[id(value)] = value
+            self._whole(value)
         elif isinstance(value, (tuple, frozenset)):
             for part in value:
                 self._value(part, name)
@@ -147,10 +147,10 @@ class Look:
             self._stays(f"it uses {name!r}, a {type(value).__qualname__}, of which a worker has one of its own")
 
     def _whole(self, module: Any) -> None:
-        """A module of which code may use anything: it is handed on."""
+        """A module of which code may use anything: it is handed on, or in something else."""
         if not isinstance(module, types.ModuleType) or id(module) in self._seen or not _is_own(module.__name__):
             return
-        self._seen[id(module)] = module
+        self._seen[id(module)] = self.used[id(module)] = module
         for name, held in list(vars(module).items()):
             if isinstance(held, types.ModuleType):
                 self._whole(held)
@@ -198,8 +198,11 @@ class Look:
             found = modules.found(kind, name)
             if found is None and kind in _GLOBALS:
                 found = namespace.get(name, getattr(builtins, name, None))
-            self._value(found, name)
-            modules.top = found if isinstance(found, types.ModuleType) and _is_own(found.__name__) else None
+            modules.top = None
+            if not isinstance(found, types.ModuleType):
+                self._value(found, name)
+            elif _is_own(found.__name__):
+                self.used[id(found)] = modules.top = found
         for constant in code.co_consts:
             if isinstance(constant, types.CodeType):
                 self._code(constant, namespace, around.union(code.co_cellvars))
