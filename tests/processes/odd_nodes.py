@@ -206,6 +206,14 @@ class ChangesInput(Odd):
         return 1
 
 
+class AddsToInput(Odd):
+    """Something that cannot be pickled."""
+
+    def odd(self, x: Any) -> Any:
+        x[0] = (value for value in ())
+        return len(x)
+
+
 class Plain(Odd):
     """Goes."""
 

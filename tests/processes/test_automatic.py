@@ -131,6 +131,16 @@ def test_one_that_changes_its_inputs_stays(pool: ProcessPool) -> None:
         assert "it changes its inputs" in str(runtime.explain(workflow))
 
 
+def test_one_whose_inputs_cannot_be_compared_afterwards_stays_and_has_its_result(pool: ProcessPool) -> None:
+    workflow = Workflow("id", "name")
+    workflow.add_node("node", odd_nodes.AddsToInput())
+    with LocalRuntime(enable_monitoring=False, isolation="auto", process_pool=pool) as runtime:
+        for _ in range(RUNS):
+            given = np.zeros(1, object)
+            assert runtime.execute(workflow, parameters={"node": {"x": given}})[0]["node"] == {"result": 1}
+        assert "it cannot be watched: NotShippable" in str(runtime.explain(workflow))
+
+
 def test_one_that_changes_itself_later_comes_back(pool: ProcessPool) -> None:
     workflow = Workflow("id", "name")
     node = odd_nodes.CountsInItself()

@@ -261,8 +261,9 @@ class _Modules:
 def _instructions(code: types.CodeType) -> Iterator[tuple[str, Any]]:
     for instruction in dis.get_instructions(code):
         if instruction.opname not in ("CACHE", "EXTENDED_ARG", "NOP", "PUSH_NULL", "RESUME", "PRECALL"):
-            if isinstance(instruction.argval, tuple):
-                # Two in one, such as LOAD_FAST_LOAD_FAST, with a name each.
-                yield from zip(_TWO.findall(instruction.opname), instruction.argval, strict=False)
+            kinds = _TWO.findall(instruction.opname)
+            if len(kinds) == 2:
+                # In one, such as LOAD_FAST_LOAD_FAST, with a name each.
+                yield from zip(kinds, instruction.argval, strict=True)
             else:
                 yield instruction.opname, instruction.argval
