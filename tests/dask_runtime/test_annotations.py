@@ -132,9 +132,15 @@ def test_reasons_are_counted_up_to_a_number(client: Any) -> None:
 @pytest.mark.parametrize(
     ("options", "text"),
     [
-        ({"annotations": {"tarin": {"priority": 1}}}, r"annotations: 'tarin' .* has 'train'; did you mean 'train'"),
-        ({"annotations": {"noted/mean": {"priority": 1}}}, "annotations: 'noted/mean' names no node"),
-        ({"retry_on_worker_loss": ["load"]}, "retry_on_worker_loss: 'load' .* write 'workflow/load'"),
+        (
+            {"annotations": {"tarin": {"priority": 1}}},
+            r"annotations names 'tarin', .* \(did you mean 'train'\?\)\. Its nodes are 'train'",
+        ),
+        (
+            {"annotations": {"noted/mean": {"priority": 1}}},
+            "annotations names 'noted/mean', and workflow 'noted' has no such node",
+        ),
+        ({"retry_on_worker_loss": ["load"]}, "retry_on_worker_loss names 'load', .* name it as 'workflow/node'"),
     ],
 )
 def test_a_node_that_is_not_there_is_named_with_those_that_are(
@@ -153,7 +159,7 @@ def test_a_workflow_that_names_a_node_it_does_not_have_is_told(client: Any, tmp_
     workflow.metadata["retry_on_worker_loss"] = ["tarin"]
     with (
         DaskRuntime(client, enable_monitoring=False) as runtime,
-        pytest.raises(ClusterError, match=r"workflow.metadata\['retry_on_worker_loss'\]: 'tarin'"),
+        pytest.raises(ClusterError, match=r"workflow.metadata\['retry_on_worker_loss'\] names 'tarin'"),
     ):
         runtime.execute(workflow)
 

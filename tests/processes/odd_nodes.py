@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import sys
 import threading
 import time
 from collections import deque
@@ -15,6 +16,7 @@ from processes.nodes import Takes
 
 total = 0
 seen: list[int] = []
+itself = sys.modules[__name__]
 
 
 class Odd(Takes):
@@ -49,6 +51,89 @@ class FillsGlobal(Odd):
     def odd(self, x: Any) -> Any:
         seen.append(1)
         return len(seen)
+
+
+record = seen.append
+
+
+class FillsByMethod(Odd):
+    def odd(self, x: Any) -> Any:
+        return record(1)
+
+
+class FillsWhatItImports(Odd):
+    def odd(self, x: Any) -> Any:
+        from processes.odd_nodes import Odd as Base
+        from processes.odd_nodes import seen as filled
+
+        filled.append(1)
+        return isinstance(self, Base) and len(filled)
+
+
+class FillsWhatItsModuleHas(Odd):
+    def odd(self, x: Any) -> Any:
+        import processes.odd_nodes as module
+
+        module.seen.append(1)
+        return len(module.seen)
+
+
+class HandsModuleOn(Odd):
+    def odd(self, x: Any) -> Any:
+        filled = getattr(itself, "seen")  # noqa: B009  # its code is not to show it
+        filled.append(1)
+        return len(filled)
+
+
+class FillsOfModuleInClass(Odd):
+    module = itself
+
+    def odd(self, x: Any) -> Any:
+        self.module.seen.append(1)
+        return len(seen)
+
+
+class FillsOfModuleByOtherName(Odd):
+    def odd(self, x: Any) -> Any:
+        module = itself
+        module.seen.append(1)
+        return len(module.seen)
+
+
+class ImportsConstants(Odd):
+    """Goes."""
+
+    def odd(self, x: Any) -> Any:
+        import processes.constants
+        from processes.constants import TIMES
+
+        return [processes.constants.FACTOR] * TIMES
+
+
+class Link:
+    """Of a chain that is longer than calls can be nested, but is not pickled that way."""
+
+    def __init__(self, inner: Any) -> None:
+        self.inner = inner
+
+    def __reduce__(self) -> Any:
+        return chain, ()
+
+
+def chain() -> Any:
+    link = None
+    for _ in range(5000):
+        link = Link(link)
+    return link
+
+
+class HoldsLongChain(Odd):
+    def __init__(self, **config: Any) -> None:
+        super().__init__(**config)
+        self.chain = chain()
+
+    def odd(self, x: Any) -> Any:
+        return 1
 
 
 class CountsInClass(Odd):
@@ -121,6 +206,14 @@ class ChangesInput(Odd):
         return 1
 
 
+class AddsToInput(Odd):
+    """Something that cannot be pickled."""
+
+    def odd(self, x: Any) -> Any:
+        x[0] = (value for value in ())
+        return len(x)
+
+
 class Plain(Odd):
     """Goes."""
 
@@ -154,6 +247,18 @@ def collecting() -> Any:
         return len(found)
 
     return collect
+
+
+def filling() -> Any:
+    """One that fills a list of a module that is around it."""
+    module = itself
+
+    def fill(x: int = 1) -> int:
+        work()
+        module.seen.append(x)
+        return len(module.seen)
+
+    return fill
 
 
 def scaling() -> Any:

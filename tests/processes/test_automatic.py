@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import random
 from collections.abc import Callable
@@ -13,6 +14,8 @@ from kailash.nodes.code.python import PythonCodeNode
 from kailash.workflow.graph import Workflow
 
 from nexus_core import ProcessPool
+from nexus_core._core import _RemoteNodes
+from nexus_core.processes import isolated_nodes
 from nexus_core.runtime import LocalRuntime
 from processes import nodes, odd_nodes
 
@@ -20,6 +23,12 @@ pytestmark = pytest.mark.timeout(240)
 
 #: Until a node has proved to compute, was watched, and has gone; and two more.
 RUNS = 6
+
+
+@pytest.fixture(autouse=True)
+def sending_is_cheap(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever it costs: on a machine that is busy, nodes would come back for that."""
+    monkeypatch.setattr(isolated_nodes, "_RemoteNodes", functools.partial(_RemoteNodes, most_overhead=1e9))
 
 
 def outcomes(pool: ProcessPool, make: Callable[[], Any], isolation: str | None) -> tuple[list[Any], str, str]:
@@ -58,6 +67,14 @@ def function(make: Callable[[], Any]) -> Callable[[], Any]:
     [
         (odd_nodes.SetsGlobal, "it sets the global 'total'"),
         (odd_nodes.FillsGlobal, "it uses 'seen', a list"),
+        (odd_nodes.FillsByMethod, "it uses 'record', a list"),
+        (odd_nodes.FillsWhatItImports, "it uses 'seen', a list"),
+        (odd_nodes.FillsWhatItsModuleHas, "it uses 'seen', a list"),
+        (odd_nodes.FillsOfModuleByOtherName, "it uses 'seen', a list"),
+        (odd_nodes.FillsOfModuleInClass, "it uses 'processes.odd_nodes.seen', a list"),
+        (function(odd_nodes.filling), "it uses 'processes.odd_nodes.seen', a list"),
+        (odd_nodes.HandsModuleOn, "it uses 'processes.odd_nodes.seen', a list"),
+        (odd_nodes.HoldsLongChain, "its code cannot be looked through: RecursionError"),
         (odd_nodes.CountsInClass, "it changes modules or classes"),
         (odd_nodes.CountsInItself, "it changes itself"),
         (odd_nodes.FillsWhatItWasGiven, "it changes itself"),
@@ -81,7 +98,15 @@ def test_those_that_stay(pool: ProcessPool, make: Callable[[], Any], why: str) -
 
 
 @pytest.mark.parametrize(
-    "make", [odd_nodes.Plain, odd_nodes.DrawsFromItsOwn, function(odd_nodes.scaling), code("result = end"), nodes.Works]
+    "make",
+    [
+        odd_nodes.Plain,
+        odd_nodes.DrawsFromItsOwn,
+        odd_nodes.ImportsConstants,
+        function(odd_nodes.scaling),
+        code("result = end"),
+        nodes.Works,
+    ],
 )
 def test_those_that_go(pool: ProcessPool, make: Callable[[], Any]) -> None:
     done = pool.statistics().done
@@ -104,6 +129,16 @@ def test_one_that_changes_its_inputs_stays(pool: ProcessPool) -> None:
             runtime.execute(workflow, parameters={"node": {"x": given}})
             assert given[0] == 1, number
         assert "it changes its inputs" in str(runtime.explain(workflow))
+
+
+def test_one_whose_inputs_cannot_be_compared_afterwards_stays_and_has_its_result(pool: ProcessPool) -> None:
+    workflow = Workflow("id", "name")
+    workflow.add_node("node", odd_nodes.AddsToInput())
+    with LocalRuntime(enable_monitoring=False, isolation="auto", process_pool=pool) as runtime:
+        for _ in range(RUNS):
+            given = np.zeros(1, object)
+            assert runtime.execute(workflow, parameters={"node": {"x": given}})[0]["node"] == {"result": 1}
+        assert "it cannot be watched: NotShippable" in str(runtime.explain(workflow))
 
 
 def test_one_that_changes_itself_later_comes_back(pool: ProcessPool) -> None:

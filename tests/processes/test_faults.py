@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -341,7 +342,12 @@ def test_a_run_that_is_not_awaited_any_more_ends_its_nodes(tmp_path: Path) -> No
     assert run(tmp_path, text).splitlines() == ["cancelled", "3 1"]
 
 
-def test_nothing_is_left_of_a_parent_that_is_killed(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("end", "number"), [(os.kill, signal.SIGKILL), (os.kill, signal.SIGTERM), (os.killpg, signal.SIGTERM)]
+)
+def test_nothing_is_left_of_a_parent_that_is_killed(
+    tmp_path: Path, end: Callable[[int, int], None], number: int
+) -> None:
     text = """
         def endless(folder, x):
             note("endless")
@@ -357,8 +363,9 @@ def test_nothing_is_left_of_a_parent_that_is_killed(tmp_path: Path) -> None:
     assert until(lambda: path.exists() and len(path.read_text()) == 2)
     family = children_of(parent.pid)
     assert len(family) == 3
-    parent.kill()
+    end(parent.pid, number)
     parent.communicate()
+    assert parent.returncode == -number
     assert until(lambda: not any(map(is_running, family)))
 
 

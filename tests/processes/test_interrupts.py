@@ -171,3 +171,38 @@ def test_while_a_workflow_runs(tmp_path: Path) -> None:
             print("as before")
     """
     assert swept(tmp_path, text) == ["True", "as before", "[]"]
+
+
+def test_after_somebody_was_told_of_a_worker_that_it_no_longer_needs(tmp_path: Path) -> None:
+    """Whoever told it was interrupted before it could take it out of the line."""
+    text = """
+        class Interrupting:
+            def __init__(self, bell):
+                self.bell = bell
+
+            def __getattr__(self, name):
+                return getattr(self.bell, name)
+
+            def ring(self):
+                self.bell.ring()
+                raise KeyboardInterrupt
+
+        pool.resize(1)
+        crew, first, second = pool._crew, Lease(), Lease()
+        crew.take(first)
+        second.arrived = Interrupting(second.arrived)
+        thread = threading.Thread(target=crew.take, args=[second])
+        thread.start()
+        while not crew.waiting:
+            time.sleep(0.001)
+        try:
+            crew.give_back(first)
+        except KeyboardInterrupt:
+            print("interrupted")
+        second.arrived = second.arrived.bell
+        thread.join()
+        crew.give_back(second)
+        print(second.is_held, crew.waiting, pool.statistics().busy)
+        check(pool, "told", shrinks=True)
+    """
+    assert swept(tmp_path, text) == ["interrupted", "False 0 0", "[]"]

@@ -163,9 +163,9 @@ def check_names(runtime: Any, workflow: Any, plan: CompiledWorkflow) -> None:
     ):
         if not names or not isinstance(names, Collection) or isinstance(names, str):
             continue
-        wrong = unknown_node(map(str, names), getattr(workflow, "name", "") or "", plan.node_ids)
+        wrong = unknown_node(what, map(str, names), getattr(workflow, "name", "") or "", plan.node_ids)
         if wrong is not None:
-            raise ClusterError(f"{what}: {wrong}")
+            raise ClusterError(wrong)
 
 
 def annotations_of(

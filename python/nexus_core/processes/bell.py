@@ -21,6 +21,11 @@ class Bell:
         self._lock = threading.Lock()
         self._lock.acquire()
 
+    @property
+    def has_rung(self) -> bool:
+        """Whether it has rung."""
+        return self._has_rung
+
     def ring(self) -> None:
         """Lets all go on. Twice does no harm, as long as callers take turns."""
         if not self._has_rung:

@@ -265,7 +265,8 @@ class Crew:
         """Gives free workers to those who wait; returns whether the usher has something to do."""
         while self._line:
             lease = self._line[0]
-            if not lease.is_held and lease.error is None:
+            # Whose bell has rung may have ended already, if whoever rang it was interrupted before the next step.
+            if not (lease.arrived.has_rung or lease.is_held or lease.error is not None):
                 worker = self._free(lease.digest)
                 if worker is None:
                     break

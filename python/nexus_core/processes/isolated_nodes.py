@@ -299,7 +299,10 @@ class IsolatedNodes:
         Args:
             index: The node's place in the plan.
         """
-        reason = Look(self._instances[index]).reason
+        try:
+            reason = Look(self._instances[index]).reason
+        except Exception as failed:  # what it holds may be nested too deeply, or raise; its run has ended well
+            reason = f"its code cannot be looked through: {failed!r}"
         if reason is None:
             self.remote.put(index, "watched")
         else:
@@ -316,7 +319,9 @@ class IsolatedNodes:
             return WatchedRun(self._instances[index], inputs)
         except NotShippable as refused:
             self._keep(index, f"its inputs cannot go to another process: {refused}")
-            return None
+        except Exception as failed:  # as in `consider`
+            self._keep(index, f"it cannot be watched: {failed!r}")
+        return None
 
     def after_watched_run(self, index: int, inputs: dict[str, Any], output: Any, watched: WatchedRun | None) -> None:
         """A node goes, if nothing of what it did would have been missed.
@@ -334,7 +339,10 @@ class IsolatedNodes:
         except NotShippable as refused:
             self._keep(index, f"its output cannot go to another process: {refused}")
             return
-        reason = watched.difference(inputs)
+        try:
+            reason = watched.difference(inputs)
+        except Exception as failed:  # such as an input that cannot be pickled any more, or what compares itself
+            reason = f"it cannot be watched: {failed!r}"
         if reason is None:
             self.remote.put(index, "there")
         else:

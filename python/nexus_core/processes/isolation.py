@@ -8,11 +8,12 @@ import weakref
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from nexus_core._node_names import no_such_node
 from nexus_core.cache_tiers.forks import after_fork
 from nexus_core.errors import IsolationError
 from nexus_core.process_pool import ProcessPool, default_process_pool
 from nexus_core.processes.interpreter_lock import has_lock
-from nexus_core.processes.named_nodes import check_named, no_such_node
+from nexus_core.processes.named_nodes import check_named
 from nexus_core.processes.statements import ISOLATION_KEY
 
 if TYPE_CHECKING:

@@ -86,6 +86,40 @@ fn a_node_that_was_put_somewhere_stays_there_when_it_runs_here() {
 }
 
 #[test]
+fn a_node_that_is_watched_is_moved_by_whoever_watches_alone() {
+    let node = Placement::new(Place::Measured);
+    node.ran_here(ms(6), waiting(ms(6)), &POLICY);
+    assert_eq!(
+        node.ran_here(ms(6), waiting(ms(6)), &POLICY),
+        Verdict::Worth
+    );
+    node.put(Place::Watched);
+    assert_eq!(node.place(), Place::Watched);
+    // Runs that were under way meanwhile, wherever they were.
+    for _ in 0..5 {
+        assert_eq!(
+            node.ran_here(ms(60), waiting(ms(60)), &POLICY),
+            Verdict::AsBefore
+        );
+        assert_eq!(
+            node.ran_there(ms(1), ms(10), ms(20), &POLICY),
+            Verdict::AsBefore
+        );
+    }
+    assert_eq!(node.place(), Place::Watched);
+    // Then it counts from the beginning.
+    node.put(Place::Measured);
+    assert_eq!(
+        node.ran_here(ms(6), waiting(ms(6)), &POLICY),
+        Verdict::AsBefore
+    );
+    assert_eq!(
+        node.ran_here(ms(6), waiting(ms(6)), &POLICY),
+        Verdict::Worth
+    );
+}
+
+#[test]
 fn a_node_that_is_dear_to_send_comes_back_for_good() {
     let node = Placement::new(Place::There);
     assert_eq!(
