@@ -22,6 +22,7 @@ from nexus_core.runtime.async_run import GRACE_SECONDS
 from nexus_core.runtime.compiler import CompiledWorkflow
 from nexus_core.runtime.log_visibility import is_visible
 from nexus_core.runtime.pruned_run import PrunedRun
+from nexus_core.runtime.task_creation import keeping_create_task, replaces_create_task
 from nexus_core.runtime.workflow_run import NativeRun
 
 __all__ = ["AsyncPrunedRun"]
@@ -203,6 +204,8 @@ class AsyncPrunedRun:
 
         async def execute() -> Any:
             if self._runtime.enable_async and hasattr(node, "execute_async"):
+                if replaces_create_task(node):
+                    return await keeping_create_task(node.execute_async, **inputs)
                 return await node.execute_async(**inputs)
             return node.execute(**inputs)
 

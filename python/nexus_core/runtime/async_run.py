@@ -19,6 +19,7 @@ from nexus_core.runtime.async_host import AsyncHost, Follower
 from nexus_core.runtime.clients import Client, current_client, has_left
 from nexus_core.runtime.compiler import CompiledWorkflow
 from nexus_core.runtime.node_host import nodes_elsewhere
+from nexus_core.runtime.task_creation import keeping_create_task, replaces_create_task
 
 __all__ = ["GRACE_SECONDS", "AsyncRun", "inside", "places_for"]
 
@@ -287,7 +288,10 @@ class AsyncRun(AsyncHost):
             self._report(index, output, failure)
 
     def _executed(self, index: int, inputs: dict[str, Any]) -> Coroutine[Any, Any, Any]:
-        execute = self.compiled.instances[index].execute_async
+        node = self.compiled.instances[index]
+        execute = node.execute_async
+        if replaces_create_task(node):
+            execute = partial(keeping_create_task, execute)
         if self.caching is None:
             return execute(**inputs)
         return self._taken_or_executed(index, inputs, partial(execute, **inputs))

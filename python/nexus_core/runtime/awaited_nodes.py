@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from nexus_core.cached_runs.nodes import awaited, node_caching
 from nexus_core.runtime.run_records import RecordedRun
+from nexus_core.runtime.task_creation import keeping_create_task, replaces_create_task
 
 if TYPE_CHECKING:
     from nexus_core._core import WorkflowRun
@@ -82,6 +83,8 @@ class AwaitedNodesRun(RecordedRun):
 
     async def _execute_node(self, node: Any, inputs: dict[str, Any]) -> Any:
         if self.runtime.enable_async and hasattr(node, "execute_async"):
+            if replaces_create_task(node):
+                return await keeping_create_task(node.execute_async, **inputs)
             return await node.execute_async(**inputs)
         return node.execute(**inputs)
 

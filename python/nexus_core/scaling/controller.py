@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 from nexus_core._app_workflows import attached_runtime, checked_app
 from nexus_core._problems import Problems
 from nexus_core.errors import NexusCoreError, TargetError
+from nexus_core.metrics.process import process_metrics
 from nexus_core.monitoring import prometheus
 from nexus_core.performance_monitor import PerformanceMonitor
 from nexus_core.scaling.backoff import Backoff
@@ -428,8 +429,6 @@ def _own_monitor(app: Any, clock: Callable[[], float] | None) -> PerformanceMoni
 
 
 def _process_started() -> float:
-    from nexus_core.metrics.process import process_metrics
-
     return time.time() - (process_metrics().uptime_seconds or 0.0)
 
 

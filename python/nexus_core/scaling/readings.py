@@ -8,6 +8,7 @@ from typing import Any
 
 from nexus_core.monitoring.measurements import OF_PROCESS, OF_RUNS
 from nexus_core.monitoring.series import moment_of
+from nexus_core.monitoring.summary import average
 from nexus_core.scaling.decisions import PER_WORKER
 from nexus_core.scaling.policy import ScalingPolicy
 
@@ -100,8 +101,6 @@ class Readings:
             By metric the mean over the samples, of run figures over the runs; ``None`` where the samples had no value.
             Nothing at all without a new sample.
         """
-        from nexus_core.monitoring.summary import average
-
         found: dict[str, float | None] = {}
         for name, series in monitor.metrics.items():
             points = list(series)

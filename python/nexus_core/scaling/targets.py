@@ -9,6 +9,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 
 from nexus_core.cache_tiers.forks import after_fork
 from nexus_core.errors import TargetError
+from nexus_core.parallel_execution.runtime_sizes import RuntimeSizes
 from nexus_core.scaling.slots import Slots
 from nexus_core.scaling.worker import Worker
 
@@ -102,8 +103,6 @@ class RuntimeTarget:
         Raises:
             TargetError: If it is less.
         """
-        from nexus_core.parallel_execution.runtime_sizes import RuntimeSizes
-
         if n < 1:
             raise TargetError(f"a runtime needs at least one place, got {n!r}")
         runtime = self.runtime
