@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from kailash.workflow.builder import WorkflowBuilder
 
 from nexus_core.runtime import AsyncLocalRuntime, LocalRuntime
+from runtime.support import run_python
 
 
 @pytest.fixture(autouse=True)
@@ -69,3 +71,36 @@ def test_another_that_somebody_has_put_there_stays() -> None:
     asyncio.create_task = own  # type: ignore[assignment]
     asyncio.run(_run_async({}))
     assert asyncio.create_task is own
+
+
+PROGRAM = """\
+import asyncio
+from kailash.nodes.code.async_python import AsyncPythonCodeNode
+from nexus_core.runtime.task_creation import contain_create_task
+CODE = '''
+import asyncio
+state = {"now": 0, "most": 0}
+async def one():
+    state["now"] += 1
+    state["most"] = max(state["most"], state["now"])
+    await asyncio.sleep(0.01)
+    state["now"] -= 1
+await asyncio.gather(*[asyncio.create_task(one()) for _ in range(6)])
+result = state["most"]
+'''
+async def main():
+    async def other():
+        return await asyncio.create_task(asyncio.sleep(0, 7), name="of another")
+    node = AsyncPythonCodeNode(name="n", code=CODE, max_concurrent_tasks=2)
+    running = asyncio.ensure_future(node.execute_async())
+    await asyncio.sleep(0.005)
+    print(await other(), await running, await other())
+contain_create_task()
+contain_create_task()
+asyncio.run(main())
+"""
+
+
+def test_contained_it_is_as_ever_for_others_and_limits_the_node(tmp_path: Path) -> None:
+    done = run_python(PROGRAM, tmp_path, prelude="")
+    assert done.stdout == "7 {'result': 2} 7\n", done.stderr

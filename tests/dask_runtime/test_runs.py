@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -409,3 +410,25 @@ def test_what_a_node_keeps_in_itself_is_not_another_workflows(runtime: DaskRunti
 
     found = [runtime.execute(workflow())[0]["counts"]["result"] for _ in range(4)]
     assert found == [1, 1, 1, 1]
+
+
+def test_nodes_that_replace_create_task_leave_a_workers_own_as_it_is(client: Any) -> None:
+    builder = WorkflowBuilder()
+    builder.add_node("PythonCodeNode", "source", {"code": "result = 1"})
+    for number in range(4):
+        code = f"import asyncio\nawait asyncio.create_task(asyncio.sleep({0.3 - number / 20}))\nresult = {number}"
+        builder.add_node("AsyncPythonCodeNode", f"n{number}", {"code": code})
+        builder.add_connection("source", "result", f"n{number}", "x")
+
+    async def named() -> str:
+        made = asyncio.create_task(asyncio.sleep(0), name="of the worker's own")
+        await made
+        return made.get_name()
+
+    with DaskRuntime(client, enable_monitoring=False) as runtime, ThreadPoolExecutor(1) as threads:
+        run = threads.submit(runtime.execute, builder.build(name="overlapping"))
+        while not run.done():
+            assert set(client.run(named).values()) == {"of the worker's own"}
+        results, _ = run.result()
+    assert [results[f"n{number}"]["result"] for number in range(4)] == [0, 1, 2, 3]
+    assert set(client.run(named).values()) == {"of the worker's own"}

@@ -21,6 +21,7 @@ from nexus_core.distributed.node_events import NodeEvents, recorder_of_group
 from nexus_core.errors import ClusterError, ClusterWorkerLost, NotShippable
 from nexus_core.runtime.compiler import CompiledWorkflow
 from nexus_core.runtime.local import LocalRuntime
+from nexus_core.runtime.task_creation import contain_create_task, replaces_create_task
 from nexus_core.shipping import Packed, ShippedWorkflow, carry, load, pack, unpack
 
 __all__ = ["GroupFailed", "exports_of", "hold", "run_group"]
@@ -101,6 +102,8 @@ def run_group(task: GroupTask, shipped: ShippedWorkflow, parameters: Packed | No
     else:
         stage = _stage(shipped.digest, plan, tuple(members))
         run = GroupRun(runtime, workflow, plan, processed, token, task.terms, stage, _prior(task, sources))
+    if any(map(replaces_create_task, plan.instances)):
+        contain_create_task()
     recorder = recorder_of_group()
     run.traced = recorder.begin_run("", plan.plan)
     with _collecting(task) as records:

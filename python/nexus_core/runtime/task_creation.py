@@ -2,6 +2,9 @@
 
 Kailash's ``AsyncPythonCodeNode`` does so while it runs, and puts back what it has found. Where two overlap, the one that
 ends last puts back the other's, which takes no name: tasks of the whole process would be made by it from then on.
+
+Where others depend on it all the time, as the event loop of a Dask worker does, what such a node puts there is kept to the
+node's own context.
 """
 
 from __future__ import annotations
@@ -10,11 +13,14 @@ import asyncio
 import os
 import threading
 from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
+from types import ModuleType
 from typing import Any, TypeVar
 
+from kailash.nodes.code import async_python
 from kailash.nodes.code.async_python import AsyncPythonCodeNode
 
-__all__ = ["keeping_create_task", "replaces_create_task"]
+__all__ = ["contain_create_task", "keeping_create_task", "replaces_create_task"]
 
 _T = TypeVar("_T")
 
@@ -60,6 +66,36 @@ async def keeping_create_task(execute: Callable[..., Awaitable[_T]], /, **inputs
 
 def _is_a_nodes(create_task: Any) -> bool:
     return getattr(create_task, "__module__", None) == AsyncPythonCodeNode.__module__
+
+
+#: What the node of a context has put there.
+_of_context: ContextVar[Callable[..., Any] | None] = ContextVar("nexus_core_create_task", default=None)
+
+
+def _create_task(*args: Any, **kwargs: Any) -> Any:
+    return (_of_context.get() or asyncio.tasks.create_task)(*args, **kwargs)
+
+
+class _Asyncio(ModuleType):
+    """``asyncio``, as Kailash's module of such nodes sees it."""
+
+    def __getattr__(self, name: str) -> Any:
+        # Not the one above, which would call the node's, which would call this one.
+        return asyncio.tasks.create_task if name == "create_task" else getattr(asyncio, name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "create_task":
+            _of_context.set(value if _is_a_nodes(value) else None)
+        else:
+            setattr(asyncio, name, value)
+
+
+def contain_create_task() -> None:
+    """Keeps what such nodes put in the place of ``asyncio.create_task`` to their own contexts, in this process."""
+    with _lock:
+        if not isinstance(async_python.asyncio, _Asyncio):
+            async_python.asyncio = _Asyncio("asyncio")
+            asyncio.create_task = _create_task
 
 
 def _begin_anew() -> None:
