@@ -117,11 +117,12 @@ class ParallelExecutionManager:
         Example:
             >>> import asyncio
             >>> from nexus import Nexus
-            >>> from nexus_core import ParallelExecutionManager, PerformanceBestPractices
+            >>> from nexus_core import ParallelExecutionManager, PerformanceBestPractices, attach
             >>> async def main(app):
             ...     batches = [{"batch_id": name, "records": []} for name in ("first", "second")]
             ...     return await ParallelExecutionManager(app).execute_concurrent_workflows("optimized", batches)
             >>> with Nexus(enable_durability=False) as app:
+            ...     attached = attach(app)
             ...     app.register("optimized", PerformanceBestPractices.create_optimized_workflow())
             ...     reply = asyncio.run(main(app))
             >>> [(batch["batch_id"], batch["status"]) for batch in reply["results"]]

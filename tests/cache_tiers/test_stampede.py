@@ -26,7 +26,7 @@ note("ready")
 until(lambda: noted().count("ready") == 2)
 for thread in threads: thread.start()
 for thread in threads: thread.join(100)
-print(len(results), set(results))
+print(f"{len(results)} {set(results)}\\n", end="")
 cache.close()
 """
 
@@ -42,7 +42,7 @@ async def main():
     until(lambda: noted().count("ready") == 2)
     return await asyncio.gather(*(cache.aget_or_set("k", factory) for _ in range(1000)))
 results = asyncio.run(main())
-print(len(results), set(results))
+print(f"{len(results)} {set(results)}\\n", end="")
 cache.close()
 """
 

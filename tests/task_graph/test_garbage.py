@@ -226,7 +226,7 @@ def test_many_runs_pile_up_neither_memory_nor_references(run: Callable[[TaskGrap
 
     tracemalloc.start()
     try:
-        blocks = [block() for _ in range(5)]
+        blocks = [block() for _ in range(12)]
     finally:
         tracemalloc.stop()
     assert len({references for references, _ in blocks[1:]}) == 1
