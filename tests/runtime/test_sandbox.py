@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -171,3 +172,22 @@ def test_a_module_named_through_globals_is_there(runtime: Any) -> None:
 def test_modules_that_are_not_allowed_are_absent(runtime: Any) -> None:
     code = "def f():\n    pass\nresult = sorted(k for k in f.__globals__ if k in ('sys', 'subprocess', 'builtins'))"
     assert runtime.execute(code_workflow({"n": code}))[0] == {"n": {"result": []}}
+
+
+def test_code_is_checked_again_where_the_parser_was_confused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python 3.11's may be by another thread that parses at the same time."""
+    workflow = code_workflow({"node": "result = 'parsed at the second time'"})
+    parse = ast.parse
+    failures = [SystemError("AST constructor recursion depth mismatch (before=39, after=33)")]
+
+    def confused(*args: Any, **kwargs: Any) -> ast.AST:
+        if failures:
+            raise failures.pop()
+        return parse(*args, **kwargs)
+
+    with LocalRuntime() as runtime:
+        with monkeypatch.context() as patched:
+            patched.setattr(ast, "parse", confused)
+            explanation = runtime.explain(workflow)
+        assert [node.program for node in explanation.nodes] == ["code"]
+    assert not failures
